@@ -1,0 +1,259 @@
+"""Everything that flows through the engine, as plain frozen dataclasses.
+
+A recording only ever flows down: `Waveform` → `CleanSpeech` → `Transcript` and `Scores` → `Analysis`.
+This module needs numpy alone, so that a page can draw an answer without loading a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16_000
+"""Samples per second of `CleanSpeech`; every model of the five papers and Whisper listen at this rate."""
+
+STAGES = ("decode", "clean", "transcribe", "classify")
+"""The steps of an analysis, in the order in which they run."""
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What a recording was before it was decoded.
+
+    `container` and `codec` are short upper-case names ("WAV", "PCM_16"); `channels` and `rate` (Hz) are the
+    file's own; `size_bytes` is the length of the encoded file.
+    """
+
+    name: str
+    container: str
+    codec: str
+    channels: int
+    rate: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """A decoded recording: mono float32 samples [n], nominally in -1..1, at its own `rate` (Hz)."""
+
+    samples: NDArray[np.float32]
+    rate: int
+    source: SourceInfo
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.rate
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a recording, in seconds from its beginning."""
+
+    start: float
+    end: float
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good a recording was.
+
+    Attributes
+    ----------
+    duration_s, speech_s
+        Seconds of the whole recording, and of the speech found in it.
+    sample_rate
+        The file's own rate in Hz.
+    bandwidth_hz
+        The frequency under which practically all of the energy lies, at most half of `sample_rate`.
+    snr_db
+        Level of speech over the level of what lies between, in dB; None where there is no pause to measure.
+    clipping
+        Share (0 to 1) of samples that are pinned at full scale.
+    level_db
+        Root-mean-square level of the speech, in dB below full scale (0 is the loudest possible).
+    noise_reduced
+        Whether noise reduction was applied before the models listened.
+    warnings
+        What a listener should know, each one plain sentence, the most important first.
+    """
+
+    duration_s: float
+    speech_s: float
+    sample_rate: int
+    bandwidth_hz: float
+    snr_db: float | None
+    clipping: float
+    level_db: float
+    noise_reduced: bool
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON-ready values, rounded for reading."""
+        return {
+            "duration_s": round(self.duration_s, 3),
+            "speech_s": round(self.speech_s, 3),
+            "sample_rate": self.sample_rate,
+            "bandwidth_hz": round(self.bandwidth_hz),
+            "snr_db": None if self.snr_db is None else round(self.snr_db, 1),
+            "clipping": round(self.clipping, 5),
+            "level_db": round(self.level_db, 1),
+            "noise_reduced": self.noise_reduced,
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class CleanSpeech:
+    """What the models listen to: 16 kHz mono float32 speech [n] without its long silences.
+
+    `segments` are the stretches of the original recording, in order, that lie end to end in `samples`.
+    """
+
+    samples: NDArray[np.float32]
+    segments: tuple[Span, ...]
+    quality: Quality
+
+    @property
+    def duration_s(self) -> float:
+        """Length of `samples` in seconds."""
+        return len(self.samples) / SAMPLE_RATE
+
+    def original_time(self, seconds: float) -> float:
+        """Map a moment of `samples` (seconds) to the moment of the original recording (seconds)."""
+        passed = 0.0
+        for span in self.segments:
+            if seconds <= passed + span.duration_s:
+                return span.start + max(0.0, seconds - passed)
+            passed += span.duration_s
+        return self.segments[-1].end if self.segments else seconds
+
+
+@dataclass(frozen=True)
+class TranscriptSegment:
+    """Some words, when they were said (seconds of the original recording) and how sure Whisper is (0 to 1)."""
+
+    start: float
+    end: float
+    text: str
+    confidence: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the segment as JSON-ready values."""
+        return {
+            "start": round(self.start, 2),
+            "end": round(self.end, 2),
+            "text": self.text,
+            "confidence": round(self.confidence, 3),
+        }
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The words of a recording; an empty `text` is a value ("nothing intelligible was said"), not an error.
+
+    `language` is Whisper's two-letter code (None where nothing was heard); `engine` names model and precision;
+    `confidence` is the mean token probability, 0 to 1.
+    """
+
+    text: str
+    language: str | None
+    segments: tuple[TranscriptSegment, ...]
+    confidence: float
+    engine: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the transcript as JSON-ready values."""
+        return {
+            "text": self.text,
+            "language": self.language,
+            "engine": self.engine,
+            "confidence": round(self.confidence, 3),
+            "segments": [segment.to_dict() for segment in self.segments],
+        }
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One probability per emotion; `probabilities` is float32 [len(labels)] and sums to one."""
+
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.probabilities.shape != (len(self.labels),):
+            raise ValueError(f"{len(self.labels)} labels but probabilities of shape {self.probabilities.shape}")
+
+    @property
+    def top(self) -> str:
+        """The most probable emotion."""
+        return self.labels[int(self.probabilities.argmax())]
+
+    def ranked(self) -> list[tuple[str, float]]:
+        """Return (emotion, probability) pairs, the most probable first."""
+        order = np.argsort(-self.probabilities, kind="stable")
+        return [(self.labels[i], float(self.probabilities[i])) for i in order]
+
+    def to_dict(self) -> dict[str, float]:
+        """Return {emotion: probability}, unrounded, in the model's order."""
+        return {label: float(p) for label, p in zip(self.labels, self.probabilities, strict=True)}
+
+
+@dataclass(frozen=True)
+class TimelineWindow:
+    """The scores of one window of a long recording; `start` and `end` are seconds of the original recording."""
+
+    start: float
+    end: float
+    scores: Scores
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the window as JSON-ready values."""
+        return {
+            "start": round(self.start, 2),
+            "end": round(self.end, 2),
+            "top": self.scores.top,
+            "scores": self.scores.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything the engine found out about one recording.
+
+    `timeline` is empty for short recordings. `transcript` is None when no transcription was asked for.
+    `seconds` maps each of `STAGES` and "total" to the time that it took.
+    `waveform` and `speech` are the recording as decoded and as the models heard it; they stay out of `to_dict`.
+    """
+
+    file: str
+    model: str
+    scores: Scores
+    transcript: Transcript | None
+    timeline: tuple[TimelineWindow, ...]
+    quality: Quality
+    seconds: Mapping[str, float]
+    waveform: Waveform = field(repr=False)
+    speech: CleanSpeech = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as JSON-ready values: what the command line prints and the page offers to download."""
+        return {
+            "file": self.file,
+            "model": self.model,
+            "scores": self.scores.to_dict(),
+            "top": self.scores.top,
+            "transcript": None if self.transcript is None else self.transcript.to_dict(),
+            "timeline": [window.to_dict() for window in self.timeline],
+            "quality": self.quality.to_dict(),
+            "seconds": {stage: round(seconds, 4) for stage, seconds in self.seconds.items()},
+        }

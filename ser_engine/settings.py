@@ -1,0 +1,107 @@
+"""Every setting in one frozen dataclass; no other file reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, get_args
+
+from ser_engine.errors import InvalidSettings
+
+PROJECT = Path(__file__).resolve().parent.parent
+WHISPER_SIZES = (
+    "tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en",
+    "large-v1", "large-v2", "large-v3", "turbo",
+)  # fmt: skip
+NoiseReduction = Literal["auto", "always", "off"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be chosen, with its default; `Settings.from_env()` reads SER_<NAME IN CAPITALS>.
+
+    Attributes
+    ----------
+    model
+        Emotion model: the name of a folder in `models_dir`, or a path; empty means what models/DEFAULT names.
+    models_dir
+        Where shipped weights lie.
+    whisper
+        Whisper's size. "base" is bundled; the others are looked for in `whisper_dir`.
+    whisper_dir
+        Folder of official Whisper checkpoints (NAME.pt); the default is Whisper's own cache.
+    allow_download
+        Whether weights that are missing may be fetched from their publisher.
+    download_timeout_s
+        Seconds without a byte after which a download is given up.
+    transcribe
+        Whether words are transcribed at all.
+    language
+        Two-letter code of the spoken language; empty means that Whisper detects it.
+    noise_reduction
+        "auto" (only where the signal-to-noise ratio is low), "always" (as paper-1, III.A) or "off".
+    max_bytes, max_seconds
+        Limits on a recording, checked before memory is spent on it.
+    min_speech_s
+        Less speech than this, in seconds, and no emotion is guessed.
+    threads
+        Threads that torch may use; 0 means as many as there are cores for this process.
+    """
+
+    model: str = ""
+    models_dir: Path = PROJECT / "models"
+    whisper: str = "base"
+    whisper_dir: Path = Path.home() / ".cache" / "whisper"
+    allow_download: bool = False
+    download_timeout_s: float = 30.0
+    transcribe: bool = True
+    language: str = ""
+    noise_reduction: NoiseReduction = "auto"
+    max_bytes: int = 100 * 1024 * 1024
+    max_seconds: float = 30 * 60.0
+    min_speech_s: float = 0.3
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.whisper not in WHISPER_SIZES:
+            raise InvalidSettings(f"Whisper has no size “{self.whisper}”; it has {', '.join(WHISPER_SIZES)}.")
+        if self.noise_reduction not in get_args(NoiseReduction):
+            raise InvalidSettings(f"noise_reduction is auto, always or off, not “{self.noise_reduction}”.")
+        for name in ("max_bytes", "max_seconds", "min_speech_s", "download_timeout_s"):
+            if getattr(self, name) <= 0:
+                raise InvalidSettings(f"{name} must be more than 0, not {getattr(self, name)}.")
+        if self.threads < 0:
+            raise InvalidSettings(f"threads must be 0 or more, not {self.threads}.")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Return the defaults, overridden by SER_MODEL, SER_WHISPER, SER_MAX_SECONDS and so on.
+
+        Raises
+        ------
+        InvalidSettings
+            A value cannot be read as what it should be; the message names the variable.
+        """
+        given = {}
+        for item in fields(cls):
+            variable = f"SER_{item.name.upper()}"
+            if variable in environ:
+                given[item.name] = _read(variable, environ[variable], type(item.default))
+        return cls(**given)
+
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+def _read(variable: str, text: str, kind: type) -> object:
+    """Read one environment variable as `kind`: bool, int, float, Path or str."""
+    if kind is bool:
+        if text.lower() not in _TRUE + _FALSE:
+            raise InvalidSettings(f"{variable} is yes or no, not “{text}”.")
+        return text.lower() in _TRUE
+    try:
+        return kind(text)
+    except ValueError:
+        raise InvalidSettings(f"{variable} should be a number, not “{text}”.") from None
