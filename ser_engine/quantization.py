@@ -1,0 +1,115 @@
+"""Weights in 8 bits: how matrices are stored in half the space of float16, and read back as float32.
+
+A matrix becomes int8 with one float32 scale for each row (each output channel), kept beside it as NAME.scale;
+small tensors stay float16. Only the storage is 8-bit: what is read computes in float32 as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+
+SCALE = ".scale"
+MIN_SIZE = 4096
+"""Elements from which a matrix is stored in 8 bits; under that it is not worth its loss and its scales."""
+
+# Parts of a row's largest magnitude that are tried as the largest number of the 8 bits. Cutting off a row's few
+# extreme weights makes the steps finer for all others; which cut is best depends on the row.
+_CLIPS = tuple(percent / 100 for percent in range(100, 58, -3))
+_CHUNK = 1 << 20  # elements that are worked on at a time, so that the search needs little memory
+
+
+def quantize(tensors: Mapping[str, Tensor], keep: Collection[str] = ()) -> dict[str, Tensor]:
+    """Store matrices in 8 bits and everything else in 16.
+
+    Parameters
+    ----------
+    tensors
+        Name to tensor. A floating tensor of two or more dimensions and at least `MIN_SIZE` elements becomes int8
+        of the same shape and float32 scales [rows] under NAME.scale, where a row is what one index of the first
+        dimension selects. Other floating tensors become float16 (float32 where float16 would overflow); integers
+        and booleans are kept as they are.
+    keep
+        Names that are to be float16 whatever their size.
+
+    Raises
+    ------
+    ValueError
+        A weight is NaN or infinite, `keep` names no tensor, or a tensor's name is needed for a scale.
+    """
+    if unknown := set(keep) - set(tensors):
+        raise ValueError(f"there is no tensor {', '.join(sorted(unknown))} to keep in float16")
+    stored: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            stored[name] = tensor
+            continue
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{name} holds weights that are NaN or infinite")
+        if tensor.dim() < 2 or tensor.numel() < MIN_SIZE or name in keep:
+            stored[name] = _half(tensor)
+        elif name + SCALE in tensors:
+            raise ValueError(f"{name}{SCALE} is the name of a tensor; it is needed for the scale of {name}")
+        else:
+            stored[name], stored[name + SCALE] = _quantize_rows(tensor)
+    return stored
+
+
+def dequantize(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what `quantize` stored, floating tensors as float32, in new memory; integers are kept as they are."""
+    return {
+        name: _multiply(tensor, tensors[name + SCALE]) if name + SCALE in tensors else _read(tensor)
+        for name, tensor in tensors.items()
+        if name.removesuffix(SCALE) == name or name.removesuffix(SCALE) not in tensors
+    }
+
+
+def _half(tensor: Tensor) -> Tensor:
+    half = tensor.to(torch.float16)
+    return half if torch.isfinite(half).all() else tensor.to(torch.float32)
+
+
+def _read(tensor: Tensor) -> Tensor:
+    # A copy even of what is float32 already: `tensor` may lie in a mapped file.
+    return tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor.clone()
+
+
+def _multiply(codes: Tensor, scales: Tensor) -> Tensor:
+    # Converting first and then multiplying in place is twice as fast as int8 times float32.
+    return codes.to(torch.float32).mul_(scales.view(-1, *[1] * (codes.dim() - 1)))
+
+
+def _quantize_rows(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Return int8 codes of the tensor's shape and float32 scales [rows]."""
+    rows = tensor.reshape(len(tensor), -1)
+    chunks = [_quantize_chunk(chunk.to(torch.float32)) for chunk in rows.split(max(1, _CHUNK // rows.shape[1]))]
+    codes = torch.cat([codes for codes, _ in chunks]).reshape(tensor.shape)
+    return codes, torch.cat([scales for _, scales in chunks])
+
+
+def _quantize_chunk(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return int8 codes [n, width] and scales [n] of the least squared error among `_CLIPS`, row by row."""
+    peak = rows.abs().amax(dim=1, keepdim=True)
+    peak[peak == 0] = 1  # a row of zeros: any scale will do
+    best_scale = peak / 127
+    best_error = torch.full_like(peak, torch.inf)
+    for clip in _CLIPS:
+        codes = _codes(rows, peak * (clip / 127))
+        scale = _least_squares(rows, codes, peak * (clip / 127))
+        error = (rows - _codes(rows, scale) * scale).square_().sum(dim=1, keepdim=True)
+        better = error < best_error
+        best_scale = torch.where(better, scale, best_scale)
+        best_error = torch.where(better, error, best_error)
+    return _codes(rows, best_scale).to(torch.int8), best_scale.flatten()
+
+
+def _codes(rows: Tensor, scale: Tensor) -> Tensor:
+    return (rows / scale).round_().clamp_(-127, 127)
+
+
+def _least_squares(rows: Tensor, codes: Tensor, scale: Tensor) -> Tensor:
+    """Return the scales [n, 1] that fit given codes best, or the old one where all codes are zero."""
+    power = codes.square().sum(dim=1, keepdim=True)
+    return torch.where(power > 0, (rows * codes).sum(dim=1, keepdim=True) / power, scale)

@@ -1,0 +1,155 @@
+"""The words: OpenAI's Whisper model and decoding, on windows that are as short as they may be.
+
+Whisper pads everything to 30 s, which is most of what a three-second clip costs. Its encoder takes shorter windows,
+but below 768 positions (15.36 s) it starts to invent text. So the window here is 768, and longer speech is cut where
+nobody speaks and decoded several windows at a time.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_engine.analysis import SAMPLE_RATE, CleanSpeech, Transcript, TranscriptSegment
+
+if TYPE_CHECKING:
+    from whisper.decoding import DecodingResult
+    from whisper.model import Whisper
+
+WINDOW = 768
+SECONDS_PER_POSITION = 0.02
+# Speech in one window is this much shorter than the window: Whisper loses words at a window's very end.
+MARGIN_S = 1.0
+BATCH = 4
+
+# Whisper's own gates (its transcribe() defaults): text that repeats itself, text it does not believe, no speech.
+MAX_COMPRESSION_RATIO, MIN_LOG_PROBABILITY, MAX_NO_SPEECH = 2.4, -1.0, 0.6
+# People do repeat themselves, but nobody says more characters per second than this; an invented loop does.
+MAX_CHARACTERS_PER_S = 25.0
+
+
+class Transcriber:
+    """Transcribes `CleanSpeech`; may be called from several threads, which then take turns.
+
+    Parameters
+    ----------
+    model : openai-whisper model, float32, in evaluation mode
+    engine : what transcripts say made them, "whisper-base int8" for example
+    language : two-letter code, or None to let Whisper detect it
+    """
+
+    def __init__(self, model: Whisper, engine: str, language: str | None = None) -> None:
+        self.engine = engine
+        self.language = language
+        self._model = shorten_window(model, WINDOW)
+        self._lock = threading.Lock()  # decoding hangs its key-value cache on the model
+
+    def transcribe(self, speech: CleanSpeech) -> Transcript:
+        """Return the words with their times in the original recording; an empty text where Whisper believes none."""
+        chunks = list(split(speech, round((WINDOW * SECONDS_PER_POSITION - MARGIN_S) * SAMPLE_RATE)))
+        segments: list[TranscriptSegment] = []
+        language = self.language
+        for first in range(0, len(chunks), BATCH):
+            batch = chunks[first : first + BATCH]
+            for (start, samples), result in zip(batch, self._decode([c for _, c in batch], language), strict=True):
+                if believable(result, len(samples) / SAMPLE_RATE):
+                    language = language or result.language
+                    segments += self._segments(speech, start, len(samples), result)
+        text = " ".join(segment.text for segment in segments)
+        lengths = [len(segment.text) for segment in segments]
+        confidence = float(np.average([s.confidence for s in segments], weights=lengths)) if segments else 0.0
+        return Transcript(text, language if text else None, tuple(segments), confidence, self.engine)
+
+    def _decode(self, chunks: Sequence[NDArray[np.float32]], language: str | None) -> list[DecodingResult]:
+        """Decode greedily, and once more by beam search what the gates do not believe."""
+        import torch
+        from whisper.audio import log_mel_spectrogram, pad_or_trim
+        from whisper.decoding import DecodingOptions
+
+        length = round(WINDOW * SECONDS_PER_POSITION * SAMPLE_RATE)
+        options = DecodingOptions(language=language, fp16=False)
+        with torch.inference_mode():
+            audio = torch.from_numpy(np.stack([pad_or_trim(samples, length) for samples in chunks]))
+            states = self._model.encoder(log_mel_spectrogram(audio, self._model.dims.n_mels))
+            with self._lock:
+                results: list[DecodingResult] = self._model.decode(states, options)
+                for i, (samples, result) in enumerate(zip(chunks, results, strict=True)):
+                    if not believable(result, len(samples) / SAMPLE_RATE):
+                        careful = replace(options, language=result.language, beam_size=5)
+                        results[i] = self._model.decode(states[i], careful)
+        return results
+
+    def _segments(
+        self, speech: CleanSpeech, start: int, length: int, result: DecodingResult
+    ) -> Iterator[TranscriptSegment]:
+        """Cut one decoded window at its timestamp tokens."""
+        from whisper.tokenizer import get_tokenizer
+
+        model = self._model
+        tokenizer = get_tokenizer(model.is_multilingual, num_languages=model.num_languages, language=result.language)
+        begin, end, words = 0.0, length / SAMPLE_RATE, []
+        pieces: list[tuple[float, float, list[int]]] = []
+        for token in result.tokens:
+            if token < tokenizer.timestamp_begin:
+                words.append(token)
+                continue
+            moment = min((token - tokenizer.timestamp_begin) * SECONDS_PER_POSITION, end)
+            if words:
+                pieces.append((begin, moment, words))
+            begin, words = moment, []
+        if words:
+            pieces.append((begin, end, words))
+        offset = start / SAMPLE_RATE
+        for begin, finish, tokens in pieces:
+            if text := tokenizer.decode(tokens).strip():
+                times = (speech.original_time(offset + begin), speech.original_time(offset + finish))
+                yield TranscriptSegment(*times, text, math.exp(result.avg_logprob))
+
+
+def believable(result: DecodingResult, seconds: float) -> bool:
+    """Say whether text was heard in `seconds` of sound rather than invented, by Whisper's own measures of itself."""
+    repeats = result.compression_ratio > MAX_COMPRESSION_RATIO
+    if not result.text.strip() or (repeats and len(result.text) > MAX_CHARACTERS_PER_S * seconds):
+        return False
+    doubt = 0.5 if result.no_speech_prob > MAX_NO_SPEECH else 1.0
+    return result.avg_logprob >= doubt * MIN_LOG_PROBABILITY
+
+
+def split(speech: CleanSpeech, limit: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield (first sample, samples) of pieces of at most `limit` samples, cut between stretches of speech.
+
+    A stretch that is itself too long is cut at its quietest tenth of a second within the last third.
+    """
+    samples = speech.samples
+    joints = np.cumsum([round(span.duration_s * SAMPLE_RATE) for span in speech.segments])
+    start = 0
+    while len(samples) - start > limit:
+        inside = joints[(joints > start + limit // 2) & (joints <= start + limit)]
+        cut = int(inside[-1]) if len(inside) else start + _quietest(samples[start : start + limit])
+        yield start, samples[start:cut]
+        start = cut
+    yield start, samples[start:]
+
+
+def _quietest(samples: NDArray[np.float32]) -> int:
+    """Return where, in the last third of `samples`, a tenth of a second holds the least energy."""
+    width = SAMPLE_RATE // 10
+    first = 2 * len(samples) // 3
+    frames = np.lib.stride_tricks.sliding_window_view(samples[first:], width)[:: width // 2]
+    return first + int(np.square(frames).sum(axis=1).argmin()) * (width // 2) + width // 2
+
+
+def shorten_window(model: Whisper, positions: int) -> Whisper:
+    """Return a Whisper whose encoder takes `positions` (2 mel frames each) and which shares every weight."""
+    tensors = [*model.parameters(), *model.buffers()]
+    short = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    short.encoder.positional_embedding = model.encoder.positional_embedding[:positions]
+    short.dims.n_audio_ctx = positions
+    return short
