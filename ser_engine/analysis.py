@@ -128,6 +128,16 @@ class CleanSpeech:
         """Length of `samples` in seconds."""
         return len(self.samples) / SAMPLE_RATE
 
+    def between(self, start: float, end: float) -> NDArray[np.float32]:
+        """Return the part of `samples` that lies between two moments (seconds) of the original recording."""
+        pieces, first = [], 0
+        for span in self.segments:
+            length = round(span.duration_s * SAMPLE_RATE)
+            begin, stop = (round((min(max(t, span.start), span.end) - span.start) * SAMPLE_RATE) for t in (start, end))
+            pieces.append(self.samples[first : first + length][begin:stop])
+            first += length
+        return np.concatenate(pieces) if pieces else self.samples[:0]
+
     def original_time(self, seconds: float) -> float:
         """Map a moment of `samples` (seconds) to the moment of the original recording (seconds)."""
         passed = 0.0

@@ -1,29 +1,185 @@
-"""The hall: the whole way from a recording to an answer, on one screen."""
+"""The hall: the whole way from a recording to an answer, on one screen.
+
+Importing this module is cheap; whatever needs torch is imported where it is first used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ser_engine.analysis import Analysis
+import numpy as np
+
+from ser_engine.analysis import STAGES, Analysis, CleanSpeech, Scores, TimelineWindow
 from ser_engine.settings import Settings
+
+if TYPE_CHECKING:
+    from ser_engine.models.base import Model
+    from ser_engine.transcription import Transcriber
 
 Progress = Callable[[str, float | None], None]
 """Told (stage, None) when a stage of `STAGES` begins and (stage, seconds) when it has ended."""
 
+# A recording longer than this holds more than one utterance: it gets a timeline of overlapping windows, which are as
+# long as the utterances that the models were trained on. A window with less speech than the last figure is left out.
+TIMELINE_FROM_S, WINDOW_S, HOP_S, WINDOW_SPEECH_S = 6.0, 3.0, 1.5, 0.5
+
 
 class Analyzer:
-    """Analyses recordings; safe to share between threads, one model in memory for all."""
+    """Analyses recordings; safe to share between threads, which then share one copy of the models.
+
+    Parameters
+    ----------
+    settings : what `Settings.from_env()` reads when left out
+    """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings.from_env()
-
-    def warm_up(self) -> None:
-        """Load every model now, so that the first analysis does not wait for them."""
-        raise NotImplementedError
+        self._loading = threading.Lock()
+        self._model: Model | None = None
+        self._transcriber: Transcriber | None = None
 
     def analyze(
-        self, source: bytes | str | Path, *, name: str = "", transcribe: bool | None = None, progress: Progress | None = None
+        self,
+        source: bytes | str | Path,
+        *,
+        name: str = "",
+        transcribe: bool | None = None,
+        progress: Progress | None = None,
     ) -> Analysis:
-        """Analyse one recording, given as the bytes of an encoded file or as a path."""
-        raise NotImplementedError
+        """Analyse one recording.
+
+        Parameters
+        ----------
+        source : the bytes of an encoded recording, or its path
+        name : what to call it in the answer; a path's own name when left out
+        transcribe : whether the words are wanted; the settings decide when left out
+        progress : told when each stage begins and ends
+
+        Raises
+        ------
+        InvalidAudio, TooLarge
+            It is no recording that can be decoded, or over a limit.
+        NoSpeech
+            It holds too little speech, so no emotion is guessed.
+        WeightsUnavailable
+            A model that the settings name is not there.
+        """
+        from ser_engine import audio, preprocessing
+
+        seconds: dict[str, float] = {}
+        words = self.settings.transcribe if transcribe is None else transcribe
+        begun = time.perf_counter()
+        with _stage("decode", seconds, progress):
+            waveform = audio.load(source, self.settings, name)
+        with _stage("clean", seconds, progress):
+            speech = preprocessing.clean(waveform, self.settings)
+        with _stage("transcribe", seconds, progress):
+            transcript = self.transcriber.transcribe(speech) if words else None
+        with _stage("classify", seconds, progress):
+            scores, timeline = self._classify(speech)
+        seconds["total"] = time.perf_counter() - begun
+        return Analysis(
+            waveform.source.name, self.model.id, scores, transcript, timeline, speech.quality, seconds, waveform, speech
+        )
+
+    def _classify(self, speech: CleanSpeech) -> tuple[Scores, tuple[TimelineWindow, ...]]:
+        """Score a short recording as one utterance, a long one as the mean of its windows by their speech."""
+        spans = windows(speech)
+        if len(spans) < 2:
+            return self.model.predict([speech])[0], ()
+        parts = [replace(speech, samples=speech.between(start, end)) for start, end in spans]
+        scores = self.model.predict(parts)
+        weights = [part.duration_s for part in parts]
+        mean = np.average([score.probabilities for score in scores], axis=0, weights=weights).astype(np.float32)
+        timeline = (TimelineWindow(*span, score) for span, score in zip(spans, scores, strict=True))
+        return Scores(scores[0].labels, mean), tuple(timeline)
+
+    def warm_up(self) -> None:
+        """Load every model now and run it once, so that the first analysis waits for nothing."""
+        from ser_engine.analysis import SAMPLE_RATE, Quality, Span
+        from ser_engine.preprocessing import find_speech
+
+        noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
+        find_speech(noise)
+        speech = CleanSpeech(noise, (Span(0.0, 1.0),), Quality(1.0, 1.0, SAMPLE_RATE, 8000.0, None, 0.0, -26.0, False))
+        self.model.predict([speech])
+        if self.settings.transcribe:
+            self.transcriber.transcribe(speech)
+
+    @property
+    def model(self) -> Model:
+        """The emotion model that the settings name, loaded when first asked for."""
+        with self._loading:
+            if self._model is None:
+                from ser_engine.models.registry import load_model
+                from ser_engine.weights import default_model
+
+                _use_threads(self.settings.threads)
+                self._model = load_model(default_model(self.settings), self.settings)
+            return self._model
+
+    @property
+    def transcriber(self) -> Transcriber:
+        """Whisper, loaded when first asked for."""
+        with self._loading:
+            if self._transcriber is None:
+                from ser_engine.transcription import Transcriber
+                from ser_engine.weights import shared_whisper
+
+                _use_threads(self.settings.threads)
+                precision = "int8" if self.settings.whisper == "base" else "float16"
+                engine = f"whisper-{self.settings.whisper} ({precision} weights)"
+                self._transcriber = Transcriber(shared_whisper(self.settings), engine, self.settings.language or None)
+            return self._transcriber
+
+    def card(self) -> dict[str, Any] | None:
+        """Return the emotion model's measured figures as its folder states them, without loading it; None if none.
+
+        Keys: `id, protocol, UA, WA, UA_ci95, ECE, per_corpus {corpus: {UA, WA, UA_ci95}}`, in percent.
+        """
+        from ser_engine.weights import default_model, read_config
+
+        config = read_config(default_model(self.settings))
+        return {"id": config["id"], **config["measured"]} if "measured" in config else None
+
+
+def windows(speech: CleanSpeech) -> list[tuple[float, float]]:
+    """Return (start, end) in seconds of the windows of a long recording that hold enough speech; none for a short one."""
+    duration = speech.quality.duration_s
+    if duration <= TIMELINE_FROM_S:
+        return []
+    starts = np.arange(0.0, duration - WINDOW_S + HOP_S, HOP_S)
+    spans = [(float(start), float(min(start + WINDOW_S, duration))) for start in starts]
+    return [
+        (start, end)
+        for start, end in spans
+        if sum(max(0.0, min(end, s.end) - max(start, s.start)) for s in speech.segments) >= WINDOW_SPEECH_S
+    ]
+
+
+@contextmanager
+def _stage(stage: str, seconds: dict[str, float], progress: Progress | None) -> Iterator[None]:
+    """Time one stage and tell who waits for it."""
+    assert stage in STAGES
+    if progress:
+        progress(stage, None)
+    begun = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - begun
+    if progress:
+        progress(stage, seconds[stage])
+
+
+def _use_threads(threads: int) -> None:
+    """Set up torch: how many threads, and no denormal numbers, which slow it down severalfold."""
+    import torch
+
+    torch.set_flush_denormal(True)
+    if threads:
+        torch.set_num_threads(threads)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # Speech detection. 0.3 rather than silero's 0.5: sobs, shouts and whispers are speech here, and a clip that is
 # refused costs more than a breath that is kept.
 VAD_THRESHOLD = 0.3
+# Screams and sobs are a voice to the detector for a moment only. Where it hears less than this in all, but is clear
+# about that moment (music reaches 0.3), what is around counts from a much lower threshold.
+LITTLE_SPEECH_S, CLEAR, SECOND_THRESHOLD = 0.5, 0.45, 0.1
 MIN_SPEECH_S, MIN_SILENCE_S = 0.1, 0.3
 # Kept around every stretch of speech, for its onsets and ends; less than half of MIN_SILENCE_S, so stretches stay apart.
 PAD_S = 0.1
@@ -88,17 +91,26 @@ def find_speech(samples: NDArray[np.float32]) -> tuple[Span, ...]:
 
     The detector listens at an even level as well: it misses what is very quiet.
     """
-    from silero_vad import get_speech_timestamps_sequence
+    from silero_vad import get_speech_timestamps_from_probs
 
-    found = get_speech_timestamps_sequence(
-        even_level(samples),
-        _detector(),
-        threshold=VAD_THRESHOLD,
-        min_speech_duration_ms=round(1000 * MIN_SPEECH_S),
-        min_silence_duration_ms=round(1000 * MIN_SILENCE_S),
-        speech_pad_ms=0,
-    )
+    probabilities = _detector().audio_forward(even_level(samples))
+    found: list[dict[str, int]] = []
+    for threshold in (VAD_THRESHOLD, SECOND_THRESHOLD):
+        found = get_speech_timestamps_from_probs(
+            probabilities,
+            threshold=threshold,
+            min_speech_duration_ms=round(1000 * MIN_SPEECH_S),
+            min_silence_duration_ms=round(1000 * MIN_SILENCE_S),
+            speech_pad_ms=0,
+            audio_length_samples=len(samples),
+        )
+        if probabilities.max(initial=0.0) < CLEAR or _total(found) >= LITTLE_SPEECH_S * SAMPLE_RATE:
+            break
     return tuple(Span(item["start"] / SAMPLE_RATE, item["end"] / SAMPLE_RATE) for item in found)
+
+
+def _total(found: list[dict[str, int]]) -> int:
+    return sum(item["end"] - item["start"] for item in found)
 
 
 def reduce_noise(samples: NDArray[np.float32], speech: tuple[Span, ...]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,8 +17,8 @@ MIN_SIZE = 4096
 """Elements from which a matrix is stored in 8 bits; under that it is not worth its loss and its scales."""
 
 # Parts of a row's largest magnitude that are tried as the largest number of the 8 bits. Cutting off a row's few
-# extreme weights makes the steps finer for all others; which cut is best depends on the row.
-_CLIPS = tuple(percent / 100 for percent in range(100, 58, -3))
+# extreme weights makes the steps finer for all others, which pays in long rows; Whisper's gain next to nothing by it.
+_CLIPS = (1.0, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)
 _CHUNK = 1 << 20  # elements that are worked on at a time, so that the search needs little memory
 
 
@@ -37,21 +38,20 @@ def quantize(tensors: Mapping[str, Tensor], keep: Collection[str] = ()) -> dict[
     Raises
     ------
     ValueError
-        A weight is NaN or infinite, `keep` names no tensor, or a tensor's name is needed for a scale.
+        A weight is NaN or infinite, `keep` names no tensor, or both NAME and NAME.scale are there already.
     """
     if unknown := set(keep) - set(tensors):
         raise ValueError(f"there is no tensor {', '.join(sorted(unknown))} to keep in float16")
+    if scales := _scales(tensors):
+        raise ValueError(f"{', '.join(sorted(scales))} would be taken for the scales of quantised tensors")
     stored: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
             stored[name] = tensor
-            continue
-        if not torch.isfinite(tensor).all():
+        elif not torch.isfinite(tensor).all():
             raise ValueError(f"{name} holds weights that are NaN or infinite")
-        if tensor.dim() < 2 or tensor.numel() < MIN_SIZE or name in keep:
+        elif tensor.dim() < 2 or tensor.numel() < MIN_SIZE or name in keep:
             stored[name] = _half(tensor)
-        elif name + SCALE in tensors:
-            raise ValueError(f"{name}{SCALE} is the name of a tensor; it is needed for the scale of {name}")
         else:
             stored[name], stored[name + SCALE] = _quantize_rows(tensor)
     return stored
@@ -59,11 +59,16 @@ def quantize(tensors: Mapping[str, Tensor], keep: Collection[str] = ()) -> dict[
 
 def dequantize(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return what `quantize` stored, floating tensors as float32, in new memory; integers are kept as they are."""
+    scales = _scales(tensors)
     return {
-        name: _multiply(tensor, tensors[name + SCALE]) if name + SCALE in tensors else _read(tensor)
+        name: _multiply(tensor, tensors[name + SCALE]) if name + SCALE in scales else _copy(tensor)
         for name, tensor in tensors.items()
-        if name.removesuffix(SCALE) == name or name.removesuffix(SCALE) not in tensors
+        if name not in scales
     }
+
+
+def _scales(tensors: Mapping[str, Tensor]) -> set[str]:
+    return {name + SCALE for name in tensors if name + SCALE in tensors}
 
 
 def _half(tensor: Tensor) -> Tensor:
@@ -71,14 +76,16 @@ def _half(tensor: Tensor) -> Tensor:
     return half if torch.isfinite(half).all() else tensor.to(torch.float32)
 
 
-def _read(tensor: Tensor) -> Tensor:
+def _copy(tensor: Tensor) -> Tensor:
     # A copy even of what is float32 already: `tensor` may lie in a mapped file.
     return tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor.clone()
 
 
 def _multiply(codes: Tensor, scales: Tensor) -> Tensor:
-    # Converting first and then multiplying in place is twice as fast as int8 times float32.
-    return codes.to(torch.float32).mul_(scales.view(-1, *[1] * (codes.dim() - 1)))
+    # In numpy, which takes large pages and a single pass: four times as fast as torch, and threads that have to share
+    # their cores with other work do not wait for each other here.
+    columns = scales.view(-1, *[1] * (codes.dim() - 1))
+    return torch.from_numpy(np.multiply(codes.numpy(), columns.numpy(), dtype=np.float32))
 
 
 def _quantize_rows(tensor: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,8 +103,7 @@ def _quantize_chunk(rows: Tensor) -> tuple[Tensor, Tensor]:
     best_scale = peak / 127
     best_error = torch.full_like(peak, torch.inf)
     for clip in _CLIPS:
-        codes = _codes(rows, peak * (clip / 127))
-        scale = _least_squares(rows, codes, peak * (clip / 127))
+        scale = peak * (clip / 127)
         error = (rows - _codes(rows, scale) * scale).square_().sum(dim=1, keepdim=True)
         better = error < best_error
         best_scale = torch.where(better, scale, best_scale)
@@ -107,9 +113,3 @@ def _quantize_chunk(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def _codes(rows: Tensor, scale: Tensor) -> Tensor:
     return (rows / scale).round_().clamp_(-127, 127)
-
-
-def _least_squares(rows: Tensor, codes: Tensor, scale: Tensor) -> Tensor:
-    """Return the scales [n, 1] that fit given codes best, or the old one where all codes are zero."""
-    power = codes.square().sum(dim=1, keepdim=True)
-    return torch.where(power > 0, (rows * codes).sum(dim=1, keepdim=True) / power, scale)

@@ -46,6 +46,10 @@ class Settings:
         Limits on a recording, checked before memory is spent on it.
     min_speech_s
         Less speech than this, in seconds, and no emotion is guessed.
+    data
+        Where corpora lie, one folder each; only training and measuring read it.
+    cache
+        Where features of corpora and the state of training runs are kept.
     threads
         Threads that torch may use; 0 means as many as there are cores for this process.
     """
@@ -62,6 +66,8 @@ class Settings:
     max_bytes: int = 100 * 1024 * 1024
     max_seconds: float = 30 * 60.0
     min_speech_s: float = 0.3
+    data: Path = PROJECT / "data"
+    cache: Path = PROJECT / "cache"
     threads: int = 0
 
     def __post_init__(self) -> None:

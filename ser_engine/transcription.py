@@ -76,8 +76,10 @@ class Transcriber:
         length = round(WINDOW * SECONDS_PER_POSITION * SAMPLE_RATE)
         options = DecodingOptions(language=language, fp16=False)
         with torch.inference_mode():
-            audio = torch.from_numpy(np.stack([pad_or_trim(samples, length) for samples in chunks]))
-            states = self._model.encoder(log_mel_spectrogram(audio, self._model.dims.n_mels))
+            # One spectrogram at a time: it takes its reference level from all that it is given.
+            audio = [torch.from_numpy(pad_or_trim(samples, length)) for samples in chunks]
+            mels = torch.stack([log_mel_spectrogram(samples, self._model.dims.n_mels) for samples in audio])
+            states = self._model.encoder(mels)
             with self._lock:
                 results: list[DecodingResult] = self._model.decode(states, options)
                 for i, (samples, result) in enumerate(zip(chunks, results, strict=True)):

@@ -23,34 +23,35 @@ STATISTICS = ("mean", "std")
 
 
 def hidden_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
-    """Return every layer's states of float32 [n] samples at 16 kHz, n at most 30 s.
+    """Return every layer's states of float32 [batch, n] samples at 16 kHz, n at most 30 s.
 
-    The result is float32 [layers + 2, frames, width]: what enters the first block, what leaves each block, and the
-    last of these normalised as Whisper's decoder sees it. A frame is 20 ms.
+    The result is float32 [batch, layers + 2, frames, width]: what enters the first block, what leaves each block, and
+    the last of these normalised as Whisper's decoder sees it. A frame is 20 ms.
     """
     import torch
     from torch.nn import functional
     from whisper.audio import log_mel_spectrogram
 
     with torch.inference_mode():
-        mel = log_mel_spectrogram(torch.from_numpy(samples), encoder.conv1.in_channels)[None]
+        # One at a time: Whisper's spectrogram takes its reference level from all that it is given.
+        mel = torch.stack([log_mel_spectrogram(torch.from_numpy(clip), encoder.conv1.in_channels) for clip in samples])
         x = functional.gelu(encoder.conv2(functional.gelu(encoder.conv1(mel)))).permute(0, 2, 1)
         x = x + encoder.positional_embedding[: x.shape[1]]
         states = [x]
         for block in encoder.blocks:
             x = block(x)
             states.append(x)
-        return torch.cat([*states, encoder.ln_post(x)])
+        return torch.stack([*states, encoder.ln_post(x)], dim=1)
 
 
 def statistics(encoder: AudioEncoder, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return mean and standard deviation over time of every layer: float32 [layers + 2, 2, width].
+    """Return mean and standard deviation over time of every layer: float32 [batch, layers + 2, 2, width].
 
-    Speech of more than 30 s is encoded in equal stretches whose moments are put together.
+    `samples` is float32 [batch, n] at 16 kHz. Speech of more than 30 s is encoded in equal stretches whose frames
+    are pooled together.
     """
     import torch
 
-    pieces = np.array_split(samples, -(-len(samples) // MAX_SAMPLES))
-    states = torch.cat([hidden_states(encoder, piece) for piece in pieces], dim=1)
-    moments = torch.stack([states.mean(dim=1), states.std(dim=1, correction=0)], dim=1)
-    return moments.numpy()
+    pieces = np.array_split(samples, -(-samples.shape[1] // MAX_SAMPLES), axis=1)
+    states = torch.cat([hidden_states(encoder, np.ascontiguousarray(piece)) for piece in pieces], dim=2)
+    return torch.stack([states.mean(dim=2), states.std(dim=2, correction=0)], dim=2).numpy()

@@ -1,0 +1,42 @@
+# The page, for a server: docker build -t ser . && docker run -p 8501:8501 -v ser-cache:/cache ser
+# No system packages: the wheels of soundfile, av, soxr and torch bring libsndfile, FFmpeg, soxr and OpenMP along.
+FROM python:3.11-slim
+
+# The official builds of torch for CPUs; an empty value takes the published one with CUDA (3 GB more).
+ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+
+WORKDIR /app
+
+# First and alone, so that a change in the code does not install everything anew.
+# The pins also hold for what builds openai-whisper, which is published as source alone.
+COPY requirements.txt constraints-cuda.txt ./
+RUN PIP_CONSTRAINT=requirements.txt PIP_BUILD_CONSTRAINT=requirements.txt \
+    pip install --no-cache-dir -r requirements.txt
+
+RUN useradd --create-home --uid 1000 ser && install --directory --owner=ser --group=ser /cache
+
+# The code stays root's: the page can read it, not change it.
+COPY .streamlit/ .streamlit/
+COPY configs/ configs/
+COPY models/ models/
+COPY results/ results/
+COPY ser_engine/ ser_engine/
+COPY ui/ ui/
+COPY pages/ pages/
+COPY app.py ./
+
+# Everything that libraries like to keep goes to the one place that the user may write.
+ENV PYTHONUNBUFFERED=1 \
+    XDG_CACHE_HOME=/cache \
+    SER_WHISPER_DIR=/cache/whisper \
+    HF_HOME=/cache/huggingface \
+    NUMBA_CACHE_DIR=/cache/numba \
+    MPLCONFIGDIR=/cache/matplotlib
+USER ser
+VOLUME /cache
+
+EXPOSE 8501
+# http.client takes no notice of a proxy in the environment.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('localhost', 8501, timeout=4); c.request('GET', '/_stcore/health'); raise SystemExit(c.getresponse().status != 200)"]
+CMD ["python", "-m", "streamlit", "run", "app.py", "--server.address=0.0.0.0", "--server.port=8501"]

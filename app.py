@@ -1,0 +1,287 @@
+"""The first page, from top to bottom like the screen: give a recording, see what the engine heard."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from ser_engine.errors import SerError
+from ui import caveats, charts, downloads, engine, session, theme, wording
+from ui.recorder import record
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+    from streamlit.delta_generator import DeltaGenerator
+
+UNEXPECTED = "Something went wrong with this recording; it was not analysed."
+
+
+def listen_page() -> None:
+    """Draw the page: title, input, steps, answer."""
+    st.title("What does this voice sound like?", anchor=False)
+    st.html(
+        theme.line(
+            "lead",
+            "Give it a recording, or three seconds of your own voice: it answers with the probability of each "
+            "emotion, beside the words. No other service is asked, and nothing is kept.",
+        )
+    )
+    try:
+        engine.analyzer()
+    except SerError as error:
+        st.error(str(error))
+        return
+    state = session.current()
+    take_recording(state)
+    with st.container(key="status"):
+        status = st.empty()
+    if state.waiting is not None:
+        analyse(state, state.waiting, status)
+    with status.container():
+        show_status(state)
+    if state.result is None:
+        show_promise()
+    else:
+        show_result(state.result)
+    engine.warm_up()
+
+
+def take_recording(state: session.Session) -> None:
+    """Ask for a file or for three seconds of voice; what is new waits in the session."""
+    limit_mb = max(1, engine.analyzer().settings.max_bytes // 2**20)
+    with st.container(key="input"):
+        left, right = st.columns(2, gap="medium")
+        with left:
+            st.subheader("Upload a recording", anchor=False)
+            upload = st.file_uploader(
+                "Upload a recording", key="upload", label_visibility="collapsed", max_upload_size=limit_mb
+            )
+            st.html(theme.line("quiet", "WAV, FLAC, Ogg, Opus, MP3, M4A, MP4, WebM: sound with one voice is best."))
+        with right:
+            st.subheader("Or record three seconds", anchor=False)
+            spoken = record(key="recorder")
+    state.notice_upload(upload)
+    if spoken:
+        state.give(session.Recording(spoken, "Your recording.wav"))
+
+
+def analyse(state: session.Session, recording: session.Recording, status: DeltaGenerator) -> None:
+    """Run the engine on a recording and show its steps as they go; every failure ends as one sentence."""
+    times: dict[str, float] = {}
+    cold = not engine.warm_up().ended.is_set()
+
+    def show(stage: str, seconds: float | None) -> None:
+        if seconds is not None:
+            times[stage] = seconds
+        with status.container():
+            st.html(theme.steps(times, running=stage if seconds is None else None))
+            waking = " The models are still waking up; this first time takes a little longer." if cold else ""
+            st.html(theme.line("quiet", f"Listening to {recording.name}.{waking}"))
+
+    try:
+        show("decode", None)
+        analysis = engine.analyzer().analyze(recording.data, name=recording.name, progress=show)
+        state.answer(recording, analysis)
+    except SerError as error:
+        state.refuse(str(error))
+    except Exception:
+        logging.getLogger(__name__).exception("An analysis failed unexpectedly")
+        state.refuse(UNEXPECTED)
+
+
+def show_status(state: session.Session) -> None:
+    """Show, in a place of fixed height, what went wrong or how long the last analysis took."""
+    if state.error is not None:
+        st.error(state.error, icon=":material/error:")
+        again = "Try another recording."
+        if state.result is not None:
+            again = f"Try another recording. Below is still the answer for {state.result.analysis.file}."
+        st.html(theme.line("quiet", again))
+    elif state.result is not None:
+        seconds = state.result.analysis.seconds
+        st.html(theme.steps({stage: took for stage, took in seconds.items() if stage != "total"}))
+        st.html(theme.line("quiet", f"Answered in {wording.seconds(seconds['total'])}."))
+    else:
+        st.html(theme.steps({}))
+        st.html(theme.line("quiet", "What happens to a recording, with the time each step takes."))
+
+
+def show_promise() -> None:
+    """Say, before there is an answer, what it will be."""
+    columns = st.columns(3, gap="medium")
+    for column, title, text in zip(
+        columns,
+        ("The feeling", "The words", "The recording"),
+        (
+            "A probability for each of eight emotions, and a headline no bolder than they allow.",
+            "What was said, in the language it was said in, for you to correct.",
+            "To listen to, to look at, and examined: what noise, clipping or haste may have spoiled.",
+        ),
+        strict=True,
+    ):
+        with column:
+            st.subheader(title, anchor=False)
+            st.html(theme.line("quiet", text))
+
+
+def show_result(result: session.Result) -> None:
+    """Show the answer: headline, emotions beside words, the course of a long recording, the sound, the limits."""
+    analysis = result.analysis
+    with st.container(key="headline", gap="xsmall"):
+        st.html(theme.line("eyebrow", analysis.file))
+        st.header(wording.headline(analysis.scores), anchor=False)
+        st.html(theme.line("lead", wording.explanation(analysis.scores)))
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        show_emotions(result)
+    with right, st.container(key="words"):
+        show_words(result)
+    if analysis.timeline:
+        show_timeline(result)
+    picture = show_recording(result)
+    show_downloads(result)
+    st.space("small")
+    caveats.show(engine.card())
+    # Last, since the first spectrogram of a process has a large library to load: all else is there already.
+    with picture:
+        draw(result, "spectrogram", lambda: charts.spectrogram(analysis.waveform), "Mel spectrogram")
+
+
+def draw(result: session.Result, name: str, make: Callable[[], Figure], alt: str) -> None:
+    """Draw a chart of a result, made at its first showing only; `alt` says the same in words."""
+    # Plotly trusts any pandas in sys.modules, also one that the warm-up's thread is half-way through importing.
+    import pandas  # noqa: F401
+
+    if name not in result.figures:
+        result.figures[name] = make()
+    st.plotly_chart(result.figures[name], config=charts.CONFIG, alt=alt, key=name)
+
+
+def show_emotions(result: session.Result) -> None:
+    """Draw all emotions, sorted, and the same as a table for those who cannot see it."""
+    st.subheader("Every emotion", anchor=False)
+    scores = result.analysis.scores
+    draw(result, "emotions", lambda: charts.emotion_bars(scores), wording.ranking(scores))
+    with st.expander("As a table"):
+        rows = {label.capitalize(): wording.percent(value) for label, value in scores.ranked()}
+        st.table({"Emotion": list(rows), "Probability": list(rows.values())}, hide_index=True)
+
+
+def show_words(result: session.Result) -> None:
+    """Show the transcript, to be corrected by hand; a correction goes into the downloads, not into the engine."""
+    st.subheader("The words", anchor=False)
+    transcript = result.analysis.transcript
+    if transcript is None:
+        st.html(theme.line("quiet", "Words were not transcribed."))
+        return
+    # The widget's own memory ends when another page is visited; then it begins anew with what the session knows.
+    key = f"words-{result.digest}"
+    if key not in st.session_state:
+        result.offered = result.words
+    result.words = st.text_area("Transcript, open to correction", result.offered, key=key, height=180)
+    if not transcript.text:
+        st.html(theme.line("quiet", "No words were recognised."))
+    else:
+        st.html(theme.line("quiet", wording.heard(transcript)))
+    if result.words != transcript.text:
+        st.html(theme.line("quiet", "Edited by you; the downloads say so."))
+
+
+def show_timeline(result: session.Result) -> None:
+    """Draw how the emotions change over a long recording, and name each window's strongest in a table."""
+    st.subheader("Over time", anchor=False)
+    analysis = result.analysis
+    tops = ", ".join(f"{window.start:.0f} s {window.scores.top}" for window in analysis.timeline[:20])
+    draw(
+        result,
+        "timeline",
+        lambda: charts.timeline(analysis.timeline, analysis.quality.duration_s),
+        f"Strongest emotion by time: {tops}",
+    )
+    with st.expander("Windows as a table"):
+        st.table(
+            {
+                "From": [wording.seconds(window.start) for window in analysis.timeline],
+                "To": [wording.seconds(window.end) for window in analysis.timeline],
+                "Strongest": [window.scores.top.capitalize() for window in analysis.timeline],
+                "Probability": [wording.percent(window.scores.ranked()[0][1]) for window in analysis.timeline],
+            },
+            hide_index=True,
+            height=min(400, 40 * (len(analysis.timeline) + 1)),
+        )
+
+
+def show_recording(result: session.Result) -> DeltaGenerator:
+    """Let the person listen to the recording, look at it, and read what the recording doctor found.
+
+    Returns the place for the spectrogram, empty yet and as high as the picture will be.
+    """
+    analysis = result.analysis
+    st.space("small")
+    st.header("The recording", anchor=False)
+    with st.container(key="players"):
+        left, right = st.columns(2, gap="medium")
+    with left:
+        st.subheader("As you gave it", anchor=False)
+        st.audio(result.raw_wav, format="audio/wav", alt="The recording as given")
+    with right:
+        st.subheader("As the models heard it", anchor=False)
+        st.audio(result.clean_wav, format="audio/wav", alt="The recording without silence, at 16 kHz")
+    st.subheader("Waveform", anchor=False)
+    segments = analysis.speech.segments
+    draw(
+        result,
+        "waveform",
+        lambda: charts.waveform(analysis.waveform, segments),
+        f"Waveform, {wording.seconds(analysis.quality.duration_s)} with {len(segments)} stretches of speech",
+    )
+    st.html(theme.line("quiet", "Shaded and underlined: where speech was found."))
+    st.subheader("Mel spectrogram", anchor=False)
+    picture = st.container(key="picture")
+    st.html(theme.line("quiet", "Stronger colour is more energy; the models hear nothing above 8 kHz."))
+    st.subheader("Recording doctor", anchor=False)
+    for warning in analysis.quality.warnings:
+        st.markdown(f":material/warning: {warning}")
+    if not analysis.quality.warnings:
+        st.markdown(":material/check: Nothing to complain about.")
+    st.html(theme.facts(wording.facts(analysis.quality)))
+    return picture
+
+
+def show_downloads(result: session.Result) -> None:
+    """Offer the answer as files; what they hold is put together at the click, with the latest corrections."""
+    st.space("small")
+    st.header("Take it with you", anchor=False)
+    analysis = result.analysis
+    with st.container(horizontal=True):
+        st.download_button(
+            "Download JSON",
+            lambda: downloads.to_json(analysis, result.words),
+            file_name=downloads.file_name(analysis, "json"),
+            mime="application/json",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+        st.download_button(
+            "Download CSV",
+            lambda: downloads.to_csv(analysis, result.words),
+            file_name=downloads.file_name(analysis, "csv"),
+            mime="text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+        st.button("Forget this recording", type="tertiary", on_click=session.current().forget)
+
+
+st.set_page_config(page_title="Speech emotion", page_icon=theme.ICON, layout="wide")
+theme.apply()
+st.navigation(
+    [
+        st.Page(listen_page, title="Listen", icon=":material/graphic_eq:", default=True),
+        st.Page("pages/about.py", title="About", icon=":material/info:"),
+    ],
+    position="top",
+).run()

@@ -1,0 +1,125 @@
+"""The command line: one verb a job, each a thin layer over the engine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ser_engine.analysis import Analysis
+from ser_engine.analyzer import Analyzer
+from ser_engine.corpora.base import AUDIO_SUFFIXES
+from ser_engine.errors import SerError
+from ser_engine.settings import PROJECT, Settings
+
+# Beside the suffixes of corpora: what people have on their telephones.
+SUFFIXES = AUDIO_SUFFIXES | {".mp4", ".oga", ".aac", ".aiff", ".aif"}
+BAD_INPUT = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; 0 when all went well, 2 when some input was bad (one line each on standard error)."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.verb(options, Settings.from_env())
+    except SerError as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("Stopped; what was finished is kept.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # a reader such as `head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m ser_engine", description="Speech emotion recognition.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    analyze = verbs.add_parser("analyze", help="score recordings")
+    analyze.add_argument("paths", nargs="+", type=Path, metavar="FILE|FOLDER")
+    analyze.add_argument("--json", action="store_true", help="one JSON object per file and line")
+    analyze.add_argument("--model", help="name of a folder in models/, or a path")
+    analyze.add_argument("--no-transcript", action="store_true", help="do not transcribe the words")
+    analyze.set_defaults(verb=_analyze)
+
+    train = verbs.add_parser("train", help="train and measure what a TOML describes")
+    train.add_argument("config", type=Path)
+    train.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")
+    train.add_argument("--results", type=Path, default=PROJECT / "results")
+    train.set_defaults(verb=_train)
+
+    whisper = verbs.add_parser("bundle-whisper", help="make models/whisper-base from official weights, and measure it")
+    whisper.add_argument("source", nargs="+", type=Path, help="base.pt, or a CTranslate2 folder or file, or its parts")
+    whisper.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")
+    whisper.add_argument("--clips", type=int, default=500, help="how many clips the word error rate is measured on")
+    whisper.add_argument("--results", type=Path, default=PROJECT / "results")
+    whisper.set_defaults(verb=_bundle_whisper)
+    return parser
+
+
+def _analyze(options: argparse.Namespace, settings: Settings) -> int:
+    """Score every file; bad ones are told on standard error, the others are answered all the same."""
+    if options.model:
+        settings = replace(settings, model=options.model)
+    analyzer = Analyzer(replace(settings, transcribe=settings.transcribe and not options.no_transcript))
+    files = list(_files(options.paths))
+    if not files:
+        print("There is no audio file in what was given.", file=sys.stderr)
+        return BAD_INPUT
+    bad = 0
+    if not options.json:
+        print(f"{'file':40} {'emotion':10} {'p':>5}  {'s':>6}  words")
+    bar = tqdm(files, unit="file", disable=len(files) < 3 or not sys.stderr.isatty())
+    for file in bar:
+        try:
+            analysis = analyzer.analyze(file, name=str(file))
+        except SerError as error:
+            bad += 1
+            tqdm.write(f"{file}: {error}", file=sys.stderr)
+            continue
+        with tqdm.external_write_mode():
+            print(json.dumps(analysis.to_dict(), ensure_ascii=False) if options.json else _row(analysis), flush=True)
+    return BAD_INPUT if bad else 0
+
+
+def _files(paths: Iterable[Path]) -> Iterable[Path]:
+    """Yield the files that were named, and the audio files in the folders that were named."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        else:
+            yield path
+
+
+def _row(analysis: Analysis) -> str:
+    label, probability = analysis.scores.ranked()[0]
+    name = analysis.file if len(analysis.file) <= 40 else "…" + analysis.file[-39:]
+    words = analysis.transcript.text if analysis.transcript else ""
+    return f"{name:40} {label:10} {probability:5.2f}  {analysis.quality.duration_s:6.1f}  {words}"
+
+
+def _train(options: argparse.Namespace, settings: Settings) -> int:
+    """Train and measure, then print the figures."""
+    from ser_engine.training.run import run
+
+    entry = run(options.config, options.data or settings.data, settings, options.results)
+    shown = {key: entry[key] for key in ("id", "metrics", "by_corpus", "external", "no_speech_found") if key in entry}
+    print(json.dumps(shown, indent=2))
+    return 0
+
+
+def _bundle_whisper(options: argparse.Namespace, settings: Settings) -> int:
+    """Store Whisper-base in 8 bits, measure what that costs, and write its card."""
+    from ser_engine.training.whisper_base import bundle
+
+    entry = bundle(options.source, options.data or settings.data, settings, options.clips, options.results)
+    print(json.dumps(entry, indent=2))
+    return 0

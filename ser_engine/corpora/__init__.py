@@ -1,0 +1,1 @@
+"""Readers of public corpora of emotional speech, one small file each."""

@@ -1,0 +1,43 @@
+"""RAVDESS: 24 North American actors, two sentences, eight emotions, two intensities."""
+
+import re
+from pathlib import Path
+
+from ser_engine.corpora.base import Corpus, Utterance
+from ser_engine.corpora.labels import EMOTIONS
+
+SENTENCES = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
+# The third code is the emotion, 01 to 08, in the order of our own labels.
+EMOTION_CODES = {f"{number:02}": label for number, label in enumerate(EMOTIONS, start=1)}
+INTENSITIES = {"01": "normal", "02": "strong"}
+AUDIO_ONLY, SPEECH = "03", "01"
+
+
+def read_name(path: Path) -> Utterance | None:
+    """Read modality-channel-emotion-intensity-statement-repetition-actor, as in 03-01-05-02-01-01-12.wav."""
+    if not re.fullmatch(r"\d\d(-\d\d){6}", path.stem):
+        return None
+    modality, channel, emotion, intensity, statement, _, actor = path.stem.split("-")
+    if (modality, channel) != (AUDIO_ONLY, SPEECH):
+        return None  # video, or song
+    return Utterance(
+        corpus="ravdess",
+        path=path,
+        label=EMOTION_CODES[emotion],
+        speaker=f"ravdess/{actor}",
+        gender="female" if int(actor) % 2 == 0 else "male",
+        sentence=SENTENCES[statement],
+        intensity=INTENSITIES[intensity],
+    )
+
+
+CORPUS = Corpus(
+    id="ravdess",
+    title="RAVDESS",
+    licence="CC BY-NC-SA 4.0",
+    citation="Livingstone & Russo (2018), PLoS ONE 13(5): e0196391",
+    expected_clips=1440,
+    expected_speakers=24,
+    read_name=read_name,
+    sentences=SENTENCES,
+)

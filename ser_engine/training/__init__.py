@@ -1,0 +1,1 @@
+"""From corpora to measured models: splits, cached features, training, evaluation."""

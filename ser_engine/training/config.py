@@ -1,0 +1,72 @@
+"""A training run as a TOML file: what is trained on what, and how it is tested."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ser_engine.corpora.labels import EMOTIONS
+from ser_engine.errors import InvalidSettings
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One experiment; every entry of the TOML is a field here, and nothing else is accepted.
+
+    Attributes
+    ----------
+    id : name of the model; the run is named after the file
+    architecture : a key of `models.registry.ARCHITECTURES`
+    corpora, external : what is trained on (and tested fold by fold), and what is only ever tested on
+    protocol : how the folds are made
+    labels : emotions in the order of the scores
+    members, hidden, dropout : see `HeadConfig`
+    epochs, batch, learning_rate, weight_decay : AdamW with a cosine schedule
+    mixup : Beta(a, a) of mixup (Zhang et al., 2018), 0 for none
+    label_smoothing : share of each target that is spread over all labels of the utterance's corpus
+    balance : exponent of inverse class frequency within the sampling weights, 0 for none
+    seed : of everything random
+    """
+
+    id: str
+    architecture: str
+    corpora: tuple[str, ...]
+    external: tuple[str, ...] = ()
+    protocol: str = "speaker-independent"
+    labels: tuple[str, ...] = EMOTIONS
+    members: int = 5
+    hidden: int = 256
+    dropout: float = 0.3
+    epochs: int = 40
+    batch: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    mixup: float = 0.0
+    label_smoothing: float = 0.0
+    balance: float = 0.0
+    seed: int = 0
+
+    @classmethod
+    def read(cls, path: Path) -> TrainingConfig:
+        """Read a TOML file.
+
+        Raises
+        ------
+        InvalidSettings
+            There is no such file, it is no TOML, or it has an entry that is not a field or lacks one.
+        """
+        try:
+            entries: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InvalidSettings(f"There is no configuration {path}.") from None
+        except tomllib.TOMLDecodeError as error:
+            raise InvalidSettings(f"{path} is not valid TOML: {error}.") from None
+        known = {item.name for item in fields(cls)}
+        if unknown := sorted(set(entries) - known):
+            raise InvalidSettings(f"{path} has entries that mean nothing: {', '.join(unknown)}.")
+        try:
+            return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in entries.items()})
+        except TypeError as error:
+            raise InvalidSettings(f"{path} lacks an entry: {error}.") from None

@@ -1,0 +1,120 @@
+"""What a run stores about itself: results/<run>/{run.json, history.jsonl, folds.json}, and a model's card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_engine.corpora.base import Utterance
+from ser_engine.training.config import TrainingConfig
+from ser_engine.training.metrics import expected_calibration_error, interval_over_speakers, report, weighted_accuracy
+from ser_engine.training.metrics import unweighted_accuracy as ua
+
+
+def measure_run(
+    utterances: Sequence[Utterance],
+    log_probabilities: NDArray[np.float32],
+    folds: NDArray[np.int_],
+    temperatures: dict[int, float],
+    config: TrainingConfig,
+) -> dict[str, Any]:
+    """Return the measured entries of run.json.
+
+    Parameters
+    ----------
+    utterances : n
+    log_probabilities : float32 [n, labels], each row by the model of a fold that did not hear its speaker; where no
+        speech was found the row is uniform, and counts as wrong
+    folds : int [n]
+    temperatures : for each fold the temperature that was fitted on the other folds
+    """
+    true = np.array([config.labels.index(str(utterance.label)) for utterance in utterances])
+    predicted = log_probabilities.argmax(axis=1)
+    silent = np.ptp(log_probabilities, axis=1) == 0
+    predicted[silent] = (true[silent] + 1) % len(config.labels)
+    scaled = log_probabilities / np.array([temperatures[fold] for fold in folds])[:, None]
+    probabilities = np.exp(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)).astype(np.float32)
+    speakers = np.array([utterance.speaker for utterance in utterances])
+    measured = report(true, predicted, speakers.tolist(), config.labels)
+    measured["metrics"]["ECE"] = round(100 * expected_calibration_error(true, probabilities), 2)
+    measured["no_speech_found"] = int(silent.sum())
+    groups = {
+        "by_corpus": [utterance.corpus for utterance in utterances],
+        "by_speaker": speakers.tolist(),
+        "by_gender": [utterance.gender for utterance in utterances],
+    }
+    for name, values in groups.items():
+        measured[name] = _by(np.array(values), true, predicted, speakers, intervals=name == "by_corpus")
+    return measured
+
+
+def _by(
+    values: NDArray[np.str_],
+    true: NDArray[np.int_],
+    predicted: NDArray[np.int_],
+    speakers: NDArray[np.str_],
+    intervals: bool,
+) -> dict[str, Any]:
+    """Return UA, WA and the number of clips for each value, with intervals over speakers where there are several."""
+    result = {}
+    for value in np.unique(values):
+        rows = values == value
+        entry: dict[str, Any] = {
+            "UA": round(ua(true[rows], predicted[rows]), 2),
+            "WA": round(weighted_accuracy(true[rows], predicted[rows]), 2),
+            "clips": int(rows.sum()),
+        }
+        if intervals:
+            bounds = interval_over_speakers(true[rows], predicted[rows], speakers[rows].tolist())
+            entry["UA_ci95"] = [round(bound, 2) for bound in bounds]
+        result[str(value)] = entry
+    return result
+
+
+def measure_external(
+    utterances: Sequence[Utterance], log_probabilities: NDArray[np.float32], config: TrainingConfig
+) -> dict[str, Any]:
+    """Return the figures on a corpus that nothing was trained on: over all our labels, and among those it has."""
+    true = np.array([config.labels.index(str(utterance.label)) for utterance in utterances])
+    speakers = [utterance.speaker for utterance in utterances]
+    shared = np.unique(true)
+    among = shared[log_probabilities[:, shared].argmax(axis=1)]
+    predicted = log_probabilities.argmax(axis=1)
+    return {
+        "clips": len(utterances),
+        "UA": round(ua(true, predicted), 2),
+        "UA_among_shared_labels": round(ua(true, among), 2),
+        "UA_among_shared_labels_ci95": [round(b, 2) for b in interval_over_speakers(true, among, speakers)],
+        "shared_labels": [config.labels[i] for i in shared],
+    }
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON beside `path` and rename it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(path.suffix + ".part")
+    beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def run_entry(run: str, config: TrainingConfig, measured: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Return run.json: the figures with what they were measured on and how."""
+    return {
+        "id": run,
+        "model": config.id,
+        "features": "mean and deviation over time of all layers of Whisper-base's encoder, frozen",
+        "protocol": config.protocol,
+        "speaker_independent": True,
+        "corpora": list(config.corpora),
+        "labels": list(config.labels),
+        **measured,
+        "seconds": round(seconds, 1),
+        "seed": config.seed,
+        "config": asdict(config),
+    }

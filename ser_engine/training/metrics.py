@@ -1,0 +1,88 @@
+"""Figures of merit in percent, with intervals over speakers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
+
+BOOTSTRAPS = 1000
+BINS = 15
+
+
+def unweighted_accuracy(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> float:
+    """Return UA: recall averaged over the classes that occur in `true`, in percent."""
+    return 100.0 * float(np.mean([np.mean(predicted[true == label] == label) for label in np.unique(true)]))
+
+
+def weighted_accuracy(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> float:
+    """Return WA: the share of utterances that are right, in percent."""
+    return 100.0 * float(np.mean(true == predicted))
+
+
+def interval_over_speakers(
+    true: NDArray[np.int_], predicted: NDArray[np.int_], speakers: Sequence[str], seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95% interval of UA when speakers, not utterances, are drawn with replacement."""
+    rng = np.random.default_rng(seed)
+    names, codes = np.unique(np.asarray(speakers), return_inverse=True)
+    rows = [np.flatnonzero(codes == code) for code in range(len(names))]
+    figures = []
+    for _ in range(BOOTSTRAPS):
+        drawn = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
+        figures.append(unweighted_accuracy(true[drawn], predicted[drawn]))
+    low, high = np.percentile(figures, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def expected_calibration_error(true: NDArray[np.int_], probabilities: NDArray[np.float32]) -> float:
+    """Return ECE (Guo et al., 2017, section 2) over 15 equal bins of the top probability, 0 to 1."""
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == true
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = [(bins == b).mean() * abs(correct[bins == b].mean() - confidence[bins == b].mean()) for b in np.unique(bins)]
+    return float(np.sum(gaps))
+
+
+def report(
+    true: NDArray[np.int_], predicted: NDArray[np.int_], speakers: Sequence[str], labels: Sequence[str]
+) -> dict[str, Any]:
+    """Return everything that a run stores about its predictions.
+
+    Parameters
+    ----------
+    true, predicted : int [n], indices into `labels`
+    speakers : n names
+
+    Returns
+    -------
+    dict
+        `metrics` in percent, `per_class`, and `confusion` (rows: true) as counts.
+    """
+    classes = np.arange(len(labels))
+    precision, recall, f1, support = precision_recall_fscore_support(true, predicted, labels=classes, zero_division=0)
+    present = np.unique(true)
+    ua, wa = unweighted_accuracy(true, predicted), weighted_accuracy(true, predicted)
+    return {
+        "metrics": {
+            "WA": round(wa, 2),
+            "UA": round(ua, 2),
+            "UA_plus_WA": round(ua + wa, 2),
+            "macro_f1": round(100 * f1_score(true, predicted, labels=present, average="macro", zero_division=0), 2),
+            "weighted_f1": round(100 * f1_score(true, predicted, labels=present, average="weighted"), 2),
+            "UA_ci95": [round(bound, 2) for bound in interval_over_speakers(true, predicted, speakers)],
+        },
+        "per_class": {
+            labels[i]: {
+                "precision": round(100 * float(precision[i]), 2),
+                "recall": round(100 * float(recall[i]), 2),
+                "f1": round(100 * float(f1[i]), 2),
+                "support": int(support[i]),
+            }
+            for i in present
+        },
+        "confusion": confusion_matrix(true, predicted, labels=classes).tolist(),
+    }

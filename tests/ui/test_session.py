@@ -1,0 +1,126 @@
+"""What outlasts a run of the page: one analysis per recording, nothing lost by an error or an interruption."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ser_engine.analysis import Analysis, CleanSpeech, Quality, Scores, SourceInfo, Span, Transcript, Waveform
+from ui.session import Recording, Session
+
+
+@dataclass
+class Upload:
+    """What Streamlit's upload field returns, as far as the session looks at it."""
+
+    file_id: str
+    name: str
+    data: bytes
+
+    def getvalue(self) -> bytes:
+        return self.data
+
+
+def upload(session: Session, file_id: str | None, data: bytes = b"") -> None:
+    given: Any = None if file_id is None else Upload(file_id, f"{file_id}.wav", data)
+    session.notice_upload(given)
+
+
+def answered(session: Session) -> Analysis:
+    """Give the waiting recording an answer, as the page does after an analysis."""
+    assert session.waiting is not None
+    quality = Quality(1.0, 1.0, 16_000, 8000.0, None, 0.0, -20.0, False)
+    samples = np.zeros(16_000, np.float32)
+    analysis = Analysis(
+        session.waiting.name, "m", Scores(("calm",), np.ones(1, np.float32)), Transcript("Hi.", "en", (), 0.9, "w"),
+        (), quality, {"total": 1.0}, Waveform(samples, 16_000, SourceInfo("a", "WAV", "PCM_16", 1, 16_000, 0)),
+        CleanSpeech(samples, (Span(0, 1),), quality),
+    )  # fmt: skip
+    session.answer(session.waiting, analysis)
+    return analysis
+
+
+def test_an_upload_waits_until_it_is_answered_and_then_no_more() -> None:
+    session = Session()
+    upload(session, "a", b"one")
+    upload(session, "a", b"one")
+    assert session.waiting is not None and session.waiting.data == b"one"
+    answered(session)
+    upload(session, "a", b"one")
+    assert session.waiting is None and session.result is not None and session.result.words == "Hi."
+
+
+def test_an_interrupted_analysis_is_begun_again() -> None:
+    session = Session()
+    upload(session, "a", b"one")
+    upload(session, "a", b"one")
+    assert session.waiting is not None
+
+
+def test_the_same_bytes_again_keep_the_answer() -> None:
+    session = Session()
+    upload(session, "a", b"one")
+    answered(session)
+    upload(session, "b", b"one")
+    assert session.waiting is None and session.result is not None
+
+
+def test_an_error_keeps_the_earlier_answer_and_goes_with_the_next_recording() -> None:
+    session = Session()
+    upload(session, "a", b"one")
+    analysis = answered(session)
+    upload(session, "b", b"bad")
+    session.refuse("No.")
+    upload(session, "b", b"bad")
+    assert session.error == "No." and session.waiting is None
+    assert session.result is not None and session.result.analysis is analysis
+    upload(session, "c", b"two")
+    assert session.error is None and session.waiting is not None
+
+
+def test_a_removed_upload_is_no_longer_analysed() -> None:
+    session = Session()
+    upload(session, "a", b"one")
+    upload(session, None)
+    assert session.waiting is None
+
+
+def test_an_answer_outlives_the_moment_in_which_one_file_takes_anothers_place() -> None:
+    session = Session()
+    upload(session, "a", b"one")
+    analysis = answered(session)
+    upload(session, None)
+    upload(session, "b", b"bad")
+    session.refuse("No.")
+    assert session.error == "No." and session.result is not None and session.result.analysis is analysis
+
+
+def test_removing_a_bad_upload_takes_its_error_away() -> None:
+    session = Session()
+    upload(session, "a", b"bad")
+    session.refuse("No.")
+    upload(session, None)
+    assert session.error is None
+
+
+def test_what_is_forgotten_does_not_come_back_by_itself() -> None:
+    session = Session()
+    upload(session, "a", b"one")
+    answered(session)
+    session.forget()
+    upload(session, "a", b"one")
+    assert session.result is None and session.waiting is None
+
+
+def test_a_voice_recording_replaces_an_upload_and_outlives_its_removal() -> None:
+    session = Session()
+    upload(session, "a", b"one")
+    answered(session)
+    session.give(Recording(b"spoken", "Your recording.wav"))
+    answered(session)
+    upload(session, "a", b"one")
+    assert session.waiting is None
+    upload(session, None)
+    assert session.result is not None and session.result.analysis.file == "Your recording.wav"

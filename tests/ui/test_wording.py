@@ -1,0 +1,76 @@
+"""The sentences beside the figures are true to the figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ser_engine.analysis import Quality, Scores, Transcript
+from ui import wording
+
+
+def scores(*pairs: tuple[str, float]) -> Scores:
+    labels, values = zip(*pairs, strict=True)
+    return Scores(labels, np.array(values, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0, "0%"), (0.001, "<1%"), (0.01, "1%"), (0.642, "64%"), (0.999, ">99%"), (1.0, "100%")]
+)
+def test_per_cents_are_whole_and_never_falsely_none_or_all(share: float, text: str) -> None:
+    assert wording.percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.123, "0.12 s"), (12.34, "12.3 s"), (125.2, "2 min 5 s"), (1800, "30 min 0 s")]
+)
+def test_seconds(value: float, text: str) -> None:
+    assert wording.seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [
+        (0.9, "Very likely angry"),
+        (0.7, "Probably angry"),
+        (0.45, "Perhaps angry"),
+        (0.35, "Hard to say, at most angry"),
+    ],
+)
+def test_the_headline_is_no_bolder_than_the_probability(probability: float, text: str) -> None:
+    rest = 1 - probability
+    assert wording.headline(scores(("sad", rest / 2), ("angry", probability), ("calm", rest / 2))) == text
+
+
+def test_a_disgusted_voice_is_not_called_disgust() -> None:
+    assert wording.headline(scores(("disgust", 0.9), ("calm", 0.1))) == "Very likely disgusted"
+
+
+def test_the_explanation_names_the_runner_up_and_says_when_it_is_close() -> None:
+    clear = wording.explanation(scores(("sad", 0.1), ("angry", 0.7), ("calm", 0.2)))
+    assert clear == "The model gives angry a probability of 70%; next comes calm with 20%."
+    assert "close behind" in wording.explanation(scores(("sad", 0.45), ("angry", 0.5), ("calm", 0.05)))
+
+
+def test_the_ranking_holds_every_emotion_in_order() -> None:
+    assert wording.ranking(scores(("sad", 0.1), ("angry", 0.7), ("calm", 0.2))) == "angry 70%, calm 20%, sad 10%"
+
+
+def test_the_language_is_named_or_its_code_is_given() -> None:
+    assert "English" in wording.heard(Transcript("Hi.", "en", (), 0.93, ""))
+    assert "93% sure" in wording.heard(Transcript("Hi.", "en", (), 0.93, ""))
+    assert " sw;" in wording.heard(Transcript("Jambo.", "sw", (), 0.5, ""))
+
+
+def test_the_doctor_says_when_there_was_nothing_to_measure() -> None:
+    facts = dict(wording.facts(Quality(3.0, 2.1, 44_100, 7_450.0, None, 0.0, -23.7, False)))
+    assert facts["Sample rate"] == "44.1 kHz" and facts["Speech in it"] == "2.10 s"
+    assert facts["Speech over noise"] == "no pause to measure" and facts["Clipped samples"] == "none"
+    clipped = dict(wording.facts(Quality(3.0, 2.1, 16_000, 7_450.0, 12.4, 0.00001, -23.7, True)))
+    assert clipped["Clipped samples"] == "0.01%" and clipped["Noise reduction"] == "applied"
+
+
+def test_accuracy_is_quoted_only_when_it_was_measured() -> None:
+    assert wording.accuracy(None) is None and wording.accuracy({"id": "a"}) is None
+    sentence = wording.accuracy({"id": "a", "UA": 75.6, "UA_ci95": [73.9, 77.1]})
+    assert sentence and "76 in 100" in sentence and "74 to 77" in sentence

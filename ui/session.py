@@ -1,0 +1,118 @@
+"""One person's session, in one place: what they gave, what the engine answered, what they changed.
+
+Streamlit runs the page anew at every click. What has to outlast a run is here, and nowhere else; the engine is
+called once per recording, however often the page runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+    from ser_engine.analysis import Analysis
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording as it was given: its encoded bytes, a name to show, and the upload that it came with, if any."""
+
+    data: bytes = field(repr=False)
+    name: str
+    upload_id: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """What tells two recordings apart; sixteen hexadecimal digits."""
+        return hashlib.sha256(self.data).hexdigest()[:16]
+
+
+@dataclass
+class Result:
+    """An answered recording, with what the page makes of it.
+
+    `words` is the transcript as the person last left it, `offered` as the field for it began; `figures` are the
+    charts by name.
+    """
+
+    analysis: Analysis
+    digest: str
+    words: str
+    offered: str
+    raw_wav: bytes = field(repr=False)
+    clean_wav: bytes = field(repr=False)
+    figures: dict[str, Figure] = field(default_factory=dict, repr=False)
+
+
+@dataclass
+class Session:
+    """What is known about one browser tab.
+
+    `waiting` is given but not yet answered: it stays until its analysis has ended, so that an analysis which a
+    click interrupts is begun again. `result` is the last answer; an error leaves it where it is.
+    """
+
+    waiting: Recording | None = None
+    result: Result | None = None
+    error: str | None = None
+    upload_id: str | None = None
+
+    def notice_upload(self, upload: UploadedFile | None) -> None:
+        """Take note of what the upload field holds: something new waits, something removed waits no longer.
+
+        An answer outlives its upload: when a file takes another's place, the field is empty for a moment.
+        """
+        if upload is None:
+            if self.upload_id is not None:
+                self.error = None
+                if self.waiting is not None and self.waiting.upload_id == self.upload_id:
+                    self.waiting = None
+            self.upload_id = None
+        elif upload.file_id != self.upload_id:
+            self.upload_id = upload.file_id
+            self.give(Recording(upload.getvalue(), upload.name, upload.file_id))
+
+    def give(self, recording: Recording) -> None:
+        """Let a recording wait for its analysis, unless it is the one whose answer is shown."""
+        self.error = None
+        if self.result is not None and recording.digest == self.result.digest:
+            self.waiting = None
+        else:
+            self.waiting = recording
+
+    def answer(self, recording: Recording, analysis: Analysis) -> None:
+        """Keep an answer, with the sound that the page offers to listen to."""
+        from ser_engine.analysis import SAMPLE_RATE
+        from ser_engine.audio import to_wav
+
+        words = analysis.transcript.text if analysis.transcript else ""
+        self.result = Result(
+            analysis=analysis,
+            digest=recording.digest,
+            words=words,
+            offered=words,
+            raw_wav=to_wav(analysis.waveform.samples, analysis.waveform.rate),
+            clean_wav=to_wav(analysis.speech.samples, SAMPLE_RATE),
+        )
+        self.waiting, self.error = None, None
+
+    def refuse(self, sentence: str) -> None:
+        """Keep what went wrong, in words; an earlier answer stays."""
+        self.waiting, self.error = None, sentence
+
+    def forget(self) -> None:
+        """Forget the answer and its sound."""
+        self.result, self.error = None, None
+
+
+def current() -> Session:
+    """Return this browser tab's session."""
+    if "session" not in st.session_state:
+        st.session_state["session"] = Session()
+    return st.session_state["session"]

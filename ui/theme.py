@@ -1,0 +1,99 @@
+"""The look: two chart colours, a little style sheet, and the two small pieces of HTML that Streamlit has no word for.
+
+Everything else (type, light and dark colours, radii) is Streamlit's own theme in .streamlit/config.toml. Colours
+here derive from the text colour or are the middling accent, so that one sheet serves both themes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import streamlit as st
+
+from ser_engine.analysis import STAGES
+from ui.wording import seconds
+
+ACCENT, ACCENT_SOFT = "#1f9a8f", "rgba(31,154,143,0.30)"
+GREY, GREY_SOFT = "#8a9298", "rgba(138,146,152,0.28)"
+
+ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7"
+fill="#0f6e68"/><path d="M7 14v4M12 10v12M16.5 6v20M21 11v10M25.5 14v4" stroke="#fff" stroke-width="2.6"
+stroke-linecap="round"/></svg>"""
+"""The browser tab's picture; drawn here, since Streamlit's named icons would be fetched from another host."""
+
+CSS = """
+/* A comfortable measure on wide screens, and no empty hand's breadth above the title. */
+[data-testid="stMainBlockContainer"] { max-width: 1060px; padding: 4.25rem 1.5rem 5rem; }
+@media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 4rem 1rem 4rem; } }
+h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
+.st-key-headline h2 { font-size: 2.25rem; line-height: 1.2; padding: .25rem 0 .75rem; }
+/* The links to the other pages stand above the text, not in the window's corner. */
+[data-testid="stToolbar"] { max-width: 1060px; margin-inline: auto; padding-inline: .25rem; }
+
+/* Plotly writes its labels in a pale grey of its own: let them be as legible as the text around them. */
+[data-testid="stPlotlyChart"] svg text { fill: currentColor !important; }
+
+/* What changes while an analysis runs keeps its height: nothing below it moves. */
+.st-key-input { min-height: 12rem; }
+.st-key-words { min-height: 17.5rem; }
+.st-key-picture { min-height: 200px; }
+.st-key-players { min-height: 6rem; }
+.st-key-status { min-height: 6.75rem; }
+@media (max-width: 640px) { .st-key-status { min-height: 9.5rem; } }
+
+.lead { font-size: 1.125rem; line-height: 1.55; max-width: 44rem; opacity: .8; margin: 0; text-wrap: pretty; }
+.quiet { font-size: .9rem; line-height: 1.5; opacity: .75; margin: 0; text-wrap: pretty; }
+.eyebrow { font-size: .85rem; opacity: .75; margin: 0; overflow-wrap: anywhere; }
+
+ol.steps.steps { list-style: none; margin: 0; padding: 0; display: grid; gap: .75rem;
+  grid-template-columns: repeat(4, 1fr); }
+.steps li { margin: 0; padding: .6rem 0 0; border-top: 3px solid color-mix(in srgb, currentColor 16%, transparent);
+  display: flex; flex-wrap: wrap; justify-content: space-between; column-gap: .5rem; line-height: 1.5; }
+.steps .name { font-weight: 600; }
+.steps .time { font-variant-numeric: tabular-nums; opacity: .75; }
+.steps .waiting { opacity: .72; }
+.steps .waiting .name { font-weight: 400; }
+.steps .done { border-top-color: #1f9a8f; }
+.steps .running { border-top-color: #1f9a8f; animation: breathe 1.4s ease-in-out infinite; }
+@keyframes breathe { 50% { border-top-color: color-mix(in srgb, #1f9a8f 25%, transparent); } }
+@media (prefers-reduced-motion: reduce) { .steps .running { animation: none; } }
+
+dl.facts.facts { display: grid; grid-template-columns: repeat(4, 1fr); gap: 1.1rem 1.5rem;
+  margin: 0; padding: 0; }
+.facts div { border-top: 1px solid color-mix(in srgb, currentColor 16%, transparent); padding-top: .5rem; }
+.facts.facts dt { margin: 0; padding: 0; font-size: .85rem; opacity: .75; font-weight: 400; }
+.facts.facts dd { margin: .1rem 0 0; padding: 0; font-size: 1.05rem; font-variant-numeric: tabular-nums; }
+
+@media (max-width: 640px) { ol.steps.steps, dl.facts.facts { grid-template-columns: repeat(2, 1fr); } }
+"""
+
+
+def apply() -> None:
+    """Send the style sheet; call it once per run, before anything is drawn."""
+    st.html(f"<style>{CSS}</style>")
+
+
+def steps(times: Mapping[str, float], running: str | None = None) -> str:
+    """Return the four steps of an analysis as an HTML list: those with a time are done, `running` is under way."""
+    items = []
+    for stage in STAGES:
+        state = "done" if stage in times else "running" if stage == running else "waiting"
+        time = seconds(times[stage]) if stage in times else "…" if stage == running else ""
+        current = ' aria-current="step"' if state == "running" else ""
+        items.append(
+            f'<li class="{state}"{current}><span class="name">{stage.capitalize()}</span>'
+            f'<span class="time">{time}</span></li>'
+        )
+    return f'<ol class="steps" aria-label="Steps of the analysis">{"".join(items)}</ol>'
+
+
+def facts(pairs: Sequence[tuple[str, str]]) -> str:
+    """Return (name, value) pairs as an HTML definition list that flows into as many columns as fit."""
+    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)
+    return f'<dl class="facts">{rows}</dl>'
+
+
+def line(css_class: str, text: str) -> str:
+    """Return one paragraph of plain text in a class of the style sheet."""
+    return f'<p class="{css_class}">{escape(text)}</p>'
