@@ -26,7 +26,7 @@ def listen_page() -> None:
         theme.line(
             "lead",
             "Give it a recording, or three seconds of your own voice: it answers with the probability of each "
-            "emotion, beside the words. No other service is asked, and nothing is kept.",
+            "emotion, beside the words. No other service is asked, and nothing is stored.",
         )
     )
     try:
@@ -55,13 +55,13 @@ def take_recording(state: session.Session) -> None:
     with st.container(key="input"):
         left, right = st.columns(2, gap="medium")
         with left:
-            st.subheader("Upload a recording", anchor=False)
+            st.header("Upload a recording", anchor=False)
             upload = st.file_uploader(
                 "Upload a recording", key="upload", label_visibility="collapsed", max_upload_size=limit_mb
             )
             st.html(theme.line("quiet", "WAV, FLAC, Ogg, Opus, MP3, M4A, MP4, WebM: sound with one voice is best."))
         with right:
-            st.subheader("Or record three seconds", anchor=False)
+            st.header("Or record three seconds", anchor=False)
             spoken = record(key="recorder")
     state.notice_upload(upload)
     if spoken:
@@ -111,20 +111,16 @@ def show_status(state: session.Session) -> None:
 
 def show_promise() -> None:
     """Say, before there is an answer, what it will be."""
-    columns = st.columns(3, gap="medium")
-    for column, title, text in zip(
-        columns,
-        ("The feeling", "The words", "The recording"),
-        (
-            "A probability for each of eight emotions, and a headline no bolder than they allow.",
-            "What was said, in the language it was said in, for you to correct.",
-            "To listen to, to look at, and examined: what noise, clipping or haste may have spoiled.",
-        ),
-        strict=True,
-    ):
-        with column:
-            st.subheader(title, anchor=False)
-            st.html(theme.line("quiet", text))
+    promises = {
+        "The feeling": "A probability for each of eight emotions, and a headline no bolder than they allow.",
+        "The words": "What was said, in the language it was said in, for you to correct.",
+        "The recording": "To listen to, to look at, and examined: what noise, clipping or haste may have spoiled.",
+    }
+    with st.container(key="promise"):
+        for column, (title, text) in zip(st.columns(3, gap="medium"), promises.items(), strict=True):
+            with column:
+                st.header(title, anchor=False)
+                st.html(theme.line("quiet", text))
 
 
 def show_result(result: session.Result) -> None:

@@ -167,31 +167,24 @@ def _ffmpeg(data: bytes, settings: Settings) -> Iterator[Block]:
             raise InvalidAudio(f"This {container} recording is encoded with a codec that is not known here.")
         codec = stream.codec_context.codec.canonical_name.upper()
         declared = (file.duration or 0) / av.time_base
-        count, rate = 0, None
+        to_float = av.AudioResampler(format="flt")  # interleaved: PyAV reads past the end of eight separate planes
+        first, count = None, 0
         for packet in file.demux(stream):
             try:
                 frames = packet.decode()
             except av.InvalidDataError:
                 continue
             for frame in frames:
-                rate = rate or frame.sample_rate
-                if frame.sample_rate != rate:
-                    raise InvalidAudio("The recording changes its sample rate midway.")
-                format_ = (container, codec, frame.layout.nb_channels, rate)
+                channels, rate = frame.layout.nb_channels, frame.sample_rate
+                format_ = (container, codec, channels, rate)
+                first = first or format_
+                if format_ != first:
+                    raise InvalidAudio("The recording changes its sample rate or its channels midway.")
                 count += frame.samples
                 _within_limits(format_, declared, len(data), settings)
                 _within_seconds(count / rate, settings)
-                yield format_, _frame_samples(frame)
-
-
-def _frame_samples(frame: av.AudioFrame) -> NDArray[Any]:
-    """Return the samples of one frame as [n, channels], integers scaled to -1..1."""
-    values = frame.to_ndarray()
-    values = values.T if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels)
-    if values.dtype.kind == "f":
-        return values
-    scale = 2.0 ** (8 * values.dtype.itemsize - 1)
-    return (values - scale) / scale if values.dtype.kind == "u" else values / scale
+                for part in to_float.resample(frame):
+                    yield format_, part.to_ndarray().reshape(-1, channels)
 
 
 class _Bytes(io.BytesIO):

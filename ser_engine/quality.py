@@ -11,12 +11,15 @@ from dataclasses import replace
 
 import numpy as np
 import scipy.fft
+import scipy.signal
 from numpy.typing import NDArray
 
 from ser_engine.analysis import Quality, Span, Waveform
 
 # Levels are measured in frames that hold at least one period of any voice.
 FRAME_S = 0.02
+# Voices have nothing below it, mains hum and rumble have most of themselves there, and the models hear no difference.
+RUMBLE_HZ = 80.0
 # Speech fades in and out beyond what the detector marks: so much around it counts as neither speech nor pause.
 GUARD_S = 0.05
 # Less pause than this is no measurement of the background.
@@ -111,11 +114,10 @@ def _snr(powers: NDArray[np.float32], spoken: NDArray[np.bool_], paused: NDArray
 
 
 def _frame_powers(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-    """Return the mean square of every `FRAME_S`, without its own mean: neither an offset nor rumble is a level."""
-    frames = _in_frames(samples, FRAME_S, rate)
-    size = max(1, frames.shape[1])
-    squares = np.einsum("ij,ij->i", frames, frames) / size
-    return np.maximum(squares - np.square(frames.mean(axis=1)), 0.0)
+    """Return the mean square of every `FRAME_S` above `RUMBLE_HZ`."""
+    filter_ = scipy.signal.butter(2, RUMBLE_HZ, "high", fs=rate, output="sos").astype(np.float32)
+    frames = _in_frames(scipy.signal.sosfilt(filter_, samples), FRAME_S, rate)
+    return np.einsum("ij,ij->i", frames, frames) / max(1, frames.shape[1])
 
 
 def _in_frames(samples: NDArray[np.float32], seconds: float, rate: int) -> NDArray[np.float32]:
@@ -166,7 +168,7 @@ def _bands(frames: NDArray[np.float32], chosen: NDArray[np.intp], rate: int) -> 
 
 
 def _clipping(samples: NDArray[np.float32]) -> float:
-    """Return the share of samples in flat tops: runs at full scale, or at the recording's own highest or lowest value."""
+    """Return the share of samples in flat tops: runs at full scale or at the recording's own extremes."""
     peak = float(np.abs(samples).max(initial=0.0))
     if peak < MIN_CLIPPED_PEAK:
         return 0.0
@@ -212,11 +214,11 @@ def _warnings(quality: Quality) -> tuple[str, ...]:
         ),
         (
             narrow,
-            f"The recording sounds like a telephone: it holds nothing above {khz}, where some of a voice's colour lies.",
+            f"The recording sounds like a telephone: nothing above {khz} is left of the voice.",
         ),
         (
             quality.speech_s < SHORT_S,
-            f"There is very little speech ({quality.speech_s:.1f} s); a sentence or two says more about a voice.",
+            f"There is very little speech ({quality.speech_s:.2f} s); a whole sentence says more about a voice.",
         ),
         (
             quality.speech_s < SILENT_SHARE * quality.duration_s,

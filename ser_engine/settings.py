@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ser_engine.errors import InvalidSettings
 
@@ -90,7 +90,7 @@ class Settings:
         InvalidSettings
             A value cannot be read as what it should be; the message names the variable.
         """
-        given = {}
+        given: dict[str, Any] = {}
         for item in fields(cls):
             variable = f"SER_{item.name.upper()}"
             if variable in environ:

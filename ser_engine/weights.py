@@ -274,6 +274,7 @@ def _whisper_license() -> str:
 
 
 def build_whisper(size: str, dims: Mapping[str, int], state: dict[str, Tensor]) -> Whisper:
+    """Return a Whisper of these dimensions that computes with these very tensors, for inference only."""
     import whisper
     from whisper.model import ModelDimensions, Whisper
 
@@ -346,6 +347,8 @@ def fetch(url: str, target: Path, checksum: str, timeout_s: float, progress: Pro
     part = target.with_name(target.name + ".part")
     with _FETCHING, _disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_file() and _digest(target) == checksum:  # somebody else fetched it while this one waited
+            return
         # An earlier attempt may have been ended just before its renaming.
         if not part.is_file() or _digest(part) != checksum:
             _download(url, part, timeout_s, progress or (lambda done, total: None))
@@ -424,7 +427,7 @@ def _disk_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error
         raise WeightsUnavailable(f"{target} could not be written: {reason}.") from error
 
 

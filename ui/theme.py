@@ -23,10 +23,11 @@ stroke-linecap="round"/></svg>"""
 """The browser tab's picture; drawn here, since Streamlit's named icons would be fetched from another host."""
 
 CSS = """
-/* A comfortable measure on wide screens, and no empty hand's breadth above the title. */
-[data-testid="stMainBlockContainer"] { max-width: 1060px; padding: 4.25rem 1.5rem 5rem; }
-@media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 4rem 1rem 4rem; } }
+/* A comfortable measure on wide screens. */
+[data-testid="stMainBlockContainer"] { max-width: 1060px; padding-left: 1.5rem; padding-right: 1.5rem; }
+@media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; } }
 h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
+.st-key-input h2, .st-key-promise h2 { font-size: 1.15rem; font-weight: 600; padding: .5rem 0; }
 .st-key-headline h2 { font-size: 2.25rem; line-height: 1.2; padding: .25rem 0 .75rem; }
 /* The links to the other pages stand above the text, not in the window's corner. */
 [data-testid="stToolbar"] { max-width: 1060px; margin-inline: auto; padding-inline: .25rem; }
@@ -36,11 +37,12 @@ h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
 
 /* What changes while an analysis runs keeps its height: nothing below it moves. */
 .st-key-input { min-height: 12rem; }
+.st-key-upload { min-height: 4.25rem; }
 .st-key-words { min-height: 17.5rem; }
 .st-key-picture { min-height: 200px; }
 .st-key-players { min-height: 6rem; }
 .st-key-status { min-height: 6.75rem; }
-@media (max-width: 640px) { .st-key-status { min-height: 9.5rem; } }
+@media (max-width: 640px) { .st-key-status { min-height: 9.5rem; } .st-key-upload { min-height: 6.25rem; } }
 
 .lead { font-size: 1.125rem; line-height: 1.55; max-width: 44rem; opacity: .8; margin: 0; text-wrap: pretty; }
 .quiet { font-size: .9rem; line-height: 1.5; opacity: .75; margin: 0; text-wrap: pretty; }

@@ -55,14 +55,20 @@ class Member(nn.Module):
             nn.Linear(config.hidden, config.labels),
         )
 
+    def weigh(self, features: Tensor) -> Tensor:
+        """Map standardised statistics [batch, layers, 2, width] to their weighted mean over layers [batch, 2 width]."""
+        return torch.einsum("blsw,sl->bsw", features, self.layer_logits.softmax(dim=1)).flatten(1)
+
     def forward(self, features: Tensor) -> Tensor:
         """Map standardised statistics [batch, layers, 2, width] to logits [batch, labels]."""
-        weights_ = self.layer_logits.softmax(dim=1)
-        return self.classifier(torch.einsum("blsw,sl->bsw", features, weights_).flatten(1))
+        return self.classifier(self.weigh(features))
 
 
 class Head(nn.Module):
     """An ensemble of members behind one standardisation of the features."""
+
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
@@ -71,6 +77,10 @@ class Head(nn.Module):
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("scale", torch.ones(shape))
         self.members = nn.ModuleList(Member(config) for _ in range(config.members))
+
+    def trainable(self) -> list[Member]:
+        """Return the members, to be trained one by one."""
+        return [member for member in self.members if isinstance(member, Member)]
 
     def standardise(self, features: Tensor) -> Tensor:
         """Return statistics [batch, layers, 2, width] with the training set's mean and deviation taken out."""

@@ -66,7 +66,8 @@ class TrainingConfig:
         known = {item.name for item in fields(cls)}
         if unknown := sorted(set(entries) - known):
             raise InvalidSettings(f"{path} has entries that mean nothing: {', '.join(unknown)}.")
+        given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in entries.items()}
         try:
-            return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in entries.items()})
+            return cls(**given)
         except TypeError as error:
             raise InvalidSettings(f"{path} lacks an entry: {error}.") from None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PIPELINE = "1"
 """To be raised whenever decoding, cleaning or the statistics change, so that nothing stale is read."""
 
-_worker: dict[str, object] = {}
+_worker: dict[str, Any] = {}
 
 
 def encoder_statistics(
@@ -68,8 +68,8 @@ def _compute(path: Path, folder: Path) -> Path:
     target = folder / f"{hashlib.sha256(data).hexdigest()}.npy"
     if target.exists():
         return target
-    encoder: AudioEncoder = _worker["encoder"]  # type: ignore[assignment]
-    settings: Settings = _worker["settings"]  # type: ignore[assignment]
+    encoder: AudioEncoder = _worker["encoder"]
+    settings: Settings = _worker["settings"]
     try:
         features = statistics(encoder, clean(load(data, settings), settings).samples[None])[0]
     except NoSpeech:

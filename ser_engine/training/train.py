@@ -17,6 +17,9 @@ from ser_engine.corpora.base import Utterance
 from ser_engine.models.whisper_statistics import Head, HeadConfig, Member
 from ser_engine.training.config import TrainingConfig
 
+# Eight layer weights per statistic have to travel far from equal shares within the few steps there are.
+LAYER_RATE = 5.0
+
 History = Callable[[dict[str, float]], None]
 """Told {"member", "epoch", "loss"} after each epoch."""
 
@@ -45,7 +48,7 @@ def train_head(
     head.mean.copy_(torch.from_numpy(features.mean(axis=0)))
     head.scale.copy_(torch.from_numpy(1.0 / (features.std(axis=0) + 1e-3)))
     inputs, wanted = head.standardise(torch.from_numpy(features)), torch.from_numpy(targets)
-    for number, member in enumerate(head.members):
+    for number, member in enumerate(head.trainable()):
         _train_member(member, inputs, wanted, weights, config, number, history)
     return head.eval()
 
@@ -62,21 +65,24 @@ def _train_member(
     """Train one member with AdamW, a one-cycle schedule and mixup of the inputs, from its own seed."""
     rng = np.random.default_rng([config.seed, number])
     steps = -(-len(inputs) // config.batch)
-    optimiser = torch.optim.AdamW(member.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, total_steps=config.epochs * steps, pct_start=0.1
-    )
+    rates = [LAYER_RATE * config.learning_rate, config.learning_rate]
+    groups = [
+        {"params": [member.layer_logits], "weight_decay": 0.0},
+        {"params": member.classifier.parameters(), "weight_decay": config.weight_decay},
+    ]
+    optimiser = torch.optim.AdamW(groups, config.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=config.epochs * steps, pct_start=0.1)
     chances = weights / weights.sum()
     member.train()
     for epoch in range(1, config.epochs + 1):
-        order = rng.choice(len(inputs), size=steps * config.batch, p=chances)
+        order = rng.choice(len(inputs), size=len(inputs), p=chances) if config.balance else rng.permutation(len(inputs))
         total = 0.0
         for rows in np.array_split(order, steps):
-            x, y = inputs[rows], targets[rows]
-            if config.mixup:
+            x, y = member.weigh(inputs[rows]), targets[rows]
+            if config.mixup:  # of the weighted layers, which is the same as of the inputs and eight times less work
                 share, other = float(rng.beta(config.mixup, config.mixup)), rng.permutation(len(rows))
                 x, y = share * x + (1 - share) * x[other], share * y + (1 - share) * y[other]
-            loss = functional.cross_entropy(member(x), y)
+            loss = functional.cross_entropy(member.classifier(x), y)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -88,7 +94,7 @@ def _train_member(
 
 def targets_of(utterances: Sequence[Utterance], config: TrainingConfig) -> NDArray[np.float32]:
     """Return float32 [n, labels]: the label, smoothed over the labels that occur in the utterance's own corpus."""
-    labels = np.array([config.labels.index(utterance.label) for utterance in utterances])  # type: ignore[arg-type]
+    labels = np.array([config.labels.index(utterance.label) for utterance in utterances])
     corpora = np.array([utterance.corpus for utterance in utterances])
     targets = np.zeros((len(utterances), len(config.labels)), np.float32)
     for corpus in np.unique(corpora):

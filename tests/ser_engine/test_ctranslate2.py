@@ -126,7 +126,7 @@ def test_parts_are_joined_in_order_wherever_they_were_cut(file, state, cuts):
     assert_same(read, state)
     with pytest.raises(WeightsUnavailable):
         ctranslate2.read(parts[:-1])
-    if len(set(cuts)) == 1 and len(parts) == 2:
+    if len(parts) == 2:
         with pytest.raises(WeightsUnavailable):
             ctranslate2.read(parts[::-1])
 
@@ -150,11 +150,13 @@ def test_another_version_or_architecture_is_refused(file, state):
     with pytest.raises(WeightsUnavailable, match="version 6"):
         ctranslate2.read([file])
     file.write_bytes(model_bin(variables(state), architecture="TransformerSpec"))
-    with pytest.raises(WeightsUnavailable, match="another kind of model.*TransformerSpec"):
+    with pytest.raises(WeightsUnavailable, match=r"another kind of model.*TransformerSpec"):
         ctranslate2.read([file])
 
 
-@pytest.mark.parametrize("missing", ["encoder/num_heads", "decoder/layer_0/attention/linear_1/bias", "encoder/conv1/weight"])
+@pytest.mark.parametrize(
+    "missing", ["encoder/num_heads", "decoder/layer_0/attention/linear_1/bias", "encoder/conv1/weight"]
+)
 def test_a_variable_that_is_missing_is_named(file, state, missing):
     content = variables(state)
     del content[missing]

@@ -40,12 +40,13 @@ def test_no_row_is_worse_than_plain_rounding_and_rows_with_a_stray_weight_are_be
 
 
 def test_convolutions_have_a_scale_for_each_output_channel():
-    weight = torch.randn(64, 32, 3) * torch.logspace(-3, 1, 64).view(-1, 1, 1)
+    generator = torch.Generator().manual_seed(4)
+    weight = torch.randn(64, 32, 3, generator=generator) * torch.logspace(-3, 1, 64).view(-1, 1, 1)
     stored = quantize({"conv.weight": weight})
     assert stored["conv.weight"].dtype == torch.int8
     assert stored["conv.weight"].shape == weight.shape
     back = dequantize(stored)["conv.weight"]
-    assert ((back - weight).abs().amax(dim=(1, 2)) <= weight.abs().amax(dim=(1, 2)) / 100).all()
+    assert ((back - weight).flatten(1).norm(dim=1) < 0.02 * weight.flatten(1).norm(dim=1)).all()
 
 
 def test_small_ones_vectors_and_kept_names_stay_float16(matrix):

@@ -1,0 +1,70 @@
+"""Warm seconds from a recording's bytes to the answer, ours beside the plain pipeline."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ser_engine.analyzer import Analyzer
+from ser_engine.analysis import STAGES
+from ser_engine.settings import Settings
+from ser_engine.weights import load_whisper
+
+REPETITIONS = 20
+PLAIN_REPETITIONS = 10
+
+
+def measure(clip_3s: Path, clip_60s: Path) -> dict[str, Any]:
+    """Return `warm_*`, `stages`, `peak_rss_mb` and `speedup_vs_plain_3s`; times are seconds."""
+    analyzer = Analyzer(Settings())
+    analyzer.warm_up()
+    short, stages = _times(analyzer, clip_3s)
+    long, long_stages = _times(analyzer, clip_60s)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+    plain = _plain(analyzer, clip_3s)
+    p50 = float(np.median(short))
+    return {
+        "warm_3s_p50": round(p50, 3),
+        "warm_3s_p95": round(float(np.percentile(short, 95)), 3),
+        "warm_60s_p50": round(float(np.median(long)), 3),
+        "warm_60s_p95": round(float(np.percentile(long, 95)), 3),
+        "stages": {"3s": stages, "60s": long_stages},
+        "peak_rss_mb": round(peak),
+        "plain_3s_p50": round(plain, 3),
+        "speedup_vs_plain_3s": round(plain / p50, 2),
+    }
+
+
+def _times(analyzer: Analyzer, clip: Path) -> tuple[list[float], dict[str, float]]:
+    """Return the seconds of every repetition, and the median of each stage."""
+    data = clip.read_bytes()
+    analyses = [analyzer.analyze(data) for _ in range(REPETITIONS)]
+    stages = {stage: round(float(np.median([a.seconds[stage] for a in analyses])), 4) for stage in STAGES}
+    return [analysis.seconds["total"] for analysis in analyses], stages
+
+
+def _plain(analyzer: Analyzer, clip: Path) -> float:
+    """Return the median seconds of the plain pipeline on its own copy of the float32 model, warm."""
+    from benchmarks import plain
+    from ser_engine.models.whisper_statistics import WhisperStatistics
+
+    model = load_whisper(Settings())
+    classifier = analyzer.model
+    assert isinstance(classifier, WhisperStatistics)
+    plain.analyze(clip, model, classifier)
+    return float(np.median(_timed(lambda: plain.analyze(clip, model, classifier), PLAIN_REPETITIONS)))
+
+
+def _timed(call: Callable[[], object], repetitions: int) -> list[float]:
+    seconds = []
+    for _ in range(repetitions):
+        begun = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - begun)
+    return seconds

@@ -1,0 +1,41 @@
+"""What all tests share: default settings, the real corpora where there are some, and a word on what was left out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ser_engine import Settings
+
+NO_CORPORA = "SER_DATA is not set: needs the real corpora"
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """The defaults, whatever the environment says."""
+    return Settings()
+
+
+@pytest.fixture(scope="session")
+def ser_data() -> Path:
+    """The folder of the real corpora; the test is skipped where SER_DATA does not name one."""
+    if not os.environ.get("SER_DATA"):
+        pytest.skip(NO_CORPORA)
+    folder = Path(os.environ["SER_DATA"])
+    assert folder.is_dir(), f"SER_DATA names {folder}, which is no folder"
+    return folder
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked `corpora` where there are none, whether or not it asks for `ser_data`."""
+    if item.get_closest_marker("corpora") and not os.environ.get("SER_DATA"):
+        pytest.skip(NO_CORPORA)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were skipped for want of corpora."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_CORPORA in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} skipped for want of corpora: set SER_DATA to run them too.")

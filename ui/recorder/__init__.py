@@ -1,0 +1,119 @@
+"""Three seconds from the microphone: a component that records in the browser and hands a wav file to the page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import logging
+import wave
+from pathlib import Path
+
+import streamlit as st
+
+from ser_engine.errors import InvalidAudio
+
+SECONDS = 3
+RATES = range(8_000, 192_001)
+"""The rates, in Hz, that a browser's audio context can have."""
+MAX_BASE64 = 4 * (44 + 2 * SECONDS * RATES[-1]) // 3 + 4
+PROBLEMS = ("insecure", "denied", "absent", "busy", "lost", "silent", "failed")
+"""Why a browser could not record; the component says each in one sentence, which stands in index.js."""
+
+_HERE = Path(__file__).parent
+_component = st.components.v2.component(
+    "three_second_recorder",
+    html=(_HERE / "index.html").read_text(encoding="utf-8"),
+    css=(_HERE / "style.css").read_text(encoding="utf-8"),
+    js=(_HERE / "index.js").read_text(encoding="utf-8"),
+)
+
+
+def record(key: str) -> bytes | None:
+    """Draw the recorder; return a new recording once, in the first run of the page after it was made.
+
+    Parameters
+    ----------
+    key
+        What tells this recorder from others in the session.
+
+    Returns
+    -------
+    bytes or None
+        A wav file of exactly three seconds: mono, 16-bit PCM, at 48 kHz (the browser's own rate where it does not
+        convert). None while there is nothing new.
+
+    Notes
+    -----
+    What stands above the recorder must not come and go while it records: an element that changes its place on a
+    page is made anew by Streamlit, and a recording under way ends with the old one.
+    """
+    _component(
+        key=key,
+        on_recording_change=lambda: _keep(key),
+        on_problem_change=lambda: _note(key),
+    )
+    arrived = st.session_state.pop(_arrived(key), None)
+    if arrived is None:
+        return None
+    try:
+        return decode(arrived)
+    except InvalidAudio as error:
+        logging.getLogger(__name__).warning("What the browser sent is not a recording of %d seconds", SECONDS)
+        st.error(str(error))
+        return None
+
+
+def problem(key: str) -> str | None:
+    """Return why the recorder's last try failed, as one of `PROBLEMS`; None if it did not fail."""
+    return st.session_state.get(_problem(key))
+
+
+def decode(text: object) -> bytes:
+    """Return the wav file that the browser sent as base64.
+
+    Raises
+    ------
+    InvalidAudio
+        It is anything but three seconds of mono 16-bit PCM.
+    """
+    damaged = InvalidAudio("The recording arrived damaged; please record again.")
+    if not isinstance(text, str) or len(text) > MAX_BASE64:
+        raise damaged
+    try:
+        data = base64.b64decode(text, validate=True)
+        with wave.open(io.BytesIO(data)) as wav:
+            rate = wav.getframerate()
+            frames = wav.readframes(wav.getnframes())
+            shape = (wav.getnchannels(), wav.getsampwidth(), len(frames))
+    except (binascii.Error, ValueError, EOFError, wave.Error):
+        raise damaged from None
+    if rate not in RATES or shape != (1, 2, 2 * SECONDS * rate):
+        raise damaged
+    return data
+
+
+# A trigger's value is there in one run only, and that run may be interrupted by another click before it reaches the
+# recorder. Callbacks come before the run: what they put aside waits until a run takes it.
+
+
+def _keep(key: str) -> None:
+    """Put a recording aside that has just arrived."""
+    st.session_state[_arrived(key)] = st.session_state[key].get("recording")
+    st.session_state.pop(_problem(key), None)
+
+
+def _note(key: str) -> None:
+    """Remember a problem that the browser has just met."""
+    kind = st.session_state[key].get("problem")
+    if kind in PROBLEMS:
+        st.session_state[_problem(key)] = kind
+        logging.getLogger(__name__).info("A browser could not record: %s", kind)
+
+
+def _arrived(key: str) -> str:
+    return f"{key}-arrived"
+
+
+def _problem(key: str) -> str:
+    return f"{key}-problem"

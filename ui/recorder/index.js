@@ -1,0 +1,248 @@
+// Records exactly three seconds from the microphone and hands them to Python as a wav file.
+//
+// A recording ends by its number of samples, never by a clock. Everything it opens is released when its AbortController
+// aborts, which is how each of its ends happens: complete, cancelled, failed, or the component leaves the page.
+
+const SECONDS = 3;
+const RATE = 48000; // Hz; what nearly all microphones have, and what is asked for from those that have not.
+const BARS = 24;
+const SETTLING_S = 0.5; // Some devices deliver zeros while they start: up to this much of them is not counted.
+const PATIENCE_MS = 5000; // A microphone that has delivered nothing at all by then will not begin to.
+const QUIETEST_DB = -48; // Where the level meter begins.
+
+const IDLE = "It starts when your microphone does, and stops by itself.";
+const WAITING = "Waiting for the microphone; your browser may ask whether it is allowed.";
+const RECORDING = "Recording: speak now. Escape cancels.";
+const DONE = "Three seconds are recorded.";
+const CANCELLED = "Cancelled; nothing was kept.";
+
+const LABELS = { waiting: "Waiting…", recording: `${SECONDS.toFixed(1)} s left` };
+
+const PROBLEMS = {
+  insecure: "Recording needs https or localhost; uploading a file works here too.",
+  denied: "The microphone is blocked: allow it for this page beside the browser’s address bar, then record again.",
+  absent: "No microphone was found: connect one and record again, or upload a file.",
+  busy: "The microphone is in use by another program: close that one and record again.",
+  lost: "The microphone went away during the recording: check its cable and record again.",
+  silent: "The microphone delivers no sound: check that it is switched on and record again.",
+  failed: "The recording could not be made in this browser; uploading a file works here too.",
+};
+
+// The DOMException names of getUserMedia, as kinds of problem.
+const KINDS = {
+  NotAllowedError: "denied", SecurityError: "denied",
+  NotFoundError: "absent", OverconstrainedError: "absent",
+  NotReadableError: "busy", AbortError: "busy",
+};
+
+// What a browser does to make calls pleasant distorts the voice that is to be judged.
+const PLAIN = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+
+const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
+  process([input]) {
+    if (input.length) this.port.postMessage(input[0].slice());
+    return true;
+  }
+});`;
+
+/** Open the microphone until `signal` aborts; `take(block, rate)` gets all its samples, `lost()` its early end. */
+async function listen(signal, take, lost) {
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: PLAIN });
+  const stop = () => stream.getTracks().forEach((track) => track.stop());
+  if (signal.aborted) return stop(); // Cancelled while the browser still asked for permission.
+  signal.addEventListener("abort", stop);
+  stream.getAudioTracks()[0].addEventListener("ended", lost, { signal });
+
+  const source = makeSource(stream);
+  const context = source.context;
+  signal.addEventListener("abort", () => context.close());
+  await context.resume();
+  const tap = await makeTap(context, (block) => {
+    if (!signal.aborted) take(block, context.sampleRate);
+  });
+  if (signal.aborted) return;
+  // The tap plays silence; only what leads to the loudspeakers is ever run.
+  source.connect(tap).connect(context.destination);
+}
+
+/** Return a stream as an audio node, at 48 kHz, or where a browser does not convert rates, at the context's own. */
+function makeSource(stream) {
+  const context = new AudioContext({ sampleRate: RATE });
+  try {
+    return context.createMediaStreamSource(stream);
+  } catch {
+    context.close();
+    return new AudioContext().createMediaStreamSource(stream);
+  }
+}
+
+/** Return an audio node that passes mono blocks of samples on: an AudioWorklet, or what older browsers have. */
+async function makeTap(context, take) {
+  const url = URL.createObjectURL(new Blob([TAP], { type: "text/javascript" }));
+  try {
+    await context.audioWorklet.addModule(url);
+    const node = new AudioWorkletNode(context, "tap", { channelCount: 1, channelCountMode: "explicit" });
+    node.port.onmessage = (event) => take(event.data);
+    return node;
+  } catch {
+    const node = context.createScriptProcessor(2048, 1, 1);
+    node.onaudioprocess = (event) => take(event.inputBuffer.getChannelData(0).slice());
+    return node;
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}
+
+/** Return a mono 16-bit PCM wav file of float samples, as bytes. */
+function encodeWav(samples, rate) {
+  const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
+  const text = (at, word) => [...word].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
+  text(0, "RIFF");
+  view.setUint32(4, 36 + 2 * samples.length, true);
+  text(8, "WAVEfmt ");
+  view.setUint32(16, 16, true); // bytes of the fmt chunk
+  view.setUint16(20, 1, true); // PCM
+  view.setUint16(22, 1, true); // channels
+  view.setUint32(24, rate, true);
+  view.setUint32(28, 2 * rate, true); // bytes per second
+  view.setUint16(32, 2, true); // bytes per frame
+  view.setUint16(34, 16, true); // bits per sample
+  text(36, "data");
+  view.setUint32(40, 2 * samples.length, true);
+  samples.forEach((x, i) => view.setInt16(44 + 2 * i, Math.max(-32768, Math.min(32767, Math.round(x * 32768))), true));
+  return new Uint8Array(view.buffer);
+}
+
+/** Return bytes as base64; in pieces, since a call takes only so many arguments. */
+function toBase64(bytes) {
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+  return btoa(text);
+}
+
+/** Return how loud samples are as 0 to 1, even in decibels. */
+function loudness(samples) {
+  const power = samples.reduce((sum, x) => sum + x * x, 0) / samples.length;
+  return Math.max(0, Math.min(1, 1 - (10 * Math.log10(power + 1e-12)) / QUIETEST_DB));
+}
+
+/** One recorder on the page; `tell(event, value)` speaks to Python, and may be renewed while a recording runs. */
+class Recorder {
+  constructor(root) {
+    this.root = root.querySelector(".recorder");
+    this.label = root.querySelector(".label");
+    this.status = root.querySelector(".status");
+    this.running = null; // the AbortController of the recording under way
+    this.bars = Array.from({ length: BARS }, () => document.createElement("i"));
+    root.querySelector(".level").replaceChildren(...this.bars);
+    root.querySelector(".record").onclick = () => this.start();
+    root.querySelector(".cancel").onclick = () => this.cancel();
+    this.show("idle", IDLE);
+  }
+
+  show(state, sentence) {
+    this.root.dataset.state = state;
+    this.root.querySelector(".record").setAttribute("aria-disabled", state === "waiting" || state === "recording");
+    this.label.textContent = LABELS[state] ?? `Record ${SECONDS} s`;
+    this.status.textContent = sentence;
+  }
+
+  async start() {
+    if (this.running) return; // A second click starts no second recording, and does not end the first.
+    if (!usable()) return this.fail("insecure");
+    const run = (this.running = new AbortController());
+    const options = { signal: run.signal };
+    window.addEventListener("keydown", (event) => event.key === "Escape" && this.cancel(), options);
+    this.clear();
+    this.show("waiting", WAITING);
+    try {
+      await listen(run.signal, this.collector(), () => this.fail("lost"));
+      const patience = setTimeout(() => this.root.dataset.state === "waiting" && this.fail("silent"), PATIENCE_MS);
+      run.signal.addEventListener("abort", () => clearTimeout(patience));
+    } catch (error) {
+      if (!run.signal.aborted) this.fail(KINDS[error.name] ?? "failed");
+    }
+  }
+
+  /** Return a function that takes blocks of samples until there are three seconds of them. */
+  collector() {
+    let samples = null, taken = 0, settled = 0, bar = 0;
+    return (block, rate) => {
+      if (!samples) {
+        settled += block.length;
+        if (settled < SETTLING_S * rate && block.every((x) => x === 0)) return;
+        samples = new Float32Array(SECONDS * rate);
+        this.show("recording", RECORDING);
+      }
+      const fits = block.subarray(0, samples.length - taken);
+      samples.set(fits, taken);
+      taken += fits.length;
+      for (const width = samples.length / BARS; (bar + 1) * width <= taken; bar++) {
+        this.draw(bar, samples.subarray(bar * width, (bar + 1) * width), (samples.length - taken) / rate);
+      }
+      if (taken === samples.length) this.finish(samples, rate);
+    };
+  }
+
+  draw(bar, samples, left) {
+    this.bars[bar].className = "heard";
+    this.bars[bar].style.transform = `scaleY(${Math.max(0.09, loudness(samples)).toFixed(2)})`;
+    this.label.textContent = `${left.toFixed(1)} s left`;
+  }
+
+  clear() {
+    for (const bar of this.bars) {
+      bar.className = "";
+      bar.style.transform = "";
+    }
+  }
+
+  finish(samples, rate) {
+    this.release();
+    this.show("done", DONE);
+    this.tell("recording", toBase64(encodeWav(samples, rate)));
+  }
+
+  cancel() {
+    if (!this.running) return;
+    // The focus would be lost with the button that had it.
+    if (this.root.querySelector(".cancel:focus")) this.root.querySelector(".record").focus();
+    this.release();
+    this.clear();
+    this.show("idle", CANCELLED);
+  }
+
+  fail(kind) {
+    this.release();
+    this.clear();
+    this.show("problem", PROBLEMS[kind]);
+    this.tell("problem", kind);
+  }
+
+  release() {
+    this.running?.abort();
+    this.running = null;
+  }
+}
+
+/** Whether this page may ask for a microphone at all: browsers hide it from pages on plain http. */
+function usable() {
+  return window.isSecureContext && navigator.mediaDevices?.getUserMedia;
+}
+
+// Streamlit calls the function below again, without a clean-up between, when the theme or the data change: then the
+// recorder that is there goes on. Only the clean-up that belongs to the latest call is meant.
+const recorders = new WeakMap();
+
+export default function mount({ parentElement, setTriggerValue }) {
+  const isNew = !recorders.has(parentElement);
+  const recorder = isNew ? new Recorder(parentElement) : recorders.get(parentElement);
+  recorders.set(parentElement, recorder);
+  recorder.tell = setTriggerValue;
+  if (isNew && !usable()) recorder.fail("insecure");
+  return () => {
+    if (recorder.tell !== setTriggerValue) return;
+    recorder.release();
+    recorders.delete(parentElement);
+  };
+}
