@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ser_engine.analyzer import Analyzer
 from ser_engine.analysis import STAGES
+from ser_engine.analyzer import Analyzer
 from ser_engine.settings import Settings
 from ser_engine.weights import load_whisper
 

@@ -36,10 +36,12 @@ class Analyzer:
     Parameters
     ----------
     settings : what `Settings.from_env()` reads when left out
+    on_download : told (bytes done, bytes in all or 0) while weights are fetched, which the settings have to allow
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, on_download: Callable[[int, int], None] | None = None) -> None:
         self.settings = settings or Settings.from_env()
+        self._on_download = on_download
         self._loading = threading.Lock()
         self._model: Model | None = None
         self._transcriber: Transcriber | None = None
@@ -135,7 +137,8 @@ class Analyzer:
                 _use_threads(self.settings.threads)
                 precision = "int8" if self.settings.whisper == "base" else "float16"
                 engine = f"whisper-{self.settings.whisper} ({precision} weights)"
-                self._transcriber = Transcriber(shared_whisper(self.settings), engine, self.settings.language or None)
+                whisper = shared_whisper(self.settings, self._on_download)
+                self._transcriber = Transcriber(whisper, engine, self.settings.language or None)
             return self._transcriber
 
     def card(self) -> dict[str, Any] | None:
@@ -150,7 +153,7 @@ class Analyzer:
 
 
 def windows(speech: CleanSpeech) -> list[tuple[float, float]]:
-    """Return (start, end) in seconds of the windows of a long recording that hold enough speech; none for a short one."""
+    """Return (start, end), in seconds, of a long recording's windows that hold enough speech; none for a short one."""
     duration = speech.quality.duration_s
     if duration <= TIMELINE_FROM_S:
         return []

@@ -28,6 +28,8 @@ MAX_CHANNELS = 8
 MIN_RATE, MAX_RATE = 8_000, 192_000
 # Frames decoded at a time: about a third of a second, so neither a lying header nor eight channels cost memory.
 BLOCK = 16_384
+# Some programs write 32-bit integers as floats; what is larger even than those is damage, and its square no number.
+MAX_SAMPLE = 1e10
 # A declared length is believed only if the file is at least this large; below it no codec can be: then we count.
 MIN_BYTES_PER_SECOND = 250
 # The demuxers that FFmpeg may choose. Left to itself it would also follow playlists to other files and addresses.
@@ -131,8 +133,8 @@ def _decode(blocks: Iterator[Block]) -> _Decoded:
     try:
         for known, block in blocks:
             format_ = known
-            if not np.isfinite(block).all():
-                raise InvalidAudio("The recording holds samples that are not finite numbers (NaN or infinity).")
+            if not (np.abs(block) <= MAX_SAMPLE).all():  # NaN is not, either
+                raise InvalidAudio("The recording holds samples that are no sound: NaN, infinite or absurdly large.")
             mono += block.mean(axis=1, dtype=np.float64).astype(np.float32).tobytes()
         complete = bool(mono)
     except SerError:

@@ -69,7 +69,8 @@ def _analyze(options: argparse.Namespace, settings: Settings) -> int:
     """Score every file; bad ones are told on standard error, the others are answered all the same."""
     if options.model:
         settings = replace(settings, model=options.model)
-    analyzer = Analyzer(replace(settings, transcribe=settings.transcribe and not options.no_transcript))
+    settings = replace(settings, transcribe=settings.transcribe and not options.no_transcript)
+    analyzer = Analyzer(settings, on_download=DownloadBar())
     files = list(_files(options.paths))
     if not files:
         print("There is no audio file in what was given.", file=sys.stderr)
@@ -88,6 +89,21 @@ def _analyze(options: argparse.Namespace, settings: Settings) -> int:
         with tqdm.external_write_mode():
             print(json.dumps(analysis.to_dict(), ensure_ascii=False) if options.json else _row(analysis), flush=True)
     return BAD_INPUT if bad else 0
+
+
+class DownloadBar:
+    """A bar in the terminal for as long as weights are being fetched."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how many bytes of how many (0: unknown) are there."""
+        if self._bar is None:
+            self._bar = tqdm(desc="fetching weights", total=total or None, unit="B", unit_scale=True, unit_divisor=1024)
+        self._bar.update(done - self._bar.n)
+        if done == total:
+            self._bar.close()
 
 
 def _files(paths: Iterable[Path]) -> Iterable[Path]:

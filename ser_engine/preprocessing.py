@@ -29,7 +29,7 @@ VAD_THRESHOLD = 0.3
 # about that moment (music reaches 0.3), what is around counts from a much lower threshold.
 LITTLE_SPEECH_S, CLEAR, SECOND_THRESHOLD = 0.5, 0.45, 0.1
 MIN_SPEECH_S, MIN_SILENCE_S = 0.1, 0.3
-# Kept around every stretch of speech, for its onsets and ends; less than half of MIN_SILENCE_S, so stretches stay apart.
+# Kept around every stretch of speech, for its onsets and ends; less than half of MIN_SILENCE_S, so they stay apart.
 PAD_S = 0.1
 # Below this ratio of speech to background, noise reduction helps more than it hurts.
 LOW_SNR_DB = 10.0
@@ -62,19 +62,18 @@ def clean(waveform: Waveform, settings: Settings | None = None) -> CleanSpeech:
     if np.abs(samples).max(initial=0.0) < SILENCE_PEAK:
         raise NoSpeech("The recording is silent, so there is no voice to judge; was the microphone muted?")
     speech = find_speech(samples)
+    seconds = sum(span.duration_s for span in speech)
+    if not speech:
+        raise NoSpeech("No speech was found in this recording, so no emotion is guessed.")
+    if seconds < settings.min_speech_s:
+        needed = f"at least {settings.min_speech_s:g} s is needed to judge a voice"
+        raise NoSpeech(f"Only {seconds:.2f} s of speech was found; {needed}.")
     snr = estimate_snr(samples, SAMPLE_RATE, speech)
     reduce = settings.noise_reduction == "always" or (
         settings.noise_reduction == "auto" and snr is not None and snr < LOW_SNR_DB
     )
     if reduce:
         samples = reduce_noise(samples, speech)
-    seconds = sum(span.duration_s for span in speech)
-    if not speech:
-        raise NoSpeech("No speech was found in this recording, so no emotion is guessed.")
-    if seconds < settings.min_speech_s:
-        raise NoSpeech(
-            f"Only {seconds:.1f} s of speech was found; at least {settings.min_speech_s:g} s is needed to judge a voice."
-        )
     end = len(samples) / SAMPLE_RATE
     segments = tuple(Span(max(0.0, span.start - PAD_S), min(end, span.end + PAD_S)) for span in speech)
     kept = np.concatenate([samples[_slice(span)] for span in segments])

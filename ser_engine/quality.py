@@ -18,7 +18,7 @@ from ser_engine.analysis import Quality, Span, Waveform
 
 # Levels are measured in frames that hold at least one period of any voice.
 FRAME_S = 0.02
-# Voices have nothing below it, mains hum and rumble have most of themselves there, and the models hear no difference.
+# Levels leave out what lies below: next to nothing of a voice, but mains hum, wind and rumble.
 RUMBLE_HZ = 80.0
 # Speech fades in and out beyond what the detector marks: so much around it counts as neither speech nor pause.
 GUARD_S = 0.05
@@ -115,6 +115,8 @@ def _snr(powers: NDArray[np.float32], spoken: NDArray[np.bool_], paused: NDArray
 
 def _frame_powers(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """Return the mean square of every `FRAME_S` above `RUMBLE_HZ`."""
+    if not len(samples):
+        return np.empty(0, np.float32)
     filter_ = scipy.signal.butter(2, RUMBLE_HZ, "high", fs=rate, output="sos").astype(np.float32)
     frames = _in_frames(scipy.signal.sosfilt(filter_, samples), FRAME_S, rate)
     return np.einsum("ij,ij->i", frames, frames) / max(1, frames.shape[1])

@@ -1,0 +1,1 @@
+"""What systems are fed with, computed from `CleanSpeech`."""

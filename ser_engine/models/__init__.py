@@ -1,0 +1,1 @@
+"""The systems that score emotions, one file each, all behind `base.Model`."""

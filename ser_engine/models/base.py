@@ -19,9 +19,7 @@ class Model(Protocol):
     id: str
     labels: tuple[str, ...]
 
-    def predict(
-        self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None
-    ) -> list[Scores]:
+    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
         """Return the scores of each recording; the same alone and in any batch."""
         ...
 

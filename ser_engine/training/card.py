@@ -12,13 +12,9 @@ def write_card(folder: Path, entry: dict[str, Any]) -> None:
     """Write folder/README.md from run.json's content."""
     metrics, labels = entry["metrics"], entry["labels"]
     rows = [f"| all together | {_figures(metrics)} | {sum(row['clips'] for row in entry['by_corpus'].values())} |"]
-    rows += [
-        f"| {corpus(name).title} | {_figures(row)} | {row['clips']} |" for name, row in entry["by_corpus"].items()
-    ]
+    rows += [f"| {corpus(name).title} | {_figures(row)} | {row['clips']} |" for name, row in entry["by_corpus"].items()]
     recall = [f"| {label} | {row['recall']} | {row['support']} |" for label, row in entry["per_class"].items()]
-    sources = [
-        f"- {corpus(name).title}: {corpus(name).citation}; {corpus(name).licence}." for name in entry["corpora"]
-    ]
+    sources = [f"- {corpus(name).title}: {corpus(name).citation}; {corpus(name).licence}." for name in entry["corpora"]]
     text = f"""---
 license: cc-by-nc-sa-4.0
 language: en
@@ -58,10 +54,10 @@ Two of these allow no commercial use, so neither does this model.
 
 ## What it is not
 
-All of this is acted speech in North American English, under 4 seconds a clip. Calm occurs only in RAVDESS, surprise not
-in CREMA-D, and TESS is two voices. Real feelings are weaker and mixed; other languages, children, whispering and singing
-were not heard in training. It says what a voice sounds like, not what a person feels: it is no lie detector, no
-diagnosis, and nothing to decide about people with.
+All of this is acted speech in North American English, a few seconds a clip. Calm occurs only in RAVDESS, surprise not
+in CREMA-D, and TESS is two voices. Real feelings are weaker and mixed; other languages, children, whispering and
+singing were not heard in training. It says what a voice sounds like, not what a person feels: it is no lie detector,
+no diagnosis, and nothing to decide about people with.
 """
     (folder / "README.md").write_text(text, encoding="utf-8")
 

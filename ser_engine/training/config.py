@@ -27,6 +27,7 @@ class TrainingConfig:
     mixup : Beta(a, a) of mixup (Zhang et al., 2018), 0 for none
     label_smoothing : share of each target that is spread over all labels of the utterance's corpus
     balance : exponent of inverse class frequency within the sampling weights, 0 for none
+    views : how many speed-perturbed copies of each utterance are trained on beside itself; none is ever tested on
     seed : of everything random
     """
 
@@ -46,6 +47,7 @@ class TrainingConfig:
     mixup: float = 0.0
     label_smoothing: float = 0.0
     balance: float = 0.0
+    views: int = 0
     seed: int = 0
 
     @classmethod

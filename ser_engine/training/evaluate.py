@@ -35,9 +35,7 @@ def measure_run(
     temperatures : for each fold the temperature that was fitted on the other folds
     """
     true = np.array([config.labels.index(str(utterance.label)) for utterance in utterances])
-    predicted = log_probabilities.argmax(axis=1)
-    silent = np.ptp(log_probabilities, axis=1) == 0
-    predicted[silent] = (true[silent] + 1) % len(config.labels)
+    predicted, silent = decide(log_probabilities, true)
     scaled = log_probabilities / np.array([temperatures[fold] for fold in folds])[:, None]
     probabilities = np.exp(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)).astype(np.float32)
     speakers = np.array([utterance.speaker for utterance in utterances])
@@ -52,6 +50,16 @@ def measure_run(
     for name, values in groups.items():
         measured[name] = _by(np.array(values), true, predicted, speakers, intervals=name == "by_corpus")
     return measured
+
+
+def decide(
+    log_probabilities: NDArray[np.float32], true: NDArray[np.int_]
+) -> tuple[NDArray[np.int_], NDArray[np.bool_]]:
+    """Return the predicted labels, int [n], and where no speech was found, bool [n]: there the prediction is wrong."""
+    predicted = log_probabilities.argmax(axis=1)
+    silent = np.ptp(log_probabilities, axis=1) == 0
+    predicted[silent] = (true[silent] + 1) % log_probabilities.shape[1]
+    return predicted, silent
 
 
 def _by(
@@ -93,6 +101,24 @@ def measure_external(
         "UA_among_shared_labels_ci95": [round(b, 2) for b in interval_over_speakers(true, among, speakers)],
         "shared_labels": [config.labels[i] for i in shared],
     }
+
+
+def fold_entries(
+    utterances: Sequence[Utterance], folds: NDArray[np.int_], opinions: NDArray[np.float32], config: TrainingConfig
+) -> dict[str, Any]:
+    """Return for each fold who was tested and how well."""
+    true = np.array([config.labels.index(str(utterance.label)) for utterance in utterances])
+    predicted, _ = decide(opinions, true)
+    entries = {}
+    for fold in np.unique(folds):
+        rows = np.flatnonzero(folds == fold).tolist()
+        entries[str(fold)] = {
+            "test_speakers": sorted({utterances[i].speaker for i in rows}),
+            "clips": len(rows),
+            "UA": round(ua(true[rows], predicted[rows]), 2),
+            "WA": round(weighted_accuracy(true[rows], predicted[rows]), 2),
+        }
+    return entries
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -27,19 +27,22 @@ _worker: dict[str, Any] = {}
 
 
 def encoder_statistics(
-    paths: Sequence[Path], settings: Settings, workers: int = 0
+    paths: Sequence[Path], settings: Settings, view: int = 0, workers: int = 0
 ) -> list[NDArray[np.float32] | None]:
     """Return float32 [layers + 2, 2, width] for each recording, or None where no speech was found in it.
 
-    What is in `settings.cache` is read; the rest is computed by `workers` processes (0: one a core) with a progress bar and
-    written as it is done, so that a run that was stopped goes on where it was.
+    View 0 is the recording as the application hears it; every further view is another perturbation of its speed.
+
+    What is in `settings.cache` is read; the rest is computed by `workers` processes (0: one a core) with a progress bar
+    and written as it is done, so that a run that was stopped goes on where it was.
     """
     from ser_engine.weights import read_config
 
-    version = hashlib.sha256(f"{PIPELINE} {read_config(settings.models_dir / 'whisper-base')['weights']}".encode()).hexdigest()
+    checksums = read_config(settings.models_dir / "whisper-base")["weights"]
+    version = hashlib.sha256(f"{PIPELINE} {checksums}".encode()).hexdigest()
     folder = settings.cache / f"whisper-base-statistics-{version[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
-    compute = partial(_compute, folder=folder)
+    compute = partial(_compute, folder=folder, view=view)
     with ProcessPoolExecutor(workers or os.cpu_count() or 1, initializer=_start, initargs=(settings,)) as pool:
         files = list(tqdm(pool.map(compute, paths, chunksize=8), total=len(paths), desc="encoding", unit="clip"))
     features = [np.load(file) for file in files]
@@ -58,20 +61,25 @@ def _start(settings: Settings) -> None:
     _worker["settings"] = settings
 
 
-def _compute(path: Path, folder: Path) -> Path:
+def _compute(path: Path, folder: Path, view: int) -> Path:
     """Write the statistics of one recording, unless they are there, and return where; an empty array for no speech."""
     from ser_engine.audio import load
     from ser_engine.features.encoder import statistics
     from ser_engine.preprocessing import clean
+    from ser_engine.training.augment import perturb_speed
 
     data = path.read_bytes()
-    target = folder / f"{hashlib.sha256(data).hexdigest()}.npy"
+    checksum = hashlib.sha256(data).hexdigest()
+    target = folder / f"{checksum}{f'-{view}' if view else ''}.npy"
     if target.exists():
         return target
     encoder: AudioEncoder = _worker["encoder"]
     settings: Settings = _worker["settings"]
     try:
-        features = statistics(encoder, clean(load(data, settings), settings).samples[None])[0]
+        samples = clean(load(data, settings), settings).samples
+        if view:
+            samples = perturb_speed(samples, np.random.default_rng([view, int(checksum[:12], 16)]))
+        features = statistics(encoder, samples[None])[0]
     except NoSpeech:
         features = np.zeros(0)
     partial_file = target.with_suffix(f".{os.getpid()}.part")

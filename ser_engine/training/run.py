@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from ser_engine.models.whisper_statistics import Head, WhisperStatistics
 from ser_engine.settings import Settings
 from ser_engine.training.card import write_card
 from ser_engine.training.config import TrainingConfig
-from ser_engine.training.evaluate import measure_external, measure_run, run_entry, write_json
-from ser_engine.training.prepare import encoder_statistics
+from ser_engine.training.evaluate import fold_entries, measure_external, measure_run, run_entry, write_json
+from ser_engine.training.prepare import PIPELINE, encoder_statistics
 from ser_engine.training.splits import speaker_independent
 from ser_engine.training.train import (
     HistoryFile,
@@ -33,6 +33,56 @@ from ser_engine.training.train import (
 )
 
 Features = list[NDArray[np.float32] | None]
+Rows = NDArray[np.int_]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is trained on: n utterances, and their features in every view (the first is the one that is tested).
+
+    `true` is int [n], indices into the labels; `heard` is bool [n], false where no speech was found; `state` is the
+    folder in which finished folds are kept.
+    """
+
+    config: TrainingConfig
+    utterances: list[Utterance]
+    views: list[Features]
+    state: Path
+
+    @property
+    def true(self) -> Rows:
+        """Return the labels as int [n]."""
+        return np.array([self.config.labels.index(str(utterance.label)) for utterance in self.utterances])
+
+    @property
+    def heard(self) -> NDArray[np.bool_]:
+        """Return bool [n]: whether speech was found."""
+        return np.array([array is not None for array in self.views[0]])
+
+    def fit(self, rows: Rows, fold: str) -> Head:
+        """Return a head trained on some rows, in all views."""
+        pairs = [(view, i) for view in range(len(self.views)) for i in rows if self.views[view][i] is not None]
+        chosen = [self.utterances[i] for _, i in pairs]
+        features = np.concatenate([_stack(view, rows) for view in self.views])
+        history = HistoryFile(self.state / "history.jsonl", fold)
+        targets, chances = targets_of(chosen, self.config), weights_of(chosen, self.config)
+        return train_head(features, targets, chances, self.config, history)
+
+    def cross_validate(self, folds: Rows) -> NDArray[np.float32]:
+        """Return log-probabilities [n, labels], each row by a head that did not hear its speaker.
+
+        Where no speech was found, the row is uniform.
+        """
+        count = len(self.config.labels)
+        opinions = np.full((len(self.utterances), count), -np.log(count), np.float32)
+        for fold in tqdm(np.unique(folds), desc="folds"):
+            saved = self.state / f"fold-{fold}.npy"
+            test = np.flatnonzero(self.heard & (folds == fold))
+            if not saved.exists():
+                head = self.fit(np.flatnonzero(self.heard & (folds != fold)), str(fold))
+                _save(saved, log_probabilities(head, _stack(self.views[0], test)))
+            opinions[test] = np.load(saved)
+        return opinions
 
 
 def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, Any]:
@@ -52,29 +102,37 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     if (config.architecture, config.protocol) != ("whisper-statistics", "speaker-independent"):
         raise InvalidSettings(f"{path} asks for {config.architecture}, {config.protocol}, which cannot be trained yet.")
     begun = time.perf_counter()
-    utterances = _read(config.corpora, data)
-    features = encoder_statistics([utterance.path for utterance in utterances], settings)
-    folds = speaker_independent(utterances, config.seed)
-    state = settings.cache / "runs" / f"{path.stem}-{_fingerprint(config, utterances)}"
-    state.mkdir(parents=True, exist_ok=True)
-    opinions = _cross_validate(config, utterances, features, folds, state)
+    experiment = _prepare(config, path.stem, data, settings)
+    folds = speaker_independent(experiment.utterances, config.seed)
+    opinions = experiment.cross_validate(folds)
 
-    true = np.array([config.labels.index(str(utterance.label)) for utterance in utterances])
-    heard = np.array([array is not None for array in features])
-    others = {fold: heard & (folds != fold) for fold in np.unique(folds)}
-    temperatures = {int(fold): fit_temperature(opinions[rows], true[rows]) for fold, rows in others.items()}
-    measured = measure_run(utterances, opinions, folds, temperatures, config)
+    true, heard = experiment.true, experiment.heard
+    others = {int(fold): heard & (folds != fold) for fold in np.unique(folds)}
+    temperatures = {fold: fit_temperature(opinions[rows], true[rows]) for fold, rows in others.items()}
+    measured = measure_run(experiment.utterances, opinions, folds, temperatures, config)
 
-    head = _final(config, utterances, features, state)
+    head = experiment.fit(np.flatnonzero(heard), "all")
     if config.external:
         measured["external"] = _external(config, head, data, settings)
     entry = run_entry(path.stem, config, measured, time.perf_counter() - begun)
     folder = results / path.stem
     write_json(folder / "run.json", entry)
-    write_json(folder / "folds.json", _folds(utterances, folds, opinions, config))
-    (folder / "history.jsonl").write_bytes((state / "history.jsonl").read_bytes())
+    write_json(folder / "folds.json", fold_entries(experiment.utterances, folds, opinions, config))
+    (folder / "history.jsonl").write_bytes((experiment.state / "history.jsonl").read_bytes())
     _save_model(config, head, fit_temperature(opinions[heard], true[heard]), entry, settings)
     return entry
+
+
+def _prepare(config: TrainingConfig, name: str, data: Path, settings: Settings) -> Experiment:
+    """Read the corpora, compute their features and make the folder of the run's state."""
+    utterances = _read(config.corpora, data)
+    paths = [utterance.path for utterance in utterances]
+    views = [encoder_statistics(paths, settings, view) for view in range(config.views + 1)]
+    names = " ".join(f"{utterance.corpus}/{utterance.name}" for utterance in utterances)
+    fingerprint = hashlib.sha256(f"{PIPELINE} {config} {names}".encode()).hexdigest()[:12]
+    state = settings.cache / "runs" / f"{name}-{fingerprint}"
+    state.mkdir(parents=True, exist_ok=True)
+    return Experiment(config, utterances, views, state)
 
 
 def _read(corpora: tuple[str, ...], data: Path) -> list[Utterance]:
@@ -83,46 +141,7 @@ def _read(corpora: tuple[str, ...], data: Path) -> list[Utterance]:
     return [utterance for utterance in everything if utterance.label is not None]
 
 
-def _fingerprint(config: TrainingConfig, utterances: list[Utterance]) -> str:
-    names = " ".join(f"{utterance.corpus}/{utterance.name}" for utterance in utterances)
-    return hashlib.sha256(f"{config} {names}".encode()).hexdigest()[:12]
-
-
-def _cross_validate(
-    config: TrainingConfig, utterances: list[Utterance], features: Features, folds: NDArray[np.int_], state: Path
-) -> NDArray[np.float32]:
-    """Return log-probabilities [n, labels], each row by a head that did not hear its speaker; uniform if no speech."""
-    opinions = np.full((len(utterances), len(config.labels)), -np.log(len(config.labels)), np.float32)
-    heard = np.array([array is not None for array in features])
-    for fold in tqdm(np.unique(folds), desc="folds"):
-        saved = state / f"fold-{fold}.npy"
-        test = np.flatnonzero(heard & (folds == fold))
-        if not saved.exists():
-            head = _fit(config, utterances, features, np.flatnonzero(heard & (folds != fold)), state, str(fold))
-            _save(saved, log_probabilities(head, _stack(features, test)))
-        opinions[test] = np.load(saved)
-    return opinions
-
-
-def _fit(
-    config: TrainingConfig, utterances: list[Utterance], features: Features, rows: NDArray[np.int_], state: Path, fold: str
-) -> Head:
-    chosen = [utterances[i] for i in rows]
-    history = HistoryFile(state / "history.jsonl", fold)
-    return train_head(
-        _stack(features, rows), targets_of(chosen, config), weights_of(chosen, config), config, history
-    )
-
-
-def _final(config: TrainingConfig, utterances: list[Utterance], features: Features, state: Path) -> Head:
-    """Return the head that is shipped: trained on every speaker."""
-    rows = np.flatnonzero([array is not None for array in features])
-    return _fit(config, utterances, features, rows, state, "all")
-
-
-def _external(
-    config: TrainingConfig, head: Head, data: Path, settings: Settings
-) -> dict[str, dict[str, Any]]:
+def _external(config: TrainingConfig, head: Head, data: Path, settings: Settings) -> dict[str, dict[str, Any]]:
     """Return figures on corpora that were not trained on, clips without speech left out and counted."""
     figures = {}
     for corpus in config.external:
@@ -135,7 +154,8 @@ def _external(
     return figures
 
 
-def _stack(features: Features, rows: NDArray[np.int_]) -> NDArray[np.float32]:
+def _stack(features: Features, rows: Rows) -> NDArray[np.float32]:
+    """Return those of the rows in which speech was found as float32 [m, layers + 2, 2, width]."""
     chosen = [features[i] for i in rows]
     return np.stack([array for array in chosen if array is not None])
 
@@ -147,27 +167,9 @@ def _save(path: Path, array: NDArray[np.float32]) -> None:
     beside.replace(path)
 
 
-def _folds(
-    utterances: list[Utterance], folds: NDArray[np.int_], opinions: NDArray[np.float32], config: TrainingConfig
-) -> dict[str, Any]:
-    """Return for each fold who was tested and how well."""
-    from ser_engine.training.metrics import unweighted_accuracy, weighted_accuracy
-
-    true = np.array([config.labels.index(str(utterance.label)) for utterance in utterances])
-    predicted = opinions.argmax(axis=1)
-    result = {}
-    for fold in np.unique(folds):
-        rows = np.flatnonzero(folds == fold)
-        result[str(fold)] = {
-            "test_speakers": sorted({utterances[i].speaker for i in rows}),
-            "clips": len(rows),
-            "UA": round(unweighted_accuracy(true[rows], predicted[rows]), 2),
-            "WA": round(weighted_accuracy(true[rows], predicted[rows]), 2),
-        }
-    return result
-
-
-def _save_model(config: TrainingConfig, head: Head, temperature: float, entry: dict[str, Any], settings: Settings) -> None:
+def _save_model(
+    config: TrainingConfig, head: Head, temperature: float, entry: dict[str, Any], settings: Settings
+) -> None:
     """Write the model with its measured figures and its card."""
     measured = {
         "protocol": entry["protocol"],

@@ -107,8 +107,8 @@ def targets_of(utterances: Sequence[Utterance], config: TrainingConfig) -> NDArr
 
 def weights_of(utterances: Sequence[Utterance], config: TrainingConfig) -> NDArray[np.float64]:
     """Return [n] sampling weights: an utterance of a rare (corpus, label) is drawn more often, by `config.balance`."""
-    kinds = [(utterance.corpus, utterance.label) for utterance in utterances]
-    names, codes, counts = np.unique([f"{c} {label}" for c, label in kinds], return_inverse=True, return_counts=True)
+    kinds = [f"{utterance.corpus} {utterance.label}" for utterance in utterances]
+    _, codes, counts = np.unique(kinds, return_inverse=True, return_counts=True)
     return (1.0 / counts[codes]) ** config.balance
 
 

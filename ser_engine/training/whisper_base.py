@@ -184,7 +184,7 @@ weights.
 | corpus | float16 | 8 bits | `transcribe`, float16 | clips |
 |---|---|---|---|---|
 {chr(10).join(rows)}
-| **all** | **{entry["wer_fp16"]:.2f}** | **{entry["wer_int8"]:.2f}** | **{entry["wer_plain"]:.2f}** | {entry["clips"]} |
+| all | {entry["wer_fp16"]:.2f} | {entry["wer_int8"]:.2f} | {entry["wer_plain"]:.2f} | {entry["clips"]} |
 
 Made and measured by
 

@@ -123,7 +123,7 @@ def test_channels_of_ffmpeg_are_averaged(channels: int, settings: Settings) -> N
 def test_sample_rates(rate: int, settings: Settings) -> None:
     waveform = load(encode(tone(0.5, rate=rate), rate), settings)
     assert waveform.rate == rate
-    assert waveform.duration_s == pytest.approx(0.5)
+    assert waveform.duration_s == pytest.approx(0.5, abs=1e-3)
 
 
 def test_silence_and_loud_floats_are_recordings(settings: Settings) -> None:
@@ -179,8 +179,13 @@ def test_a_truncated_header(size: int, settings: Settings) -> None:
         load(encode(speech())[:size], settings)
     one_sentence(caught.value)
     if size >= 4:
-        assert "WAV" in str(caught.value)
         assert "cut off" in str(caught.value)
+
+
+def test_a_seek_to_before_the_beginning_leaves_no_trace(capfd: pytest.CaptureFixture, settings: Settings) -> None:
+    with pytest.raises(InvalidAudio):
+        load(encode(speech(), RATE, "AIFF")[:22], settings)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -200,19 +205,19 @@ def test_no_samples(container: str, codec: str | None, settings: Settings) -> No
         load(encode(silence(0), RATE, container, codec), settings)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
 @pytest.mark.parametrize(("container", "codec"), [("WAV", "FLOAT"), ("WAV", "DOUBLE"), ("mov", "pcm_f32le")])
 def test_samples_that_are_not_finite(value: float, container: str, codec: str, settings: Settings) -> None:
     samples = speech()
     samples[len(samples) // 2] = value
-    with pytest.raises(InvalidAudio, match="not finite"):
+    with pytest.raises(InvalidAudio, match="NaN, infinite"):
         load(encode(samples, RATE, container, codec), settings)
 
 
 def test_a_double_too_large_for_a_float(settings: Settings) -> None:
     file = io.BytesIO()
     soundfile.write(file, np.array([0.0, 1e300, 0.0]), RATE, format="WAV", subtype="DOUBLE")
-    with pytest.raises(InvalidAudio, match="not finite"):
+    with pytest.raises(InvalidAudio, match="NaN, infinite"):
         load(file.getvalue(), settings)
 
 
@@ -247,6 +252,7 @@ NOT_RECORDINGS = {
     "empty": (b"", "empty"),
     "text": (b"Kids are talking by the door.\n" * 500, "a text document"),
     "text with accents": (("Trauer, Ärger, Überraschung 悲しい\n" * 500).encode(), "a text document"),
+    "subtitles": (b"1\n00:00:00,000 --> 00:00:02,000\nKids are talking by the door.\n\n" * 9, "a text document"),
     "web page": (b"\n<!DOCTYPE html>\n<html><body>404</body></html>", "a web page"),
     "pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n", "a PDF document"),
     "zip": (zip_file(), "a ZIP archive"),
@@ -327,6 +333,16 @@ def test_too_many_seconds(container: str) -> None:
     one_sentence(caught.value)
     with pytest.raises(TooLarge, match="longer than 30 minutes"):
         load(encode(silence(30 * 60 + 1, rate=8000), 8000, "WAV", "PCM_U8"), Settings())
+
+
+def test_a_recording_from_a_browser_does_not_say_how_long_it_is(settings: Settings) -> None:
+    data = encode(noise(3, rate=48_000), 48_000, "webm")
+    duration, void = b"\x44\x89\x88", b"\xec\x89\x00"
+    assert data.count(duration) == 1
+    live = data.replace(duration, void)
+    assert load(live, settings).duration_s == pytest.approx(3, abs=0.05)
+    with pytest.raises(TooLarge, match="longer than 2 seconds"):
+        load(live, Settings(max_seconds=2))
 
 
 @pytest.mark.parametrize("container", ["FLAC", "matroska"])

@@ -6,7 +6,7 @@
 const SECONDS = 3;
 const RATE = 48000; // Hz; what nearly all microphones have, and what is asked for from those that have not.
 const BARS = 24;
-const SETTLING_S = 0.5; // Some devices deliver zeros while they start: up to this much of them is not counted.
+const SETTLING_S = 0.25; // Some devices deliver zeros while they start: up to this much of them is not counted.
 const PATIENCE_MS = 5000; // A microphone that has delivered nothing at all by then will not begin to.
 const QUIETEST_DB = -48; // Where the level meter begins.
 
@@ -67,12 +67,13 @@ async function listen(signal, take, lost) {
 
 /** Return a stream as an audio node, at 48 kHz, or where a browser does not convert rates, at the context's own. */
 function makeSource(stream) {
-  const context = new AudioContext({ sampleRate: RATE });
+  const calm = { latencyHint: "playback" }; // Nobody listens: large buffers lose nothing on a busy computer.
+  const context = new AudioContext({ sampleRate: RATE, ...calm });
   try {
     return context.createMediaStreamSource(stream);
   } catch {
     context.close();
-    return new AudioContext().createMediaStreamSource(stream);
+    return new AudioContext(calm).createMediaStreamSource(stream);
   }
 }
 
@@ -85,7 +86,8 @@ async function makeTap(context, take) {
     node.port.onmessage = (event) => take(event.data);
     return node;
   } catch {
-    const node = context.createScriptProcessor(2048, 1, 1);
+    // Runs beside everything else on the page: only large blocks survive when that is busy.
+    const node = context.createScriptProcessor(16384, 1, 1);
     node.onaudioprocess = (event) => take(event.inputBuffer.getChannelData(0).slice());
     return node;
   } finally {
