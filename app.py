@@ -95,7 +95,7 @@ def analyse(state: session.Session, recording: session.Recording, status: DeltaG
 def show_status(state: session.Session) -> None:
     """Show, in a place of fixed height, what went wrong or how long the last analysis took."""
     if state.error is not None:
-        st.error(state.error, icon=":material/error:")
+        st.error(state.error)
         again = "Try another recording."
         if state.result is not None:
             again = f"Try another recording. Below is still the answer for {state.result.analysis.file}."

@@ -199,27 +199,6 @@ def test_no_words_are_said_to_be_none(page: AppTest, speech: bytes) -> None:
     assert healthy(page) and "No words were recognised." in text(page) and page.text_area[0].value == ""
 
 
-def test_without_transcription_the_feelings_stand_alone(speech: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SER_TRANSCRIBE", "no")
-    st.cache_resource.clear()
-    try:
-        page = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=300).run()
-        upload(page, "dogs.wav", speech)
-        assert healthy(page) and not page.text_area and "Words were not transcribed." in text(page)
-    finally:
-        st.cache_resource.clear()
-
-
-def test_a_setting_that_means_nothing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SER_MAX_SECONDS", "many")
-    st.cache_resource.clear()
-    try:
-        page = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=60).run()
-        assert not page.exception and "SER_MAX_SECONDS" in page.error[0].value
-    finally:
-        st.cache_resource.clear()
-
-
 def test_the_doctor_speaks_in_sentences_or_has_nothing_to_say(page: AppTest, speech: bytes) -> None:
     upload(page, "dogs.wav", speech)
     analysis = result(page).analysis
@@ -257,3 +236,24 @@ def test_two_sessions_keep_their_own_answers(speech: bytes, long_speech: bytes) 
     upload(pages[1], "long.wav", long_speech)
     pages[0].run()
     assert [result(page).analysis.file for page in pages] == ["short.wav", "long.wav"]
+
+
+def test_without_transcription_the_feelings_stand_alone(speech: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SER_TRANSCRIBE", "no")
+    st.cache_resource.clear()
+    try:
+        page = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=300).run()
+        upload(page, "dogs.wav", speech)
+        assert healthy(page) and not page.text_area and "Words were not transcribed." in text(page)
+    finally:
+        st.cache_resource.clear()
+
+
+def test_a_setting_that_means_nothing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SER_MAX_SECONDS", "many")
+    st.cache_resource.clear()
+    try:
+        page = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=60).run()
+        assert not page.exception and "SER_MAX_SECONDS" in page.error[0].value
+    finally:
+        st.cache_resource.clear()
