@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 SAMPLE_RATE = 16_000
 """Samples per second of `CleanSpeech`; every model of the five papers and Whisper listen at this rate."""
 
+TOUCH_S = 0.25
+"""How far off Whisper's times may be, in seconds; the shortest stretch of `CleanSpeech` is longer."""
+
 STAGES = ("decode", "clean", "transcribe", "classify")
 """The steps of an analysis, in the order in which they run."""
 
@@ -137,6 +140,23 @@ class CleanSpeech:
             pieces.append(self.samples[first : first + length][begin:stop])
             first += length
         return np.concatenate(pieces) if pieces else self.samples[:0]
+
+    def original_span(self, start: float, end: float) -> Span:
+        """Map what lies between two moments of `samples` (seconds) to the stretch of the original recording.
+
+        Silence that was taken out lies inside of it only where there is speech on both sides: of a stretch of speech
+        that is merely touched at its edge, nothing counts.
+        """
+        passed, touched = 0.0, []
+        for span in self.segments:
+            begin, stop = (span.start + min(max(0.0, t - passed), span.duration_s) for t in (start, end))
+            touched.append(Span(begin, stop))
+            passed += span.duration_s
+        longest = max((span.duration_s for span in touched), default=0.0)
+        inside = [span for span in touched if span.duration_s and span.duration_s >= min(longest, TOUCH_S)]
+        if not inside:
+            return Span(self.original_time(start), self.original_time(end))
+        return Span(inside[0].start, inside[-1].end)
 
     def original_time(self, seconds: float) -> float:
         """Map a moment of `samples` (seconds) to the moment of the original recording (seconds)."""

@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ser_engine.analysis import STAGES, Analysis, CleanSpeech, Scores, TimelineWindow
+from ser_engine.errors import InvalidSettings
 from ser_engine.settings import Settings
 
 if TYPE_CHECKING:
+    from whisper.model import Whisper
+
     from ser_engine.models.base import Model
     from ser_engine.transcription import Transcriber
 
@@ -71,6 +74,8 @@ class Analyzer:
             It holds too little speech, so no emotion is guessed.
         WeightsUnavailable
             A model that the settings name is not there.
+        InvalidSettings
+            Whisper does not know the language that the settings name.
         """
         from ser_engine import audio, preprocessing
 
@@ -138,7 +143,7 @@ class Analyzer:
                 precision = "int8" if self.settings.whisper == "base" else "float16"
                 engine = f"whisper-{self.settings.whisper} ({precision} weights)"
                 whisper = shared_whisper(self.settings, self._on_download)
-                self._transcriber = Transcriber(whisper, engine, self.settings.language or None)
+                self._transcriber = Transcriber(whisper, engine, _language(whisper, self.settings.language))
             return self._transcriber
 
     def card(self) -> dict[str, Any] | None:
@@ -177,6 +182,18 @@ def _stage(stage: str, seconds: dict[str, float], progress: Progress | None) -> 
     seconds[stage] = time.perf_counter() - begun
     if progress:
         progress(stage, seconds[stage])
+
+
+def _language(whisper: Whisper, wanted: str) -> str | None:
+    """Return the code of the language to transcribe; None lets Whisper detect it, which only multilingual ones can."""
+    from whisper.tokenizer import LANGUAGES
+
+    if not whisper.is_multilingual:
+        return "en"
+    code = wanted.lower()
+    if code and code not in tuple(LANGUAGES)[: whisper.num_languages]:
+        raise InvalidSettings(f"language is a code that Whisper knows, such as en or de, not “{wanted}”.")
+    return code or None
 
 
 def _use_threads(threads: int) -> None:

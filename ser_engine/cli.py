@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from ser_engine.analyzer import Analyzer
 from ser_engine.corpora.base import AUDIO_SUFFIXES
 from ser_engine.errors import SerError
 from ser_engine.settings import PROJECT, Settings
+from ser_engine.weights import default_model
 
 # Beside the suffixes of corpora: what people have on their telephones.
 SUFFIXES = AUDIO_SUFFIXES | {".mp4", ".oga", ".aac", ".aiff", ".aif"}
@@ -26,6 +28,8 @@ BAD_INPUT = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 when all went well, 2 when some input was bad (one line each on standard error)."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file name may hold what the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return options.verb(options, Settings.from_env())
     except SerError as error:
@@ -75,6 +79,7 @@ def _analyze(options: argparse.Namespace, settings: Settings) -> int:
     if not files:
         print("There is no audio file in what was given.", file=sys.stderr)
         return BAD_INPUT
+    default_model(settings)  # a model that is not there is told once, before any work
     bad = 0
     if not options.json:
         print(f"{'file':40} {'emotion':10} {'p':>5}  {'s':>6}  words")
@@ -110,7 +115,8 @@ def _files(paths: Iterable[Path]) -> Iterable[Path]:
     """Yield the files that were named, and the audio files in the folders that were named."""
     for path in paths:
         if path.is_dir():
-            yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            found = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            yield from sorted(file for file in found if not file.is_dir())
         else:
             yield path
 

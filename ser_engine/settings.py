@@ -76,7 +76,7 @@ class Settings:
         if self.noise_reduction not in get_args(NoiseReduction):
             raise InvalidSettings(f"noise_reduction is auto, always or off, not “{self.noise_reduction}”.")
         for name in ("max_bytes", "max_seconds", "min_speech_s", "download_timeout_s"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # so that nan is refused, too
                 raise InvalidSettings(f"{name} must be more than 0, not {getattr(self, name)}.")
         if self.threads < 0:
             raise InvalidSettings(f"threads must be 0 or more, not {self.threads}.")
@@ -93,8 +93,8 @@ class Settings:
         given: dict[str, Any] = {}
         for item in fields(cls):
             variable = f"SER_{item.name.upper()}"
-            if variable in environ:
-                given[item.name] = _read(variable, environ[variable], type(item.default))
+            if text := environ.get(variable):  # an empty one counts as not set, as shells have it
+                given[item.name] = _read(variable, text, type(item.default))
         return cls(**given)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ser_engine import Settings
+from ser_engine import Analyzer, Settings
 
 NO_CORPORA = "SER_DATA is not set: needs the real corpora"
 
@@ -16,6 +16,12 @@ NO_CORPORA = "SER_DATA is not set: needs the real corpora"
 def settings() -> Settings:
     """The defaults, whatever the environment says."""
     return Settings()
+
+
+@pytest.fixture(scope="session")
+def analyzer(settings: Settings) -> Analyzer:
+    """One Analyzer on the shipped weights, which are loaded when first used."""
+    return Analyzer(settings)
 
 
 @pytest.fixture(scope="session")

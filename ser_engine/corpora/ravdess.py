@@ -11,6 +11,7 @@ SENTENCES = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by t
 EMOTION_CODES = {f"{number:02}": label for number, label in enumerate(EMOTIONS, start=1)}
 INTENSITIES = {"01": "normal", "02": "strong"}
 AUDIO_ONLY, SPEECH = "03", "01"
+GENDERS = {f"{actor:02}": "female" if actor % 2 == 0 else "male" for actor in range(1, 25)}
 
 
 def read_name(path: Path) -> Utterance | None:
@@ -25,7 +26,7 @@ def read_name(path: Path) -> Utterance | None:
         path=path,
         label=EMOTION_CODES[emotion],
         speaker=f"ravdess/{actor}",
-        gender="female" if int(actor) % 2 == 0 else "male",
+        gender=GENDERS[actor],
         sentence=SENTENCES[statement],
         intensity=INTENSITIES[intensity],
     )

@@ -20,11 +20,14 @@ from whisper.model import AudioEncoder
 
 from ser_engine import weights
 from ser_engine.analysis import CleanSpeech, Scores, Transcript
+from ser_engine.errors import WeightsUnavailable
 from ser_engine.features.encoder import STATISTICS, statistics
 from ser_engine.settings import Settings
 
 ENCODER = "whisper-base"
 BATCH = 8
+# What `save` itself writes into config.json; the rest is the card.
+WRITTEN = ("id", "architecture", "encoder", "labels", "head", "temperature", "weights")
 
 
 @dataclass(frozen=True)
@@ -164,10 +167,15 @@ class WhisperStatistics:
         Raises
         ------
         WeightsUnavailable
-            A file of the model or of its encoder is missing or differs from its checksum.
+            A file of the model or of its encoder is missing, differs from its checksum or does not fit the others.
         """
-        config = weights.read_config(folder)
-        head = Head(HeadConfig(**config["head"]))
-        head.load_state_dict(weights.read_tensors(folder))
+        config, tensors = weights.read_config(folder), weights.read_tensors(folder)
+        try:
+            id, labels, temperature = config["id"], tuple(config["labels"]), config["temperature"]
+            head = Head(HeadConfig(**config["head"]))
+            head.load_state_dict(tensors)
+        except (KeyError, TypeError, RuntimeError):
+            raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.") from None
         encoder = weights.shared_whisper(replace(settings, whisper="base")).encoder
-        return cls(config["id"], tuple(config["labels"]), head, encoder, config["temperature"])
+        card = {key: value for key, value in config.items() if key not in WRITTEN}
+        return cls(id, labels, head, encoder, temperature, card)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ser_engine.corpora.labels import EMOTIONS
 from ser_engine.errors import InvalidSettings
+
+# What an entry of each annotation has to be.
+KINDS: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "tuple[str, ...]": tuple}
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,20 @@ class TrainingConfig:
             entries: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InvalidSettings(f"There is no configuration {path}.") from None
-        except tomllib.TOMLDecodeError as error:
+        except OSError as error:
+            raise InvalidSettings(f"The configuration {path} cannot be read ({error.strerror}).") from None
+        except ValueError as error:  # of TOML, or of UTF-8
             raise InvalidSettings(f"{path} is not valid TOML: {error}.") from None
         known = {item.name for item in fields(cls)}
         if unknown := sorted(set(entries) - known):
             raise InvalidSettings(f"{path} has entries that mean nothing: {', '.join(unknown)}.")
         given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in entries.items()}
-        try:
-            return cls(**given)
-        except TypeError as error:
-            raise InvalidSettings(f"{path} lacks an entry: {error}.") from None
+        if missing := [item.name for item in fields(cls) if item.default is MISSING and item.name not in given]:
+            raise InvalidSettings(f"{path} lacks {', '.join(missing)}.")
+        for name, value in given.items():
+            kind = KINDS[cls.__annotations__[name]]
+            if isinstance(value, bool) or not isinstance(value, kind):
+                raise InvalidSettings(f"{path}: {name} is {value!r}, which is not what it should be.")
+        if unknown := sorted(map(str, set(given.get("labels", ())) - set(EMOTIONS))):
+            raise InvalidSettings(f"{path} has labels that mean nothing: {', '.join(unknown)}.")
+        return cls(**given)
