@@ -124,8 +124,7 @@ class Analyzer:
         """The emotion model that the settings name, loaded when first asked for."""
         with self._loading:
             if self._model is None:
-                from ser_engine.models.registry import load_model
-                from ser_engine.weights import default_model
+                from ser_engine.models.registry import default_model, load_model
 
                 _use_threads(self.settings.threads)
                 self._model = load_model(default_model(self.settings), self.settings)
@@ -151,7 +150,8 @@ class Analyzer:
 
         Keys: `id, protocol, UA, WA, UA_ci95, ECE, per_corpus {corpus: {UA, WA, UA_ci95}}`, in percent.
         """
-        from ser_engine.weights import default_model, read_config
+        from ser_engine.models.registry import default_model
+        from ser_engine.weights import read_config
 
         config = read_config(default_model(self.settings))
         return {"id": config["id"], **config["measured"]} if "measured" in config else None

@@ -17,8 +17,8 @@ from ser_engine.analysis import Analysis
 from ser_engine.analyzer import Analyzer
 from ser_engine.corpora.base import AUDIO_SUFFIXES
 from ser_engine.errors import SerError
+from ser_engine.models.registry import default_model
 from ser_engine.settings import PROJECT, Settings
-from ser_engine.weights import default_model
 
 # Beside the suffixes of corpora: what people have on their telephones.
 SUFFIXES = AUDIO_SUFFIXES | {".mp4", ".oga", ".aac", ".aiff", ".aif"}

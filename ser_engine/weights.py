@@ -2,7 +2,7 @@
 
 A shipped model is a folder models/<id>/ with config.json and model.safetensors; the config holds the checksums.
 Whisper base is bundled that way; its other sizes are OpenAI's own files (NAME.pt), fetched only when that is allowed.
-torch and whisper are imported where they are needed: a page asks for the default model's name before either is loaded.
+torch and whisper are imported where they are needed: a page asks for a model's config before either is loaded.
 """
 
 from __future__ import annotations
@@ -156,47 +156,6 @@ def _written_beside(target: Path) -> Iterator[Path]:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-
-
-# --- Emotion models -------------------------------------------------------------------------------------------------
-
-
-def default_model(settings: Settings) -> Path:
-    """Return the folder of the emotion model: the one that `settings.model` names, or else models/DEFAULT.
-
-    Raises
-    ------
-    WeightsUnavailable
-        There is no such model; the text lists those there are.
-    """
-    name = settings.model
-    if not name:
-        try:
-            name = (settings.models_dir / "DEFAULT").read_text(encoding="utf-8").strip()
-        except OSError:
-            raise WeightsUnavailable(f"{settings.models_dir} names no default model; {_offer(settings)}.") from None
-    for folder in (settings.models_dir / name, Path(name).expanduser()):
-        if name and _is_emotion_model(folder):
-            return folder
-    raise WeightsUnavailable(f"There is no emotion model “{name}”; {_offer(settings)}.")
-
-
-def emotion_models(settings: Settings) -> tuple[str, ...]:
-    """Return the names of the emotion models in `settings.models_dir`, sorted."""
-    folders = settings.models_dir.iterdir() if settings.models_dir.is_dir() else ()
-    return tuple(sorted(folder.name for folder in folders if _is_emotion_model(folder)))
-
-
-def _offer(settings: Settings) -> str:
-    names = ", ".join(emotion_models(settings))
-    return f"SER_MODEL can be {names}, or the path of a model's folder" if names else "SER_MODEL can be a model's path"
-
-
-def _is_emotion_model(folder: Path) -> bool:
-    try:
-        return read_config(folder).get("architecture") != "whisper"
-    except WeightsUnavailable:
-        return False
 
 
 # --- Whisper --------------------------------------------------------------------------------------------------------

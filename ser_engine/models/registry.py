@@ -1,4 +1,4 @@
-"""Which class reads which kind of model folder."""
+"""Which emotion models there are, and which class reads which kind of model folder."""
 
 from __future__ import annotations
 
@@ -28,3 +28,41 @@ def load_model(folder: Path, settings: Settings) -> Model:
     module, name = ARCHITECTURES[architecture]
     model: Model = getattr(import_module(module), name).load(folder, settings)
     return model
+
+
+def default_model(settings: Settings) -> Path:
+    """Return the folder of the emotion model: the one that `settings.model` names, or else models/DEFAULT.
+
+    Raises
+    ------
+    WeightsUnavailable
+        There is no such model; the text lists those there are.
+    """
+    name = settings.model
+    if not name:
+        try:
+            name = (settings.models_dir / "DEFAULT").read_text(encoding="utf-8").strip()
+        except OSError:
+            raise WeightsUnavailable(f"{settings.models_dir} names no default model; {_offer(settings)}.") from None
+    for folder in (settings.models_dir / name, Path(name).expanduser()):
+        if name and _is_emotion_model(folder):
+            return folder
+    raise WeightsUnavailable(f"There is no emotion model “{name}”; {_offer(settings)}.")
+
+
+def emotion_models(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the emotion models in `settings.models_dir`, sorted."""
+    folders = settings.models_dir.iterdir() if settings.models_dir.is_dir() else ()
+    return tuple(sorted(folder.name for folder in folders if _is_emotion_model(folder)))
+
+
+def _offer(settings: Settings) -> str:
+    names = ", ".join(emotion_models(settings))
+    return f"SER_MODEL can be {names}, or the path of a model's folder" if names else "SER_MODEL can be a model's path"
+
+
+def _is_emotion_model(folder: Path) -> bool:
+    try:
+        return read_config(folder).get("architecture") != "whisper"
+    except WeightsUnavailable:
+        return False

@@ -32,13 +32,17 @@ WRITTEN = ("id", "architecture", "encoder", "labels", "head", "temperature", "we
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """The shape of a head: `members` classifiers, trained from different seeds, whose log-opinions are averaged."""
+    """The shape of a head: `members` classifiers, trained from different seeds, whose log-opinions are averaged.
+
+    Each weighs the layers in `mixtures` different ways and looks at all of them side by side.
+    """
 
     labels: int
     layers: int = 8
     width: int = 512
     hidden: int = 256
     members: int = 5
+    mixtures: int = 1
     dropout: float = 0.3
 
 
@@ -47,8 +51,9 @@ class Member(nn.Module):
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
-        self.layer_logits = nn.Parameter(torch.zeros(len(STATISTICS), config.layers))
-        size = len(STATISTICS) * config.width
+        # Random, so that the mixtures differ from each other.
+        self.layer_logits = nn.Parameter(torch.randn(config.mixtures, len(STATISTICS), config.layers))
+        size = config.mixtures * len(STATISTICS) * config.width
         self.classifier = nn.Sequential(
             nn.LayerNorm(size),
             nn.Dropout(config.dropout),
@@ -59,8 +64,8 @@ class Member(nn.Module):
         )
 
     def weigh(self, features: Tensor) -> Tensor:
-        """Map standardised statistics [batch, layers, 2, width] to their weighted mean over layers [batch, 2 width]."""
-        return torch.einsum("blsw,sl->bsw", features, self.layer_logits.softmax(dim=1)).flatten(1)
+        """Map standardised statistics [batch, layers, 2, width] to weighted means [batch, mixtures · 2 width]."""
+        return torch.einsum("blsw,ksl->bksw", features, self.layer_logits.softmax(dim=2)).flatten(1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map standardised statistics [batch, layers, 2, width] to logits [batch, labels]."""

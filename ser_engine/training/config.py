@@ -25,7 +25,7 @@ class TrainingConfig:
     corpora, external : what is trained on (and tested fold by fold), and what is only ever tested on
     protocol : how the folds are made
     labels : emotions in the order of the scores
-    members, hidden, dropout : see `HeadConfig`
+    members, mixtures, hidden, dropout : see `HeadConfig`
     epochs, batch, learning_rate, weight_decay : AdamW with a cosine schedule
     mixup : Beta(a, a) of mixup (Zhang et al., 2018), 0 for none
     label_smoothing : share of each target that is spread over all labels of the utterance's corpus
@@ -41,6 +41,7 @@ class TrainingConfig:
     protocol: str = "speaker-independent"
     labels: tuple[str, ...] = EMOTIONS
     members: int = 5
+    mixtures: int = 1
     hidden: int = 256
     dropout: float = 0.3
     epochs: int = 40

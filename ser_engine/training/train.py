@@ -40,8 +40,9 @@ def train_head(
     weights : [n], how often each utterance is drawn in relation to the others
     history : told the loss after each epoch of each member
     """
+    _, layers, _, width = features.shape
     shape = HeadConfig(
-        len(config.labels), features.shape[1], features.shape[3], config.hidden, config.members, config.dropout
+        len(config.labels), layers, width, config.hidden, config.members, config.mixtures, config.dropout
     )
     torch.manual_seed(config.seed)
     head = Head(shape)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_the_windows_overlap_and_cover_the_speech(long: Analysis) -> None:
     for window in windows:
         assert 0 <= window.start < window.end <= long.quality.duration_s + 1e-6
         assert window.scores.probabilities.sum() == pytest.approx(1, abs=1e-5)
-    for earlier, later in zip(windows, windows[1:], strict=False):
+    for earlier, later in pairwise(windows):
         assert earlier.start < later.start
     assert windows[1].start < windows[0].end
     for span in long.speech.segments:
@@ -161,9 +162,9 @@ def test_a_window_is_scored_like_a_recording_of_its_own(analyzer: Analyzer, long
 
 
 def test_one_sentence_in_a_long_silence_is_judged(analyzer: Analyzer) -> None:
-    analysis = analyzer.analyze(encode(np.concatenate([silence(7), speech()[: 16_000], silence(7)])), transcribe=False)
+    analysis = analyzer.analyze(encode(np.concatenate([silence(7), speech()[:16_000], silence(7)])), transcribe=False)
     assert analysis.scores.probabilities.sum() == pytest.approx(1, abs=1e-5)
-    assert all(6 < window.end and window.start < 9 for window in analysis.timeline)
+    assert all(window.end > 6 and window.start < 9 for window in analysis.timeline)
 
 
 # --- threads, models, settings

@@ -153,49 +153,6 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path):
     assert weights.sha256(file) == hashlib.sha256(b"two").hexdigest()
 
 
-# --- Emotion models -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def models(settings) -> Settings:
-    for name in ("zebra", "ant"):
-        shipped(settings.models_dir / name, architecture="whisper-statistics")
-    shipped(settings.models_dir / "whisper-base", architecture="whisper")
-    (settings.models_dir / "DEFAULT").write_text("zebra\n")
-    return settings
-
-
-def test_the_default_model_is_the_one_that_models_names(models):
-    assert weights.default_model(models) == models.models_dir / "zebra"
-
-
-def test_the_settings_name_another_one_or_a_path(models, tmp_path):
-    assert weights.default_model(replace(models, model="ant")) == models.models_dir / "ant"
-    elsewhere = shipped(tmp_path / "elsewhere", architecture="x")
-    assert weights.default_model(replace(models, model=str(elsewhere))) == elsewhere
-
-
-def test_only_emotion_models_are_listed(models):
-    (models.models_dir / "unfinished").mkdir()
-    assert weights.emotion_models(models) == ("ant", "zebra")
-    for name in ("typo", "whisper-base", "unfinished"):
-        with pytest.raises(WeightsUnavailable, match=f"no emotion model “{name}”; SER_MODEL can be ant, zebra, or"):
-            weights.default_model(replace(models, model=name))
-
-
-def test_no_default_and_no_models_are_said(models, tmp_path):
-    (models.models_dir / "DEFAULT").unlink()
-    with pytest.raises(WeightsUnavailable, match="names no default model; SER_MODEL can be ant, zebra"):
-        weights.default_model(models)
-    empty = Settings(models_dir=tmp_path / "nowhere")
-    assert weights.emotion_models(empty) == ()
-    with pytest.raises(WeightsUnavailable, match=r"nowhere names no default model"):
-        weights.default_model(empty)
-    (models.models_dir / "DEFAULT").write_text("")
-    with pytest.raises(WeightsUnavailable):
-        weights.default_model(models)
-
-
 # --- Whisper --------------------------------------------------------------------------------------------------------
 
 
