@@ -7,7 +7,7 @@ This module needs numpy alone, so that a page can draw an answer without loading
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -119,17 +119,33 @@ class Quality:
 class CleanSpeech:
     """What the models listen to: 16 kHz mono float32 speech [n] without its long silences.
 
-    `segments` are the stretches of the original recording, in order, that lie end to end in `samples`.
+    `segments` are the stretches of the original recording, in order, that lie end to end in `samples`. `recording`
+    is all of it, float32 [m] at the same rate and level, or None where nobody kept it.
     """
 
     samples: NDArray[np.float32]
     segments: tuple[Span, ...]
     quality: Quality
+    recording: NDArray[np.float32] | None = field(default=None, repr=False)
 
     @property
     def duration_s(self) -> float:
         """Length of `samples` in seconds."""
         return len(self.samples) / SAMPLE_RATE
+
+    def widened(self, seconds: float) -> CleanSpeech:
+        """Return the same with so many seconds more around every stretch; what then meets becomes one stretch."""
+        if self.recording is None:
+            return self
+        length = len(self.recording) / SAMPLE_RATE
+        spans: list[Span] = []
+        for span in self.segments:
+            wide = Span(max(0.0, span.start - seconds), min(length, span.end + seconds))
+            if spans and wide.start <= spans[-1].end:
+                wide = Span(spans.pop().start, wide.end)
+            spans.append(wide)
+        pieces = [self.recording[round(s.start * SAMPLE_RATE) : round(s.end * SAMPLE_RATE)] for s in spans]
+        return replace(self, samples=np.concatenate(pieces), segments=tuple(spans))
 
     def between(self, start: float, end: float) -> NDArray[np.float32]:
         """Return the part of `samples` that lies between two moments (seconds) of the original recording."""

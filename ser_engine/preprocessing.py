@@ -76,8 +76,9 @@ def clean(waveform: Waveform, settings: Settings | None = None) -> CleanSpeech:
         samples = reduce_noise(samples, speech)
     end = len(samples) / SAMPLE_RATE
     segments = tuple(Span(max(0.0, span.start - PAD_S), min(end, span.end + PAD_S)) for span in speech)
+    samples = samples * _gain(np.concatenate([samples[_slice(span)] for span in segments]))
     kept = np.concatenate([samples[_slice(span)] for span in segments])
-    return CleanSpeech(even_level(kept), segments, measure(waveform, speech, noise_reduced=reduce))
+    return CleanSpeech(kept, segments, measure(waveform, speech, noise_reduced=reduce), recording=samples)
 
 
 def resample(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
@@ -128,11 +129,14 @@ def reduce_noise(samples: NDArray[np.float32], speech: tuple[Span, ...]) -> NDAr
 
 def even_level(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return float32 [n] scaled to `LEVEL_DB` (RMS), or less where peaks would pass `PEAK`."""
+    return samples * _gain(samples)
+
+
+def _gain(samples: NDArray[np.float32]) -> np.float32:
+    """Return what brings float32 [n] to `LEVEL_DB`, or only so far that its peaks stay at `PEAK`."""
     rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
     peak = float(np.abs(samples).max(initial=0.0))
-    if rms == 0.0:
-        return samples
-    return (samples * min(10 ** (LEVEL_DB / 20) / rms, PEAK / peak)).astype(np.float32)
+    return np.float32(min(10 ** (LEVEL_DB / 20) / rms, PEAK / peak) if rms else 1.0)
 
 
 def _slice(span: Span) -> slice:

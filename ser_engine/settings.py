@@ -72,14 +72,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.whisper not in WHISPER_SIZES:
-            raise InvalidSettings(f"Whisper has no size “{self.whisper}”; it has {', '.join(WHISPER_SIZES)}.")
-        if self.noise_reduction not in get_args(NoiseReduction):
-            raise InvalidSettings(f"noise_reduction is auto, always or off, not “{self.noise_reduction}”.")
+            raise InvalidSettings(f"{variable('whisper')} is {', '.join(WHISPER_SIZES)}, not “{self.whisper}”.")
+        if self.noise_reduction not in (modes := get_args(NoiseReduction)):
+            raise InvalidSettings(f"{variable('noise_reduction')} is {', '.join(modes)}, not “{self.noise_reduction}”.")
         for name in ("max_bytes", "max_seconds", "min_speech_s", "download_timeout_s"):
             if not getattr(self, name) > 0:  # so that nan is refused, too
-                raise InvalidSettings(f"{name} must be more than 0, not {getattr(self, name)}.")
+                raise InvalidSettings(f"{variable(name)} must be more than 0, not {getattr(self, name)}.")
         if self.threads < 0:
-            raise InvalidSettings(f"threads must be 0 or more, not {self.threads}.")
+            raise InvalidSettings(f"{variable('threads')} must be 0 or more, not {self.threads}.")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -92,22 +92,29 @@ class Settings:
         """
         given: dict[str, Any] = {}
         for item in fields(cls):
-            variable = f"SER_{item.name.upper()}"
-            if text := environ.get(variable):  # an empty one counts as not set, as shells have it
-                given[item.name] = _read(variable, text, type(item.default))
+            if text := environ.get(variable(item.name)):  # an empty one counts as not set, as shells have it
+                given[item.name] = _read(variable(item.name), text, type(item.default))
         return cls(**given)
+
+
+def variable(name: str) -> str:
+    """Return which environment variable holds the setting `name`; complaints call the setting by it, too."""
+    return f"SER_{name.upper()}"
 
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-def _read(variable: str, text: str, kind: type) -> object:
-    """Read one environment variable as `kind`: bool, int, float, Path or str."""
+def _read(name: str, text: str, kind: type[Any]) -> object:
+    """Read the environment variable `name` as `kind`: bool, int, float, Path or str."""
     if kind is bool:
         if text.lower() not in _TRUE + _FALSE:
-            raise InvalidSettings(f"{variable} is yes or no, not “{text}”.")
+            raise InvalidSettings(f"{name} is yes or no, not “{text}”.")
         return text.lower() in _TRUE
+    if issubclass(kind, Path):
+        return Path(text).expanduser()  # no shell has done it for what stands in a file
     try:
         return kind(text)
     except ValueError:
-        raise InvalidSettings(f"{variable} should be a number, not “{text}”.") from None
+        number = "a whole number" if kind is int else "a number"
+        raise InvalidSettings(f"{name} should be {number}, not “{text}”.") from None

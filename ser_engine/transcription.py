@@ -27,12 +27,15 @@ WINDOW = 768
 SECONDS_PER_POSITION = 0.02
 # Speech in one window is this much shorter than the window: Whisper loses words at a window's very end.
 MARGIN_S = 1.0
+# The first consonant of a sentence is easily taken for noise by a speech detector: Whisper hears what is around, too.
+AROUND_S = 0.3
 BATCH = 4
 
 # Whisper's own gates (its transcribe() defaults): text that repeats itself, text it does not believe, no speech.
 MAX_COMPRESSION_RATIO, MIN_LOG_PROBABILITY, MAX_NO_SPEECH = 2.4, -1.0, 0.6
-# People do repeat themselves, but nobody says more characters per second than this; an invented loop does.
-MAX_CHARACTERS_PER_S = 25.0
+# People do repeat themselves, but then Whisper has no doubt that they speak, and nobody says more characters per
+# second than this; a loop that was invented from noise or music fails one or the other.
+MAX_CHARACTERS_PER_S, SURELY_SPEECH = 25.0, 0.2
 
 
 class Transcriber:
@@ -53,6 +56,7 @@ class Transcriber:
 
     def transcribe(self, speech: CleanSpeech) -> Transcript:
         """Return the words with their times in the original recording; an empty text where Whisper believes none."""
+        speech = speech.widened(AROUND_S)
         chunks = list(split(speech, round((WINDOW * SECONDS_PER_POSITION - MARGIN_S) * SAMPLE_RATE)))
         segments: list[TranscriptSegment] = []
         language = self.language
@@ -111,14 +115,14 @@ class Transcriber:
         offset = start / SAMPLE_RATE
         for begin, finish, tokens in pieces:
             if text := tokenizer.decode(tokens).strip():
-                times = (speech.original_time(offset + begin), speech.original_time(offset + finish))
-                yield TranscriptSegment(*times, text, math.exp(result.avg_logprob))
+                where = speech.original_span(offset + begin, offset + finish)
+                yield TranscriptSegment(where.start, where.end, text, math.exp(result.avg_logprob))
 
 
 def believable(result: DecodingResult, seconds: float) -> bool:
     """Say whether text was heard in `seconds` of sound rather than invented, by Whisper's own measures of itself."""
-    repeats = result.compression_ratio > MAX_COMPRESSION_RATIO
-    if not result.text.strip() or (repeats and len(result.text) > MAX_CHARACTERS_PER_S * seconds):
+    spoken = result.no_speech_prob < SURELY_SPEECH and len(result.text) <= MAX_CHARACTERS_PER_S * seconds
+    if not result.text.strip() or (result.compression_ratio > MAX_COMPRESSION_RATIO and not spoken):
         return False
     doubt = 0.5 if result.no_speech_prob > MAX_NO_SPEECH else 1.0
     return result.avg_logprob >= doubt * MIN_LOG_PROBABILITY

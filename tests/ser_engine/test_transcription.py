@@ -1,0 +1,143 @@
+"""Words: heard where they were said, never invented, on windows that are not too short."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from whisper.model import Whisper
+
+from ser_engine import Settings
+from ser_engine.analysis import CleanSpeech, Quality, Span
+from ser_engine.audio import load
+from ser_engine.preprocessing import clean
+from ser_engine.transcription import WINDOW, Transcriber, believable, shorten_window, split
+from ser_engine.weights import shared_whisper
+from tests.speech import RATE, Samples, encode, music, noise, silence, speech, tone
+
+KIDS, DOGS, WONDER = "Kids are talking by the door.", "Dogs are sitting by the door.", "I wonder what this is about."
+
+
+@pytest.fixture(scope="module")
+def whisper(settings: Settings) -> Whisper:
+    return shared_whisper(settings)
+
+
+@pytest.fixture(scope="module")
+def transcriber(whisper: Whisper) -> Transcriber:
+    return Transcriber(whisper, "whisper-base")
+
+
+def taken_for_speech(samples: Samples, spans: tuple[Span, ...] = ()) -> CleanSpeech:
+    """Return what a speech detector would hand on that took all of `samples` for speech."""
+    seconds = len(samples) / RATE
+    quality = Quality(seconds, seconds, RATE, 8000.0, None, 0.0, -23.0, False)
+    return CleanSpeech(samples, spans or (Span(0.0, seconds),), quality)
+
+
+def cleaned(samples: Samples) -> CleanSpeech:
+    return clean(load(encode(samples), Settings()))
+
+
+def plain(text: str) -> str:
+    return "".join(letter for letter in text.lower() if letter.isalpha() or letter == " ").strip()
+
+
+@pytest.mark.parametrize("voice", ["man", "woman"])
+@pytest.mark.parametrize("sentence", [KIDS, WONDER])
+def test_what_was_said_is_heard(transcriber: Transcriber, sentence: str, voice: str) -> None:
+    transcript = transcriber.transcribe(cleaned(speech(sentence, voice)))
+    assert plain(transcript.text) == plain(sentence)
+    assert transcript.language == "en" and transcript.engine == "whisper-base"
+    assert 0.3 < transcript.confidence <= 1.0
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [silence(3), tone(3), noise(3), noise(10, 0.02), music(10)],
+    ids=["silence", "tone", "noise", "faint noise", "music"],
+)
+def test_no_words_are_invented_even_if_sound_was_taken_for_speech(transcriber: Transcriber, samples: Samples) -> None:
+    transcript = transcriber.transcribe(taken_for_speech(samples))
+    assert (transcript.text, transcript.segments, transcript.language) == ("", (), None)
+    assert transcript.confidence == 0.0
+
+
+def test_times_are_those_of_the_original_recording(transcriber: Transcriber) -> None:
+    first, second = speech(KIDS), speech(WONDER, "woman")
+    recording = np.concatenate([silence(2), first, silence(6), second])
+    transcript = transcriber.transcribe(cleaned(recording))
+    begins = 2 + len(first) / RATE + 6
+    assert plain(transcript.segments[0].text).startswith("kids")
+    assert 1.8 <= transcript.segments[0].start <= 2.8
+    assert begins - 0.4 <= transcript.segments[-1].start <= begins + 0.8
+    assert all(segment.start < segment.end <= len(recording) / RATE for segment in transcript.segments)
+    assert all(0 < segment.confidence <= 1 for segment in transcript.segments)
+
+
+def test_long_speech_is_heard_to_its_end(transcriber: Transcriber) -> None:
+    sentences = [KIDS, DOGS, WONDER, DOGS, KIDS, WONDER, KIDS, DOGS]
+    transcript = transcriber.transcribe(cleaned(speech(" ".join(sentences))))
+    assert [plain(transcript.text).count(word) for word in ("kids", "dogs", "wonder")] == [3, 3, 2]
+    starts = [segment.start for segment in transcript.segments]
+    assert starts == sorted(starts)
+
+
+def test_a_language_can_be_set(whisper: Whisper) -> None:
+    transcript = Transcriber(whisper, "whisper-base", "de").transcribe(cleaned(speech(DOGS)))
+    assert transcript.language == "de"
+
+
+def test_several_threads_hear_what_one_hears(transcriber: Transcriber) -> None:
+    clips = [cleaned(speech(sentence, voice)) for sentence in (KIDS, WONDER) for voice in ("man", "woman")]
+    alone = [transcriber.transcribe(clip).text for clip in clips]
+    with ThreadPoolExecutor(4) as pool:
+        assert [transcript.text for transcript in pool.map(transcriber.transcribe, clips)] == alone
+
+
+def test_the_window_is_the_shortest_that_invents_nothing(whisper: Whisper) -> None:
+    short = shorten_window(whisper, WINDOW)
+    assert WINDOW == 768 and short.encoder.positional_embedding.shape[0] == WINDOW
+    assert whisper.encoder.positional_embedding.shape[0] == 1500  # the shared model itself is as it was
+    assert short.decoder.token_embedding.weight is whisper.decoder.token_embedding.weight
+
+
+def result(**measures: Any) -> Any:
+    """Return a decoding result as Whisper gives it for four clearly spoken words, but for `measures`."""
+    clear = {"text": "Dogs are sitting there.", "avg_logprob": -0.2, "no_speech_prob": 0.05, "compression_ratio": 0.9}
+    return SimpleNamespace(**(clear | measures))
+
+
+def test_clear_words_are_believed_and_doubtful_ones_are_not() -> None:
+    assert believable(result(), 2.0)
+    assert not believable(result(text="  "), 2.0)
+    assert not believable(result(avg_logprob=-1.1), 2.0)
+    assert believable(result(avg_logprob=-0.7), 2.0) and not believable(
+        result(avg_logprob=-0.7, no_speech_prob=0.8), 2.0
+    )
+
+
+def test_a_person_may_repeat_words_but_not_faster_than_people_speak() -> None:
+    looping = "no no no no no no no no no no no no no no no no no no no no no no no no no no"
+    assert believable(result(text=looping, compression_ratio=6.0), 8.0)
+    assert not believable(result(text=looping, compression_ratio=6.0), 2.0)
+    assert not believable(result(text=looping, compression_ratio=6.0, no_speech_prob=0.5), 8.0)
+
+
+def test_pieces_are_cut_where_nobody_speaks_and_together_are_all() -> None:
+    spans = (Span(0.0, 4.0), Span(10.0, 15.0), Span(20.0, 24.0))
+    samples = np.arange(13 * RATE, dtype=np.float32)
+    pieces = list(split(taken_for_speech(samples, spans), 10 * RATE))
+    assert [start for start, _ in pieces] == [0, 9 * RATE]
+    assert np.array_equal(np.concatenate([piece for _, piece in pieces]), samples)
+
+
+def test_speech_without_a_pause_is_cut_where_it_is_quietest() -> None:
+    samples = noise(20)
+    samples[9 * RATE : round(9.3 * RATE)] = 0
+    pieces = list(split(taken_for_speech(samples), 10 * RATE))
+    assert 9 * RATE <= pieces[1][0] <= round(9.3 * RATE)
+    assert all(len(piece) <= 10 * RATE for _, piece in pieces) and sum(len(piece) for _, piece in pieces) == 20 * RATE
