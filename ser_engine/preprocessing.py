@@ -7,6 +7,7 @@ is applied only where there is noise, since it takes something from clean speech
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ LOW_SNR_DB = 10.0
 LEVEL_DB, PEAK = -23.0, 0.98
 # Quieter than this, nothing was recorded.
 SILENCE_PEAK = 1e-4
+# More than this (of full scale) is no voice but a fault of the recorder: it would count as loudness.
+MAX_OFFSET = 0.01
 
 
 def clean(waveform: Waveform, settings: Settings | None = None) -> CleanSpeech:
@@ -59,6 +62,9 @@ def clean(waveform: Waveform, settings: Settings | None = None) -> CleanSpeech:
     """
     settings = settings or Settings()
     samples = resample(waveform.samples, waveform.rate)
+    offset = samples.mean() if len(samples) else np.float32(0)
+    if abs(offset) > MAX_OFFSET:
+        samples = samples - offset
     if np.abs(samples).max(initial=0.0) < SILENCE_PEAK:
         raise NoSpeech("The recording is silent, so there is no voice to judge; was the microphone muted?")
     speech = find_speech(samples)
@@ -91,9 +97,9 @@ def find_speech(samples: NDArray[np.float32]) -> tuple[Span, ...]:
 
     The detector listens at an even level as well: it misses what is very quiet.
     """
-    from silero_vad import get_speech_timestamps_from_probs
-
     probabilities = _detector().audio_forward(even_level(samples))
+    from silero_vad import get_speech_timestamps_from_probs  # only now: see _detector
+
     found: list[dict[str, int]] = []
     for threshold in (VAD_THRESHOLD, SECOND_THRESHOLD):
         found = get_speech_timestamps_from_probs(
@@ -134,18 +140,28 @@ def even_level(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _gain(samples: NDArray[np.float32]) -> np.float32:
     """Return what brings float32 [n] to `LEVEL_DB`, or only so far that its peaks stay at `PEAK`."""
-    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
     peak = float(np.abs(samples).max(initial=0.0))
-    return np.float32(min(10 ** (LEVEL_DB / 20) / rms, PEAK / peak) if rms else 1.0)
+    if not peak:
+        return np.float32(1.0)
+    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+    return np.float32(min(10 ** (LEVEL_DB / 20) / rms, PEAK / peak))
 
 
 def _slice(span: Span) -> slice:
     return slice(round(span.start * SAMPLE_RATE), round(span.end * SAMPLE_RATE))
 
 
-@lru_cache(maxsize=1)
+_LOADING = threading.Lock()  # a second thread would take silero_vad's number of threads for ours
+
+
 def _detector() -> SileroVADSequence:
-    """Load Silero VAD once; its ONNX session may be called from several threads."""
+    """Return Silero VAD, loaded once; its ONNX session may be called from several threads."""
+    with _LOADING:
+        return _load_detector()
+
+
+@lru_cache(maxsize=1)
+def _load_detector() -> SileroVADSequence:
     import torch
 
     threads = torch.get_num_threads()

@@ -72,9 +72,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.whisper not in WHISPER_SIZES:
-            raise InvalidSettings(f"{variable('whisper')} is {', '.join(WHISPER_SIZES)}, not “{self.whisper}”.")
+            raise InvalidSettings(f"{variable('whisper')} is one of {', '.join(WHISPER_SIZES)}, not “{self.whisper}”.")
         if self.noise_reduction not in (modes := get_args(NoiseReduction)):
-            raise InvalidSettings(f"{variable('noise_reduction')} is {', '.join(modes)}, not “{self.noise_reduction}”.")
+            raise InvalidSettings(
+                f"{variable('noise_reduction')} is {' or '.join(modes)}, not “{self.noise_reduction}”."
+            )
         for name in ("max_bytes", "max_seconds", "min_speech_s", "download_timeout_s"):
             if not getattr(self, name) > 0:  # so that nan is refused, too
                 raise InvalidSettings(f"{variable(name)} must be more than 0, not {getattr(self, name)}.")
@@ -111,10 +113,11 @@ def _read(name: str, text: str, kind: type[Any]) -> object:
         if text.lower() not in _TRUE + _FALSE:
             raise InvalidSettings(f"{name} is yes or no, not “{text}”.")
         return text.lower() in _TRUE
-    if issubclass(kind, Path):
-        return Path(text).expanduser()  # no shell has done it for what stands in a file
     try:
-        return kind(text)
+        # No shell has expanded the ~ of what stands in a file.
+        return Path(text).expanduser() if issubclass(kind, Path) else kind(text)
     except ValueError:
         number = "a whole number" if kind is int else "a number"
         raise InvalidSettings(f"{name} should be {number}, not “{text}”.") from None
+    except RuntimeError:
+        raise InvalidSettings(f"{name} names the home folder of somebody unknown: “{text}”.") from None

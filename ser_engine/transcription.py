@@ -36,6 +36,11 @@ MAX_COMPRESSION_RATIO, MIN_LOG_PROBABILITY, MAX_NO_SPEECH = 2.4, -1.0, 0.6
 # People do repeat themselves, but then Whisper has no doubt that they speak, and nobody says more characters per
 # second than this; a loop that was invented from noise or music fails one or the other.
 MAX_CHARACTERS_PER_S, SURELY_SPEECH = 25.0, 0.2
+# A beam search stops after as many tokens as people could say characters, and some for timestamps: on silence it could
+# take half a minute to invent more, which nobody would believe.
+SPARE = 16
+# No language needs more tokens than this; an invented loop would go on to Whisper's own limit, ten times as long.
+TOKENS_PER_S, MOST_TOKENS = 16, 224
 
 
 class Transcriber:
@@ -72,13 +77,15 @@ class Transcriber:
         return Transcript(text, language if text else None, tuple(segments), confidence, self.engine)
 
     def _decode(self, chunks: Sequence[NDArray[np.float32]], language: str | None) -> list[DecodingResult]:
-        """Decode greedily, and once more by beam search what the gates do not believe."""
+        """Decode greedily, and once more by beam search what the gates do not believe though somebody may speak."""
         import torch
         from whisper.audio import log_mel_spectrogram, pad_or_trim
         from whisper.decoding import DecodingOptions
 
         length = round(WINDOW * SECONDS_PER_POSITION * SAMPLE_RATE)
-        options = DecodingOptions(language=language, fp16=False)
+        longest = math.ceil(max(len(samples) for samples in chunks) / SAMPLE_RATE)
+        tokens = min(MOST_TOKENS, TOKENS_PER_S * (1 + longest))
+        options = DecodingOptions(language=language, sample_len=tokens, fp16=False)
         with torch.inference_mode():
             # One spectrogram at a time: it takes its reference level from all that it is given.
             audio = [torch.from_numpy(pad_or_trim(samples, length)) for samples in chunks]
@@ -87,7 +94,8 @@ class Transcriber:
             with self._lock:
                 results: list[DecodingResult] = self._model.decode(states, options)
                 for i, (samples, result) in enumerate(zip(chunks, results, strict=True)):
-                    if not believable(result, len(samples) / SAMPLE_RATE):
+                    doubtful = not believable(result, len(samples) / SAMPLE_RATE)
+                    if doubtful and result.no_speech_prob <= MAX_NO_SPEECH:
                         careful = replace(options, language=result.language, beam_size=5)
                         results[i] = self._model.decode(states[i], careful)
         return results

@@ -22,7 +22,7 @@ def load_model(folder: Path, settings: Settings) -> Model:
     WeightsUnavailable
         The folder holds no model, or one of an architecture that this version does not know.
     """
-    architecture = read_config(folder).get("architecture")
+    architecture = str(read_config(folder).get("architecture", "no kind is named"))
     if architecture not in ARCHITECTURES:
         raise WeightsUnavailable(f"{folder.name} is of a kind that this version does not know ({architecture}).")
     module, name = ARCHITECTURES[architecture]
@@ -42,7 +42,7 @@ def default_model(settings: Settings) -> Path:
     if not name:
         try:
             name = (settings.models_dir / "DEFAULT").read_text(encoding="utf-8").strip()
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             raise WeightsUnavailable(f"{settings.models_dir} names no default model; {_offer(settings)}.") from None
     for folder in (settings.models_dir / name, Path(name).expanduser()):
         if name and _is_emotion_model(folder):

@@ -6,6 +6,7 @@ the last is the worst for emotion), so the head learns how much of each layer it
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -176,10 +177,12 @@ class WhisperStatistics:
         """
         config, tensors = weights.read_config(folder), weights.read_tensors(folder)
         try:
-            id, labels, temperature = config["id"], tuple(config["labels"]), config["temperature"]
+            id, labels, temperature = config["id"], tuple(config["labels"]), float(config["temperature"])
             head = Head(HeadConfig(**config["head"]))
             head.load_state_dict(tensors)
-        except (KeyError, TypeError, RuntimeError):
+            if (config["encoder"], len(labels)) != (ENCODER, head.config.labels) or not 0 < temperature < math.inf:
+                raise ValueError
+        except (KeyError, TypeError, ValueError, RuntimeError):
             raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.") from None
         encoder = weights.shared_whisper(replace(settings, whisper="base")).encoder
         card = {key: value for key, value in config.items() if key not in WRITTEN}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -12,6 +13,17 @@ from ser_engine.errors import InvalidSettings
 
 # What an entry of each annotation has to be.
 KINDS: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "tuple[str, ...]": tuple}
+
+# The least and the most that makes sense; what is written wrong is told before hours are spent.
+COUNT, SHARE, FREE = (1, 10**6), (0.0, 1.0), (0.0, 100.0)
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("members", "mixtures", "hidden", "epochs", "batch"), COUNT),
+    **dict.fromkeys(("views", "seed"), (0, 2**32 - 1)),
+    **dict.fromkeys(("weight_decay", "mixup", "balance"), FREE),
+    "label_smoothing": SHARE,
+    "dropout": (0.0, 0.99),
+    "learning_rate": (1e-8, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,8 @@ class TrainingConfig:
         Raises
         ------
         InvalidSettings
-            There is no such file, it is no TOML, or it has an entry that is not a field or lacks one.
+            There is no such file, it is no TOML, it has an entry that is not a field or lacks one, or a value makes
+            no sense.
         """
         try:
             entries: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -78,9 +91,19 @@ class TrainingConfig:
         if missing := [item.name for item in fields(cls) if item.default is MISSING and item.name not in given]:
             raise InvalidSettings(f"{path} lacks {', '.join(missing)}.")
         for name, value in given.items():
-            kind = KINDS[cls.__annotations__[name]]
-            if isinstance(value, bool) or not isinstance(value, kind):
+            if not _makes_sense(name, value, KINDS[cls.__annotations__[name]]):
                 raise InvalidSettings(f"{path}: {name} is {value!r}, which is not what it should be.")
         if unknown := sorted(map(str, set(given.get("labels", ())) - set(EMOTIONS))):
             raise InvalidSettings(f"{path} has labels that mean nothing: {', '.join(unknown)}.")
         return cls(**given)
+
+
+def _makes_sense(name: str, value: object, kind: type | tuple[type, ...]) -> bool:
+    """Say whether the entry is of its kind and within its range; a list holds different words, and at least one."""
+    if isinstance(value, bool) or not isinstance(value, kind):
+        return False
+    if isinstance(value, tuple):
+        words = all(isinstance(item, str) for item in value) and len(set(value)) == len(value)
+        return words and (bool(value) or name == "external")
+    least, most = RANGES.get(name, (-math.inf, math.inf))
+    return isinstance(value, str) or (isinstance(value, int | float) and least <= value <= most)

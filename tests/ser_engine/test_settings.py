@@ -45,6 +45,7 @@ BAD = {
     "SER_MAX_SECONDS": ["30min", "0", "-0.0", "nan"],
     "SER_MIN_SPEECH_S": ["0,3", "0", "-1", "nan"],
     "SER_THREADS": ["all", "-1", "1.0"],
+    "SER_CACHE": ["~nobody-of-that-name/cache"],
 }
 
 
@@ -97,7 +98,7 @@ def float_of(text: str) -> float:
 
 def test_every_setting_that_can_be_bad_is_tried() -> None:
     texts = {item.name for item in fields(Settings) if item.default == "" or isinstance(item.default, Path)}
-    assert {variable(item.name) for item in fields(Settings) if item.name not in texts} == set(BAD)
+    assert {variable(item.name) for item in fields(Settings) if item.name not in texts} <= set(BAD)
 
 
 def test_what_python_code_gives_is_checked_as_well() -> None:

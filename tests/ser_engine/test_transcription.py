@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ from whisper.model import Whisper
 from ser_engine import Settings
 from ser_engine.analysis import CleanSpeech, Quality, Span
 from ser_engine.audio import load
+from ser_engine.corpora import registry
 from ser_engine.preprocessing import clean
 from ser_engine.transcription import WINDOW, Transcriber, believable, shorten_window, split
 from ser_engine.weights import shared_whisper
@@ -78,6 +81,27 @@ def test_times_are_those_of_the_original_recording(transcriber: Transcriber) -> 
     assert all(0 < segment.confidence <= 1 for segment in transcript.segments)
 
 
+def test_words_of_a_later_window_have_their_own_times(transcriber: Transcriber) -> None:
+    many, last = speech(" ".join([KIDS, DOGS, WONDER, DOGS, KIDS, WONDER])), speech(WONDER, "woman")
+    heard = cleaned(np.concatenate([many, silence(20), last, silence(3)]))
+    assert heard.duration_s > WINDOW * 0.02  # more than one window
+    *_, before, wonder = transcriber.transcribe(heard).segments
+    begins, ends = len(many) / RATE + 20, (len(many) + len(last)) / RATE + 20
+    assert plain(wonder.text) == plain(WONDER)
+    assert begins - 0.3 <= wonder.start <= begins + 0.8 and ends - 1.0 <= wonder.end <= ends + 0.3
+    assert before.end <= len(many) / RATE + 0.3  # not in the silence, nor behind it
+
+
+def test_what_the_speech_detector_cut_off_is_heard(transcriber: Transcriber) -> None:
+    clip = cleaned(speech(KIDS))
+    (span,) = clip.segments
+    late = Span(span.start + 0.3, span.end)
+    assert clip.recording is not None
+    cut = replace(clip, samples=clip.recording[round(late.start * RATE) : round(late.end * RATE)], segments=(late,))
+    assert plain(transcriber.transcribe(cut).text) == plain(KIDS)
+    assert plain(transcriber.transcribe(replace(cut, recording=None)).text) != plain(KIDS)  # it had been cut off
+
+
 def test_long_speech_is_heard_to_its_end(transcriber: Transcriber) -> None:
     sentences = [KIDS, DOGS, WONDER, DOGS, KIDS, WONDER, KIDS, DOGS]
     transcript = transcriber.transcribe(cleaned(speech(" ".join(sentences))))
@@ -89,6 +113,19 @@ def test_long_speech_is_heard_to_its_end(transcriber: Transcriber) -> None:
 def test_a_language_can_be_set(whisper: Whisper) -> None:
     transcript = Transcriber(whisper, "whisper-base", "de").transcribe(cleaned(speech(DOGS)))
     assert transcript.language == "de"
+
+
+def test_nothing_heard_is_in_no_language_even_if_one_was_set(whisper: Whisper) -> None:
+    transcript = Transcriber(whisper, "whisper-base", "de").transcribe(taken_for_speech(silence(2)))
+    assert (transcript.text, transcript.language) == ("", None)
+
+
+@pytest.mark.corpora
+def test_german_is_recognised(transcriber: Transcriber, ser_data: Path, settings: Settings) -> None:
+    utterance = next(u for u in registry.read("emodb", ser_data) if u.name.startswith("03a02N"))
+    transcript = transcriber.transcribe(clean(load(utterance.path, settings), settings))
+    assert transcript.language == "de"
+    assert "abgeben" in plain(transcript.text)  # Das will sie am Mittwoch abgeben.
 
 
 def test_several_threads_hear_what_one_hears(transcriber: Transcriber) -> None:
@@ -103,6 +140,16 @@ def test_the_window_is_the_shortest_that_invents_nothing(whisper: Whisper) -> No
     assert WINDOW == 768 and short.encoder.positional_embedding.shape[0] == WINDOW
     assert whisper.encoder.positional_embedding.shape[0] == 1500  # the shared model itself is as it was
     assert short.decoder.token_embedding.weight is whisper.decoder.token_embedding.weight
+
+
+@pytest.mark.parametrize("seconds", [0.4, 2.0, 20.0])
+def test_the_encoder_is_never_given_a_shorter_window(whisper: Whisper, seconds: float) -> None:
+    transcriber = Transcriber(whisper, "whisper-base")
+    shapes: list[tuple[int, ...]] = []
+    hook = transcriber._model.encoder.register_forward_hook(lambda *passed: shapes.append(tuple(passed[2].shape)))
+    transcriber.transcribe(taken_for_speech(np.tile(speech(DOGS), 8)[: round(seconds * RATE)]))
+    hook.remove()
+    assert shapes == [(1 if seconds < 15 else 2, WINDOW, 512)]
 
 
 def result(**measures: Any) -> Any:

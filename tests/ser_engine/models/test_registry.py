@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import pytest
 import torch
 
 from ser_engine import weights
+from ser_engine.corpora.labels import EMOTIONS
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models import registry
+from ser_engine.models.base import Model
 from ser_engine.settings import Settings
 
 
@@ -60,3 +64,62 @@ def test_no_default_and_no_models_are_said(models, tmp_path):
     (models.models_dir / "DEFAULT").write_text("")
     with pytest.raises(WeightsUnavailable):
         registry.default_model(models)
+
+
+def test_a_default_that_is_no_text_is_no_default(models):
+    (models.models_dir / "DEFAULT").write_bytes(b"\xff\xfe\0z")
+    with pytest.raises(WeightsUnavailable, match="names no default model"):
+        registry.default_model(models)
+
+
+def test_the_shipped_default_is_listed_and_can_be_loaded(settings):
+    folder = registry.default_model(settings)
+    assert folder.name in registry.emotion_models(settings)
+    model = registry.load_model(folder, settings)
+    assert model.id == folder.name
+    assert set(model.labels) <= set(EMOTIONS)
+
+
+def test_a_path_may_begin_at_home(models, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    mine = shipped(tmp_path / "mine", architecture="whisper-statistics")
+    assert registry.default_model(replace(models, model="~/mine")) == mine
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"architecture": "oracle"}, "oracle"),
+        ({"architecture": "whisper"}, "whisper"),
+        ({"architecture": ["whisper-statistics"]}, "['whisper-statistics']"),
+        ({}, "no kind is named"),
+    ],
+)
+def test_a_model_of_an_unknown_kind_is_told(config, named, tmp_path, settings):
+    folder = shipped(tmp_path / "future", **config)
+    with pytest.raises(WeightsUnavailable) as caught:
+        registry.load_model(folder, settings)
+    assert str(caught.value) == f"future is of a kind that this version does not know ({named})."
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "there is no config.json in it"), ("{", "cannot be read"), ("[1]", "not the description of a model")],
+)
+def test_a_folder_without_a_readable_config_is_told(text, said, tmp_path, settings):
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    if text is not None:
+        (folder / "config.json").write_text(text)
+    with pytest.raises(WeightsUnavailable, match=said) as caught:
+        registry.load_model(folder, settings)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_every_kind_names_a_class_that_keeps_the_protocol():
+    for module, name in registry.ARCHITECTURES.values():
+        kind = getattr(import_module(module), name)
+        for method in ("predict", "save", "load"):
+            ours, protocol = (list(signature(getattr(owner, method)).parameters) for owner in (kind, Model))
+            assert ours == protocol, f"{name}.{method}"

@@ -1,0 +1,60 @@
+"""CREMA-D: what its file names say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ser_engine.corpora import registry
+from ser_engine.corpora.cremad import CORPUS, SENTENCES, WOMEN, read_name
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "gender", "sentence", "intensity"),
+    [
+        ("1083_IWW_NEU_XX", "neutral", "male", "I wonder what this is about.", None),
+        ("1010_IEO_HAP_LO", "happy", "female", "It's eleven o'clock.", "low"),
+        ("1001_IEO_SAD_MD", "sad", "male", "It's eleven o'clock.", "medium"),
+        ("1091_IEO_ANG_HI", "angry", "female", "It's eleven o'clock.", "high"),
+        ("1040_ITH_SAD_X", "sad", "male", "I think I have a doctor's appointment.", None),
+        ("1002_TSI_FEA_XX", "fearful", "female", "The surface is slick.", None),
+        ("1076_mti_dis_xx", "disgust", "female", "Maybe tomorrow it will be cold.", None),
+    ],
+)
+def test_a_name_says_all(name: str, label: str, gender: str, sentence: str, intensity: str | None) -> None:
+    utterance = read_name(Path(f"AudioWAV/{name}.wav"))
+    assert utterance is not None
+    assert (utterance.corpus, utterance.name, utterance.speaker) == ("cremad", name, f"cremad/{name[:4]}")
+    assert (utterance.label, utterance.gender) == (label, gender)
+    assert (utterance.sentence, utterance.intensity) == (sentence, intensity)
+
+
+@pytest.mark.parametrize("name", ["summaryTable", "1083_IWW_NEU", "83_IWW_NEU_XX", "1083_IWW_NEU_XXX", ""])
+def test_what_is_no_clip_is_left_out(name: str) -> None:
+    assert read_name(Path(f"{name}.wav")) is None
+
+
+@pytest.mark.parametrize("name", ["1083_IWW_CAL_XX", "1083_XYZ_NEU_XX", "1083_IWW_NEU_QQ"])
+def test_codes_that_do_not_exist_are_not_guessed(name: str) -> None:
+    with pytest.raises(KeyError):
+        read_name(Path(f"{name}.wav"))
+
+
+def test_the_facts_are_the_published_ones() -> None:
+    assert len(SENTENCES) == 12
+    assert len(WOMEN) == 43
+    assert all(1001 <= int(actor) <= 1091 for actor in WOMEN)
+
+
+@pytest.mark.corpora
+def test_the_folder_holds_all_that_was_published(ser_data: Path) -> None:
+    utterances = registry.read("crema-d", ser_data)
+    assert len(utterances) == CORPUS.expected_clips == 7442
+    assert len({utterance.speaker for utterance in utterances}) == CORPUS.expected_speakers == 91
+    genders = {utterance.speaker: utterance.gender for utterance in utterances}
+    assert Counter(genders.values()) == {"male": 48, "female": 43}
+    labels = Counter(utterance.label for utterance in utterances)
+    assert labels.pop("neutral") == 1087
+    assert len(labels) == 5 and set(labels.values()) == {1271}

@@ -1,0 +1,242 @@
+"""The default kind of model: a head on Whisper's encoder that answers alike alone, in a batch and after saving."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ser_engine import Settings
+from ser_engine.analysis import CleanSpeech, Quality, Scores, Span
+from ser_engine.errors import WeightsUnavailable
+from ser_engine.models.registry import load_model
+from ser_engine.models.whisper_statistics import BATCH, Head, HeadConfig, WhisperStatistics
+from ser_engine.weights import shared_whisper
+from tests.speech import RATE, Samples, music, noise, speech
+
+LABELS = ("neutral", "happy", "sad", "angry")
+CARD = {"corpora": ["ravdess"], "measured": {"UA": 71.5, "WA": 70.25}}
+
+
+def head(**changes: Any) -> Head:
+    """Return a head with random weights, whose features are standardised by other random numbers."""
+    torch.manual_seed(0)
+    made = Head(HeadConfig(**{"labels": len(LABELS), "hidden": 16, "members": 3, "mixtures": 2} | changes)).eval()
+    made.mean.normal_()
+    made.scale.uniform_(0.5, 1.5)
+    for member in made.trainable():
+        member.classifier[-1].weight.data.mul_(8)  # so that there are opinions
+    return made
+
+
+@pytest.fixture(scope="module")
+def model(settings: Settings) -> WhisperStatistics:
+    return WhisperStatistics("tried", LABELS, head(), shared_whisper(settings).encoder, 1.7, CARD)
+
+
+def heard(samples: Samples) -> CleanSpeech:
+    seconds = len(samples) / RATE
+    quality = Quality(seconds, seconds, RATE, 8000.0, None, 0.0, -23.0, False)
+    return CleanSpeech(samples, (Span(0.0, seconds),), quality)
+
+
+CLIPS = [heard(clip) for clip in (speech()[:RATE], speech(voice="woman")[: RATE + 777], music(1), noise(0.3))]
+
+
+def probabilities(scores: list[Scores]) -> np.ndarray:
+    return np.stack([score.probabilities for score in scores])
+
+
+def features(count: int, layers: int = 8, width: int = 512) -> Tensor:
+    return torch.randn((count, layers, 2, width), generator=torch.Generator().manual_seed(1))
+
+
+# --- scores
+
+
+def test_scores_are_probabilities_of_the_labels(model: WhisperStatistics) -> None:
+    scores = model.predict(CLIPS)
+    assert all(score.labels == LABELS for score in scores)
+    assert probabilities(scores).dtype == np.float32
+    assert (probabilities(scores) >= 0).all()
+    np.testing.assert_allclose(probabilities(scores).sum(axis=1), 1, atol=1e-5)
+    assert np.ptp(probabilities(scores), axis=0).max() > 0.05  # what is heard does matter
+
+
+def test_alone_and_in_any_batch_the_answer_is_the_same(model: WhisperStatistics) -> None:
+    alone = probabilities([model.predict([clip])[0] for clip in CLIPS])
+    np.testing.assert_allclose(probabilities(model.predict(CLIPS)), alone, atol=1e-4)
+    np.testing.assert_allclose(probabilities(model.predict(CLIPS[::-1]))[::-1], alone, atol=1e-4)
+
+
+def test_more_of_one_length_than_are_encoded_at_once_keep_their_order(model: WhisperStatistics) -> None:
+    sounds = [heard(np.roll(speech(), 400 * i)[: RATE // 2]) for i in range(BATCH + 3)]
+    together = probabilities(model.predict(sounds))
+    assert len(together) == BATCH + 3
+    for i in (0, BATCH - 1, BATCH, BATCH + 2):
+        np.testing.assert_allclose(together[i], model.predict([sounds[i]])[0].probabilities, atol=1e-4)
+    assert np.ptp(together, axis=0).max() > 0.001
+
+
+def test_nothing_asked_is_nothing_answered(model: WhisperStatistics) -> None:
+    assert model.predict([]) == []
+
+
+def test_threads_get_the_answers_that_they_would_get_alone(model: WhisperStatistics) -> None:
+    alone = probabilities([model.predict([clip])[0] for clip in CLIPS])
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda clip: model.predict([clip])[0], CLIPS))
+    np.testing.assert_allclose(probabilities(together), alone, atol=1e-4)
+
+
+def test_speech_of_more_than_half_a_minute_is_judged(model: WhisperStatistics) -> None:
+    (scores,) = model.predict([heard(np.tile(speech(), 12)[: 31 * RATE])])
+    assert scores.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+# --- the head
+
+
+def test_dropout_is_off_when_scoring(model: WhisperStatistics) -> None:
+    again = WhisperStatistics("again", LABELS, head().train(), model.encoder)
+    assert np.array_equal(again.score(features(5).numpy()), again.score(features(5).numpy()))
+
+
+def test_the_members_log_opinions_are_averaged() -> None:
+    made, given = head(), features(6)
+    with torch.inference_mode():
+        answer = made(given)
+        standard = (given - made.mean) * made.scale
+        opinions = np.stack([member(standard).softmax(dim=1).numpy() for member in made.trainable()])
+    geometric = np.exp(np.log(opinions).mean(axis=0))
+    expected = geometric / geometric.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(answer.exp().numpy(), expected, atol=1e-5)
+    assert np.ptp(opinions, axis=0).max() > 0.05  # they are not all the same
+
+
+@pytest.mark.parametrize("mixtures", [1, 3])
+def test_each_mixture_is_a_weighted_mean_of_the_layers(mixtures: int) -> None:
+    made = head(mixtures=mixtures, members=1, width=5, layers=4)
+    (member,) = made.trainable()
+    given = features(2, 4, 5)
+    weights = torch.softmax(member.layer_logits.detach(), dim=2).numpy()
+    assert weights.shape == (mixtures, 2, 4)
+    expected = np.einsum("blsw,ksl->bksw", given.numpy(), weights).reshape(2, -1)
+    np.testing.assert_allclose(member.weigh(given).detach().numpy(), expected, atol=1e-5)
+    # A layer that has all the weight is passed on as it is.
+    member.layer_logits.data[:] = torch.tensor([0.0, 0.0, 99.0, 0.0])
+    passed = member.weigh(given).detach().reshape(2, mixtures, 2, 5)
+    torch.testing.assert_close(passed, given[:, 2][:, None].expand(-1, mixtures, -1, -1))
+
+
+def test_a_high_temperature_makes_it_less_sure_of_the_same(model: WhisperStatistics) -> None:
+    given = features(8).numpy()
+    cold, warm = (WhisperStatistics("t", LABELS, head(), model.encoder, t).score(given) for t in (1.0, 3.0))
+    assert (warm.max(axis=1) < cold.max(axis=1)).all()
+    assert np.array_equal(warm.argmax(axis=1), cold.argmax(axis=1))
+    np.testing.assert_allclose(warm**3 / (warm**3).sum(axis=1, keepdims=True), cold, atol=1e-4)
+
+
+# --- saving and loading
+
+
+def test_what_is_saved_is_what_is_loaded(model: WhisperStatistics, settings: Settings, tmp_path: Path) -> None:
+    model.save(tmp_path / "a" / "tried")
+    loaded = load_model(tmp_path / "a" / "tried", settings)
+    assert isinstance(loaded, WhisperStatistics)
+    assert (loaded.id, loaded.labels, loaded.temperature, loaded.card) == ("tried", LABELS, 1.7, CARD)
+    assert loaded.head.config == model.head.config
+    assert loaded.encoder is model.encoder  # one encoder in memory for all
+    np.testing.assert_allclose(loaded.score(features(20).numpy()), model.score(features(20).numpy()), atol=0.02)
+    np.testing.assert_allclose(probabilities(loaded.predict(CLIPS)), probabilities(model.predict(CLIPS)), atol=0.02)
+
+
+def test_saving_once_more_changes_nothing(model: WhisperStatistics, settings: Settings, tmp_path: Path) -> None:
+    model.save(tmp_path / "once")
+    WhisperStatistics.load(tmp_path / "once", settings).save(tmp_path / "twice")
+    for name in ("config.json", "model.safetensors"):
+        assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "twice" / name).read_bytes()
+    assert {path.name for path in (tmp_path / "twice").iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_the_config_says_what_the_model_is(model: WhisperStatistics, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert config["architecture"] == "whisper-statistics" and config["encoder"] == "whisper-base"
+    assert config["labels"] == list(LABELS) and config["temperature"] == 1.7
+    assert config["measured"] == CARD["measured"]
+    assert set(config["weights"]) == {"model.safetensors"}
+
+
+Config = dict[str, Any]
+UNFIT: dict[str, Callable[[Config], Any]] = {
+    "another number of labels": lambda config: config["labels"].pop(),
+    "labels missing": lambda config: config.pop("labels"),
+    "labels that are none": lambda config: config.update(labels=None),
+    "no name": lambda config: config.pop("id"),
+    "no head": lambda config: config.pop("head"),
+    "a head that is no head": lambda config: config.update(head=[1, 2]),
+    "more members than were stored": lambda config: config["head"].update(members=4),
+    "fewer members than were stored": lambda config: config["head"].update(members=2),
+    "another width": lambda config: config["head"].update(width=384),
+    "a width in words": lambda config: config["head"].update(width="wide"),
+    "a width below zero": lambda config: config["head"].update(width=-512),
+    "other mixtures": lambda config: config["head"].update(mixtures=1),
+    "impossible dropout": lambda config: config["head"].update(dropout=2.0),
+    "an entry that means nothing": lambda config: config["head"].update(heads=8),
+    "no temperature": lambda config: config.pop("temperature"),
+    "temperature in words": lambda config: config.update(temperature="warm"),
+    "temperature zero": lambda config: config.update(temperature=0),
+    "another encoder": lambda config: config.update(encoder="whisper-small"),
+}
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_a_config_that_does_not_fit_is_one_sentence(
+    kind: str, model: WhisperStatistics, settings: Settings, tmp_path: Path
+) -> None:
+    model.save(tmp_path)
+    file = tmp_path / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    UNFIT[kind](config)
+    file.write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(WeightsUnavailable) as caught:
+        load_model(tmp_path, settings)
+    assert str(caught.value) == f"The config.json in {tmp_path} does not fit the weights beside it."
+
+
+def test_damaged_weights_are_one_sentence(model: WhisperStatistics, settings: Settings, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    file = tmp_path / "model.safetensors"
+    damaged = bytearray(file.read_bytes())
+    damaged[-100] ^= 1
+    file.write_bytes(damaged)
+    with pytest.raises(WeightsUnavailable, match=r"^.*model\.safetensors is damaged or of another version: .*\.$"):
+        load_model(tmp_path, settings)
+    file.unlink()
+    with pytest.raises(WeightsUnavailable, match=r"model\.safetensors is missing"):
+        load_model(tmp_path, settings)
+
+
+def test_a_head_without_its_encoder_is_one_sentence(
+    model: WhisperStatistics, settings: Settings, tmp_path: Path
+) -> None:
+    model.save(tmp_path / "tried")
+    with pytest.raises(WeightsUnavailable, match=r"whisper-base holds no model: there is no config\.json in it\.$"):
+        load_model(tmp_path / "tried", replace(settings, models_dir=tmp_path))
+
+
+def test_another_whisper_for_the_words_leaves_the_encoder_alone(
+    model: WhisperStatistics, settings: Settings, tmp_path: Path
+) -> None:
+    model.save(tmp_path)
+    loaded = load_model(tmp_path, replace(settings, whisper="small"))
+    assert isinstance(loaded, WhisperStatistics) and loaded.encoder is model.encoder

@@ -1,0 +1,185 @@
+"""Heads learn what can be learned, the same each time, and say how sure they may be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ser_engine.corpora.base import Utterance
+from ser_engine.models.whisper_statistics import Head
+from ser_engine.training.config import TrainingConfig
+from ser_engine.training.train import (
+    HistoryFile,
+    fit_temperature,
+    log_probabilities,
+    targets_of,
+    train_head,
+    weights_of,
+)
+
+LABELS = ("neutral", "happy", "sad")
+LAYERS, WIDTH = 4, 6
+CONFIG = TrainingConfig(
+    "tiny", "whisper-statistics", ("ravdess",), labels=LABELS, members=2, mixtures=2, hidden=16, epochs=30, batch=32,
+    learning_rate=5e-3, dropout=0.1,
+)  # fmt: skip
+
+
+def examples(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return statistics in which only the mean of the second layer says which label it is, and the labels."""
+    rng = np.random.default_rng(seed)
+    true = rng.integers(0, len(LABELS), count)
+    features = (5 + 3 * rng.standard_normal((count, LAYERS, 2, WIDTH))).astype(np.float32)
+    features[np.arange(count), 1, 0, true] += 9
+    return features, true
+
+
+def one_hot(true: np.ndarray) -> np.ndarray:
+    return np.eye(len(LABELS), dtype=np.float32)[true]
+
+
+def trained(config: TrainingConfig, weights: np.ndarray | None = None) -> Head:
+    features, true = examples(300)
+    return train_head(features, one_hot(true), np.ones(300) if weights is None else weights, config)
+
+
+def accuracy(head: Head) -> float:
+    features, true = examples(200, seed=1)
+    return float(np.mean(log_probabilities(head, features).argmax(axis=1) == true))
+
+
+@pytest.fixture(scope="module")
+def head() -> Head:
+    return trained(CONFIG)
+
+
+def test_what_was_learned_holds_for_others(head: Head) -> None:
+    assert accuracy(head) > 0.85
+    opinions = log_probabilities(head, examples(5)[0])
+    assert opinions.shape == (5, len(LABELS)) and opinions.dtype == np.float32
+    np.testing.assert_allclose(np.exp(opinions).sum(axis=1), 1, atol=1e-5)
+    assert not head.training
+
+
+def test_shuffled_labels_teach_nothing() -> None:
+    features, true = examples(300)
+    shuffled = np.random.default_rng(2).permutation(true)
+    head = train_head(features, one_hot(shuffled), np.ones(300), replace(CONFIG, epochs=5))
+    assert accuracy(head) < 0.6
+
+
+def test_the_layer_that_tells_them_apart_gets_the_weight(head: Head) -> None:
+    for member in head.trainable():
+        means = member.layer_logits.detach().softmax(dim=2)[:, 0]  # of each mixture, the weights of the layers' means
+        assert (means.argmax(dim=1) == 1).any()
+
+
+def test_the_shape_is_that_of_the_configuration(head: Head) -> None:
+    assert len(head.trainable()) == 2
+    shapes = {name: tuple(value.shape) for name, value in head.state_dict().items()}
+    assert shapes["mean"] == (LAYERS, 2, WIDTH)
+    assert shapes["members.0.layer_logits"] == (2, 2, LAYERS)
+    assert shapes["members.1.classifier.2.weight"] == (16, 2 * 2 * WIDTH)
+
+
+def test_features_are_standardised_by_those_that_were_trained_on(head: Head) -> None:
+    features, _ = examples(300)
+    standard = head.standardise(torch.from_numpy(features))
+    np.testing.assert_allclose(standard.mean(dim=0), 0, atol=1e-3)
+    np.testing.assert_allclose(standard.std(dim=0), 1, atol=0.01)
+
+
+def test_a_constant_feature_does_no_harm() -> None:
+    features, true = examples(100)
+    features[:, 3] = 7.0
+    head = train_head(features, one_hot(true), np.ones(100), replace(CONFIG, epochs=2))
+    assert np.isfinite(log_probabilities(head, features)).all()
+
+
+def test_the_seed_decides_and_each_member_is_another(head: Head) -> None:
+    short = replace(CONFIG, epochs=2, mixup=0.4)
+    first, again, other = trained(short), trained(short), trained(replace(short, seed=1))
+    features, _ = examples(20)
+    opinions = [log_probabilities(head, features) for head in (first, again, other)]
+    assert np.array_equal(opinions[0], opinions[1])
+    assert not np.allclose(opinions[0], opinions[2], atol=1e-3)
+    one, two = head.trainable()
+    standard = head.standardise(torch.from_numpy(features))
+    assert not torch.allclose(one(standard), two(standard), atol=1e-3)
+
+
+def test_all_members_have_a_say(head: Head) -> None:
+    features, _ = examples(20)
+    standard = head.standardise(torch.from_numpy(features))
+    with torch.inference_mode():
+        mean = torch.stack([member(standard).log_softmax(dim=1) for member in head.trainable()]).mean(dim=0)
+    np.testing.assert_allclose(log_probabilities(head, features), mean.log_softmax(dim=1), atol=1e-5)
+
+
+def test_mixed_inputs_are_learned_from_all_the_same() -> None:
+    assert accuracy(trained(replace(CONFIG, mixup=0.4))) > 0.8
+
+
+def test_balance_decides_who_is_drawn() -> None:
+    _, true = examples(300)
+    only_two = (true != 2).astype(float)
+    balanced = trained(replace(CONFIG, balance=1.0, epochs=10), only_two)
+    features, _ = examples(200, seed=1)
+    assert (log_probabilities(balanced, features).argmax(axis=1) != 2).all()
+    without = trained(replace(CONFIG, balance=0.0, epochs=10), only_two)
+    assert (log_probabilities(without, features).argmax(axis=1) == 2).any()
+
+
+def test_history_tells_of_every_epoch_and_falls(tmp_path: Path) -> None:
+    features, true = examples(100)
+    path = tmp_path / "history.jsonl"
+    config = replace(CONFIG, epochs=6)
+    for fold in (1, "all"):
+        train_head(features, one_hot(true), np.ones(100), config, HistoryFile(path, fold))
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [(line["fold"], line["member"], line["epoch"]) for line in lines] == [
+        (fold, member, epoch) for fold in (1, "all") for member in (0, 1) for epoch in range(1, 7)
+    ]
+    assert lines[0]["loss"] > lines[5]["loss"] > 0
+
+
+# --- targets and chances
+
+
+def labelled(*kinds: tuple[str, str]) -> list[Utterance]:
+    return [Utterance(corpus, Path(f"{i}.wav"), label, f"{corpus}/{i}") for i, (corpus, label) in enumerate(kinds)]
+
+
+def test_targets_are_smoothed_over_what_a_corpus_has() -> None:
+    utterances = labelled(("ravdess", "sad"), ("ravdess", "happy"), ("tess", "neutral"), ("ravdess", "neutral"))
+    targets = targets_of(utterances, replace(CONFIG, label_smoothing=0.3))
+    np.testing.assert_allclose(
+        targets, [[0.1, 0.1, 0.8], [0.1, 0.8, 0.1], [1.0, 0.0, 0.0], [0.8, 0.1, 0.1]], atol=1e-6
+    )
+    assert targets.dtype == np.float32
+    np.testing.assert_array_equal(targets_of(utterances, CONFIG), one_hot(np.array([2, 1, 0, 0])))
+
+
+def test_rare_kinds_are_drawn_as_often_as_is_asked() -> None:
+    utterances = labelled(*[("ravdess", "sad")] * 4, ("ravdess", "happy"), ("tess", "sad"))
+    np.testing.assert_allclose(weights_of(utterances, replace(CONFIG, balance=1.0)), [0.25] * 4 + [1, 1])
+    np.testing.assert_allclose(weights_of(utterances, replace(CONFIG, balance=0.5)), [0.5] * 4 + [1, 1])
+    np.testing.assert_allclose(weights_of(utterances, CONFIG), [1] * 6)
+
+
+# --- temperature
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_the_temperature_that_was_taken_out_is_found(temperature: float) -> None:
+    rng = np.random.default_rng(0)
+    calibrated = rng.standard_normal((4000, 3)) * 2
+    calibrated -= np.logaddexp.reduce(calibrated, axis=1, keepdims=True)
+    true = (rng.random((4000, 1)) > np.exp(calibrated).cumsum(axis=1)).sum(axis=1)
+    wrong = (calibrated * temperature).astype(np.float32)
+    assert fit_temperature(wrong, true) == pytest.approx(temperature, rel=0.1)

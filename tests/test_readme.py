@@ -1,0 +1,65 @@
+"""Every figure that the README quotes is one that a command wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ser_engine.settings import PROJECT
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+DEFAULT = PROJECT / "models" / (PROJECT / "models" / "DEFAULT").read_text(encoding="utf-8").strip()
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    """Return the cells of the table whose first line begins with `heading`, without that line and the rule below it."""
+    table = text[text.index(heading) :].split("\n\n", 1)[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_the_accuracies_are_those_of_the_run_and_of_the_card() -> None:
+    run = read(PROJECT / "results" / read(DEFAULT / "config.json")["measured"]["run"] / "run.json")
+    measured = {"all together": run["metrics"] | {"clips": sum(row["clips"] for row in run["by_corpus"].values())}}
+    measured |= run["by_corpus"]
+    quoted = rows(README, "| tested on |")
+    assert len(quoted) == len(measured)
+    for (name, ua, interval, wa, clips), (key, row) in zip(quoted, measured.items(), strict=True):
+        assert re.sub(r"\W", "", name.lower()).startswith(key.replace(" ", ""))
+        low, high = row["UA_ci95"]
+        assert [ua, interval, wa] == [f"{row['UA']:.1f}", f"{low:.1f} to {high:.1f}", f"{row['WA']:.1f}"]
+        assert int(clips) == row["clips"]
+    assert rows((DEFAULT / "README.md").read_text(encoding="utf-8"), "| tested on |") == quoted
+
+
+def test_the_times_are_those_of_the_benchmark() -> None:
+    bench = read(PROJECT / "results" / "bench.json")
+    quoted = dict(rows(README, "| measured |"))
+    assert set(quoted.values()) == {
+        f"{bench['first_paint_seconds']:.1f} s",
+        f"{bench['warm_3s_p50']:.2f} s (95% under {bench['warm_3s_p95']:.2f} s)",
+        f"{bench['warm_60s_p50']:.1f} s",
+        f"{bench['speedup_vs_plain_3s']:.1f} times as fast",
+        f"{bench['peak_rss_mb']} MB",
+        f"{bench['wer_int8']:.1f}% (plain: {bench['wer_plain']:.1f}%)",
+    }
+    assert str(bench["machine"]["cores"]) in README
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
+def test_what_the_readme_links_to_is_there(link: str) -> None:
+    assert (PROJECT / link).exists()
+
+
+def test_the_weights_are_small_enough_to_ship() -> None:
+    assert (PROJECT / "models" / "whisper-base" / "model.safetensors").stat().st_size <= 80e6
+    assert (DEFAULT / "model.safetensors").stat().st_size <= 8e6
+    words = read(PROJECT / "results" / "whisper-base-wer" / "run.json")
+    assert words["clips"] >= 500 and words["wer_int8"] <= words["wer_fp16"] + 0.7
