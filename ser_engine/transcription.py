@@ -36,9 +36,6 @@ MAX_COMPRESSION_RATIO, MIN_LOG_PROBABILITY, MAX_NO_SPEECH = 2.4, -1.0, 0.6
 # People do repeat themselves, but then Whisper has no doubt that they speak, and nobody says more characters per
 # second than this; a loop that was invented from noise or music fails one or the other.
 MAX_CHARACTERS_PER_S, SURELY_SPEECH = 25.0, 0.2
-# A beam search stops after as many tokens as people could say characters, and some for timestamps: on silence it could
-# take half a minute to invent more, which nobody would believe.
-SPARE = 16
 # No language needs more tokens than this; an invented loop would go on to Whisper's own limit, ten times as long.
 TOKENS_PER_S, MOST_TOKENS = 16, 224
 

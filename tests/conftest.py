@@ -9,6 +9,11 @@ import pytest
 
 from ser_engine import Analyzer, Settings
 
+# Tests that run side by side share the cores: torch's threads would mostly wait for each other. Read when torch is
+# first imported, which importing ser_engine does not do.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+
 NO_CORPORA = "SER_DATA is not set: needs the real corpora"
 
 

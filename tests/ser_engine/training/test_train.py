@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,15 @@ CONFIG = TrainingConfig(
     "tiny", "whisper-statistics", ("ravdess",), labels=LABELS, members=2, mixtures=2, hidden=16, epochs=30, batch=32,
     learning_rate=5e-3, dropout=0.1,
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Such small matrices are no work to share."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def examples(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -158,9 +168,7 @@ def labelled(*kinds: tuple[str, str]) -> list[Utterance]:
 def test_targets_are_smoothed_over_what_a_corpus_has() -> None:
     utterances = labelled(("ravdess", "sad"), ("ravdess", "happy"), ("tess", "neutral"), ("ravdess", "neutral"))
     targets = targets_of(utterances, replace(CONFIG, label_smoothing=0.3))
-    np.testing.assert_allclose(
-        targets, [[0.1, 0.1, 0.8], [0.1, 0.8, 0.1], [1.0, 0.0, 0.0], [0.8, 0.1, 0.1]], atol=1e-6
-    )
+    np.testing.assert_allclose(targets, [[0.1, 0.1, 0.8], [0.1, 0.8, 0.1], [1.0, 0.0, 0.0], [0.8, 0.1, 0.1]], atol=1e-6)
     assert targets.dtype == np.float32
     np.testing.assert_array_equal(targets_of(utterances, CONFIG), one_hot(np.array([2, 1, 0, 0])))
 

@@ -1,0 +1,113 @@
+"""Features of a corpus: what the application would hear, computed once, kept by what the recording holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ser_engine.audio import load
+from ser_engine.errors import InvalidAudio
+from ser_engine.features.encoder import statistics
+from ser_engine.preprocessing import clean
+from ser_engine.settings import Settings
+from ser_engine.training.prepare import encoder_statistics
+from ser_engine.weights import shared_whisper
+from tests.speech import encode, speech, tone
+
+WORDS = speech("It is eleven o'clock.")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two spoken clips, a tone, and the first clip once more under another name."""
+    folder = tmp_path_factory.mktemp("corpus")
+    clips = {"a": WORDS, "b": speech("It is eleven o'clock.", "woman"), "c": tone(1), "d": WORDS}
+    for name, samples in clips.items():
+        (folder / f"{name}.wav").write_bytes(encode(samples))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def paths(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def features(paths: list[Path], settings: Settings) -> list[np.ndarray | None]:
+    return encoder_statistics(paths, settings, workers=1)
+
+
+def kept(settings: Settings) -> dict[str, Path]:
+    """Return the files of the cache by their names."""
+    return {path.name: path for path in settings.cache.rglob("*") if path.is_file()}
+
+
+def test_they_are_what_the_application_would_hear(
+    paths: list[Path], settings: Settings, features: list[np.ndarray | None]
+) -> None:
+    encoder = shared_whisper(settings).encoder
+    for path, found in zip(paths[:2], features[:2], strict=True):
+        expected = statistics(encoder, clean(load(path, settings), settings).samples[None])[0]
+        assert found is not None and found.shape == expected.shape and found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)  # kept in float16
+    assert not np.allclose(features[0], features[1], atol=0.1)
+
+
+def test_where_nobody_speaks_there_are_none(features: list[np.ndarray | None]) -> None:
+    assert [found is None for found in features] == [False, False, True, False]
+
+
+def test_the_same_recording_is_kept_once_and_no_half_file_stays(
+    settings: Settings, features: list[np.ndarray | None]
+) -> None:
+    assert np.array_equal(features[0], features[3])
+    assert len([name for name in kept(settings) if "-" not in name]) == 3
+    assert all(name.endswith(".npy") for name in kept(settings))
+
+
+def test_what_is_kept_is_read_not_computed(
+    paths: list[Path], settings: Settings, features: list[np.ndarray | None]
+) -> None:
+    before = {name: path.stat().st_mtime_ns for name, path in kept(settings).items()}
+    again = encoder_statistics(paths[::-1], settings, workers=1)
+    for first, second in zip(features, again[::-1], strict=True):
+        assert np.array_equal(first, second) if first is not None else second is None
+    assert {name: path.stat().st_mtime_ns for name, path in kept(settings).items()} == before
+
+
+def test_another_view_is_another_voice_and_the_same_each_time(
+    paths: list[Path], settings: Settings, features: list[np.ndarray | None], tmp_path: Path
+) -> None:
+    first, _, tone_, _ = encoder_statistics(paths, settings, view=1, workers=1)
+    assert tone_ is None
+    assert not np.allclose(first, features[0], atol=0.05)
+    afresh = encoder_statistics(paths[:1], replace(settings, cache=tmp_path), view=1, workers=1)
+    assert np.array_equal(first, afresh[0])
+    (unchanged, *_) = encoder_statistics(paths[:1], settings, workers=1)
+    assert np.array_equal(unchanged, features[0])
+
+
+def test_a_recording_that_changed_is_heard_anew(
+    settings: Settings, features: list[np.ndarray | None], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(encode(WORDS[: len(WORDS) * 2 // 3]))
+    (changed,) = encoder_statistics([path], settings, workers=1)
+    assert not np.array_equal(changed, features[0])
+
+
+def test_a_damaged_recording_is_one_sentence_and_what_is_done_stays(paths: list[Path], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(encode(WORDS)[:30])
+    settings = Settings(cache=tmp_path / "cache")
+    with pytest.raises(InvalidAudio, match=r"cut off.*\.$"):
+        encoder_statistics([paths[0], broken], settings, workers=1)
+    assert len(kept(settings)) == 1
