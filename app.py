@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,11 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
     from streamlit.delta_generator import DeltaGenerator
 
-UNEXPECTED = "Something went wrong with this recording; it was not analysed."
+    from ui.engine import Fetched
+    from ui.job import Job, Steps
+
+# How often the page looks at how far an analysis is. (A comment: Streamlit would print a string that stands alone.)
+GLANCE_S = 0.1
 
 
 def listen_page() -> None:
@@ -38,8 +41,9 @@ def listen_page() -> None:
     take_recording(state)
     with st.container(key="status"):
         status = st.empty()
-    if state.waiting is not None:
-        analyse(state, state.waiting, status)
+    job = state.work(engine.analyzer())
+    if job is not None:
+        analyse(state, job, status)
     with status.container():
         show_status(state)
     if state.result is None:
@@ -68,28 +72,37 @@ def take_recording(state: session.Session) -> None:
         state.give(session.Recording(spoken, "Your recording.wav"))
 
 
-def analyse(state: session.Session, recording: session.Recording, status: DeltaGenerator) -> None:
-    """Run the engine on a recording and show its steps as they go; every failure ends as one sentence."""
-    times: dict[str, float] = {}
-    cold = not engine.warm_up().ended.is_set()
+def analyse(state: session.Session, job: Job, status: DeltaGenerator) -> None:
+    """Show the steps of an analysis as they go, until it has ended, and keep what has come of it."""
+    warming = engine.warm_up()
+    with status.container():
+        steps, news = st.empty(), st.empty()
+    shown_steps: Steps | None = None
+    shown_news: tuple[Fetched | None, bool] | None = None
+    while True:
+        # Looking into the session is also where Streamlit ends a run that another click has made idle.
+        session.current()
+        so_far, latest = job.steps, (engine.download().under_way(), not warming.ended.is_set())
+        if so_far is not shown_steps:
+            steps.html(theme.steps(so_far.times, so_far.running))
+        if latest != shown_news:
+            show_news(job.recording.name, *latest, news)
+        shown_steps, shown_news = so_far, latest
+        if job.ended.wait(GLANCE_S):
+            break
+    if job.error is not None:
+        engine.download().forget()
+    state.finish(job)
 
-    def show(stage: str, seconds: float | None) -> None:
-        if seconds is not None:
-            times[stage] = seconds
-        with status.container():
-            st.html(theme.steps(times, running=stage if seconds is None else None))
-            waking = " The models are still waking up; this first time takes a little longer." if cold else ""
-            st.html(theme.line("quiet", f"Listening to {recording.name}.{waking}"))
 
-    try:
-        show("decode", None)
-        analysis = engine.analyzer().analyze(recording.data, name=recording.name, progress=show)
-        state.answer(recording, analysis)
-    except SerError as error:
-        state.refuse(str(error))
-    except Exception:
-        logging.getLogger(__name__).exception("An analysis failed unexpectedly")
-        state.refuse(UNEXPECTED)
+def show_news(name: str, fetched: Fetched | None, cold: bool, place: DeltaGenerator) -> None:
+    """Say what a person waits for: a download, the models of a page that has just started, or the engine alone."""
+    if fetched is not None:
+        text = wording.fetching(engine.analyzer().settings.whisper, fetched.done, fetched.total)
+        place.progress(fetched.done / fetched.total if fetched.total else 0.0, text)
+        return
+    waking = " The models are still waking up; this first time takes a little longer." if cold else ""
+    place.html(theme.line("quiet", f"Listening to {name}.{waking}"))
 
 
 def show_status(state: session.Session) -> None:

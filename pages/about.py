@@ -6,9 +6,10 @@ import streamlit as st
 
 from ui import caveats, engine, theme, wording
 
+# By the names under which the card has measured them.
 CORPORA = {
     "ravdess": ("RAVDESS", "24 actors, two sentences", "CC BY-NC-SA 4.0"),
-    "crema-d": ("CREMA-D", "91 actors, twelve sentences", "Open Database License"),
+    "cremad": ("CREMA-D", "91 actors, twelve sentences", "Open Database License"),
     "tess": ("TESS", "2 actresses, 200 words", "CC BY-NC-ND 4.0"),
 }
 
@@ -35,7 +36,10 @@ measured = wording.accuracy(card)
 if card and measured:
     st.markdown(f"{measured} Guessing would name 1 in 8.")
     rows = {"All three together": card["UA"]}
-    rows |= {CORPORA.get(name, (name,))[0]: figures["UA"] for name, figures in (card.get("per_corpus") or {}).items()}
+    rows |= {
+        CORPORA[name][0] if name in CORPORA else name: figures["UA"]
+        for name, figures in (card.get("per_corpus") or {}).items()
+    }
     st.table(
         {"Voices never heard before": list(rows), "Named correctly": [f"{value:.1f}%" for value in rows.values()]},
         hide_index=True,

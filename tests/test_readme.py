@@ -36,6 +36,10 @@ def test_the_accuracies_are_those_of_the_run_and_of_the_card() -> None:
         low, high = row["UA_ci95"]
         assert [ua, interval, wa] == [f"{row['UA']:.1f}", f"{low:.1f} to {high:.1f}", f"{row['WA']:.1f}"]
         assert int(clips) == row["clips"]
+    german = run["external"]["emodb"]
+    low, high = german["UA_among_shared_labels_ci95"]
+    assert f"is {german['UA_among_shared_labels']:.1f} ({low:.1f} to {high:.1f})" in README
+    assert f"{run['no_speech_found']} of the {sum(row['clips'] for row in run['by_corpus'].values()):,} clips" in README
     assert rows((DEFAULT / "README.md").read_text(encoding="utf-8"), "| tested on |") == quoted
 
 

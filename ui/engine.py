@@ -1,11 +1,11 @@
-"""The one engine behind every session, and its warming up beside the page."""
+"""The one engine behind every session, its warming up beside the page, and the weights that it may have to fetch."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -16,11 +16,54 @@ from ui import charts
 PAINT_FIRST_S = 0.7
 """How long warming up waits: importing torch would hold the interpreter while the first page is on its way."""
 
+UNSURE_S = 3.0
+"""Where nobody knows how long a download is, it is taken to have ended when nothing was told for so long."""
+
+
+class Fetched(NamedTuple):
+    """So much of a download is here: bytes, of bytes in all (0 where nobody knows), told at this `time.monotonic`."""
+
+    done: int
+    total: int
+    told: float
+
+
+class Download:
+    """The latest figures of the download of weights: told by the thread that fetches, read by every page that waits.
+
+    There is one at a time, whoever began it; figures are replaced as a whole, and so may be read at any time.
+    """
+
+    def __init__(self) -> None:
+        self._latest: Fetched | None = None
+
+    def tell(self, done: int, total: int) -> None:
+        """Keep the latest figures, in bytes; `Analyzer` calls this."""
+        self._latest = Fetched(done, total, time.monotonic())
+
+    def under_way(self) -> Fetched | None:
+        """Return the latest figures; None where nothing is being fetched."""
+        latest = self._latest
+        if latest is None:
+            return None
+        going_on = latest.done < latest.total if latest.total else time.monotonic() - latest.told < UNSURE_S
+        return latest if going_on else None
+
+    def forget(self) -> None:
+        """Forget the figures of a download that may have failed; one that goes on will tell new ones at once."""
+        self._latest = None
+
+
+@st.cache_resource(show_spinner=False)
+def download() -> Download:
+    """Return the figures of the one download that all sessions may wait for."""
+    return Download()
+
 
 @st.cache_resource(show_spinner=False)
 def analyzer() -> Analyzer:
     """Return the engine that all sessions share; cheap until the first analysis."""
-    return Analyzer()
+    return Analyzer(on_download=download().tell)
 
 
 def card() -> dict[str, Any] | None:
@@ -36,9 +79,9 @@ def card() -> dict[str, Any] | None:
 class WarmUp:
     """Loads the models once, in a thread of its own; `ended` is set when that is done, or has failed."""
 
-    def __init__(self, engine: Analyzer) -> None:
+    def __init__(self, engine: Analyzer, fetching: Download) -> None:
         self.ended = threading.Event()
-        self._engine = engine
+        self._engine, self._fetching = engine, fetching
         threading.Thread(target=self._run, name="warm-up", daemon=True).start()
 
     def _run(self) -> None:
@@ -48,6 +91,7 @@ class WarmUp:
         except Exception:
             # Not the person's concern yet: the first analysis meets the same trouble and says it in words.
             logging.getLogger(__name__).exception("The models could not be loaded beforehand")
+            self._fetching.forget()
         finally:
             self.ended.set()
         charts.warm_up()
@@ -56,4 +100,4 @@ class WarmUp:
 @st.cache_resource(show_spinner=False)
 def warm_up() -> WarmUp:
     """Start to load the models, once per process; call it at the end of a run, when the page has been sent."""
-    return WarmUp(analyzer())
+    return WarmUp(analyzer(), download())

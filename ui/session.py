@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from ui.job import Job
+
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+    from ser_engine import Analyzer
     from ser_engine.analysis import Analysis
 
 
@@ -54,11 +57,12 @@ class Result:
 class Session:
     """What is known about one browser tab.
 
-    `waiting` is given but not yet answered: it stays until its analysis has ended, so that an analysis which a
-    click interrupts is begun again. `result` is the last answer; an error leaves it where it is.
+    `waiting` is given but not yet answered: it stays until its analysis has ended. `job` is that analysis, which
+    outlasts the runs of the page. `result` is the last answer; an error leaves it where it is.
     """
 
     waiting: Recording | None = None
+    job: Job | None = None
     result: Result | None = None
     error: str | None = None
     upload_id: str | None = None
@@ -85,6 +89,25 @@ class Session:
             self.waiting = None
         else:
             self.waiting = recording
+
+    def work(self, engine: Analyzer) -> Job | None:
+        """Return the analysis of what waits, begun here if it is not under way; what nobody waits for is abandoned."""
+        if self.job is not None and self.job.recording is not self.waiting:
+            self.job.abandon()
+            self.job = None
+        if self.job is None and self.waiting is not None:
+            self.job = Job(engine, self.waiting)
+        return self.job
+
+    def finish(self, job: Job) -> None:
+        """Keep what has come of an analysis that has ended, unless something else waits by now."""
+        if job.recording is not self.waiting:
+            return
+        self.job = None
+        if job.analysis is not None:
+            self.answer(job.recording, job.analysis)
+        elif job.error is not None:
+            self.refuse(job.error)
 
     def answer(self, recording: Recording, analysis: Analysis) -> None:
         """Keep an answer, with the sound that the page offers to listen to."""

@@ -72,6 +72,13 @@ def ranking(scores: Scores) -> str:
     return ", ".join(f"{label} {percent(probability)}" for label, probability in scores.ranked())
 
 
+def fetching(size: str, done: int, total: int) -> str:
+    """Return how far a download of Whisper is, in bytes `done` and in all; `total` is 0 where nobody knows it."""
+    if not total:
+        return f"Fetching Whisper {size}: {done / 1e6:.0f} MB so far"
+    return f"Fetching Whisper {size}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+
+
 def heard(transcript: Transcript) -> str:
     """Return the line under the words: in which language they are, and how sure Whisper is of them."""
     language = LANGUAGES.get(transcript.language or "", transcript.language or "an unknown language")

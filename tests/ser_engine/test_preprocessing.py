@@ -47,6 +47,8 @@ NO_SPEECH = {
     "music": music(5),
     "clicks": clicks(4),
 }
+# A constant is no sound, but a fault of the recorder.
+NOTHING_RECORDED = ("zeros", "almost zeros", "no samples", "one sample", "a constant")
 
 
 def recorded(samples: Samples, rate: int = RATE) -> Waveform:
@@ -69,7 +71,7 @@ def decibels(samples: Samples) -> float:
 def test_without_a_voice_there_is_nothing_to_judge(kind: str) -> None:
     with pytest.raises(NoSpeech) as caught:
         cleaned(NO_SPEECH[kind])
-    said = "The recording is silent" if kind in ("zeros", "almost zeros", "no samples") else "No speech was found"
+    said = "The recording is silent" if kind in NOTHING_RECORDED else "No speech was found"
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
 
@@ -218,6 +220,13 @@ def test_however_loud_the_recording_the_models_hear_the_same(gain: float) -> Non
     np.testing.assert_allclose(got.samples, expected.samples, atol=1e-4)
     assert decibels(got.samples) == pytest.approx(LEVEL_DB, abs=0.05)
     assert got.quality.level_db == pytest.approx(expected.quality.level_db + 20 * np.log10(gain), abs=0.1)
+
+
+@pytest.mark.parametrize("offset", [-0.3, 0.1])
+def test_a_recorders_constant_offset_counts_neither_as_sound_nor_as_loudness(offset: float) -> None:
+    got, expected = cleaned(speech(DOGS) + np.float32(offset)), cleaned(speech(DOGS))
+    assert got.segments == expected.segments
+    np.testing.assert_allclose(got.samples, expected.samples, atol=1e-3)
 
 
 def test_a_bang_within_speech_stays_under_full_scale() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ser_engine import Analyzer
 from ser_engine.analysis import Analysis, CleanSpeech, Quality, Scores, SourceInfo, Span, Transcript, Waveform
 from ui.session import Recording, Session
 
@@ -52,11 +53,38 @@ def test_an_upload_waits_until_it_is_answered_and_then_no_more() -> None:
     assert session.waiting is None and session.result is not None and session.result.words == "Hi."
 
 
-def test_an_interrupted_analysis_is_begun_again() -> None:
-    session = Session()
-    upload(session, "a", b"one")
-    upload(session, "a", b"one")
-    assert session.waiting is not None
+def test_an_analysis_outlasts_the_run_that_began_it_and_runs_once() -> None:
+    session, engine = Session(), Analyzer()
+    upload(session, "a", b"not a recording")
+    job = session.work(engine)
+    upload(session, "a", b"not a recording")  # another run of the page, before the analysis has ended
+    assert job is not None and session.work(engine) is job
+    assert job.ended.wait(30)
+    session.finish(job)
+    assert session.waiting is None and session.work(engine) is None
+    assert session.error == job.error and session.error
+
+
+def test_what_replaces_a_recording_under_way_is_what_gets_answered() -> None:
+    session, engine = Session(), Analyzer()
+    upload(session, "a", b"")
+    first = session.work(engine)
+    upload(session, "b", b"not a recording")
+    second = session.work(engine)
+    assert first is not None and second is not None and first is not second
+    assert first.ended.wait(30) and second.ended.wait(30)
+    session.finish(first)
+    assert session.error is None and session.waiting is second.recording
+    session.finish(second)
+    assert session.error == second.error != first.error
+
+
+def test_a_recording_that_is_removed_has_no_analysis_any_more() -> None:
+    session, engine = Session(), Analyzer()
+    upload(session, "a", b"not a recording")
+    assert session.work(engine) is not None
+    upload(session, None)
+    assert session.work(engine) is None and session.job is None and session.error is None
 
 
 def test_the_same_bytes_again_keep_the_answer() -> None:
