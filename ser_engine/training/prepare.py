@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 PIPELINE = "1"
 """To be raised whenever decoding, cleaning or the statistics change, so that nothing stale is read."""
 
+HEARD = ("noise_reduction", "min_speech_s")
+"""Settings that decide what is heard of a recording."""
+
 _worker: dict[str, Any] = {}
 
 
@@ -38,43 +42,50 @@ def encoder_statistics(
     """
     from ser_engine.weights import read_config
 
+    settings = replace(settings, whisper="base")  # whatever size the words are transcribed with
     checksums = read_config(settings.models_dir / "whisper-base")["weights"]
-    version = hashlib.sha256(f"{PIPELINE} {checksums}".encode()).hexdigest()
+    # What is not the default changes what is heard; the defaults go without saying.
+    heard = {name: getattr(settings, name) for name in HEARD if getattr(settings, name) != getattr(Settings(), name)}
+    version = hashlib.sha256(f"{PIPELINE} {checksums}{heard or ''}".encode()).hexdigest()
     folder = settings.cache / f"whisper-base-statistics-{version[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     compute = partial(_compute, folder=folder, view=view)
-    with ProcessPoolExecutor(workers or os.cpu_count() or 1, initializer=_start, initargs=(settings,)) as pool:
+    workers = min(workers or os.cpu_count() or 1, len(paths)) or 1
+    with ProcessPoolExecutor(workers, initializer=_start, initargs=(settings,)) as pool:
         files = list(tqdm(pool.map(compute, paths, chunksize=8), total=len(paths), desc="encoding", unit="clip"))
     features = [np.load(file) for file in files]
     return [array.astype(np.float32) if array.size else None for array in features]
 
 
 def _start(settings: Settings) -> None:
-    """Load the encoder in a worker process, which computes on one thread."""
+    """Say in a worker process what it works with."""
+    _worker["settings"] = settings
+
+
+def _encoder() -> AudioEncoder:
+    """Return the encoder of a worker process, which computes on one thread; loaded when a first recording asks."""
     import torch
 
-    from ser_engine.weights import load_whisper
+    from ser_engine.weights import shared_whisper
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    _worker["encoder"] = load_whisper(settings).encoder
-    _worker["settings"] = settings
+    return shared_whisper(_worker["settings"]).encoder
 
 
 def _compute(path: Path, folder: Path, view: int) -> Path:
     """Write the statistics of one recording, unless they are there, and return where; an empty array for no speech."""
-    from ser_engine.audio import load
-    from ser_engine.features.encoder import statistics
-    from ser_engine.preprocessing import clean
-    from ser_engine.training.augment import perturb_speed
-
     data = path.read_bytes()
     checksum = hashlib.sha256(data).hexdigest()
     target = folder / f"{checksum}{f'-{view}' if view else ''}.npy"
     if target.exists():
         return target
-    encoder: AudioEncoder = _worker["encoder"]
-    settings: Settings = _worker["settings"]
+    from ser_engine.audio import load
+    from ser_engine.features.encoder import statistics
+    from ser_engine.preprocessing import clean
+    from ser_engine.training.augment import perturb_speed
+
+    encoder, settings = _encoder(), _worker["settings"]
     try:
         samples = clean(load(data, settings), settings).samples
         if view:

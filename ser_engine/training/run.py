@@ -125,27 +125,30 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
 
 def _prepare(config: TrainingConfig, name: str, data: Path, settings: Settings) -> Experiment:
     """Read the corpora, compute their features and make the folder of the run's state."""
-    utterances = _read(config.corpora, data)
+    utterances = _read(config.corpora, data, config.labels)
     paths = [utterance.path for utterance in utterances]
     views = [encoder_statistics(paths, settings, view) for view in range(config.views + 1)]
-    names = " ".join(f"{utterance.corpus}/{utterance.name}" for utterance in utterances)
-    fingerprint = hashlib.sha256(f"{PIPELINE} {config} {names}".encode()).hexdigest()[:12]
-    state = settings.cache / "runs" / f"{name}-{fingerprint}"
+    fingerprint = hashlib.sha256(f"{PIPELINE} {config}".encode())
+    for utterance, *arrays in zip(utterances, *views, strict=True):
+        fingerprint.update(f"{utterance.corpus}/{utterance.name} {utterance.label}".encode())
+        for array in arrays:
+            fingerprint.update(b"" if array is None else array.tobytes())
+    state = settings.cache / "runs" / f"{name}-{fingerprint.hexdigest()[:12]}"
     state.mkdir(parents=True, exist_ok=True)
     return Experiment(config, utterances, views, state)
 
 
-def _read(corpora: tuple[str, ...], data: Path) -> list[Utterance]:
-    """Return all utterances of the corpora that have one of our labels."""
+def _read(corpora: tuple[str, ...], data: Path, labels: tuple[str, ...]) -> list[Utterance]:
+    """Return all utterances of the corpora that have one of the labels."""
     everything = [utterance for corpus in corpora for utterance in registry.read(corpus, data)]
-    return [utterance for utterance in everything if utterance.label is not None]
+    return [utterance for utterance in everything if utterance.label in labels]
 
 
 def _external(config: TrainingConfig, head: Head, data: Path, settings: Settings) -> dict[str, dict[str, Any]]:
     """Return figures on corpora that were not trained on, clips without speech left out and counted."""
     figures = {}
     for corpus in config.external:
-        utterances = _read((corpus,), data)
+        utterances = _read((corpus,), data, config.labels)
         features = encoder_statistics([utterance.path for utterance in utterances], settings)
         rows = np.flatnonzero([array is not None for array in features])
         opinions = log_probabilities(head, _stack(features, rows))

@@ -130,10 +130,19 @@ def log_probabilities(head: Head, features: NDArray[np.float32]) -> NDArray[np.f
 
 
 class HistoryFile:
-    """Appends one JSON object a line, so that a run can be watched while it trains."""
+    """Appends one JSON object a line, so that a run can be watched while it trains.
+
+    What the file tells of an earlier attempt at the same fold is forgotten.
+    """
 
     def __init__(self, path: Path, fold: int | str) -> None:
         self.path, self.fold = path, fold
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if json.loads(line)["fold"] != fold]
+            beside = path.with_suffix(".part")
+            beside.write_text("".join(kept), encoding="utf-8")
+            beside.replace(path)
 
     def __call__(self, entry: dict[str, float]) -> None:
         """Write one line."""

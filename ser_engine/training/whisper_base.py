@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from ser_engine import audio, ctranslate2, weights
 from ser_engine.corpora import registry
 from ser_engine.corpora.base import Utterance
-from ser_engine.errors import NoSpeech, WeightsUnavailable
+from ser_engine.errors import InvalidSettings, NoSpeech, WeightsUnavailable
 from ser_engine.preprocessing import clean, resample
 from ser_engine.settings import Settings
 from ser_engine.training.evaluate import write_json
@@ -54,10 +55,14 @@ def bundle(source: Sequence[Path], data: Path, settings: Settings, clips: int, r
     ------
     WeightsUnavailable, CorpusError
         The source is no Whisper-base, or a corpus is missing.
+    InvalidSettings
+        Fewer clips than corpora.
     """
     import torch
 
     state, dims = _read(source)
+    if clips < len(CORPORA):
+        raise InvalidSettings(f"At least {len(CORPORA)} clips are needed, one of each corpus, not {clips}.")
     folder = settings.models_dir / "whisper-base"
     weights.write_whisper(folder, state, dims, SOURCES)
     torch.set_flush_denormal(True)
@@ -154,8 +159,11 @@ def _read(source: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str, int]]:
     if len(source) == 1 and source[0].suffix == ".pt":
         if not source[0].is_file():
             raise WeightsUnavailable(f"There is no checkpoint {source[0]}.")
-        checkpoint = torch.load(source[0], map_location="cpu", weights_only=True)
-        return checkpoint["model_state_dict"], checkpoint["dims"]
+        try:
+            checkpoint = torch.load(source[0], map_location="cpu", weights_only=True)
+            return checkpoint["model_state_dict"], checkpoint["dims"]
+        except (OSError, EOFError, RuntimeError, UnpicklingError, KeyError, TypeError):
+            raise WeightsUnavailable(f"{source[0]} is no checkpoint of Whisper.") from None
     return ctranslate2.read(source)
 
 

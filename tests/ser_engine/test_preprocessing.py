@@ -294,6 +294,18 @@ def test_reduced_noise_is_less_noise_and_the_same_voice() -> None:
     assert likeness[1] > likeness[0] > 0.5
 
 
+def test_pauses_teach_what_the_noise_is() -> None:
+    voice = np.concatenate([silence(0.5), speech(DOGS, "woman"), silence(0.5)])
+    noisy = add_noise(voice, 5)
+    spans = find_speech(voice)
+    spoken = slice(round(spans[0].start * RATE), round(spans[-1].end * RATE))
+    taught, untaught = (
+        np.corrcoef(reduce_noise(noisy, where)[spoken], voice[spoken])[0, 1]
+        for where in (spans, (Span(0.0, len(noisy) / RATE),))
+    )
+    assert taught > untaught + 0.01
+
+
 def test_the_report_is_about_the_recording_as_it_came() -> None:
     clip = add_noise(speech(DOGS), 3)
     reduced, raw = cleaned(clip).quality, cleaned(clip, noise_reduction="off").quality

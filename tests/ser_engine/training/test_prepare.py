@@ -111,3 +111,14 @@ def test_a_damaged_recording_is_one_sentence_and_what_is_done_stays(paths: list[
     with pytest.raises(InvalidAudio, match=r"cut off.*\.$"):
         encoder_statistics([paths[0], broken], settings, workers=1)
     assert len(kept(settings)) == 1
+
+
+def test_other_settings_hear_anew_and_the_size_of_whisper_does_not_matter(
+    paths: list[Path], settings: Settings, features: list[np.ndarray | None]
+) -> None:
+    larger = replace(settings, whisper="small")  # which is nowhere
+    assert np.array_equal(encoder_statistics(paths[:1], larger, workers=1)[0], features[0])
+    (strict,) = encoder_statistics(paths[:1], replace(settings, min_speech_s=5.0), workers=1)
+    assert strict is None
+    (cleaned,) = encoder_statistics(paths[:1], replace(settings, noise_reduction="always"), workers=1)
+    assert not np.array_equal(cleaned, features[0])

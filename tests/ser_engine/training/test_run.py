@@ -200,7 +200,6 @@ def test_a_run_that_was_stopped_goes_on_at_the_fold_it_was_in(
         assert rows[speaker] == bench.entry["by_speaker"][speaker]
 
 
-@pytest.mark.xfail(strict=True, reason="what was told of a fold that is trained again stays in the history")
 def test_history_tells_of_a_resumed_fold_once(bench: Bench, resumed: tuple[dict[str, Any], Path]) -> None:
     assert history(resumed[1]) == history(bench.results)
 
@@ -214,7 +213,6 @@ def test_from_the_beginning_it_comes_to_the_same(bench: Bench, tmp_path: Path) -
     assert history(tmp_path / "results") == history(bench.results)
 
 
-@pytest.mark.xfail(strict=True, reason="folds are kept by the names of the clips alone")
 def test_another_recording_under_the_same_name_is_trained_on_anew(bench: Bench, tmp_path: Path) -> None:
     settings = replace(bench.settings, cache=tmp_path / "cache")
     shutil.copytree(bench.settings.cache, settings.cache)
@@ -240,7 +238,6 @@ def test_what_cannot_be_trained_is_told_before_anything_is_computed(bench: Bench
     assert not settings.cache.exists() and not (tmp_path / "results").exists()
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="a clip of a label that the run does not have")
 def test_clips_of_labels_that_the_run_does_not_have_are_left_out(bench: Bench, tmp_path: Path) -> None:
     config = tmp_path / "tried.toml"
     config.write_text(TOML.replace(json.dumps(LABELS), '["neutral", "happy"]'), encoding="utf-8")

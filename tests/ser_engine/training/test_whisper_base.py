@@ -96,7 +96,6 @@ def test_a_checkpoint_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut"])
-@pytest.mark.xfail(strict=True, reason="torch's own complaint comes through")
 def test_a_file_that_is_no_checkpoint_is_told(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "base.pt").write_bytes(content)
     with pytest.raises(WeightsUnavailable, match=r"base\.pt is no checkpoint of Whisper"):
