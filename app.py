@@ -90,8 +90,7 @@ def analyse(state: session.Session, job: Job, status: DeltaGenerator) -> None:
         shown_steps, shown_news = so_far, latest
         if job.ended.wait(GLANCE_S):
             break
-    if job.error is not None:
-        engine.download().forget()
+    engine.download().forget()
     state.finish(job)
 
 

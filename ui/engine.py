@@ -16,16 +16,12 @@ from ui import charts
 PAINT_FIRST_S = 0.7
 """How long warming up waits: importing torch would hold the interpreter while the first page is on its way."""
 
-UNSURE_S = 3.0
-"""Where nobody knows how long a download is, it is taken to have ended when nothing was told for so long."""
-
 
 class Fetched(NamedTuple):
-    """So much of a download is here: bytes, of bytes in all (0 where nobody knows), told at this `time.monotonic`."""
+    """So much of a download is here: bytes, of bytes in all (0 where nobody knows)."""
 
     done: int
     total: int
-    told: float
 
 
 class Download:
@@ -39,18 +35,16 @@ class Download:
 
     def tell(self, done: int, total: int) -> None:
         """Keep the latest figures, in bytes; `Analyzer` calls this."""
-        self._latest = Fetched(done, total, time.monotonic())
+        self._latest = Fetched(done, total)
 
     def under_way(self) -> Fetched | None:
         """Return the latest figures; None where nothing is being fetched."""
         latest = self._latest
-        if latest is None:
-            return None
-        going_on = latest.done < latest.total if latest.total else time.monotonic() - latest.told < UNSURE_S
-        return latest if going_on else None
+        # Of a download of unknown length, nobody but those who waited for it knows when it has ended: see `forget`.
+        return None if latest is None or latest.done == latest.total else latest
 
     def forget(self) -> None:
-        """Forget the figures of a download that may have failed; one that goes on will tell new ones at once."""
+        """Forget the figures of a download that has ended or failed; one that goes on will tell new ones at once."""
         self._latest = None
 
 
@@ -91,8 +85,8 @@ class WarmUp:
         except Exception:
             # Not the person's concern yet: the first analysis meets the same trouble and says it in words.
             logging.getLogger(__name__).exception("The models could not be loaded beforehand")
-            self._fetching.forget()
         finally:
+            self._fetching.forget()
             self.ended.set()
         charts.warm_up()
 

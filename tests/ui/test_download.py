@@ -10,7 +10,7 @@ import hashlib
 import io
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,11 +26,11 @@ from ui import engine, wording
 from ui.session import Session
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 # The vocabulary, the mel bands and the window are what every multilingual Whisper has; all else is as small as it goes.
 DIMS = {
     "n_mels": 80, "n_vocab": 51865, "n_audio_ctx": 1500, "n_audio_state": 64, "n_audio_head": 1, "n_audio_layer": 1,
-    "n_text_ctx": 16, "n_text_state": 64, "n_text_head": 1, "n_text_layer": 1,
+    "n_text_ctx": 448, "n_text_state": 64, "n_text_head": 1, "n_text_layer": 1,
 }  # fmt: skip
 
 
@@ -87,13 +87,16 @@ def publisher(checkpoint: bytes) -> Iterator[Publisher]:
 
 
 @pytest.fixture
-def whisper_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+def whisper_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, let_threads_end: Callable[[], None]) -> Iterator[Path]:
     """Let the page want Whisper tiny, which is not there yet and may be fetched; an engine of the test's own."""
     monkeypatch.setenv("SER_WHISPER", "tiny")
     monkeypatch.setenv("SER_WHISPER_DIR", str(tmp_path))
     monkeypatch.setenv("SER_ALLOW_DOWNLOAD", "yes")
+    monkeypatch.setenv("SER_DOWNLOAD_TIMEOUT_S", str(2 * PATIENCE_S))
     st.cache_resource.clear()
     yield tmp_path
+    # While the table of addresses is still turned: afterwards a warm-up that is late would ask the real publisher.
+    let_threads_end()
     st.cache_resource.clear()
 
 
@@ -158,8 +161,8 @@ def test_a_recording_that_waits_for_a_download_shows_its_progress_and_then_the_a
     share, words = bars[0]
     megabytes = len(publisher.body) / 1e6
     if says_length:
-        assert share == pytest.approx(0.5, abs=0.05)
-        assert re.fullmatch(rf"Fetching Whisper tiny: \d+ of {megabytes:.0f} MB", words)
+        said = re.fullmatch(rf"Fetching Whisper tiny: (\d+) of {megabytes:.0f} MB", words)
+        assert said and 0 < share < 0.6 and int(said[1]) == round(share * megabytes)
     else:
         assert share == 0 and re.fullmatch(r"Fetching Whisper tiny: \d+ MB so far", words)
     # The bar goes when the answer comes.
@@ -210,17 +213,14 @@ def test_a_download_is_under_way_from_its_first_bytes_to_its_last() -> None:
     assert download.under_way() is None
 
 
-def test_a_download_of_unknown_length_ends_when_nothing_is_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("total", [0, 10_000_000])
+def test_a_download_is_under_way_until_it_is_forgotten(total: int) -> None:
     download = engine.Download()
-    download.tell(5_000_000, 0)
-    assert download.under_way() is not None
-    assert wording.fetching("small", 5_000_000, 0) == "Fetching Whisper small: 5 MB so far"
-    monkeypatch.setattr(engine, "UNSURE_S", 0.0)
-    assert download.under_way() is None
-
-
-def test_a_download_that_failed_is_not_under_way() -> None:
-    download = engine.Download()
-    download.tell(1, 10)
+    download.tell(5_000_000, total)
+    assert download.under_way() == (5_000_000, total)
     download.forget()
     assert download.under_way() is None
+
+
+def test_a_download_of_unknown_length_is_told_as_what_is_there() -> None:
+    assert wording.fetching("small", 5_000_000, 0) == "Fetching Whisper small: 5 MB so far"
