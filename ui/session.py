@@ -7,12 +7,13 @@ called once per recording, however often the page runs.
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from ui.job import Job
+from ui.job import UNEXPECTED, Job
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -104,10 +105,14 @@ class Session:
         if job.recording is not self.waiting:
             return
         self.job = None
-        if job.analysis is not None:
+        if job.analysis is None:
+            self.refuse(job.error or UNEXPECTED)
+            return
+        try:
             self.answer(job.recording, job.analysis)
-        elif job.error is not None:
-            self.refuse(job.error)
+        except Exception:
+            logging.getLogger(__name__).exception("An answer could not be prepared for the page")
+            self.refuse(UNEXPECTED)
 
     def answer(self, recording: Recording, analysis: Analysis) -> None:
         """Keep an answer, with the sound that the page offers to listen to."""
