@@ -261,13 +261,19 @@ def show_recording(result: session.Result) -> DeltaGenerator:
 
 def show_downloads(result: session.Result) -> None:
     """Offer the answer as files; what they hold is put together at the click, with the latest corrections."""
+    state = session.current()
+
+    def words() -> str:
+        state.settle()
+        return result.words
+
     st.space("small")
     st.header("Take it with you", anchor=False)
     analysis = result.analysis
     with st.container(horizontal=True):
         st.download_button(
             "Download JSON",
-            lambda: downloads.to_json(analysis, result.words),
+            lambda: downloads.to_json(analysis, words()),
             file_name=downloads.file_name(analysis, "json"),
             mime="application/json",
             on_click="ignore",
@@ -275,21 +281,22 @@ def show_downloads(result: session.Result) -> None:
         )
         st.download_button(
             "Download CSV",
-            lambda: downloads.to_csv(analysis, result.words),
+            lambda: downloads.to_csv(analysis, words()),
             file_name=downloads.file_name(analysis, "csv"),
             mime="text/csv",
             on_click="ignore",
             icon=":material/download:",
         )
-        st.button("Forget this recording", type="tertiary", on_click=session.current().forget)
+        st.button("Forget this recording", type="tertiary", on_click=state.forget)
 
 
 st.set_page_config(page_title="Speech emotion", page_icon=theme.ICON, layout="wide")
 theme.apply()
-st.navigation(
-    [
-        st.Page(listen_page, title="Listen", icon=":material/graphic_eq:", default=True),
-        st.Page("pages/about.py", title="About", icon=":material/info:"),
-    ],
-    position="top",
-).run()
+with session.current().run():
+    st.navigation(
+        [
+            st.Page(listen_page, title="Listen", icon=":material/graphic_eq:", default=True),
+            st.Page("pages/about.py", title="About", icon=":material/info:"),
+        ],
+        position="top",
+    ).run()

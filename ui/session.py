@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -21,6 +25,12 @@ if TYPE_CHECKING:
 
     from ser_engine import Analyzer
     from ser_engine.analysis import Analysis
+
+
+BREATH_S = 0.15
+"""How long a run may take to begin after the click, and Streamlit to tidy up after it."""
+PATIENCE_S = 2.0
+"""How long a download waits for a run; one that waits for an analysis takes longer, and drops nothing."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,8 @@ class Session:
     """What is known about one browser tab.
 
     `waiting` is given but not yet answered: it stays until its analysis has ended. `job` is that analysis, which
-    outlasts the runs of the page. `result` is the last answer; an error leaves it where it is.
+    outlasts the runs of the page. `result` is the last answer; an error leaves it where it is. `idle` is set while the
+    page is not running.
     """
 
     waiting: Recording | None = None
@@ -67,6 +78,26 @@ class Session:
     result: Result | None = None
     error: str | None = None
     upload_id: str | None = None
+    idle: Event = field(default_factory=Event, repr=False)
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        """Surround one run of the page, also one that is cut off."""
+        self.idle.clear()
+        try:
+            yield
+        finally:
+            self.idle.set()
+
+    def settle(self) -> None:
+        """Wait, in a thread of a download's, until a run that was asked for with the same click is over.
+
+        The click that leaves a text field brings the field's text along. Streamlit prepares the download beside the
+        run that takes the text, and would drop the file as nobody's when that run ends.
+        """
+        time.sleep(BREATH_S)
+        self.idle.wait(PATIENCE_S)
+        time.sleep(BREATH_S)
 
     def notice_upload(self, upload: UploadedFile | None) -> None:
         """Take note of what the upload field holds: something new waits, something removed waits no longer.
