@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from ser_engine.analysis import SAMPLE_RATE, CleanSpeech, Transcript, Transcript
 if TYPE_CHECKING:
     from whisper.decoding import DecodingResult
     from whisper.model import Whisper
+    from whisper.tokenizer import Tokenizer
 
 WINDOW = 768
 SECONDS_PER_POSITION = 0.02
@@ -36,8 +38,9 @@ MAX_COMPRESSION_RATIO, MIN_LOG_PROBABILITY, MAX_NO_SPEECH = 2.4, -1.0, 0.6
 # People do repeat themselves, but then Whisper has no doubt that they speak, and nobody says more characters per
 # second than this; a loop that was invented from noise or music fails one or the other.
 MAX_CHARACTERS_PER_S, SURELY_SPEECH = 25.0, 0.2
-# No language needs more tokens than this; an invented loop would go on to Whisper's own limit, ten times as long.
-TOKENS_PER_S, MOST_TOKENS = 16, 224
+# Scripts that Whisper spells in bytes, Bengali's for example, need this many tokens; an invented loop in a short
+# recording would go on to Whisper's own limit.
+TOKENS_PER_S, MOST_TOKENS = 40, 224
 
 
 class Transcriber:
@@ -59,15 +62,18 @@ class Transcriber:
     def transcribe(self, speech: CleanSpeech) -> Transcript:
         """Return the words with their times in the original recording; an empty text where Whisper believes none."""
         speech = speech.widened(AROUND_S)
-        chunks = list(split(speech, round((WINDOW * SECONDS_PER_POSITION - MARGIN_S) * SAMPLE_RATE)))
+        chunks = deque(split(speech, round((WINDOW * SECONDS_PER_POSITION - MARGIN_S) * SAMPLE_RATE)))
         segments: list[TranscriptSegment] = []
         language = self.language
-        for first in range(0, len(chunks), BATCH):
-            batch = chunks[first : first + BATCH]
+        while chunks:
+            batch = [chunks.popleft() for _ in range(min(BATCH, len(chunks)))]
             for (start, samples), result in zip(batch, self._decode([c for _, c in batch], language), strict=True):
                 if believable(result, len(samples) / SAMPLE_RATE):
                     language = language or result.language
                     segments += self._segments(speech, start, len(samples), result)
+                    if heard := self._heard(result, len(samples)):
+                        chunks.append((start + heard, samples[heard:]))
+        segments.sort(key=lambda segment: segment.start)
         text = " ".join(segment.text for segment in segments)
         lengths = [len(segment.text) for segment in segments]
         confidence = float(np.average([s.confidence for s in segments], weights=lengths)) if segments else 0.0
@@ -97,14 +103,29 @@ class Transcriber:
                         results[i] = self._model.decode(states[i], careful)
         return results
 
+    def _heard(self, result: DecodingResult, length: int) -> int:
+        """Return how many samples Whisper heard of a window that it left early; 0 where it heard all of it.
+
+        It says so as it was trained to: two timestamps end the text, one of what is complete, one of what would
+        follow. What it left is worth another window if it is longer than what Whisper loses at an end.
+        """
+        begin = self._tokenizer(result.language).timestamp_begin
+        if len(result.tokens) < 2 or min(result.tokens[-2:]) < begin:
+            return 0
+        heard = round((result.tokens[-1] - begin) * SECONDS_PER_POSITION * SAMPLE_RATE)
+        return heard if MARGIN_S * SAMPLE_RATE <= heard <= length - MARGIN_S * SAMPLE_RATE else 0
+
+    def _tokenizer(self, language: str) -> Tokenizer:
+        from whisper.tokenizer import get_tokenizer
+
+        model = self._model
+        return get_tokenizer(model.is_multilingual, num_languages=model.num_languages, language=language)
+
     def _segments(
         self, speech: CleanSpeech, start: int, length: int, result: DecodingResult
     ) -> Iterator[TranscriptSegment]:
         """Cut one decoded window at its timestamp tokens."""
-        from whisper.tokenizer import get_tokenizer
-
-        model = self._model
-        tokenizer = get_tokenizer(model.is_multilingual, num_languages=model.num_languages, language=result.language)
+        tokenizer = self._tokenizer(result.language)
         begin, end, words = 0.0, length / SAMPLE_RATE, []
         pieces: list[tuple[float, float, list[int]]] = []
         for token in result.tokens:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,8 @@ from ser_engine.weights import shared_whisper
 from tests.speech import RATE, Samples, encode, music, noise, silence, speech, tone
 
 KIDS, DOGS, WONDER = "Kids are talking by the door.", "Dogs are sitting by the door.", "I wonder what this is about."
+TIMESTAMPS = 50_364
+"""The first of multilingual Whisper's tokens that stand for a moment."""
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +111,28 @@ def test_long_speech_is_heard_to_its_end(transcriber: Transcriber) -> None:
     assert [plain(transcript.text).count(word) for word in ("kids", "dogs", "wonder")] == [3, 3, 2]
     starts = [segment.start for segment in transcript.segments]
     assert starts == sorted(starts)
+
+
+def test_what_whisper_left_of_a_window_is_heard_in_another(
+    transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = taken_for_speech(np.concatenate([speech(DOGS), silence(1), speech(KIDS)]))
+    decode, windows = transcriber._decode, []
+
+    def leave_early(chunks: list[Samples], language: str | None) -> list[Any]:
+        windows.append(len(chunks[0]))
+        (result,) = decode(chunks, language)
+        if len(windows) > 1:
+            return [result]
+        first_sentence = next(i for i, pair in enumerate(pairwise(result.tokens)) if min(pair) >= TIMESTAMPS)
+        return [replace(result, tokens=result.tokens[: first_sentence + 2])]
+
+    monkeypatch.setattr(transcriber, "_decode", leave_early)
+    transcript = transcriber.transcribe(both)
+    assert plain(transcript.text) == plain(f"{DOGS} {KIDS}")
+    assert len(windows) == 2 and windows[1] < windows[0]
+    dogs, kids = transcript.segments
+    assert dogs.end <= kids.start < kids.end
 
 
 def test_a_language_can_be_set(whisper: Whisper) -> None:
