@@ -17,7 +17,7 @@ import numpy as np
 
 from ser_engine.analysis import STAGES, Analysis, CleanSpeech, Scores, TimelineWindow
 from ser_engine.errors import InvalidSettings
-from ser_engine.settings import Settings
+from ser_engine.settings import Settings, variable
 
 if TYPE_CHECKING:
     from whisper.model import Whisper
@@ -192,7 +192,7 @@ def _language(whisper: Whisper, wanted: str) -> str | None:
         return "en"
     code = wanted.lower()
     if code and code not in tuple(LANGUAGES)[: whisper.num_languages]:
-        raise InvalidSettings(f"language is a code that Whisper knows, such as en or de, not “{wanted}”.")
+        raise InvalidSettings(f"{variable('language')} is a code that Whisper knows, such as en or de, not “{wanted}”.")
     return code or None
 
 
