@@ -15,8 +15,10 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".
 class Utterance:
     """One clip of a corpus.
 
-    `label` is one of ours, or None where the corpus has an emotion that we have no label for. `speaker` is unique
-    over all corpora ("ravdess/07"); `sentence` is the text that was spoken, where the corpus fixes it.
+    `label` is one of ours, or None where the corpus has an emotion that we have no label for; `native` is the
+    corpus's own label as it writes it ("ANG", "W", "exc"), or the word for it where it writes a number. `speaker` is
+    unique over all corpora ("ravdess/07"). `sentence` is what two clips share that say the same words: the text, or
+    an id without spaces where only that is known; `transcript` is the words, where the corpus tells them.
     """
 
     corpus: str
@@ -26,6 +28,14 @@ class Utterance:
     gender: str | None = None
     sentence: str | None = None
     intensity: str | None = None
+    transcript: str | None = None
+    native: str | None = None
+
+    @property
+    def words(self) -> str | None:
+        """The words that were spoken: the transcript, or the sentence where it is a text and no id."""
+        text = self.sentence if self.sentence and " " in self.sentence else None
+        return self.transcript or text
 
     @property
     def name(self) -> str:

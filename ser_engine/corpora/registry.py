@@ -40,5 +40,10 @@ def read(name: str, data: Path) -> list[Utterance]:
     raise CorpusError(f"{wanted.title} was looked for in {data}, but no folder there is named {wanted.id}.")
 
 
+def lies_in(name: str, data: Path) -> bool:
+    """Whether a corpus has a folder under `data`."""
+    return data.is_dir() and any(_plain(folder.name) == corpus(name).id for folder in data.iterdir() if folder.is_dir())
+
+
 def _plain(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
