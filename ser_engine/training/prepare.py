@@ -93,8 +93,16 @@ def _compute(path: Path, folder: Path, view: int) -> Path:
         features = statistics(encoder, samples[None])[0]
     except NoSpeech:
         features = np.zeros(0)
-    partial_file = target.with_suffix(f".{os.getpid()}.part")
-    with partial_file.open("wb") as file:
-        np.save(file, features.astype(np.float16))
-    partial_file.replace(target)
+    keep(target, features.astype(np.float16))
     return target
+
+
+def keep(target: Path, array: NDArray[Any]) -> None:
+    """Write a .npy file beside `target` and rename it, so that a process that is killed leaves no half file there.
+
+    What lies beside is named after the process: two of them may have the same recording under two names.
+    """
+    beside = target.with_suffix(f".{os.getpid()}.part")
+    with beside.open("wb") as file:
+        np.save(file, array)
+    beside.replace(target)

@@ -1,0 +1,212 @@
+"""Acoustic features of a corpus and of its augmented copies, computed once and kept on disk.
+
+What is kept is named after the sha256 of the recording, in a folder named after everything that was done to it, so that
+neither a changed recording nor a changed pipeline reads anything stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ser_engine.analysis import SAMPLE_RATE
+from ser_engine.corpora.base import Utterance
+from ser_engine.errors import InvalidSettings, NoSpeech, SerError
+from ser_engine.settings import Settings
+from ser_engine.training import augment
+from ser_engine.training.prepare import keep
+
+PIPELINE = "1"
+"""To be raised whenever decoding, preprocessing, a feature or an augmentation changes in its code."""
+
+FEATURES = ("acoustic94", "acoustic173")
+
+PREPROCESSINGS = ("paper-1", "paper-4", "none")
+"""What happens to a clip before its features are taken; see `hear`."""
+
+# paper-1 (III.A): "removed wav files with duration less than 1 second", after their silences were.
+LEAST_S = 1.0
+# paper-4 (III.A): "we set an offset of 0.5 seconds and a duration of 2.5 seconds", since silence comes first.
+OFFSET_S, DURATION_S = 0.5, 2.5
+# How many recordings a worker process takes at a time; after Ctrl-C it finishes them.
+CHUNK = 8
+
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done with each recording; all of it decides the name of the folder in the cache."""
+
+    features: str
+    preprocessing: str
+    augmentation: str
+    copies: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.features not in FEATURES:
+            raise InvalidSettings(f"There are no features “{self.features}”; there are {', '.join(FEATURES)}.")
+        if self.preprocessing not in PREPROCESSINGS:
+            known = ", ".join(PREPROCESSINGS)
+            raise InvalidSettings(f"There is no preprocessing “{self.preprocessing}”; there are {known}.")
+        if self.copies and not self.augmentation:
+            raise InvalidSettings("Copies of a clip need an augmentation to be made by.")
+
+    @property
+    def folder(self) -> str:
+        """The name of this job's folder in the cache."""
+        recipe = augment.recipe_of(self.augmentation) if self.augmentation else ()
+        version = hashlib.sha256(f"{PIPELINE} {self} {recipe}".encode()).hexdigest()
+        return f"{self.features}-{self.preprocessing}-{version[:12]}"
+
+
+def acoustic_features(
+    clips: Sequence[Utterance | Path],
+    settings: Settings,
+    features: str,
+    preprocessing: str = "paper-1",
+    augmentation: str = "",
+    copies: int = 0,
+    workers: int = 0,
+    seed: int = 0,
+) -> list[list[Features] | None]:
+    """Return the features of each clip and of its augmented copies.
+
+    What is in `settings.cache` is read; the rest is computed by `workers` processes of one thread each, with a progress
+    bar, and written as it is done, so that a run that was killed goes on where it was.
+
+    Parameters
+    ----------
+    clips : utterances, or the paths of their recordings
+    settings : `cache`, and the limits of what is read
+    features : "acoustic94" or "acoustic173"
+    preprocessing : "paper-1", "paper-4" or "none"; see `hear`
+    augmentation : a key of `augment.RECIPES`, or nothing
+    copies : how many each clip gets, the recipe's augmentations taking turns; 0 for one of each
+    workers : 0 for one a core
+    seed : of the augmentations; what a clip gets depends on it and on the recording alone, not on the other clips
+
+    Returns
+    -------
+    list
+        For each clip float32 [k] of the recording itself and of every copy; or None for what the preprocessing dropped
+        and what cannot be read, which is also told on the standard error.
+
+    Raises
+    ------
+    InvalidSettings
+        There are no such features, preprocessing or augmentation.
+    """
+    copies = copies or (len(augment.recipe_of(augmentation)) if augmentation else 0)
+    job = Job(features, preprocessing, augmentation, copies, seed)
+    folder = settings.cache / job.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [clip.path if isinstance(clip, Utterance) else clip for clip in clips]
+    workers = min(workers or os.cpu_count() or 1, len(paths)) or 1
+    found: list[list[Features] | None] = []
+    dropped = 0
+    compute = partial(_try, job=job, folder=folder, settings=settings)
+    with (
+        ProcessPoolExecutor(workers, initializer=_start, initargs=(preprocessing,)) as pool,
+        tqdm(total=len(paths), desc=features, unit="clip") as bar,
+    ):
+        for path, outcome in zip(paths, pool.map(compute, paths, chunksize=CHUNK), strict=True):
+            if isinstance(outcome, str):
+                tqdm.write(f"{path}: {outcome}", file=sys.stderr)
+                found.append(None)
+            else:
+                dropped += not len(outcome)
+                found.append(list(outcome) or None)
+            bar.update()
+    if dropped:
+        tqdm.write(f"{dropped} of {len(paths)} clips hold too little sound and were dropped.", file=sys.stderr)
+    return found
+
+
+def hear(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.float32]:
+    """Return what the features are taken of: float32 [n] at 16 kHz, empty where a clip is dropped.
+
+    "paper-1" (III.A): the application's own cleaning with noise reduction always on, so that a system hears in use what
+    it heard in training: 16 kHz, noise reduction, no silences; and nothing under one second. "paper-4" (III.A):
+    2.5 seconds from 0.5 on. "none": the whole recording. The last two resample, and do nothing else.
+
+    Raises
+    ------
+    InvalidAudio, TooLarge
+        The bytes are no recording, or one over the limits of the settings.
+    """
+    from ser_engine.audio import load
+    from ser_engine.preprocessing import clean, resample
+
+    waveform = load(data, settings)
+    if preprocessing == "paper-1":
+        try:
+            samples = clean(waveform, replace(settings, noise_reduction="always")).samples
+        except NoSpeech:
+            return np.zeros(0, np.float32)
+        return samples if len(samples) >= LEAST_S * SAMPLE_RATE else samples[:0]
+    samples = resample(waveform.samples, waveform.rate)
+    if preprocessing == "paper-4":
+        return samples[round(OFFSET_S * SAMPLE_RATE) :][: round(DURATION_S * SAMPLE_RATE)]
+    return samples
+
+
+def _start(preprocessing: str) -> None:
+    """Have a worker process compute on one thread, and leave Ctrl-C to the process that waits for it."""
+    import librosa.feature  # noqa: F401  # the libraries whose threads are limited have to be there
+    from threadpoolctl import threadpool_limits
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if preprocessing == "paper-1":  # whose speech detector runs on torch
+        import torch
+
+        torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
+def _try(path: Path, job: Job, folder: Path, settings: Settings) -> Features | str:
+    """Return the features [copies + 1, k] of one recording, [0, k] if it was dropped, or why it cannot be read."""
+    try:
+        return _features(path.read_bytes(), job, folder, settings)
+    except SerError as error:
+        return str(error)
+    except OSError as error:
+        return f"The file cannot be read ({error.strerror})."
+
+
+def _features(data: bytes, job: Job, folder: Path, settings: Settings) -> Features:
+    """Return what is kept of a recording, or compute and keep it."""
+    checksum = hashlib.sha256(data).hexdigest()
+    target = folder / f"{checksum}.npy"
+    try:
+        return np.load(target)
+    except (FileNotFoundError, EOFError, ValueError):  # the last two: a disk that lost what was written
+        pass
+    extract = import_module(f"ser_engine.features.{job.features}").extract
+    samples = hear(data, job.preprocessing, settings)
+    voices = [samples, *_copies(samples, job, checksum)] if len(samples) else []
+    rows = np.array([extract(voice, SAMPLE_RATE) for voice in voices], np.float32)
+    keep(target, rows)
+    return rows
+
+
+def _copies(samples: NDArray[np.float32], job: Job, checksum: str) -> list[NDArray[np.float32]]:
+    """Return the augmented copies of a recording, whose checksum takes part in the seed."""
+    rng = np.random.default_rng([job.seed, int(checksum[:12], 16)])
+    copies: list[NDArray[np.float32]] = []
+    while len(copies) < job.copies:
+        copies += [copy for _, copy in augment.apply(job.augmentation, samples, rng)]
+    return copies[: job.copies]
