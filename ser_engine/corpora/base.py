@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,36 +45,95 @@ class Utterance:
 
 
 @dataclass(frozen=True)
+class Stray:
+    """A file that a corpus's reader does not read: `reason` in a few words, `error` where its name has a wrong code."""
+
+    path: Path
+    reason: str
+    error: bool = False
+
+
+NO_CLIP, REPEAT, NO_LABEL = "no clip of the corpus", "a clip that is there already", "no label beside it"
+
+Annotate = Callable[[Utterance], Utterance | None]
+"""Completes an utterance with what lies beside the audio; None where it has no label there."""
+
+
+@dataclass(frozen=True)
 class Corpus:
     """A public corpus: how to read a file's name, and what its users should know.
 
     `read_name` takes a path and returns the utterance, None for a file that is not a clip of the corpus, or raises
-    KeyError for a code that the corpus does not have.
+    KeyError for a code that the corpus does not have. `read_beside`, where given, reads what lies beside the audio
+    under a folder. `labels` says which of our emotions each of the corpus's own is; `expected_labels` how many clips
+    of each were published. `languages` are ISO 639-1 codes.
     """
 
     id: str
     title: str
+    languages: tuple[str, ...]
     licence: str
     citation: str
+    url: str
     expected_clips: int
     expected_speakers: int
+    labels: Mapping[str, str | None]
+    expected_labels: Mapping[str, int]
     read_name: Callable[[Path], Utterance | None]
     sentences: Mapping[str, str]
+    read_beside: Callable[[Path], Annotate] | None = None
 
     def utterances(self, root: Path) -> Iterator[Utterance]:
         """Yield every clip under `root` in the order of their paths, whatever the suffix of the audio.
+
+        A clip that lies there twice (archives from Kaggle hold RAVDESS and TESS a second time, in a folder of the
+        same name) is read once: twins would end on both sides of a split.
 
         Raises
         ------
         CorpusError
             There is no such folder, or a file's name has a code that the corpus does not have.
         """
+        for found in self.look(root):
+            if isinstance(found, Utterance):
+                yield found
+            elif found.error:
+                raise CorpusError(f"{found.path}: {found.reason}.")
+
+    def look(self, root: Path) -> Iterator[Utterance | Stray]:
+        """Yield what `utterances` yields, and every other audio file with the reason why it is left out."""
         if not root.is_dir():
             raise CorpusError(f"{self.title} should be in {root}, but there is no such folder.")
-        for path in sorted(path for path in root.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES):
+        annotate = self.read_beside(root) if self.read_beside else None
+        seen: set[tuple[str, str]] = set()
+        for path in audio_files(root):
             try:
-                utterance = self.read_name(path)
+                read = self.read_name(path)
             except KeyError as error:
-                raise CorpusError(f"{path}: {self.title} has no code {error}.") from None
-            if utterance is not None:
+                yield Stray(path, f"{self.title} has no code {error}", error=True)
+                continue
+            if read is None:
+                yield Stray(path, NO_CLIP)
+                continue
+            key = (read.speaker, read.name.lower())
+            utterance = annotate(read) if annotate else read
+            if key in seen:
+                yield Stray(path, REPEAT)
+            elif utterance is None:
+                yield Stray(path, NO_LABEL)
+            else:
+                seen.add(key)
                 yield utterance
+
+
+def audio_files(root: Path) -> list[Path]:
+    """Return the audio files under a folder in order, without what macOS leaves in archives ("._03a01Fa.wav")."""
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+        found += [
+            Path(folder, name)
+            for name in names
+            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES
+        ]
+    return sorted(found)

@@ -23,53 +23,14 @@ SENTENCES = {
 EMOTION_CODES = {"ANG": ANGRY, "DIS": DISGUST, "FEA": FEARFUL, "HAP": HAPPY, "NEU": NEUTRAL, "SAD": SAD}
 # X and XX both stand for "unspecified" in the published file names.
 INTENSITIES = {"LO": "low", "MD": "medium", "HI": "high", "XX": None, "X": None}
-# Of the 91 actors (VideoDemographics.csv), these 43 are women.
+ACTORS = frozenset(str(actor) for actor in range(1001, 1092))
+# Of the 91 actors (VideoDemographics.csv), these 43 are women: 10 and then two digits.
 WOMEN = frozenset(
-    [
-        "1002",
-        "1003",
-        "1004",
-        "1006",
-        "1007",
-        "1008",
-        "1009",
-        "1010",
-        "1012",
-        "1013",
-        "1018",
-        "1020",
-        "1021",
-        "1024",
-        "1025",
-        "1028",
-        "1029",
-        "1030",
-        "1037",
-        "1043",
-        "1046",
-        "1047",
-        "1049",
-        "1052",
-        "1053",
-        "1054",
-        "1055",
-        "1056",
-        "1058",
-        "1060",
-        "1061",
-        "1063",
-        "1072",
-        "1073",
-        "1074",
-        "1075",
-        "1076",
-        "1078",
-        "1079",
-        "1082",
-        "1084",
-        "1089",
-        "1091",
-    ]
+    f"10{actor:02}"
+    for actor in (
+        *(2, 3, 4, 6, 7, 8, 9, 10, 12, 13, 18, 20, 21, 24, 25, 28, 29, 30, 37, 43, 46, 47, 49),
+        *(52, 53, 54, 55, 56, 58, 60, 61, 63, 72, 73, 74, 75, 76, 78, 79, 82, 84, 89, 91),
+    )
 )
 
 
@@ -78,6 +39,8 @@ def read_name(path: Path) -> Utterance | None:
     if not re.fullmatch(r"\d{4}_[A-Z]{3}_[A-Z]{3}_[A-Z]{1,2}", path.stem.upper()):
         return None
     actor, sentence, emotion, intensity = path.stem.upper().split("_")
+    if actor not in ACTORS:
+        raise KeyError(actor)
     return Utterance(
         corpus="cremad",
         path=path,
@@ -86,16 +49,22 @@ def read_name(path: Path) -> Utterance | None:
         gender="female" if actor in WOMEN else "male",
         sentence=SENTENCES[sentence],
         intensity=INTENSITIES[intensity],
+        transcript=SENTENCES[sentence],
+        native=emotion,
     )
 
 
 CORPUS = Corpus(
     id="cremad",
     title="CREMA-D",
+    languages=("en",),
     licence="Open Database License 1.0",
     citation="Cao et al. (2014), IEEE Transactions on Affective Computing 5(4): 377-390",
+    url="https://github.com/CheyneyComputerScience/CREMA-D",
     expected_clips=7442,
     expected_speakers=91,
+    labels=EMOTION_CODES,
+    expected_labels={code: 1087 if code == "NEU" else 1271 for code in EMOTION_CODES},
     read_name=read_name,
     sentences=SENTENCES,
 )

@@ -19,33 +19,48 @@ SENTENCES = {
     "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
 }
 # German initials: Wut, Ekel, Angst, Freude, neutral, Trauer; Langeweile (boredom) is none of ours.
-EMOTION_CODES = {"W": ANGRY, "E": DISGUST, "A": FEARFUL, "F": HAPPY, "N": NEUTRAL, "T": SAD, "L": None}
-MEN = frozenset({"03", "10", "11", "12", "15"})
+EMOTION_CODES: dict[str, str | None] = {
+    "W": ANGRY,
+    "E": DISGUST,
+    "A": FEARFUL,
+    "F": HAPPY,
+    "N": NEUTRAL,
+    "T": SAD,
+    "L": None,
+}
+MEN, WOMEN = ("03", "10", "11", "12", "15"), ("08", "09", "13", "14", "16")
+GENDERS = dict.fromkeys(MEN, "male") | dict.fromkeys(WOMEN, "female")
 
 
 def read_name(path: Path) -> Utterance | None:
     """Read speaker, sentence, emotion and take, as in 03a01Wa.wav."""
-    match = re.fullmatch(r"(\d\d)([ab]\d\d)([A-Z])([a-z])", path.stem)
+    match = re.fullmatch(r"(\d\d)([ab]\d\d)([a-z])[a-z]", path.stem, re.IGNORECASE)
     if match is None:
         return None
-    speaker, sentence, emotion, _ = match.groups()
+    speaker, sentence, emotion = match[1], match[2].lower(), match[3].upper()
     return Utterance(
         corpus="emodb",
         path=path,
         label=EMOTION_CODES[emotion],
         speaker=f"emodb/{speaker}",
-        gender="male" if speaker in MEN else "female",
+        gender=GENDERS[speaker],
         sentence=SENTENCES[sentence],
+        transcript=SENTENCES[sentence],
+        native=emotion,
     )
 
 
 CORPUS = Corpus(
     id="emodb",
     title="EMO-DB",
+    languages=("de",),
     licence="free for research",
     citation="Burkhardt et al. (2005), Interspeech 2005: 1517-1520",
+    url="http://emodb.bilderbar.info/download/",
     expected_clips=535,
     expected_speakers=10,
+    labels=EMOTION_CODES,
+    expected_labels={"W": 127, "E": 46, "A": 69, "F": 71, "N": 79, "T": 62, "L": 81},
     read_name=read_name,
     sentences=SENTENCES,
 )

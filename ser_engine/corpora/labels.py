@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+
+from ser_engine.corpora.base import Utterance
 
 NEUTRAL, CALM, HAPPY, SAD = "neutral", "calm", "happy", "sad"
 ANGRY, FEARFUL, DISGUST, SURPRISED = "angry", "fearful", "disgust", "surprised"
@@ -33,17 +34,6 @@ def named(word: str) -> str | None:
     return plain if plain in EMOTIONS else SYNONYMS.get(plain)
 
 
-class Labelled(Protocol):
-    """What a label set looks at: an utterance, or anything else with these three."""
-
-    @property
-    def corpus(self) -> str: ...
-    @property
-    def label(self) -> str | None: ...
-    @property
-    def native(self) -> str | None: ...
-
-
 @dataclass(frozen=True)
 class LabelSet:
     """A choice of classes, and which of our emotions goes into which.
@@ -58,7 +48,7 @@ class LabelSet:
     about: str
     natives: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, utterance: Labelled) -> str | None:
+    def of(self, utterance: Utterance) -> str | None:
         """Return the utterance's class, None where the set leaves it out."""
         if not self.labels:
             return utterance.native or utterance.label

@@ -90,7 +90,7 @@ def write(clips: Iterable[Utterance | Row], path: Path) -> int:
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with beside.open("w", encoding="utf-8", newline="") as file:
-            count = _write(({**_fields(clip, path.parent.resolve())} for clip in clips), file, path.suffix.lower())
+            count = _write((_fields(clip, path.parent.resolve()) for clip in clips), file, path.suffix.lower())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -193,7 +193,8 @@ def _fields(clip: Utterance | Row, folder: Path) -> dict[str, Any]:
 def _write(records: Iterable[dict[str, Any]], file: TextIO, suffix: str) -> int:
     count = 0
     table: csv.DictWriter[str] | None = None
-    for count, record in enumerate(records, start=1):
+    for record in records:
+        count += 1
         if suffix not in (".csv", ".tsv"):
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
             continue

@@ -31,16 +31,22 @@ def read_name(path: Path) -> Utterance | None:
         speaker=f"tess/{'OAF' if speaker.upper().startswith('OA') else 'YAF'}",
         gender="female",
         sentence=CARRIER.format(word.lower()),
+        transcript=CARRIER.format(word.lower()),
+        native=emotion.lower(),
     )
 
 
 CORPUS = Corpus(
     id="tess",
     title="TESS",
+    languages=("en",),
     licence="CC BY-NC-ND 4.0",
     citation="Pichora-Fuller & Dupuis (2020), Borealis, doi:10.5683/SP2/E8H2MF",
+    url="https://doi.org/10.5683/SP2/E8H2MF",
     expected_clips=2800,
     expected_speakers=2,
+    labels=EMOTION_CODES,
+    expected_labels=dict.fromkeys(EMOTION_CODES, 400),
     read_name=read_name,
     sentences={},
 )
