@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import first_paint, latency
+from benchmarks import features, first_paint, latency
 from ser_engine import audio
 from ser_engine.analysis import SAMPLE_RATE
 from ser_engine.settings import PROJECT
@@ -35,6 +35,7 @@ def main() -> None:
     measured |= first_paint.measure()
     with tempfile.TemporaryDirectory() as folder:
         measured |= latency.measure(recording(3.0, Path(folder)), recording(60.0, Path(folder)))
+    measured |= features.measure()
     words = json.loads((BENCH.parent / MEASURED / "run.json").read_text(encoding="utf-8"))
     measured |= {key: words[key] for key in ("wer_fp16", "wer_int8", "wer_plain")}
     write_json(BENCH, measured)

@@ -39,9 +39,8 @@ def to_count(
     chosen = [np.zeros(0, int)]
     for label in np.unique(labels):
         rows = order[labels[order] == label]
-        chosen.append(
-            np.resize(rows, count if repeat else min(count, len(rows)))
-        )  # which goes around as often as needed
+        # `resize` goes around the rows as often as is needed.
+        chosen.append(np.resize(rows, count if repeat else min(count, len(rows))))
     return np.sort(np.concatenate(chosen))
 
 
