@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ser_engine.analysis import Analysis
 from ser_engine.analyzer import Analyzer
 from ser_engine.corpora.base import AUDIO_SUFFIXES
+from ser_engine.corpora.labels import LABEL_SETS
 from ser_engine.errors import SerError
 from ser_engine.models.registry import default_model
 from ser_engine.settings import PROJECT, Settings
@@ -60,6 +61,16 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--results", type=Path, default=PROJECT / "results")
     train.set_defaults(verb=_train)
 
+    describe = verbs.add_parser("describe", help="count and measure the corpora for the results page")
+    describe.add_argument("corpora", nargs="*", metavar="CORPUS", help="default: every corpus that is there")
+    describe.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")
+    describe.add_argument("--clip", type=Path, help="a recording to show the augmentations on")
+    describe.add_argument("--results", type=Path, help="where corpora.json goes (default: SER_RESULTS)")
+    describe.set_defaults(verb=_describe)
+
+    corpus = verbs.add_parser("corpus", help="list known corpora, check those that are here, write a manifest")
+    _corpus_actions(corpus)
+
     whisper = verbs.add_parser("bundle-whisper", help="make models/whisper-base from official weights, and measure it")
     whisper.add_argument("source", nargs="+", type=Path, help="base.pt, or a CTranslate2 folder or file, or its parts")
     whisper.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")
@@ -67,6 +78,25 @@ def _parser() -> argparse.ArgumentParser:
     whisper.add_argument("--results", type=Path, default=PROJECT / "results")
     whisper.set_defaults(verb=_bundle_whisper)
     return parser
+
+
+def _corpus_actions(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="list|check|manifest")
+    listing = actions.add_parser("list", help="corpora that have a reader, and the label sets")
+    listing.set_defaults(verb=_corpus_list)
+    for name, verb, what in (
+        ("check", _corpus_check, "compare folders with what was published, and listen to every clip"),
+        ("manifest", _corpus_manifest, "write one line a clip, with length, sample rate and sha256"),
+    ):
+        action = actions.add_parser(name, help=what)
+        root = "a corpus's folder, a folder of several, a manifest, or NAME=ROOT"
+        action.add_argument("roots", nargs="+", metavar="ROOT", help=root)
+        action.add_argument("--workers", type=int, default=0, help="processes (default: one a core)")
+        action.set_defaults(verb=verb)
+        if name == "check":
+            action.add_argument("--labels", choices=LABEL_SETS, default="eight", help="label set of the tables")
+        else:
+            action.add_argument("-o", "--output", type=Path, required=True, metavar="clips.jsonl")
 
 
 def _analyze(options: argparse.Namespace, settings: Settings) -> int:
@@ -136,6 +166,48 @@ def _train(options: argparse.Namespace, settings: Settings) -> int:
     shown = {key: entry[key] for key in ("id", "metrics", "by_corpus", "external", "no_speech_found") if key in entry}
     print(json.dumps(shown, indent=2))
     return 0
+
+
+def _describe(options: argparse.Namespace, settings: Settings) -> int:
+    """Write what the corpora hold, and what augmentation does to a clip, into a file for the results page."""
+    from ser_engine.training.describe import describe, write
+
+    found = describe(options.data or settings.data, settings, options.clip, options.corpora)
+    print(f"{'corpus':10} {'clips':>6} {'voices':>6} {'hours':>6}")
+    for name, corpus in found["corpora"].items():
+        print(f"{name:10} {corpus['clips']:6} {corpus['speakers']:6} {corpus['hours']:6.2f}")
+    print(f"{found['unreadable']} unreadable; written: {write(found, options.results or settings.results)}")
+    return 0
+
+
+def _corpus_list(options: argparse.Namespace, settings: Settings) -> int:
+    """Print what there are readers for."""
+    from ser_engine.corpora.tables import known_corpora
+
+    print(known_corpora())
+    return 0
+
+
+def _corpus_check(options: argparse.Namespace, settings: Settings) -> int:
+    """Print what was found against what was published; bad where something cannot be read."""
+    from ser_engine.corpora import check, tables
+
+    result = check.check(check.sources(options.roots), settings, LABEL_SETS[options.labels], options.workers)
+    for line in tables.checked(result):
+        print(line)
+    return BAD_INPUT if result.failed else 0
+
+
+def _corpus_manifest(options: argparse.Namespace, settings: Settings) -> int:
+    """Write a manifest of everything that can be heard, and tell what cannot."""
+    from ser_engine.corpora import check, tables
+
+    everything = check.write_manifest(check.sources(options.roots), options.output, settings, options.workers)
+    for found in everything:
+        print(f"{found.source.title}: {found.clips} clips, {len(found.missing)} missing")
+        for line in tables.problems(found):
+            print(f"  {line}", file=sys.stderr)
+    return BAD_INPUT if any(found.failed for found in everything) else 0
 
 
 def _bundle_whisper(options: argparse.Namespace, settings: Settings) -> int:

@@ -50,6 +50,8 @@ class Settings:
         Where corpora lie, one folder each; only training and measuring read it.
     cache
         Where features of corpora and the state of training runs are kept.
+    results
+        Where measured runs lie, one folder each; the results page reads it.
     threads
         Threads that torch may use; 0 means as many as there are cores for this process.
     """
@@ -68,6 +70,7 @@ class Settings:
     min_speech_s: float = 0.3
     data: Path = PROJECT / "data"
     cache: Path = PROJECT / "cache"
+    results: Path = PROJECT / "results"
     threads: int = 0
 
     def __post_init__(self) -> None:

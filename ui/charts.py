@@ -66,7 +66,7 @@ def emotion_bars(scores: Scores) -> go.Figure:
             hovertemplate="%{y}: %{x:.1%}<extra></extra>",
         )
     )
-    _plain(figure, height=ROW * len(values) + 16)
+    plain(figure, height=ROW * len(values) + 16)
     figure.update_layout(bargap=0.42, margin_l=92, margin_r=52)
     # The longest bar fills the width whatever its value would hide how sure the answer is: the axis is always 0 to 1.
     figure.update_xaxes(visible=False, range=[0, 1])
@@ -98,7 +98,7 @@ def waveform(recording: Waveform, segments: Sequence[Span]) -> go.Figure:
     )
     for span in segments:
         _shade(figure, span)
-    _plain(figure, height=128)
+    plain(figure, height=128)
     figure.update_layout(margin_l=LEFT, margin_r=8, margin_b=24)
     _seconds_axis(figure, recording.duration_s)
     figure.update_yaxes(range=[-1.05 * peak, 1.05 * peak], visible=False)
@@ -158,7 +158,7 @@ def spectrogram(recording: Waveform) -> go.Figure:
     top = min(TOP_HZ, recording.rate / 2)
     ticks = [hz for hz in HZ_TICKS if hz <= top]
     edges = librosa.mel_frequencies(n_mels=MEL_BANDS + 2, fmin=0, fmax=top)[1:-1]
-    _plain(figure, height=200)
+    plain(figure, height=200)
     figure.update_layout(margin_l=LEFT, margin_r=8, margin_b=24)
     _seconds_axis(figure, recording.duration_s)
     figure.update_yaxes(
@@ -206,7 +206,7 @@ def timeline(windows: Sequence[TimelineWindow], duration_s: float) -> go.Figure:
             text=[percent(float(value)) for value in values],
             hovertemplate=f"%{{x:.1f}} s, {name}: %{{text}}<extra></extra>",
         )
-    _plain(figure, height=TIMELINE_ROW * len(labels) + 32)
+    plain(figure, height=TIMELINE_ROW * len(labels) + 32)
     figure.update_layout(margin_l=92, margin_r=8, margin_b=24)
     _seconds_axis(figure, duration_s)
     figure.update_yaxes(
@@ -222,7 +222,7 @@ def timeline(windows: Sequence[TimelineWindow], duration_s: float) -> go.Figure:
     return figure
 
 
-def _plain(figure: go.Figure, height: int) -> None:
+def plain(figure: go.Figure, height: int) -> None:
     """Take away all that is no data: background, legend, zoom by dragging; keep the margins that labels need."""
     figure.update_layout(
         height=height,

@@ -28,6 +28,7 @@ CSS = """
 @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; } }
 h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
 .st-key-input h2, .st-key-promise h2 { font-size: 1.15rem; font-weight: 600; padding: .5rem 0; }
+.st-key-finding h1 { padding-top: .25rem; }
 .st-key-headline h2 { font-size: 2.25rem; line-height: 1.2; padding: .25rem 0 .75rem; }
 /* The links to the other pages stand above the text, not in the window's corner. */
 [data-testid="stToolbar"] { max-width: 1060px; margin-inline: auto; padding-inline: .25rem; }
@@ -46,6 +47,12 @@ h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
 
 .lead { font-size: 1.125rem; line-height: 1.55; max-width: 44rem; opacity: .8; margin: 0; text-wrap: pretty; }
 .quiet { font-size: .9rem; line-height: 1.5; opacity: .75; margin: 0; text-wrap: pretty; }
+.caption { font-size: 1rem; font-weight: 600; margin: 0; }
+.finding { line-height: 1.5; margin: 0; padding-left: .9rem; text-wrap: pretty;
+  border-left: 3px solid color-mix(in srgb, currentColor 30%, transparent); }
+ul.legend.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; margin: 0; padding: 0; }
+.legend li { font-size: .9rem; line-height: 1.5; margin: 0; opacity: .8; }
+.legend .sign { display: inline-block; width: 1.4em; }
 .eyebrow { font-size: .85rem; opacity: .75; margin: 0; overflow-wrap: anywhere; }
 
 ol.steps.steps { list-style: none; margin: 0; padding: 0; display: grid; gap: .75rem;
@@ -94,6 +101,15 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
     """Return (name, value) pairs as an HTML definition list that flows into as many columns as fit."""
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)
     return f'<dl class="facts">{rows}</dl>'
+
+
+def legend(signs: Sequence[tuple[str, str]]) -> str:
+    """Return what the signs of a chart mean, (sign, meaning) pairs, as an HTML list."""
+    items = "".join(
+        f'<li><span class="sign" aria-hidden="true">{escape(sign)}</span>{escape(meaning)}</li>'
+        for sign, meaning in signs
+    )
+    return f'<ul class="legend" aria-label="Signs in the chart">{items}</ul>'
 
 
 def line(css_class: str, text: str) -> str:
