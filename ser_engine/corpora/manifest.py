@@ -42,26 +42,28 @@ def is_manifest(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def read(path: Path) -> Iterator[Utterance]:
+def read(path: Path, corpus: str = "") -> Iterator[Utterance]:
     """Yield the utterances of a manifest, one row in memory at a time; the clips themselves are not looked at.
+
+    `corpus` is what rows belong to that name none themselves; by default the manifest's own name.
 
     Raises
     ------
     CorpusError
         There is no such file, or a row cannot be understood; the sentence names the line.
     """
-    return (row.utterance for row in rows(path))
+    return (row.utterance for row in rows(path, corpus))
 
 
-def rows(path: Path) -> Iterator[Row]:
+def rows(path: Path, corpus: str = "") -> Iterator[Row]:
     """Yield the rows of a manifest with what they say beside the utterance; raises as `read` does."""
-    for row in rows_or_errors(path):
+    for row in rows_or_errors(path, corpus):
         if isinstance(row, CorpusError):
             raise row
         yield row
 
 
-def rows_or_errors(path: Path) -> Iterator[Row | CorpusError]:
+def rows_or_errors(path: Path, corpus: str = "") -> Iterator[Row | CorpusError]:
     """Yield what `rows` yields, and for a row that cannot be understood its error, so that a check can go on."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -69,7 +71,7 @@ def rows_or_errors(path: Path) -> Iterator[Row | CorpusError]:
                 try:
                     if isinstance(record, CorpusError):
                         raise record
-                    yield _row(record, line, path)
+                    yield _row(record, line, path, corpus or path.stem.lower())
                 except CorpusError as error:
                     yield error
     except FileNotFoundError:
@@ -95,12 +97,6 @@ def write(clips: Iterable[Utterance | Row], path: Path) -> int:
     finally:
         beside.unlink(missing_ok=True)
     return count
-
-
-def _records(file: TextIO, path: Path) -> Iterator[tuple[int, dict[str, Any] | CorpusError]]:
-    if path.suffix.lower() == ".jsonl":
-        return _json_records(file, path)
-    return _csv_records(file, path)
 
 
 def _json_records(file: TextIO, path: Path) -> Iterator[tuple[int, dict[str, Any] | CorpusError]]:
@@ -141,7 +137,7 @@ def _csv_records(file: TextIO, path: Path) -> Iterator[tuple[int, dict[str, Any]
         raise CorpusError(f"{path}, line {reader.line_num}: {error}.") from None
 
 
-def _row(record: Mapping[str, Any], line: int, path: Path) -> Row:
+def _row(record: Mapping[str, Any], line: int, path: Path, corpus: str) -> Row:
     """Make a row of a record, whose values may be missing, numbers, or text with blanks around it."""
     values = {name: _text(record.get(name), name, line, path) for name in COLUMNS}
     label, native = values["label"], values["native"]
@@ -150,7 +146,7 @@ def _row(record: Mapping[str, Any], line: int, path: Path) -> Row:
         absent = []  # an emotion that has no label of ours
     if absent:
         raise CorpusError(f"{path}, line {line}: there is no {' and no '.join(absent)}.")
-    corpus = values["corpus"] or path.stem.lower()
+    corpus = values["corpus"] or corpus
     speaker = str(values["speaker"])
     gender = (values["gender"] or "").lower()
     utterance = Utterance(

@@ -1,4 +1,4 @@
-"""What the tests of corpora share: real file names, where there are any, and small generated trees."""
+"""What the tests of corpora share: real file names, where there are any."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 NO_LISTINGS = "there are no EmoBox listings: set SER_EMOBOX, or put them into emobox/ beside SER_DATA"
 
@@ -31,19 +29,3 @@ def listing() -> Callable[[str], list[tuple[str, str]]]:
             return [(row["file"], row["label"]) for row in csv.DictReader(file)]
 
     return read
-
-
-def touched(folder: Path, *names: str) -> Path:
-    """Make empty files; the readers look at names alone."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return folder
-
-
-def tone(path: Path, seconds: float = 0.5, pitch: float = 220.0, level: float = 0.3, rate: int = 16_000) -> Path:
-    """Write a tone in place of a clip; `level` 0 is silence."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    times = np.arange(int(seconds * rate)) / rate
-    soundfile.write(path, (level * np.sin(2 * np.pi * pitch * times)).astype(np.float32), rate)
-    return path
