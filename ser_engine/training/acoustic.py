@@ -7,9 +7,12 @@ neither a changed recording nor a changed pipeline reads anything stale.
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -165,16 +168,25 @@ def hear(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.floa
 
 
 def _start(preprocessing: str) -> None:
-    """Have a worker process compute on one thread, and leave Ctrl-C to the process that waits for it."""
+    """Have a worker process compute on one thread, leave Ctrl-C to the process that waits for it, and end with that."""
     import librosa.feature  # noqa: F401  # the libraries whose threads are limited have to be there
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if preprocessing == "paper-1":  # whose speech detector runs on torch
         import torch
 
         torch.set_num_threads(1)
     threadpool_limits(1)
+
+
+def _end_with_parent() -> None:
+    """Wait until the process that started this one is gone: killed, it cannot tell its workers to stop waiting."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _try(path: Path, job: Job, folder: Path, settings: Settings) -> Features | str:
