@@ -1,6 +1,9 @@
 # The page, for a server: docker build -t ser . && docker run -p 8501:8501 -v ser-cache:/cache ser
-# No system packages: the wheels of soundfile, av, soxr and torch bring libsndfile, FFmpeg, soxr and OpenMP along.
+# The wheels of soundfile, av, soxr and torch bring libsndfile, FFmpeg, soxr and OpenMP along; LightGBM's alone asks the
+# system for OpenMP.
 FROM python:3.11-slim
+
+RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 
 # The official builds of torch for CPUs; an empty value takes the published one with CUDA (3 GB more).
 ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu

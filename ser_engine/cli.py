@@ -17,6 +17,7 @@ from ser_engine.analysis import Analysis
 from ser_engine.analyzer import Analyzer
 from ser_engine.corpora.base import AUDIO_SUFFIXES
 from ser_engine.corpora.labels import LABEL_SETS
+from ser_engine.corpora.registry import CORPORA
 from ser_engine.errors import SerError
 from ser_engine.models.registry import default_model
 from ser_engine.settings import PROJECT, Settings
@@ -70,6 +71,18 @@ def _parser() -> argparse.ArgumentParser:
 
     corpus = verbs.add_parser("corpus", help="list known corpora, check those that are here, write a manifest")
     _corpus_actions(corpus)
+
+    audit = verbs.add_parser(
+        "audit",
+        help="find what a split gives away",
+        description="Find speakers, sentences, identical and augmented twins that training and test share, and what "
+        "gives a corpus away. Exits with 0 when nothing leaks, 1 when something does, 2 when the table is bad.",
+    )
+    audit.add_argument("table", type=Path, metavar="SPLIT.csv|MANIFEST")
+    audit.add_argument("--corpus", choices=CORPORA, help="whose file names these are (default: found out)")
+    audit.add_argument("--root", type=Path, help="folder of the audio, to compare bytes and sample rates, too")
+    audit.add_argument("--json", action="store_true", help="one JSON object")
+    audit.set_defaults(verb=_audit)
 
     whisper = verbs.add_parser("bundle-whisper", help="make models/whisper-base from official weights, and measure it")
     whisper.add_argument("source", nargs="+", type=Path, help="base.pt, or a CTranslate2 folder or file, or its parts")
@@ -208,6 +221,16 @@ def _corpus_manifest(options: argparse.Namespace, settings: Settings) -> int:
         for line in tables.problems(found):
             print(f"  {line}", file=sys.stderr)
     return BAD_INPUT if any(found.failed for found in everything) else 0
+
+
+def _audit(options: argparse.Namespace, settings: Settings) -> int:
+    """Say what a split gives away; 1 when training and test share what they must not."""
+    from ser_engine.training import audit
+
+    rows = tqdm(audit.read_table(options.table, options.corpus or "", options.root), unit="clip", leave=False)
+    findings = audit.audit(rows)
+    print(json.dumps(findings.to_dict(), ensure_ascii=False, indent=2) if options.json else audit.table(findings))
+    return 1 if findings.leaks else 0
 
 
 def _bundle_whisper(options: argparse.Namespace, settings: Settings) -> int:

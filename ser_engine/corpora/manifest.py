@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -65,15 +65,25 @@ def rows(path: Path, corpus: str = "") -> Iterator[Row]:
 
 def rows_or_errors(path: Path, corpus: str = "") -> Iterator[Row | CorpusError]:
     """Yield what `rows` yields, and for a row that cannot be understood its error, so that a check can go on."""
+    for line, record in records(path):
+        try:
+            if isinstance(record, CorpusError):
+                raise record
+            yield _row(record, line, path, corpus or path.stem.lower())
+        except CorpusError as error:
+            yield error
+
+
+def records(path: Path, required: Sequence[str] = REQUIRED) -> Iterator[tuple[int, dict[str, Any] | CorpusError]]:
+    """Yield (line, columns) of every row of a table, or (line, error) of one that cannot be read.
+
+    A CSV's header is read in lower case and has to name the columns that are required; raises as `read` does.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            for line, record in _records(file, path):
-                try:
-                    if isinstance(record, CorpusError):
-                        raise record
-                    yield _row(record, line, path, corpus or path.stem.lower())
-                except CorpusError as error:
-                    yield error
+            yield from (
+                _json_records(file, path) if path.suffix.lower() == ".jsonl" else _csv_records(file, path, required)
+            )
     except FileNotFoundError:
         raise CorpusError(f"There is no manifest {path}.") from None
     except UnicodeDecodeError:
@@ -114,13 +124,15 @@ def _json_records(file: TextIO, path: Path) -> Iterator[tuple[int, dict[str, Any
             yield line, CorpusError(f"{path}, line {line}: this is no JSON object.")
 
 
-def _csv_records(file: TextIO, path: Path) -> Iterator[tuple[int, dict[str, Any] | CorpusError]]:
+def _csv_records(
+    file: TextIO, path: Path, required: Sequence[str]
+) -> Iterator[tuple[int, dict[str, Any] | CorpusError]]:
     header = file.readline()
     delimiter = max(DELIMITERS, key=header.count)
     reader = csv.DictReader(chain([header], file), delimiter=delimiter, skipinitialspace=True)
     try:
         columns = [column.strip().lower() for column in reader.fieldnames or ()]
-        missing = [column for column in REQUIRED if column not in columns]
+        missing = [column for column in required if column not in columns]
         if missing:
             raise CorpusError(
                 f"{path}: its first line names no column {' or '.join(missing)}; "

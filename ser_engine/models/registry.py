@@ -11,7 +11,10 @@ from ser_engine.settings import Settings
 from ser_engine.weights import read_config
 
 # Architecture in config.json → module and class; modules are imported when a model of theirs is loaded.
-ARCHITECTURES = {"whisper-statistics": ("ser_engine.models.whisper_statistics", "WhisperStatistics")}
+ARCHITECTURES = {
+    "whisper-statistics": ("ser_engine.models.whisper_statistics", "WhisperStatistics"),
+    "classical": ("ser_engine.models.classical", "Classical"),
+}
 
 
 def load_model(folder: Path, settings: Settings) -> Model:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,16 @@ from ser_engine.corpora.labels import EMOTIONS
 from ser_engine.errors import InvalidSettings
 
 # What an entry of each annotation has to be.
-KINDS: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "tuple[str, ...]": tuple}
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": (int, float),
+    "tuple[str, ...]": tuple,
+    "dict[str, Any]": dict,
+}
+
+MAY_BE_EMPTY = ("external", "optional_corpora")
 
 # The least and the most that makes sense; what is written wrong is told before hours are spent.
 COUNT, SHARE, FREE = (1, 10**6), (0.0, 1.0), (0.0, 100.0)
@@ -23,6 +32,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "label_smoothing": SHARE,
     "dropout": (0.0, 0.99),
     "learning_rate": (1e-8, 1.0),
+    "folds": (2, 100),
+    **dict.fromkeys(("balance_to", "clips"), (0, 10**6)),
 }
 
 
@@ -66,44 +77,102 @@ class TrainingConfig:
     views: int = 0
     seed: int = 0
 
-    @classmethod
-    def read(cls, path: Path) -> TrainingConfig:
-        """Read a TOML file.
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.labels) - set(EMOTIONS)):
+            raise InvalidSettings(f"There are labels that mean nothing: {', '.join(unknown)}.")
 
-        Raises
-        ------
-        InvalidSettings
-            There is no such file, it is no TOML, it has an entry that is not a field or lacks one, or a value makes
-            no sense.
-        """
-        try:
-            entries: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InvalidSettings(f"There is no configuration {path}.") from None
-        except OSError as error:
-            raise InvalidSettings(f"The configuration {path} cannot be read ({error.strerror}).") from None
-        except ValueError as error:  # of TOML, or of UTF-8
-            raise InvalidSettings(f"{path} is not valid TOML: {error}.") from None
-        known = {item.name for item in fields(cls)}
-        if unknown := sorted(set(entries) - known):
-            raise InvalidSettings(f"{path} has entries that mean nothing: {', '.join(unknown)}.")
-        given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in entries.items()}
-        if missing := [item.name for item in fields(cls) if item.default is MISSING and item.name not in given]:
-            raise InvalidSettings(f"{path} lacks {', '.join(missing)}.")
-        for name, value in given.items():
-            if not _makes_sense(name, value, KINDS[cls.__annotations__[name]]):
-                raise InvalidSettings(f"{path}: {name} is {value!r}, which is not what it should be.")
-        if unknown := sorted(map(str, set(given.get("labels", ())) - set(EMOTIONS))):
-            raise InvalidSettings(f"{path} has labels that mean nothing: {', '.join(unknown)}.")
-        return cls(**given)
+
+@dataclass(frozen=True)
+class ClassicalConfig:
+    """One experiment with a classical system; every entry of the TOML is a field here, and nothing else is accepted.
+
+    Attributes
+    ----------
+    id : name of the model; the run is named after the file
+    architecture : "classical"
+    estimator, parameters : a key of `models.classical.ESTIMATORS`, and what it is made with
+    features : "acoustic94" or "acoustic173"
+    corpora : what is trained and tested on, corpora with a reader or manifests
+    optional_corpora : corpora of the paper that are used where they lie in the data folder, and named as missing where
+        they do not
+    label_set : a key of `corpora.labels.LABEL_SETS`
+    protocol, folds : a key of `splits.PROTOCOLS`, and into how many folds where the protocol leaves it open
+    preprocessing : "paper-1" (noise reduction, silence removal, nothing under 1 s) or "none"
+    augmentation : a key of `augment.RECIPES`: beside each training clip one copy per augmentation; none is ever tested
+        on, but for the protocol that shows what comes of it
+    balance, balance_to : "count" for `balance_to` clips of each class in training, "harmonic-mean" (paper-3), or none
+    clips : at most so many of each corpus, evenly over its labels; 0 for all
+    published : the figure of results/published.toml that this repeats
+    note : what has to be known to read the result
+    save : whether a model is trained on everything, too, and kept in the models folder
+    seed : of everything random
+    """
+
+    id: str
+    architecture: str
+    estimator: str
+    features: str
+    corpora: tuple[str, ...]
+    optional_corpora: tuple[str, ...] = ()
+    label_set: str = "eight"
+    protocol: str = "speaker-independent"
+    folds: int = 5
+    preprocessing: str = "none"
+    augmentation: str = ""
+    balance: str = ""
+    balance_to: int = 0
+    clips: int = 0
+    parameters: dict[str, Any] = field(default_factory=dict)
+    published: str = ""
+    note: str = ""
+    save: bool = False
+    seed: int = 0
+
+
+Config = TrainingConfig | ClassicalConfig
+CONFIGS: dict[str, type[TrainingConfig] | type[ClassicalConfig]] = {"classical": ClassicalConfig}
+"""What the entries of an architecture are; all others have those of `TrainingConfig`."""
+
+
+def read_config(path: Path) -> Config:
+    """Read a TOML file.
+
+    Raises
+    ------
+    InvalidSettings
+        There is no such file, it is no TOML, it has an entry that is not a field or lacks one, or a value makes
+        no sense.
+    """
+    try:
+        entries: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidSettings(f"There is no configuration {path}.") from None
+    except OSError as error:
+        raise InvalidSettings(f"The configuration {path} cannot be read ({error.strerror}).") from None
+    except ValueError as error:  # of TOML, or of UTF-8
+        raise InvalidSettings(f"{path} is not valid TOML: {error}.") from None
+    kind = CONFIGS.get(str(entries.get("architecture")), TrainingConfig)
+    if unknown := sorted(set(entries) - {item.name for item in fields(kind)}):
+        raise InvalidSettings(f"{path} has entries that mean nothing: {', '.join(unknown)}.")
+    given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in entries.items()}
+    needed = [item.name for item in fields(kind) if item.default is item.default_factory is MISSING]
+    if missing := [name for name in needed if name not in given]:
+        raise InvalidSettings(f"{path} lacks {', '.join(missing)}.")
+    for name, value in given.items():
+        if not _makes_sense(name, value, KINDS[kind.__annotations__[name]]):
+            raise InvalidSettings(f"{path}: {name} is {value!r}, which is not what it should be.")
+    try:
+        return kind(**given)
+    except InvalidSettings as error:
+        raise InvalidSettings(f"{path}: {error}") from None
 
 
 def _makes_sense(name: str, value: object, kind: type | tuple[type, ...]) -> bool:
     """Say whether the entry is of its kind and within its range; a list holds different words, and at least one."""
     if isinstance(value, bool) or not isinstance(value, kind):
-        return False
+        return kind is bool and isinstance(value, bool)
     if isinstance(value, tuple):
         words = all(isinstance(item, str) for item in value) and len(set(value)) == len(value)
-        return words and (bool(value) or name == "external")
+        return words and (bool(value) or name in MAY_BE_EMPTY)
     least, most = RANGES.get(name, (-math.inf, math.inf))
-    return isinstance(value, str) or (isinstance(value, int | float) and least <= value <= most)
+    return isinstance(value, str | dict) or (isinstance(value, int | float) and least <= value <= most)

@@ -42,14 +42,26 @@ def measure_run(
     measured = report(true, predicted, speakers.tolist(), config.labels)
     measured["metrics"]["ECE"] = round(100 * expected_calibration_error(true, probabilities), 2)
     measured["no_speech_found"] = int(silent.sum())
+    return measured | by_groups(utterances, true, predicted)
+
+
+def by_groups(
+    utterances: Sequence[Utterance], true: NDArray[np.int_], predicted: NDArray[np.int_]
+) -> dict[str, dict[str, Any]]:
+    """Return `by_corpus` (with intervals), `by_speaker` and `by_gender`: UA, WA and clips of each.
+
+    Who is neither known as female nor as male is left out of the last.
+    """
+    speakers = np.array([utterance.speaker for utterance in utterances])
     groups = {
         "by_corpus": [utterance.corpus for utterance in utterances],
         "by_speaker": speakers.tolist(),
-        "by_gender": [utterance.gender for utterance in utterances],
+        "by_gender": [utterance.gender or "" for utterance in utterances],
     }
-    for name, values in groups.items():
-        measured[name] = _by(np.array(values), true, predicted, speakers, intervals=name == "by_corpus")
-    return measured
+    return {
+        name: _by(np.array(values), true, predicted, speakers, intervals=name == "by_corpus")
+        for name, values in groups.items()
+    }
 
 
 def decide(
@@ -71,7 +83,7 @@ def _by(
 ) -> dict[str, Any]:
     """Return UA, WA and the number of clips for each value, with intervals over speakers where there are several."""
     result = {}
-    for value in np.unique(values):
+    for value in filter(None, np.unique(values).tolist()):
         rows = values == value
         entry: dict[str, Any] = {
             "UA": round(ua(true[rows], predicted[rows]), 2),
@@ -81,7 +93,7 @@ def _by(
         if intervals:
             bounds = interval_over_speakers(true[rows], predicted[rows], speakers[rows].tolist())
             entry["UA_ci95"] = [round(bound, 2) for bound in bounds]
-        result[str(value)] = entry
+        result[value] = entry
     return result
 
 
@@ -126,6 +138,14 @@ def write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(path.suffix + ".part")
     beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write a .npy file beside `path` and rename it there."""
+    beside = path.with_suffix(".part")
+    with beside.open("wb") as file:
+        np.save(file, array)
     beside.replace(path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,11 @@ def expected_calibration_error(true: NDArray[np.int_], probabilities: NDArray[np
 
 
 def report(
-    true: NDArray[np.int_], predicted: NDArray[np.int_], speakers: Sequence[str], labels: Sequence[str]
+    true: NDArray[np.int_],
+    predicted: NDArray[np.int_],
+    speakers: Sequence[str],
+    labels: Sequence[str],
+    folds: NDArray[np.int_] | None = None,
 ) -> dict[str, Any]:
     """Return everything that a run stores about its predictions.
 
@@ -56,6 +60,7 @@ def report(
     ----------
     true, predicted : int [n], indices into `labels`
     speakers : n names
+    folds : int [n], in which fold each was tested; with two or more, deviations over the folds are told, too
 
     Returns
     -------
@@ -66,7 +71,7 @@ def report(
     precision, recall, f1, support = precision_recall_fscore_support(true, predicted, labels=classes, zero_division=0)
     present = np.unique(true)
     ua, wa = unweighted_accuracy(true, predicted), weighted_accuracy(true, predicted)
-    return {
+    result: dict[str, Any] = {
         "metrics": {
             "WA": round(wa, 2),
             "UA": round(ua, 2),
@@ -86,3 +91,41 @@ def report(
         },
         "confusion": confusion_matrix(true, predicted, labels=classes).tolist(),
     }
+    if folds is not None and len(np.unique(folds)) > 1:
+        for name, figures in _over_folds(true, predicted, folds, labels).items():
+            (result["metrics"] if name == "metrics" else result["per_class"][name]).update(figures)
+    return result
+
+
+def _over_folds(
+    true: NDArray[np.int_], predicted: NDArray[np.int_], folds: NDArray[np.int_], labels: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return means and deviations over the folds in percent, for "metrics" and for each class that occurs.
+
+    A class counts in the folds in which it was tested. The deviation is that of the folds as they are, not of an
+    estimate for others (papers' tables give the same).
+    """
+    rows = [folds == fold for fold in np.unique(folds)]
+    whole = {
+        "WA": [weighted_accuracy(true[chosen], predicted[chosen]) for chosen in rows],
+        "UA": [unweighted_accuracy(true[chosen], predicted[chosen]) for chosen in rows],
+    }
+    result = {"metrics": _mean_and_deviation(whole)}
+    for label in np.unique(true):
+        tested = [chosen for chosen in rows if (true[chosen] == label).any()]
+        figures = np.array(
+            [
+                precision_recall_fscore_support(
+                    true[chosen] == label, predicted[chosen] == label, average="binary", zero_division=0
+                )[:3]
+                for chosen in tested
+            ]
+        )
+        named = dict(zip(("precision", "recall", "f1"), 100 * figures.T, strict=True))
+        result[labels[label]] = _mean_and_deviation(named)
+    return result
+
+
+def _mean_and_deviation(figures: Mapping[str, Sequence[float] | NDArray[np.float64]]) -> dict[str, float]:
+    means = {f"{name}_mean": round(float(np.mean(values)), 2) for name, values in figures.items()}
+    return means | {f"{name}_std": round(float(np.std(values)), 2) for name, values in figures.items()}

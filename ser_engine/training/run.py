@@ -19,8 +19,8 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.models.whisper_statistics import Head, WhisperStatistics
 from ser_engine.settings import Settings
 from ser_engine.training.card import write_card
-from ser_engine.training.config import TrainingConfig
-from ser_engine.training.evaluate import fold_entries, measure_external, measure_run, run_entry, write_json
+from ser_engine.training.config import ClassicalConfig, TrainingConfig, read_config
+from ser_engine.training.evaluate import fold_entries, measure_external, measure_run, run_entry, write_array, write_json
 from ser_engine.training.prepare import PIPELINE, encoder_statistics
 from ser_engine.training.splits import speaker_independent
 from ser_engine.training.train import (
@@ -80,7 +80,7 @@ class Experiment:
             test = np.flatnonzero(self.heard & (folds == fold))
             if not saved.exists():
                 head = self.fit(np.flatnonzero(self.heard & (folds != fold)), str(fold))
-                _save(saved, log_probabilities(head, _stack(self.views[0], test)))
+                write_array(saved, log_probabilities(head, _stack(self.views[0], test)))
             opinions[test] = np.load(saved)
         return opinions
 
@@ -89,7 +89,7 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     """Train and measure what the TOML at `path` describes, on the corpora in `data`.
 
     Writes results/<name of the TOML>/{run.json, history.jsonl, folds.json} and, trained on all folds together,
-    models/<id>/{config.json, model.safetensors, README.md}. Returns run.json.
+    models/<id>/{config.json, model.safetensors, README.md}. Returns run.json. Classical systems: see `run_classical`.
 
     Raises
     ------
@@ -98,7 +98,11 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     InvalidSettings
         The TOML is wrong.
     """
-    config = TrainingConfig.read(path)
+    config = read_config(path)
+    if isinstance(config, ClassicalConfig):
+        from ser_engine.training.classical import run_classical
+
+        return run_classical(path, config, data, settings, results)
     if (config.architecture, config.protocol) != ("whisper-statistics", "speaker-independent"):
         raise InvalidSettings(f"{path} asks for {config.architecture}, {config.protocol}, which cannot be trained yet.")
     begun = time.perf_counter()
@@ -161,13 +165,6 @@ def _stack(features: Features, rows: Rows) -> NDArray[np.float32]:
     """Return those of the rows in which speech was found as float32 [m, layers + 2, 2, width]."""
     chosen = [features[i] for i in rows]
     return np.stack([array for array in chosen if array is not None])
-
-
-def _save(path: Path, array: NDArray[np.float32]) -> None:
-    beside = path.with_suffix(".part")
-    with beside.open("wb") as file:
-        np.save(file, array)
-    beside.replace(path)
 
 
 def _save_model(

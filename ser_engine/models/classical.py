@@ -1,0 +1,226 @@
+"""The papers' classical systems: acoustic features, standard scaling, and one of scikit-learn's estimators or its like.
+
+paper-1 (III.B, table 6) has eight of them on 94 features, paper-4 (III.D) an SVM on 173, paper-5 (table 2) k-nearest
+neighbours, discriminant analyses and an SVM. All are one `Model`, saved with skops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ser_engine import weights
+from ser_engine.analysis import SAMPLE_RATE, CleanSpeech, Scores, Transcript
+from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.settings import Settings
+
+ARCHITECTURE = "classical"
+FEATURES = ("acoustic94", "acoustic173")
+FILE = "model.skops"
+
+# What skops asks about though it is harmless: parts of scikit-learn's estimators, and the boosters' own numbers.
+TRUSTED_MODULES = tuple(
+    f"sklearn.{name}." for name in ("metrics", "model_selection", "neighbors", "neural_network", "tree")
+)
+TRUSTED = frozenset(
+    {
+        "collections.OrderedDict",
+        "lightgbm.basic.Booster",
+        "lightgbm.sklearn.LGBMClassifier",
+        "xgboost.core.Booster",
+        "xgboost.sklearn.XGBClassifier",
+        f"{__name__}.WithNames",
+    }
+)
+
+Parameters = Mapping[str, Any]
+
+
+def _sklearn(module: str, name: str, **defaults: Any) -> Callable[[int, Parameters], BaseEstimator]:
+    """Return what makes an estimator from (seed, parameters); a seed is given to those that take one."""
+
+    def make(seed: int, parameters: Parameters) -> BaseEstimator:
+        try:
+            kind = getattr(import_module(module), name)
+        except OSError as error:  # LightGBM's library asks the system for OpenMP's
+            raise InvalidSettings(
+                f"{name} cannot be loaded ({error}); Debian's package libgomp1 may be missing."
+            ) from None
+        seeded = {"random_state": seed} if "random_state" in kind().get_params() else {}
+        try:
+            return kind(**{**defaults, **seeded, **parameters})
+        except TypeError as error:
+            raise InvalidSettings(f"{name} cannot be made of these parameters: {error}.") from None
+
+    return make
+
+
+def _neighbours_grid(seed: int, parameters: Parameters) -> BaseEstimator:
+    """Return k-nearest neighbours whose parameters are searched for by cross-validation (paper-1, III.B)."""
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.neighbors import KNeighborsClassifier
+
+    grid = {
+        "n_neighbors": [1, 3, 5, 7, 9, 15],
+        "weights": ["uniform", "distance"],
+        "metric": ["euclidean", "manhattan"],
+        **parameters,
+    }
+    return GridSearchCV(KNeighborsClassifier(), grid, scoring="balanced_accuracy", cv=3, n_jobs=-1)
+
+
+class WithNames(ClassifierMixin, BaseEstimator):
+    """An estimator for those that take class numbers only: it numbers the labels before and names them after."""
+
+    def __init__(self, estimator: Any = None) -> None:
+        self.estimator = estimator
+
+    def fit(self, features: NDArray[np.float32], labels: NDArray[np.str_]) -> WithNames:
+        """Fit on [n, k] features and n labels."""
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        self.estimator.fit(features, codes)
+        return self
+
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.str_]:
+        """Return the label of each row."""
+        return self.classes_[self.estimator.predict_proba(features).argmax(axis=1)]
+
+    def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return probabilities [n, labels]."""
+        return np.asarray(self.estimator.predict_proba(features))
+
+
+def _numbered(make: Callable[[int, Parameters], BaseEstimator]) -> Callable[[int, Parameters], BaseEstimator]:
+    return lambda seed, parameters: WithNames(make(seed, parameters))
+
+
+ESTIMATORS: dict[str, Callable[[int, Parameters], BaseEstimator]] = {
+    "knn": _sklearn("sklearn.neighbors", "KNeighborsClassifier", n_jobs=-1),
+    "knn-grid-search": _neighbours_grid,
+    "mlp": _sklearn("sklearn.neural_network", "MLPClassifier"),
+    "xgboost": _numbered(_sklearn("xgboost", "XGBClassifier", tree_method="hist")),
+    "lightgbm": _sklearn("lightgbm", "LGBMClassifier", verbose=-1, deterministic=True, force_row_wise=True),
+    "logistic-regression": _sklearn("sklearn.linear_model", "LogisticRegression"),
+    "random-forest": _sklearn("sklearn.ensemble", "RandomForestClassifier", n_jobs=-1),
+    "naive-bayes": _sklearn("sklearn.naive_bayes", "GaussianNB"),
+    "decision-tree": _sklearn("sklearn.tree", "DecisionTreeClassifier"),
+    "svm-rbf": _sklearn("sklearn.svm", "SVC", kernel="rbf", cache_size=1000),
+    "lda": _sklearn("sklearn.discriminant_analysis", "LinearDiscriminantAnalysis"),
+    # Friedman (1989) shrinks each class's covariance towards a multiple of the identity; how far is Ledoit and Wolf's.
+    "rda": _sklearn("sklearn.discriminant_analysis", "QuadraticDiscriminantAnalysis", solver="eigen", shrinkage="auto"),
+    "majority": _sklearn("sklearn.dummy", "DummyClassifier", strategy="most_frequent"),
+}
+"""What a configuration can name, and how it is made from a seed and the parameters that the configuration gives."""
+
+
+def make_estimator(name: str, seed: int, parameters: Parameters) -> Pipeline:
+    """Return standard scaling followed by the estimator of that name, both not yet fitted.
+
+    Raises
+    ------
+    InvalidSettings
+        There is no such estimator, or it does not take these parameters.
+    """
+    if name not in ESTIMATORS:
+        raise InvalidSettings(f"There is no classical system “{name}”; there are {', '.join(ESTIMATORS)}.")
+    return make_pipeline(StandardScaler(), ESTIMATORS[name](seed, parameters))
+
+
+def probabilities(pipeline: Pipeline, features: NDArray[np.float32], labels: Sequence[str]) -> NDArray[np.float32]:
+    """Return float32 [n, labels], rows of sum one, whose largest entry is what the pipeline predicts.
+
+    An SVM has no probabilities of its own: its one-against-rest decisions go through a softmax, uncalibrated.
+    """
+    if hasattr(pipeline, "predict_proba"):
+        given = np.asarray(pipeline.predict_proba(features), np.float64)
+    else:
+        decisions = np.asarray(pipeline.decision_function(features), np.float64)
+        given = softmax(np.column_stack([-decisions, decisions]) if decisions.ndim == 1 else decisions, axis=1)
+    scores = np.zeros((len(features), len(labels)), np.float32)
+    scores[:, [list(labels).index(str(label)) for label in pipeline.classes_]] = given
+    return scores
+
+
+class Classical:
+    """A fitted pipeline as one `Model`; safe to call from several threads.
+
+    Parameters
+    ----------
+    id : name of the model
+    labels : emotions in the order of the scores
+    features : "acoustic94" or "acoustic173"
+    pipeline : fitted on such features, with labels as its classes
+    card : further entries of config.json
+    """
+
+    def __init__(
+        self, id: str, labels: tuple[str, ...], features: str, pipeline: Pipeline, card: dict[str, Any] | None = None
+    ) -> None:
+        self.id, self.labels, self.features, self.pipeline = id, labels, features, pipeline
+        self.card = card or {}
+
+    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
+        """Return the scores of each recording; words play no part."""
+        extract = import_module(f"ser_engine.features.{self.features}").extract
+        features = np.stack([extract(speech.samples, SAMPLE_RATE) for speech in batch])
+        return [Scores(self.labels, row) for row in probabilities(self.pipeline, features, self.labels)]
+
+    def save(self, folder: Path) -> None:
+        """Write config.json and model.skops into `folder`."""
+        import skops.io
+
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = folder / f"{FILE}.part"
+        beside.write_bytes(skops.io.dumps(self.pipeline))
+        beside.replace(folder / FILE)
+        config = {
+            "id": self.id,
+            "architecture": ARCHITECTURE,
+            "features": self.features,
+            "labels": list(self.labels),
+            **self.card,
+            "weights": {FILE: weights.sha256(folder / FILE)},
+        }
+        weights.write_config(folder, config)
+
+    @classmethod
+    def load(cls, folder: Path, settings: Settings) -> Classical:
+        """Read what `save` wrote; the file is checked against its checksum, and runs no code that it brings.
+
+        Raises
+        ------
+        WeightsUnavailable
+            A file is missing, differs from its checksum, or holds what no classical system of ours is made of.
+        """
+        import skops.io
+        from skops.io.exceptions import UntrustedTypesFoundException
+
+        weights.verify(folder)
+        config = weights.read_config(folder)
+        try:
+            asked = skops.io.get_untrusted_types(file=folder / FILE)
+            if strangers := [kind for kind in asked if not _known(kind)]:
+                raise WeightsUnavailable(f"{folder / FILE} holds {strangers[0]}, which no model here is made of.")
+            pipeline = skops.io.load(folder / FILE, trusted=asked)
+            id, labels, features = config["id"], tuple(config["labels"]), config["features"]
+            if features not in FEATURES or not set(map(str, pipeline.classes_)) <= set(labels):
+                raise ValueError
+        except (BadZipFile, KeyError, TypeError, ValueError, AttributeError, UntrustedTypesFoundException):
+            raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.") from None
+        written = {"id", "architecture", "features", "labels", "weights"}
+        card = {key: value for key, value in config.items() if key not in written}
+        return cls(id, labels, features, pipeline, card)
+
+
+def _known(kind: str) -> bool:
+    return kind in TRUSTED or kind.startswith(TRUSTED_MODULES)

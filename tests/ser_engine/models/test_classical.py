@@ -1,0 +1,123 @@
+"""Every classical system: fitted, saved with skops, read again, and refused where the file is not what it should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skops.io
+
+from ser_engine import Settings, weights
+from ser_engine.analysis import Scores
+from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.models.classical import ESTIMATORS, Classical, make_estimator, probabilities
+from ser_engine.models.registry import load_model
+from tests.ser_engine.test_transcription import taken_for_speech
+from tests.speech import RATE, noise, tone
+
+LABELS = ("angry", "happy", "sad")
+
+
+def clusters(seed: int, width: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """Return 120 points around three centres, and the names of the centres."""
+    rng = np.random.default_rng(seed)
+    names = np.array(["angry", "happy", "sad"] * 40)
+    centres = np.random.default_rng(99).normal(size=(3, width)) * 3
+    points = centres[np.unique(names, return_inverse=True)[1]] + rng.normal(size=(len(names), width))
+    return points.astype(np.float32), names
+
+
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "majority"])
+def test_each_learns_what_can_be_learned_and_scores_as_it_predicts(name: str) -> None:
+    pipeline = make_estimator(name, 0, {}).fit(*clusters(1))
+    points, names = clusters(2)
+    predicted = pipeline.predict(points)
+    assert np.mean(predicted == names) > 0.9
+    scores = probabilities(pipeline, points, ["calm", *LABELS])
+    assert scores.shape == (120, 4) and scores.dtype == np.float32
+    assert scores.sum(axis=1) == pytest.approx(1.0, abs=1e-5) and not scores[:, 0].any()
+    assert np.mean(np.array(["calm", *LABELS])[scores.argmax(axis=1)] == predicted) > 0.98  # ties are told as they fall
+
+
+def test_the_majority_is_always_said() -> None:
+    points, names = clusters(1)
+    names[:3] = "sad"
+    assert set(make_estimator("majority", 0, {}).fit(points, names).predict(points)) == {"sad"}
+
+
+def test_two_labels_are_enough_for_an_svm() -> None:
+    points, names = clusters(1)
+    two = names != "sad"
+    pipeline = make_estimator("svm-rbf", 0, {}).fit(points[two], names[two])
+    scores = probabilities(pipeline, points[two], ["angry", "happy"])
+    assert np.mean(np.array(["angry", "happy"])[scores.argmax(axis=1)] == names[two]) > 0.95
+
+
+@pytest.mark.parametrize("name", ["mlp", "random-forest", "xgboost", "lightgbm", "decision-tree"])
+def test_a_seed_gives_the_same_again(name: str) -> None:
+    points, names = clusters(1)
+    one, other = (make_estimator(name, 7, {}).fit(points, names) for _ in range(2))
+    assert np.array_equal(probabilities(one, points, LABELS), probabilities(other, points, LABELS))
+
+
+def test_what_is_not_there_is_told() -> None:
+    with pytest.raises(InvalidSettings, match="no classical system “oracle”; there are knn"):
+        make_estimator("oracle", 0, {})
+    with pytest.raises(InvalidSettings, match="SVC cannot be made of these parameters"):
+        make_estimator("svm-rbf", 0, {"wings": 2})
+
+
+@pytest.mark.parametrize("name", list(ESTIMATORS))
+def test_what_was_saved_scores_the_same_when_read(name: str, tmp_path: Path) -> None:
+    points, names = clusters(1, width=94)
+    model = Classical("tried", LABELS, "acoustic94", make_estimator(name, 0, {}).fit(points, names), {"run": "one"})
+    model.save(tmp_path / "tried")
+    again = load_model(tmp_path / "tried", Settings())
+    assert isinstance(again, Classical)
+    assert (again.id, again.labels, again.card) == ("tried", LABELS, {"run": "one"})
+    assert np.array_equal(probabilities(model.pipeline, points, LABELS), probabilities(again.pipeline, points, LABELS))
+
+
+def test_a_recording_is_scored_alone_as_in_a_batch() -> None:
+    points, names = clusters(1, width=94)
+    model = Classical("tried", LABELS, "acoustic94", make_estimator("naive-bayes", 0, {}).fit(points, names))
+    batch = [taken_for_speech(tone(1)), taken_for_speech(noise(2)), taken_for_speech(tone(1, 880.0))]
+    scores = model.predict(batch)
+    assert all(isinstance(one, Scores) and one.labels == LABELS for one in scores) and RATE == 16_000
+    for one, speech in zip(scores, batch, strict=True):
+        assert model.predict([speech])[0].probabilities == pytest.approx(one.probabilities)
+
+
+def saved(folder: Path) -> Path:
+    points, names = clusters(1, width=94)
+    Classical("tried", LABELS, "acoustic94", make_estimator("naive-bayes", 0, {}).fit(points, names)).save(folder)
+    return folder
+
+
+def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+    file = saved(tmp_path) / "model.skops"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(WeightsUnavailable, match=r"model\.skops"):
+        Classical.load(tmp_path, Settings())
+
+
+class Stranger:
+    """Something that no model is made of."""
+
+
+def test_a_file_with_strange_things_in_it_is_refused_unread(tmp_path: Path) -> None:
+    file = saved(tmp_path) / "model.skops"
+    file.write_bytes(skops.io.dumps(Stranger()))
+    config = weights.read_config(tmp_path)
+    weights.write_config(tmp_path, config | {"weights": {"model.skops": weights.sha256(file)}})
+    with pytest.raises(WeightsUnavailable, match=r"Stranger, which no model here is made of"):
+        Classical.load(tmp_path, Settings())
+
+
+@pytest.mark.parametrize("change", [{"features": "acoustic7"}, {"labels": ["calm"]}, {"labels": None}])
+def test_a_config_that_does_not_fit_is_refused(tmp_path: Path, change: dict) -> None:
+    saved(tmp_path)
+    weights.write_config(tmp_path, weights.read_config(tmp_path) | change)
+    with pytest.raises(WeightsUnavailable, match="does not fit the weights"):
+        Classical.load(tmp_path, Settings())
