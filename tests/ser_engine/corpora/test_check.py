@@ -131,7 +131,7 @@ def test_a_sound_is_measured(rate: int, tmp_path: Path) -> None:
     sound = listen(tone(tmp_path / "a.wav", seconds=1.0, pitch=3000, level=0.5, rate=rate), Settings())
     assert (sound.seconds, sound.sample_rate, sound.problem, sound.silent) == (1.0, rate, "", False)
     assert sound.peak_db == pytest.approx(-6.0, abs=0.1)
-    assert sound.bandwidth_hz == pytest.approx(3000, abs=3 * rate / 512)
+    assert sound.bandwidth_hz == pytest.approx(3000, abs=6 * rate / 512)
     assert len(sound.sha256) == 64
     assert listen(tone(tmp_path / "b.wav", level=0.0005), Settings()).silent
     assert not listen(tone(tmp_path / "b.wav", level=0.002), Settings()).silent
@@ -164,7 +164,7 @@ def test_the_command_ends_with_2_where_something_is_unreadable(emodb: Path, caps
 def test_the_command_lists_all_ten(capsys: Captured) -> None:
     assert main(["corpus", "list"]) == 0
     out = capsys.readouterr().out
-    for word in ("ravdess", "BanglaSER", "10039", "ODbL" if "ODbL" in out else "Open Database", "paper-3-groups"):
+    for word in ("ravdess", "BanglaSER", "10039", "Open Database", "paper-3-groups"):
         assert word in out
 
 

@@ -20,5 +20,5 @@ def tone(path: Path, seconds: float = 0.5, pitch: float = 220.0, level: float = 
     """Write a tone in place of a clip; `level` 0 is silence."""
     path.parent.mkdir(parents=True, exist_ok=True)
     times = np.arange(int(seconds * rate)) / rate
-    soundfile.write(path, (level * np.sin(2 * np.pi * pitch * times)).astype(np.float32), rate)
+    soundfile.write(path, np.int16(32767 * level * np.sin(2 * np.pi * pitch * times)), rate)  # alike in every format
     return path
