@@ -50,8 +50,6 @@ class Settings:
         Where corpora lie, one folder each; only training and measuring read it.
     emobox
         Where EmoBox's published listings lie, one CSV a corpus; only the protocol "emobox" reads them.
-    emobox
-        Folder of EmoBox's published folds, one CSV a corpus (file, label, seconds, test_fold).
     cache
         Where features of corpora and the state of training runs are kept.
     results
@@ -73,7 +71,6 @@ class Settings:
     max_seconds: float = 30 * 60.0
     min_speech_s: float = 0.3
     data: Path = PROJECT / "data"
-    emobox: Path = PROJECT / "data" / "emobox"
     emobox: Path = PROJECT / "data" / "emobox"
     cache: Path = PROJECT / "cache"
     results: Path = PROJECT / "results"

@@ -31,7 +31,9 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "max_seconds": ("1e3", 1000.0),
     "min_speech_s": ("1", 1.0),
     "data": ("corpora", Path("corpora")),
+    "emobox": ("/srv/emobox", Path("/srv/emobox")),
     "cache": ("/tmp/cache of mine", Path("/tmp/cache of mine")),
+    "results": ("measured", Path("measured")),
     "threads": ("3", 3),
 }
 
