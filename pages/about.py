@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import caveats, engine, theme, wording
+from ui import caveats, engine, session, theme, wording
 
 # By the names under which the card has measured them.
 CORPORA = {
@@ -13,6 +13,7 @@ CORPORA = {
     "tess": ("TESS", "2 actresses, 200 words", "CC BY-NC-ND 4.0"),
 }
 
+session.enter()
 st.title("About", anchor=False)
 st.html(
     theme.line("lead", "An engine that listens twice: to how something is said, and to what is said. Both are shown.")

@@ -10,7 +10,7 @@ import streamlit as st
 
 from ser_engine.errors import SerError
 from ser_engine.settings import Settings
-from ui import corpora, corpus_charts, one_run, result_charts, result_table, results, theme, wording
+from ui import corpora, corpus_charts, one_run, result_charts, result_table, results, session, theme, wording
 from ui.panels import as_table, draw
 from ui.result_table import CORPORA
 
@@ -292,4 +292,5 @@ def show_augmentations(description: Description) -> None:
     )
 
 
+session.enter()
 results_page()

@@ -18,7 +18,7 @@ def show(found: Results, run: Run) -> None:
         st.subheader(result_table.model_name(run), anchor=False)
         st.html(theme.line("quiet", f"{result_table.features_name(run)} · {result_table.corpora_names(run.corpora)}"))
     if run.note:
-        st.info(run.note, icon=":material/info:")
+        st.html(theme.line("finding", run.note))
     for problem in run.problems:
         st.warning(problem, icon=":material/draft:")
     st.html(theme.facts(result_table.facts(run)))
@@ -38,14 +38,17 @@ def show(found: Results, run: Run) -> None:
 def show_beside(run: Run, paper: Published) -> None:
     """Set the paper's figure beside the measured one, both with their protocol."""
     st.subheader("Beside the paper", anchor=False)
-    keys = [key for key in ("UA", "WA", "macro_f1") if key in paper.metrics or key in run.metrics]
     names = {"UA": "UA", "WA": "WA", "macro_f1": "F1"}
+    keys = [key for key in names if key in paper.metrics or key in run.metrics]
     theirs = {key: f"{paper.metrics[key]:.1f}" + " *" * (key in paper.derived) for key in keys if key in paper.metrics}
+    ours = (result_table.model_name(run), run.protocol, result_table.corpora_names(run.corpora))
+    reported = (paper.system, paper.protocol, result_table.corpora_names(paper.corpora))
     st.table(
-        {"": ["Measured here", f"{paper.system}, {result_table.source(paper)}"]}
-        | {names[key]: [shown(run.metrics.get(key)), theirs.get(key, "–")] for key in keys}
-        | {"Protocol": [run.protocol, paper.protocol]}
-        | {"Corpora": [result_table.corpora_names(run.corpora), result_table.corpora_names(paper.corpora)]},
+        {
+            "": ["System", *(names[key] for key in keys), "Protocol", "Corpora"],
+            "Measured here": [ours[0], *(shown(run.metrics.get(key)) for key in keys), *ours[1:]],
+            f"In {result_table.source(paper)}": [reported[0], *(theirs.get(key, "–") for key in keys), *reported[1:]],
+        },
         hide_index=True,
     )
     notes = ["* follows from the paper's table, which does not print it."] if paper.derived else []
@@ -148,8 +151,8 @@ def show_audit(run: Run) -> None:
         st.html(theme.line("quiet", "This run was made before runs were audited, or its audit is missing."))
         return
     told, facts = result_table.audit(run.audit)
-    for sentence in told:
-        st.html(theme.line("finding", sentence))
+    for severity, sentence in told:
+        st.html(theme.finding(severity, sentence))
     if not told:
         st.html(theme.line("quiet", "Nothing that training and test should not share was found."))
     if facts:

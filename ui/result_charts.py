@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ui.charts import plain
-from ui.result_table import CORPORA, Gap, features_name, model_name
+from ui.result_table import CORPORA, Gap, emotions, features_name, model_name
 from ui.results import History, Published, Run
 from ui.theme import ACCENT, ACCENT_SOFT, GREY, GREY_SOFT
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-GAP_ROW = 62
+GAP_ROW = 80
 """Pixels for one system in the picture of the gap: its name stands above its line."""
 CLASS_ROW = 38
+TICKS = (0, 25, 50, 75, 100)
+BELOW = 0.2
+"""How far under its line a paper's figure stands, in rows, so that it covers no measured one."""
 RING = {"symbol": "circle-open", "size": 13, "color": GREY, "line": {"width": 2.5}}
 DISC = {"symbol": "circle", "size": 14, "color": ACCENT}
 CROSS = {"symbol": "x-thin", "size": 11, "color": GREY, "line": {"width": 3, "color": GREY}}
@@ -51,7 +54,7 @@ def protocol_gap(gaps: Sequence[Gap], published: Mapping[str, Published], metric
             left = value == min(ends) and (value < max(ends) or marker is DISC)
             figure.add_scatter(
                 x=[value],
-                y=[y],
+                y=[y - BELOW if marker is DIAMOND else y],
                 mode="markers+text" if end else "markers",
                 marker=marker,
                 text=[f"{value:.0f}  " if left else f"  {value:.0f}"],
@@ -66,11 +69,11 @@ def protocol_gap(gaps: Sequence[Gap], published: Mapping[str, Published], metric
             xref="paper",
             xanchor="left",
             y=y,
-            yshift=25,
+            yshift=32,
             showarrow=False,
             align="left",
             font_size=14,
-            text=f"<b>{model_name(gap.new)}</b>  {features_name(gap.new)}",
+            text=f"<b>{model_name(gap.new)}</b>  {emotions(gap.new)}<br>{features_name(gap.new)}",
         )
     plain(figure, height=GAP_ROW * len(gaps) + 40)
     figure.update_layout(margin_l=4, margin_r=4, margin_b=28)
@@ -79,7 +82,7 @@ def protocol_gap(gaps: Sequence[Gap], published: Mapping[str, Published], metric
         min(104, 10 * np.ceil(max(values, default=90) / 10 + 0.6)),
     )
     figure.update_xaxes(range=[low, high], ticksuffix="%", nticks=6, showgrid=True, zeroline=False, ticks="")
-    figure.update_yaxes(range=[-len(gaps) + 0.55, 0.62], visible=False)
+    figure.update_yaxes(range=[-len(gaps) + 0.65, 0.7], visible=False)
     return figure
 
 
@@ -154,7 +157,9 @@ def per_class(run: Run, paper: Published | None = None) -> go.Figure:
             )
     plain(figure, height=CLASS_ROW * len(labels) + 36)
     figure.update_layout(margin_l=88, margin_r=12, margin_b=28)
-    figure.update_xaxes(range=[0, 103], tickvals=[0, 25, 50, 75, 100], ticksuffix="%", zeroline=False, ticks="")
+    figure.update_xaxes(
+        range=[0, 103], tickvals=TICKS, ticktext=[f"{tick}%" for tick in TICKS], zeroline=False, ticks=""
+    )
     figure.update_yaxes(
         tickvals=[-float(place) for place in range(len(labels))],
         ticktext=[name.capitalize() for name in labels],
@@ -199,7 +204,9 @@ def speakers(run: Run) -> go.Figure:
         )
     plain(figure, height=84 * len(rows) + 36)
     figure.update_layout(margin_l=88, margin_r=12, margin_b=28)
-    figure.update_xaxes(range=[0, 102], tickvals=[0, 25, 50, 75, 100], ticksuffix="%", zeroline=False, ticks="")
+    figure.update_xaxes(
+        range=[0, 102], tickvals=TICKS, ticktext=[f"{tick}%" for tick in TICKS], zeroline=False, ticks=""
+    )
     figure.update_yaxes(
         tickvals=[-place for place in range(len(rows))],
         ticktext=[CORPORA.get(name, name) for name in rows],

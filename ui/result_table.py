@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from ui.results import Published, Results, Run
+from ui.results import Published, Results, Run, number
 from ui.wording import seconds
 
 CORPORA = {
@@ -142,11 +142,12 @@ def explanation(results: Results) -> str:
     flattered = [points for gap in gaps(results.runs) if (points := gap.points()) is not None]
     if not flattered:
         return first
+    points = mean(flattered)
+    pairs = f" on average of {len(flattered)} pairs" if len(flattered) > 1 else ""
     return (
-        f"{first} Test it on voices from its training, as most papers do, and the same system scores "
-        f"{mean(flattered):.0f} points {'more' if mean(flattered) >= 0 else 'less'}"
-        f"{f' on average of {len(flattered)} pairs' if len(flattered) > 1 else ''}."
-    ).replace("-", "−" if mean(flattered) < 0 else "-")
+        f"{first} Tested on voices from its training, as in most papers, a system here scores "
+        f"{abs(points):.0f} points {'more' if points >= 0 else 'less'}{pairs}."
+    )
 
 
 def verdict(gap: Gap, metric: str) -> str:
@@ -163,8 +164,13 @@ def written(run: Run, metric: str) -> str:
 
 
 def label(run: Run) -> str:
-    """Return what a run is called where several are named: model, features, corpora."""
-    return ", ".join(filter(None, (model_name(run), features_name(run), corpora_names(run.corpora))))
+    """Return what a run is called where several are named: model, features, corpora, emotions."""
+    return ", ".join(filter(None, (model_name(run), features_name(run), corpora_names(run.corpora), emotions(run))))
+
+
+def emotions(run: Run) -> str:
+    """Return how many emotions a run tells apart."""
+    return f"{len(run.labels)} emotions" if run.labels else ""
 
 
 def voices(run: Run) -> str:
@@ -236,29 +242,23 @@ def spread(scores: Mapping[str, float], key: str) -> str:
     return f"{scores[key]:.1f}" + (f" ± {scores[f'{key}_std']:.1f}" if f"{key}_std" in scores else "")
 
 
-def audit(findings: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return an audit's findings as sentences, and what it counted as (name, value) pairs."""
-    sentences: list[str] = []
-    counted: list[tuple[str, str]] = []
-    for key, value in findings.items():
-        name = key.replace("_", " ").capitalize()
-        if isinstance(value, list | tuple):
-            sentences += [_sentence(item) for item in value]
-        elif isinstance(value, dict):
-            counted += [
-                (f"{name}: {inner}", str(one)) for inner, one in value.items() if not isinstance(one, dict | list)
-            ]
-        elif isinstance(value, bool):
-            counted.append((name, "yes" if value else "no"))
-        else:
-            counted.append((name, f"{value:,}" if isinstance(value, int) else str(value)))
-    return list(filter(None, sentences)), counted
+def audit(findings: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return an audit's findings as (severity, sentence) pairs, and what it counted as (name, value) pairs."""
+    found = findings.get("findings")
+    told = [
+        (str(item.get("severity", "note")), _with_examples(item))
+        for item in (found if isinstance(found, list) else [])
+        if isinstance(item, dict) and item.get("sentence")
+    ]
+    counted = [
+        (name, f"{value:,.0f}")
+        for key, name in (("clips", "Clips looked at"), ("tested", "Clips tested"), ("speakers", "Speakers"))
+        if (value := number(findings.get(key))) is not None
+    ]
+    return told, counted
 
 
-def _sentence(item: object) -> str:
-    if isinstance(item, dict):
-        told = next(
-            (item[key] for key in ("sentence", "message", "text", "what") if isinstance(item.get(key), str)), ""
-        )
-        return told or ", ".join(f"{key} {value}" for key, value in item.items())
-    return str(item)
+def _with_examples(finding: Mapping[str, Any]) -> str:
+    examples = finding.get("examples")
+    named = ", ".join(map(str, examples)) if isinstance(examples, list) else ""
+    return f"{finding['sentence']} For example: {named}." if named else str(finding["sentence"])

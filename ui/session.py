@@ -16,6 +16,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from ui.job import UNEXPECTED, Job
 
@@ -175,3 +176,15 @@ def current() -> Session:
     if "session" not in st.session_state:
         st.session_state["session"] = Session()
     return st.session_state["session"]
+
+
+def enter() -> None:
+    """Run again where a page was asked for past app.py, which gives it its frame; call it at the head of a page.
+
+    Until `st.navigation` has been called once in a server's life, Streamlit 1.67 takes the folder's name, pages, for
+    its older kind of pages: who follows a link to one of them then would see it bare, beside a menu of file names.
+    There is no public way to say otherwise; a browser test follows such a link to a server that has just started.
+    """
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()

@@ -50,6 +50,7 @@ h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
 .caption { font-size: 1rem; font-weight: 600; margin: 0; }
 .finding { line-height: 1.5; margin: 0; padding-left: .9rem; text-wrap: pretty;
   border-left: 3px solid color-mix(in srgb, currentColor 30%, transparent); }
+.finding.leak { border-left: 3px double currentColor; }
 ul.legend.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; margin: 0; padding: 0; }
 .legend li { font-size: .9rem; line-height: 1.5; margin: 0; opacity: .8; }
 .legend .sign { display: inline-block; width: 1.4em; }
@@ -110,6 +111,12 @@ def legend(signs: Sequence[tuple[str, str]]) -> str:
         for sign, meaning in signs
     )
     return f'<ul class="legend" aria-label="Signs in the chart">{items}</ul>'
+
+
+def finding(severity: str, sentence: str) -> str:
+    """Return one finding of an audit as a paragraph that begins with how grave it is."""
+    word = escape(severity)
+    return f'<p class="finding {word}"><strong>{word.capitalize()}.</strong> {escape(sentence)}</p>'
 
 
 def line(css_class: str, text: str) -> str:
