@@ -39,7 +39,11 @@ class Source:
 
 @dataclass
 class Findings:
-    """What a check found out about one source, clip by clip; lists hold the path and what is to be said about it."""
+    """What a check found out about one source, clip by clip; lists hold the path and what is to be said about it.
+
+    `labels` counts the classes of the label set that was asked for (None: left out), `splits` the same for each value
+    of a manifest's column “split”.
+    """
 
     source: Source
     clips: int = 0
@@ -47,6 +51,7 @@ class Findings:
     speakers: set[str] = field(default_factory=set)
     natives: Counter[str] = field(default_factory=Counter)
     labels: Counter[str | None] = field(default_factory=Counter)
+    splits: dict[str, Counter[str | None]] = field(default_factory=dict)
     sample_rates: Counter[int] = field(default_factory=Counter)
     lengths: set[float] = field(default_factory=set)
     missing: list[Path] = field(default_factory=list)
@@ -66,8 +71,9 @@ class Findings:
         """The length, s, that every clip has; None where they differ as speech does."""
         return next(iter(self.lengths)) if len(self.lengths) == 1 and self.clips >= SAME_LENGTH_CLIPS else None
 
-    def add(self, utterance: Utterance, sound: Sound, labels: LabelSet) -> None:
+    def add(self, row: Row, sound: Sound, labels: LabelSet) -> None:
         """Count one clip."""
+        utterance = row.utterance
         if sound.missing:
             self.missing.append(utterance.path)
             return
@@ -78,7 +84,10 @@ class Findings:
         self.seconds += sound.seconds
         self.speakers.add(utterance.speaker)
         self.natives[utterance.native or utterance.label or "?"] += 1
-        self.labels[labels.of(utterance)] += 1
+        label = labels.of(utterance)
+        self.labels[label] += 1
+        if split := row.extra.get("split"):
+            self.splits.setdefault(str(split), Counter())[label] += 1
         self.sample_rates[sound.sample_rate] += 1
         if len(self.lengths) < 2:
             self.lengths.add(sound.seconds)
@@ -138,7 +147,7 @@ def check(roots: Sequence[Source], settings: Settings, labels: LabelSet, workers
     twins: dict[bytes, list[Utterance]] = {}
     for found in everything:
         for row, sound in _listened(found, settings, workers):
-            found.add(row.utterance, sound, labels)
+            found.add(row, sound, labels)
             if sound.problem or sound.silent:
                 continue  # digital silence is alike everywhere
             if sound.content in first:
@@ -160,7 +169,7 @@ def write_manifest(roots: Sequence[Source], path: Path, settings: Settings, work
     def rows() -> Iterator[Row]:
         for found in everything:
             for row, sound in _listened(found, settings, workers):
-                found.add(row.utterance, sound, as_they_are)
+                found.add(row, sound, as_they_are)
                 if not sound.problem:
                     measured = {
                         "seconds": sound.seconds,

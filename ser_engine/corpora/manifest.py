@@ -11,6 +11,7 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -97,15 +98,23 @@ def write(clips: Iterable[Utterance | Row], path: Path) -> int:
 
     The suffix chooses the format (.csv, .tsv, everything else: a JSON object a line). Paths below the manifest's
     folder are written relative to it, so that the folder can be moved. A CSV's columns are those of the first row.
+
+    Raises
+    ------
+    CorpusError
+        The file cannot be written there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("w", encoding="utf-8", newline="") as file:
             count = _write((_fields(clip, path.parent.resolve()) for clip in clips), file, path.suffix.lower())
         beside.replace(path)
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be written: {error.strerror or error}.") from None
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
     return count
 
 
@@ -193,8 +202,8 @@ def _clip(text: str, line: int, path: Path) -> Path:
 def _fields(clip: Utterance | Row, folder: Path) -> dict[str, Any]:
     utterance, extra = (clip, {}) if isinstance(clip, Utterance) else (clip.utterance, clip.extra)
     fields: dict[str, Any] = {name: getattr(utterance, name) for name in COLUMNS}
-    where = utterance.path.absolute()
-    fields["path"] = where.relative_to(folder).as_posix() if where.is_relative_to(folder) else where.as_posix()
+    # As texts, which is quicker than comparing 100,000 paths part by part.
+    fields["path"] = utterance.path.absolute().as_posix().removeprefix(f"{folder.as_posix().rstrip('/')}/")
     return fields | dict(extra)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from ser_engine.corpora.check import Check, Findings, Twins
-from ser_engine.corpora.labels import LABEL_SETS
+from ser_engine.corpora.labels import LABEL_SETS, LabelSet
 from ser_engine.corpora.registry import CORPORA
 
 # More of a kind than this are counted, not named.
@@ -41,8 +42,7 @@ def checked(result: Check) -> Iterator[str]:
     for found in result.findings:
         yield from _source(found)
         yield ""
-    yield f"Clips by corpus and emotion ({result.labels.id}: {result.labels.about})"
-    yield _distribution(result)
+    yield from _distributions(result)
     yield ""
     yield from _twins(result.twins)
 
@@ -94,21 +94,27 @@ def _source(found: Findings) -> Iterator[str]:
         yield f"  {line}"
 
 
-def _distribution(result: Check) -> str:
-    """Return corpora by emotions with totals, as paper 1's tables 1 to 4 are laid out."""
-    findings = result.findings
-    labels = result.labels.order(label for found in findings for label in found.labels if label is not None)
-    total = {label: sum(found.labels[label] for found in findings) for label in labels}
-    left_out = any(found.labels[None] for found in findings)
-    header = ["corpus", *labels, "total", *(["left out"] if left_out else [])]
+def _distributions(result: Check) -> Iterator[str]:
+    """Yield corpora by emotions: of all clips, and of each split where a manifest names some (paper 1's tables)."""
+    titles = [found.source.title for found in result.findings]
+    yield f"Clips by corpus and emotion ({result.labels.id}: {result.labels.about})"
+    yield _distribution(titles, [found.labels for found in result.findings], result.labels)
+    for split in dict.fromkeys(split for found in result.findings for split in found.splits):
+        yield f"\nof these, split “{split}”"
+        counts = [found.splits.get(split, Counter()) for found in result.findings]
+        yield _distribution(titles, counts, result.labels)
+
+
+def _distribution(titles: Sequence[str], counts: Sequence[Counter[str | None]], chosen: LabelSet) -> str:
+    labels = chosen.order(label for count in counts for label in count if label is not None)
+    total = sum(counts, Counter[str | None]())
+    columns: tuple[str | None, ...] = (*labels, None) if total[None] else labels
     rows = []
-    for found in findings:
-        counts = [found.labels[label] for label in labels]
-        rows.append([found.source.title, *map(str, counts), str(sum(counts))])
-        rows[-1] += [str(found.labels[None])] if left_out else []
-    rows.append(["total", *(str(total[label]) for label in labels), str(sum(total.values()))])
-    rows[-1] += [str(sum(found.labels[None] for found in findings))] if left_out else []
-    return table(header, rows)
+    for title, count in (*zip(titles, counts, strict=True), ("total", total)):
+        cells = [str(count[label]) for label in columns]
+        cells.insert(len(labels), str(sum(count[label] for label in labels)))
+        rows.append([title, *cells])
+    return table(["corpus", *labels, "total", *(["left out"] if total[None] else [])], rows)
 
 
 def _twins(twins: Sequence[Twins]) -> Iterator[str]:

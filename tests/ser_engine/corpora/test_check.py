@@ -150,6 +150,23 @@ def test_the_command_prints_what_was_found_against_what_was_published(emodb: Pat
     assert "DIFFERENT LABELS OTHER SPEAKERS emodb/03a01Wa (W) = emodb/09a01Ta (T)" in out
 
 
+def test_a_manifest_s_splits_have_tables_of_their_own(emodb: Path, tmp_path: Path, capsys: Captured) -> None:
+    """As paper 1's tables 1 to 3 tell training, validation and test sets apart."""
+    names = {"03a01Wa": "train", "03a02Fa": "train", "08a01Na": "test"}
+    lines = [f"emo-db/wav/{name}.wav,{label},ann,{split}" for (name, split), label in zip(
+        names.items(), ("anger", "joy", "neutral"), strict=True
+    )]  # fmt: skip
+    (tmp_path / "own.csv").write_text("\n".join(["path,label,speaker,split", *lines]) + "\n")
+    assert main(["corpus", "check", f"mine={tmp_path / 'own.csv'}", "--workers", "1"]) == 0
+    out = capsys.readouterr().out
+    _, everything, train, test = (part.splitlines() for part in out.split("corpus  "))
+    assert [line.split() for line in everything[:2]] == [
+        ["neutral", "happy", "angry", "total"], ["mine", "1", "1", "1", "3"],
+    ]  # fmt: skip
+    assert [line.split() for line in train[:2]] == [["happy", "angry", "total"], ["mine", "1", "1", "2"]]
+    assert [line.split() for line in test[:2]] == [["neutral", "total"], ["mine", "1", "1"]]
+
+
 def test_the_command_ends_with_2_where_something_is_unreadable(emodb: Path, capsys: Captured) -> None:
     touched(emodb, "wav/11a01Wa.wav")
     assert main(["corpus", "check", str(emodb), "--workers", "1"]) == 2

@@ -145,6 +145,12 @@ def test_a_manifest_that_could_not_be_finished_leaves_the_old_one(tmp_path: Path
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_place_where_nothing_can_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CorpusError, match=r"m\.jsonl cannot be written: "):
+        manifest.write([], tmp_path / "file" / "m.jsonl")
+
+
 def test_an_empty_table_has_its_header(tmp_path: Path) -> None:
     assert manifest.write([], tmp_path / "m.csv") == 0
     assert list(manifest.read(tmp_path / "m.csv")) == []
