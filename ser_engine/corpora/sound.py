@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -94,7 +96,7 @@ def listen_to(rows: Iterable[Row], settings: Settings, workers: int = 0) -> Iter
     )
     rows = iter(rows)
     waiting: deque[tuple[list[Row], Future[list[Sound]]]] = deque()
-    pool = ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    pool = ProcessPoolExecutor(workers, initializer=_start)
     try:
         while True:
             while len(waiting) < AHEAD * workers and (batch := list(islice(rows, BATCH))):
@@ -108,6 +110,18 @@ def listen_to(rows: Iterable[Row], settings: Settings, workers: int = 0) -> Iter
         raise CorpusError("A process that listens to clips was ended by the system; try fewer --workers.") from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _start() -> None:
+    """Leave Ctrl-C to the process that hands out the work, and end with it, even where it was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _listen_to_batch(paths: Sequence[Path], settings: Settings) -> list[Sound]:

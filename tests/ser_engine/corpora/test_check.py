@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from ser_engine.corpora.labels import LABEL_SETS
 from ser_engine.corpora.sound import listen
 from ser_engine.corpora.tables import table
 from ser_engine.errors import CorpusError
-from ser_engine.settings import Settings
+from ser_engine.settings import PROJECT, Settings
 from tests.ser_engine.corpora.trees import tone, touched
 
 Captured = pytest.CaptureFixture[str]
@@ -214,6 +217,37 @@ def test_two_processes_find_what_one_finds(emodb: Path) -> None:
     roots = check.sources([str(emodb)])
     alone, together = (check.check(roots, Settings(), LABEL_SETS["eight"], workers) for workers in (1, 2))
     assert alone == together
+
+
+def alive(pid: str) -> bool:
+    """Whether a process is there and no zombie, which it stays where nobody asks for its end."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_no_process_outlives_a_check_that_was_killed(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / "tess").mkdir(exist_ok=True)
+        (tmp_path / "tess" / f"OAF_{'abcdefghij'[number % 10] * (number // 10 + 1)}_sad.wav").symlink_to(
+            tmp_path / "tone.wav"
+        )
+    tone(tmp_path / "tone.wav", seconds=20)
+    command = [sys.executable, "-m", "ser_engine", "corpus", "check", str(tmp_path / "tess"), "--workers", "2"]
+    running = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    workers: list[str] = []
+    while running.poll() is None and len(workers) < 2:
+        workers = children.read_text().split()
+    running.kill()
+    running.wait()
+    assert len(workers) == 2
+    end = time.monotonic() + 60
+    while any(alive(pid) for pid in workers):
+        assert time.monotonic() < end, "a worker is still there"
+        time.sleep(0.1)
 
 
 def test_tables_put_numbers_to_the_right() -> None:
