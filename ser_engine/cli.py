@@ -226,9 +226,10 @@ def _corpus_manifest(options: argparse.Namespace, settings: Settings) -> int:
 def _audit(options: argparse.Namespace, settings: Settings) -> int:
     """Say what a split gives away; 1 when training and test share what they must not."""
     from ser_engine.training import audit
+    from ser_engine.training.audit_rows import read_table
 
-    rows = tqdm(audit.read_table(options.table, options.corpus or "", options.root), unit="clip", leave=False)
-    findings = audit.audit(rows)
+    rows = read_table(options.table, options.corpus or "", options.root)
+    findings = audit.audit(tqdm(rows, unit="clip", leave=False, disable=None))
     print(json.dumps(findings.to_dict(), ensure_ascii=False, indent=2) if options.json else audit.table(findings))
     return 1 if findings.leaks else 0
 

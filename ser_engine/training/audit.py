@@ -1,59 +1,42 @@
 """What a split, or a table of clips, gives away: shared speakers, sentences and twins, labels and sounds of one corpus.
 
-Figures of a system that was tested on voices that it had learned say little about anybody else's. Everything here
-streams: one row at a time is in memory, with what has been met of each speaker, sentence and checksum.
+A system that is tested on voices it has learned tells little about anybody else. Everything here streams: rows are met
+one at a time, and what stays in memory is one entry for each speaker, sentence, clip and checksum, not the rows.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
 
-from ser_engine.corpora import manifest
 from ser_engine.corpora.base import Utterance
-from ser_engine.corpora.registry import CORPORA
-from ser_engine.errors import CorpusError
-from ser_engine.training.splits import Fold, sentence_of
+from ser_engine.training.audit_rows import TESTED, TRAINING, AuditRow, row_of, sounds_of
+from ser_engine.training.splits import Fold, sentence_of, shared
 
 Severity = Literal["leak", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")
 
-# How many are named.
-EXAMPLES = 5
-# Bandwidths are told apart when the middle half of one corpus does not meet that of another; steps of so many Hz.
-BANDWIDTH_STEP_HZ = 250
-PARTS = {"train": 0, "training": 0, "validation": 0, "valid": 0, "val": 0, "dev": 0, "test": 1, "testing": 1}
-"""A split by name: what is tested is 1. A split by number: fold k tests k, and 0 is always trained on."""
-
-
-@dataclass(frozen=True)
-class AuditRow:
-    """What is known about one clip; `part` is the number of the fold that tests it, 0 for none, None for no split.
-
-    `origin` is the recording that an augmented copy was made from, or the recording itself.
-    """
-
-    clip: str
-    corpus: str = ""
-    label: str = ""
-    speaker: str = ""
-    sentence: str = ""
-    part: int | None = None
-    sample_rate: int = 0
-    bandwidth_hz: float = 0.0
-    sha256: str = ""
-    origin: str = ""
+# How many are named, and how many that are long.
+EXAMPLES, LONG_EXAMPLES = 10, 4
+# A rate or bandwidth tells a corpus when nearly nothing else has it, and when most of the corpus has such a one.
+PURE, MOST = 0.95, 0.5
+BANDWIDTH_STEP_HZ = 500
+# Fewer measured clips than this say nothing about a corpus's bandwidth.
+LEAST_CLIPS = 10
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found: `count` of `of` are concerned, some of them are named in `examples`."""
+    """One thing that was found, in one plain sentence: `count` of `of` are concerned, some are named in `examples`.
+
+    `folds` says for each fold how many are concerned and how many there are, where it is about folds. "leak" means
+    that the tested figure is too good, "warning" that it may be, "note" what else has to be known.
+    """
 
     id: str
     severity: Severity
@@ -61,6 +44,7 @@ class Finding:
     of: int
     sentence: str
     examples: tuple[str, ...] = ()
+    folds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,292 +54,315 @@ class Findings:
     clips: int
     tested: int
     speakers: int
+    corpora: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
 
     @property
     def leaks(self) -> tuple[Finding, ...]:
-        """Return what makes a figure say too much."""
+        """What makes a figure say too much."""
         return tuple(finding for finding in self.findings if finding.severity == "leak")
 
     def to_dict(self) -> dict[str, Any]:
         """Return what run.json holds under "audit"."""
-        findings = [asdict(finding) | {"examples": list(finding.examples)} for finding in self.findings]
-        return {"clips": self.clips, "tested": self.tested, "speakers": self.speakers, "findings": findings}
+        findings = []
+        for finding in self.findings:
+            folds = {name: {"count": count, "of": of} for name, (count, of) in finding.folds.items()}
+            findings.append(asdict(finding) | {"examples": list(finding.examples), "folds": folds})
+        counted = {"clips": self.clips, "tested": self.tested, "speakers": self.speakers}
+        return {**counted, "corpora": list(self.corpora), "findings": findings}
 
 
-class Shared:
-    """Counts in which parts a key is met, and says which keys are tested that are also trained on."""
+@dataclass(frozen=True)
+class Crossing:
+    """Which values are tested and trained on in the same fold, and how many are tested at all, by fold."""
+
+    shared: Mapping[str, Sequence[str]]
+    tested: Mapping[str, Collection[str]]
+
+    @property
+    def distinct(self) -> list[str]:
+        """The shared values, each once."""
+        return sorted({value for values in self.shared.values() for value in values})
+
+
+def audit(rows: Iterable[AuditRow]) -> Findings:
+    """Return what a table of clips gives away; rows are read once, in any order."""
+    ledger = Ledger()
+    for row in rows:
+        ledger.add(row)
+    crossings = {kind: parts.crossing() for kind, parts in ledger.parts.items()}
+    crossings["twins"] = ledger.twins()
+    return ledger.findings(crossings)
+
+
+def audit_folds(utterances: Sequence[Utterance], folds: Sequence[Fold]) -> Findings:
+    """Return what the folds of a training run give away.
+
+    Where the recordings are there, their bytes are compared, and rates and bandwidths of some. An utterance that
+    is in the list more than once is a recording with its copies (`splits.expand`).
+    """
+    parts = np.full(len(utterances), None, object)
+    for fold in folds:
+        parts[fold.seen] = np.where(parts[fold.seen] == TESTED, TESTED, TRAINING)
+        parts[fold.test] = TESTED
+    ledger = Ledger()
+    times = Counter(utterance.path for utterance in utterances)
+    sounds = sounds_of(utterances)
+    digests: list[str | None] = []
+    for utterance, part in zip(utterances, parts, strict=True):
+        row = row_of(utterance, sounds[utterance.path], part)
+        copied = times[utterance.path] > 1  # copies have bytes of their own, which are not on disk
+        digests.append(row.sha256 or None if not copied else None)
+        ledger.add(replace(row, sha256="") if copied else row)
+    names = [f"{utterance.corpus}/{utterance.name}" for utterance in utterances]
+    crossings = {
+        "speakers": _crossing([utterance.speaker for utterance in utterances], folds),
+        "sentences": _crossing([sentence_of(utterance) for utterance in utterances], folds),
+        "contents": _crossing(digests, folds),
+        "twins": _crossing(
+            [name if times[u.path] > 1 else None for name, u in zip(names, utterances, strict=True)], folds
+        ),
+    }
+    return ledger.findings(crossings)
+
+
+class Parts:
+    """In which parts of a split each value is met: a fold's number, or "0" for always in training."""
 
     def __init__(self) -> None:
-        self.parts: defaultdict[Hashable, Counter[int]] = defaultdict(Counter)
+        self.met: dict[str, frozenset[str]] = {}
+        self._sets: dict[frozenset[str], frozenset[str]] = {}  # there are few different ones, so each is kept once
 
-    def meet(self, key: Hashable, part: int | None) -> None:
-        """Count one clip."""
-        if key and part is not None:
-            self.parts[key][part] += 1
+    def meet(self, value: str, part: str | None) -> None:
+        """Take note of one clip; without a value or a part there is nothing to compare."""
+        if not value or part is None:
+            return
+        before = self.met.get(value, frozenset())
+        if part not in before:
+            parts = before | {part}
+            self.met[value] = self._sets.setdefault(parts, parts)
 
-    def tested(self) -> int:
-        """Return how many keys are tested at all."""
-        return sum(any(part > 0 for part in parts) for parts in self.parts.values())
-
-    def both(self) -> list[str]:
-        """Return the keys that are tested in a fold which trains on them, too."""
-        return sorted(str(key) for key, parts in self.parts.items() if len(parts) > 1)
-
-    def clips(self) -> int:
-        """Return how many clips are tested by a system that met their key."""
-        return sum(count for parts in self.parts.values() if len(parts) > 1 for part, count in parts.items() if part)
+    def crossing(self) -> Crossing:
+        """Return what is tested in a fold and occurs in another, too: that fold is trained on all the others."""
+        crossing: dict[str, list[str]] = defaultdict(list)
+        tested: dict[str, list[str]] = defaultdict(list)
+        for value, parts in self.met.items():
+            for fold in parts - {TRAINING}:
+                tested[fold].append(value)
+                if len(parts) > 1:
+                    crossing[fold].append(value)
+        return Crossing(crossing, tested)
 
 
 @dataclass
 class Ledger:
-    """What has been met so far; rows go in by `add`, findings come out of `findings`."""
+    """What has been met so far."""
 
     clips: int = 0
     tested: int = 0
     nameless: int = 0
-    split: bool = False
-    speakers: Shared = field(default_factory=Shared)
-    sentences: Shared = field(default_factory=Shared)
-    contents: Shared = field(default_factory=Shared)
-    origins: Shared = field(default_factory=Shared)
-    labels_of: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    corpora_of: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    rates_of: defaultdict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
-    bands_of: defaultdict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
-    named: set[str] = field(default_factory=set)
+    outside: int = 0
+    folds: set[str] = field(default_factory=set)
+    parts: dict[str, Parts] = field(default_factory=lambda: {k: Parts() for k in ("speakers", "sentences", "contents")})
+    speakers: set[str] = field(default_factory=set)
+    corpora: Counter[str] = field(default_factory=Counter)
+    paths: Parts = field(default_factory=Parts)
+    twice: dict[str, str] = field(default_factory=dict)
+    copies: list[tuple[str, str | None]] = field(default_factory=list)
+    contents: dict[str, tuple[str, str]] = field(default_factory=dict)
+    same: defaultdict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    labels: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    rates: defaultdict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    bands: defaultdict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
 
     def add(self, row: AuditRow) -> None:
         """Take note of one clip."""
         self.clips += 1
-        self.tested += bool(row.part)
-        self.split |= row.part is not None
+        self.corpora[row.corpus] += 1
+        self.tested += row.part not in (None, TRAINING)
+        self.outside += row.part is None
         self.nameless += not row.speaker
+        if row.part not in (None, TRAINING):
+            self.folds.add(str(row.part))
         if row.speaker:
-            self.named.add(row.speaker)
-        self.speakers.meet(row.speaker, row.part)
-        self.sentences.meet(row.sentence, row.part)
-        self.contents.meet(row.sha256, row.part)
-        self.origins.meet(row.origin, row.part)
-        if row.sha256:
-            self.labels_of[row.sha256].add(row.label)
-        if row.label and row.corpus:
-            self.corpora_of[row.label].add(row.corpus)
+            self.speakers.add(row.speaker)
+        digest = row.sha256[:32]  # half of it is enough to tell clips apart
+        self.parts["speakers"].meet(row.speaker, row.part)
+        self.parts["sentences"].meet(row.sentence, row.part)
+        self.parts["contents"].meet(digest, row.part)
+        self._meet_path(row)
+        if digest:
+            self._meet_content(digest, row)
+        if row.label:
+            self.labels[row.label][row.corpus] += 1
         if row.sample_rate:
-            self.rates_of[row.corpus][row.sample_rate] += 1
+            self.rates[row.corpus][row.sample_rate] += 1
         if row.bandwidth_hz:
-            self.bands_of[row.corpus][int(row.bandwidth_hz // BANDWIDTH_STEP_HZ) * BANDWIDTH_STEP_HZ] += 1
+            self.bands[row.corpus][round(row.bandwidth_hz / BANDWIDTH_STEP_HZ) * BANDWIDTH_STEP_HZ] += 1
 
-    def findings(self) -> Findings:
-        """Return what all rows together say."""
-        order = {"leak": 0, "warning": 1, "note": 2}
-        found = sorted((*self._across(), *self._contents(), *self._corpora()), key=lambda f: order[f.severity])
-        return Findings(self.clips, self.tested, len(self.named), tuple(found))
+    def _meet_path(self, row: AuditRow) -> None:
+        if row.augmented_from:
+            self.copies.append((_key(row.augmented_from), row.part))
+        else:
+            self.paths.meet(_key(row.path), row.part)
 
-    def _across(self) -> Iterator[Finding]:
-        """Yield what is both trained on and tested."""
-        if not self.split:
-            yield Finding("no-split", "note", 0, self.clips, "No column says what is tested, so no split was examined.")
+    def _meet_content(self, digest: str, row: AuditRow) -> None:
+        clip = (row.label, row.name)
+        first = self.contents.setdefault(digest, clip)
+        if first != clip:
+            self.same[digest] |= {first, clip}
+
+    def twins(self) -> Crossing:
+        """Return which recordings and copies of them are on both sides; a path that comes twice is its own copy."""
+        names: dict[str, str | None] = {}
+        if any(key not in self.paths.met for key, _ in self.copies):  # then copies may name clips without folders
+            for path in self.paths.met:
+                name = path.rpartition("/")[2]
+                names[name] = path if name not in names else None
+        for key, part in self.copies:
+            known = key if key in self.paths.met else names.get(key.rpartition("/")[2])
+            self.paths.meet(known or key, part)
+        return self.paths.crossing()
+
+    def findings(self, crossings: Mapping[str, Crossing]) -> Findings:
+        """Return what all rows together say, given what is on both sides of each fold."""
+        found = (*self._across(crossings), *self._same(), *self._of_corpora())
+        ordered = tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
+        return Findings(self.clips, self.tested, len(self.speakers), tuple(sorted(self.corpora)), ordered)
+
+    def _across(self, crossings: Mapping[str, Crossing]) -> Iterator[Finding]:
+        if not self.tested:
+            told = "Nothing says what is tested (test_fold, fold or split), so training and test were not compared."
+            yield Finding("no-split", "note", self.clips, self.clips, told)
             return
+        if self.outside:
+            told = f"{_of(self.outside, self.clips, 'clips')} in no part of the split and not compared."
+            yield Finding("outside-the-split", "note", self.outside, self.clips, told)
         if self.nameless:
-            told = f"Of {self.nameless:,} of {self.clips:,} clips nobody knows the speaker, so they were not compared."
+            told = f"The speaker of {self.nameless:,} of {self.clips:,} clips is not known; they were not compared."
             yield Finding("unknown-speakers", "warning", self.nameless, self.clips, told)
-        kinds: tuple[tuple[str, Severity, Shared, str, str], ...] = (
-            ("shared-speakers", "leak", self.speakers, "speakers who are tested are trained on, too", "voices"),
-            ("shared-sentences", "warning", self.sentences, "sentences that are tested are trained on, too", "words"),
-            ("identical-clips", "leak", self.contents, "recordings that are tested are trained on, byte by byte", "it"),
-            (
-                "augmented-twins",
-                "leak",
-                self.origins,
-                "recordings that are tested have an augmented twin that is trained on",
-                "it",
-            ),
+        else:
+            yield from _speakers_apart(crossings["speakers"])
+        yield from _both_sides("shared-speakers", "leak", crossings["speakers"], "speakers", "the voices are known")
+        yield from _both_sides(
+            "shared-sentences", "warning", crossings["sentences"], "sentences", "the words are known"
         )
-        for id, severity, shared, what, known in kinds:
-            if both := shared.both():
-                every = "All " if len(both) == shared.tested() else f"{len(both):,} of "
-                told = f"{every}{shared.tested():,} {what}; {shared.clips():,} clips are tested by a system that {{}}."
-                knows = {"voices": "knows their voice", "words": "knows their words", "it": "has learned them by heart"}
-                sentence = told.format(knows[known])
-                yield Finding(id, severity, len(both), shared.tested(), sentence, tuple(both[:EXAMPLES]))
+        yield from _both_sides(
+            "augmented-twins",
+            "leak",
+            crossings["twins"],
+            "recordings",
+            "each has a twin there, a copy of the same clip",
+        )
+        contents = crossings["contents"]
+        named = {
+            digest: " = ".join(sorted({name for _, name in self.same[digest[:32]]})) or digest[:12]
+            for digest in contents.distinct
+        }
+        renamed = {fold: [named[digest] for digest in digests] for fold, digests in contents.shared.items()}
+        yield from _both_sides(
+            "identical-clips", "leak", Crossing(renamed, contents.tested), "recordings", "byte for byte the same clip"
+        )
 
-    def _contents(self) -> Iterator[Finding]:
-        """Yield recordings that are in the table more than once under different labels."""
-        torn = sorted(key for key, labels in self.labels_of.items() if len(labels) > 1)
+    def _same(self) -> Iterator[Finding]:
+        """Yield recordings that are there more than once with different labels."""
+        torn = [sorted(clips) for clips in self.same.values() if len({label for label, _ in clips}) > 1]
         if torn:
-            told = f"{len(torn):,} recordings are there more than once, with different labels: one of them is wrong."
-            names = tuple(f"{key[:12]}: {', '.join(sorted(self.labels_of[key]))}" for key in torn[:EXAMPLES])
-            yield Finding("identical-clips-different-labels", "warning", len(torn), len(self.labels_of), told, names)
+            named = sorted(" = ".join(f"{name} ({label or 'no label'})" for label, name in clips) for clips in torn)
+            told = (
+                f"{len(torn):,} of {len(self.contents):,} different recordings are there more than once with different "
+                "labels, of which one at most is right."
+            )
+            id = "identical-clips-different-labels"
+            yield Finding(id, "warning", len(torn), len(self.contents), told, tuple(named[:LONG_EXAMPLES]))
 
-    def _corpora(self) -> Iterator[Finding]:
-        """Yield what tells from which corpus a clip is."""
-        corpora = set().union(*self.corpora_of.values()) if self.corpora_of else set()
-        if len(corpora) < 2:
+    def _of_corpora(self) -> Iterator[Finding]:
+        """Yield what tells from which corpus a clip is, and with it something about its label."""
+        if len(self.corpora) < 2:
             return
-        single = {label: next(iter(met)) for label, met in sorted(self.corpora_of.items()) if len(met) == 1}
+        single = {label: next(iter(corpora)) for label, corpora in sorted(self.labels.items()) if len(corpora) == 1}
         if single:
-            told = ", ".join(f"{label} in {corpus}" for label, corpus in single.items())
-            sentence = f"Labels that live in one corpus alone can be told by its sound: {told}."
-            names = tuple(single)[:EXAMPLES]
-            yield Finding("labels-of-one-corpus", "warning", len(single), len(self.corpora_of), sentence, names)
-        rates = {corpus: f"{met.most_common(1)[0][0]:,} Hz" for corpus, met in sorted(self.rates_of.items())}
-        if len(rates) > 1 and len(set(rates.values())) > 1:
-            yield _giveaway("sample-rates", "sample rates", rates)
-        middles = {corpus: _middle_half(met) for corpus, met in sorted(self.bands_of.items())}
-        ordered = sorted(middles.values())
-        if any(low[1] < high[0] for low, high in pairwise(ordered)):
-            told_of = {corpus: f"{low:,} to {high:,} Hz" for corpus, (low, high) in middles.items()}
-            yield _giveaway("bandwidths", "bandwidths", told_of)
+            told = (
+                f"{_of(len(single), len(self.labels), 'labels')} found in one corpus only: who hears the corpus knows "
+                "the label, without the voice."
+            )
+            named = tuple(f"{label}: {corpus}" for label, corpus in single.items())
+            yield Finding("labels-of-one-corpus", "warning", len(single), len(self.labels), told, named[:EXAMPLES])
+        yield from _giveaway("sample-rates", "sample rate", self.rates)
+        heard = {corpus: bands for corpus, bands in self.bands.items() if bands.total() >= LEAST_CLIPS}
+        yield from _giveaway("bandwidths", "bandwidth", heard)
 
 
-def _giveaway(id: str, what: str, values: dict[str, str]) -> Finding:
-    told = "; ".join(f"{corpus} {value}" for corpus, value in values.items())
-    sentence = f"Differing {what} give the corpus away ({told}), and with it labels that are rare or absent in one."
-    return Finding(id, "warning", len(set(values.values())), len(values), sentence, tuple(values)[:EXAMPLES])
+def _speakers_apart(crossing: Crossing) -> Iterator[Finding]:
+    count = len({speaker for speakers in crossing.tested.values() for speaker in speakers})
+    if not crossing.shared:
+        folds = len(crossing.tested)
+        told = f"Training and test share no speaker: {count:,} are tested in {folds} fold{'s' * (folds != 1)}."
+        yield Finding("speakers-apart", "note", 0, count, told)
 
 
-def _middle_half(counted: Counter[int]) -> tuple[int, int]:
-    """Return the quartiles of counted values."""
-    values = np.sort(np.fromiter(counted.elements(), int))
-    return int(values[len(values) // 4]), int(values[3 * len(values) // 4])
+def _both_sides(id: str, severity: Severity, crossing: Crossing, noun: str, why: str) -> Iterator[Finding]:
+    """Yield a finding when something is tested that is trained on in the same fold."""
+    distinct = crossing.distinct
+    if not distinct:
+        return
+    tested = len({value for values in crossing.tested.values() for value in values})
+    where = f", in {len(crossing.shared)} of {len(crossing.tested)} folds" if len(crossing.tested) > 1 else ""
+    told = f"{_of(len(distinct), tested, f'tested {noun}')} trained on, too{where}: {why}."
+    order = sorted(crossing.tested, key=lambda fold: (not fold.isdigit(), int(fold) if fold.isdigit() else 0, fold))
+    folds = {fold: (len(crossing.shared.get(fold, ())), len(crossing.tested[fold])) for fold in order}
+    named = distinct[: EXAMPLES if noun == "speakers" else LONG_EXAMPLES]
+    yield Finding(id, severity, len(distinct), tested, told, tuple(named), folds)
 
 
-def audit(rows: Iterable[AuditRow]) -> Findings:
-    """Return what a table of clips gives away."""
-    ledger = Ledger()
-    for row in rows:
-        ledger.add(row)
-    return ledger.findings()
+def _giveaway(id: str, what: str, counted: Mapping[str, Counter[int]]) -> Iterator[Finding]:
+    """Yield a finding when a measure, in Hz, tells some corpora from the others; each corpus counts the same."""
+    shares = {corpus: {hz: n / hertz.total() for hz, n in hertz.items()} for corpus, hertz in counted.items()}
+    given_away = {}
+    for corpus, own in sorted(shares.items()):
+        others = (sum(other.get(hz, 0.0) for name, other in shares.items() if name != corpus) for hz in own)
+        pure = [hz for hz, rest in zip(own, others, strict=True) if own[hz] / (own[hz] + rest) >= PURE]
+        if len(shares) > 1 and sum(own[hz] for hz in pure) >= MOST:
+            given_away[corpus] = max(pure, key=lambda hz: own[hz])
+    if given_away:
+        told = f"By their {what} alone, {_of(len(given_away), len(shares), 'corpora')} told from the others."
+        named = tuple(f"{corpus}: {hz:,} Hz" for corpus, hz in given_away.items())
+        yield Finding(id, "warning", len(given_away), len(shares), told, named[:EXAMPLES])
 
 
-def audit_folds(utterances: Sequence[Utterance], folds: Sequence[Fold]) -> Findings:
-    """Return what the folds of a training run give away; every clip is tested in one fold at most.
-
-    Where the recordings are there, their bytes are compared, too.
-    """
-    part = np.full(len(utterances), -1)
-    for number, fold in enumerate(folds, start=1):
-        known = np.concatenate([fold.train, fold.validation])
-        part[known] = np.maximum(part[known], 0)
-        part[fold.test] = number
-    # A path that comes more than once is a recording with its augmented copies (`splits.expand`).
-    times = Counter(utterance.path for utterance in utterances)
-    return audit(
-        _row_of(utterance, int(number), times[utterance.path] > 1)
-        for utterance, number in zip(utterances, part, strict=True)
-        if number >= 0
-    )
+def _of(count: int, of: int, noun: str) -> str:
+    return f"{count:,} of {of:,} {noun} {'is' if count == 1 else 'are'}"
 
 
-def _row_of(utterance: Utterance, part: int, twin: bool) -> AuditRow:
-    """Return what is known about an utterance; an augmented copy has bytes of its own, and so no checksum here."""
-    sha256, rate = _of_file(utterance.path)
-    return AuditRow(
-        clip=str(utterance.path),
-        corpus=utterance.corpus,
-        label=utterance.label or utterance.native or "",
-        speaker=utterance.speaker,
-        sentence=sentence_of(utterance) or "",
-        part=part,
-        sample_rate=rate,
-        sha256="" if twin else sha256,
-        origin=f"{utterance.corpus}/{utterance.name}" if twin else "",
-    )
+def _key(path: str) -> str:
+    """Return what a clip is called by, whatever its suffix."""
+    posix = PurePosixPath(path)
+    return str(posix.with_suffix("")).lower() if posix.name else path
 
 
-@lru_cache(maxsize=200_000)
-def _of_file(path: Path) -> tuple[str, int]:
-    """Return the checksum and the sample rate of a file; nothing of one that is not there or no audio."""
-    import soundfile
-
-    from ser_engine.weights import sha256
-
-    try:
-        return sha256(path), int(soundfile.info(path).samplerate)
-    except (OSError, soundfile.LibsndfileError):
-        return "", 0
-
-
-def read_table(path: Path, corpus: str = "", root: Path | None = None) -> Iterator[AuditRow]:
-    """Yield the rows of a split or manifest, one at a time.
-
-    CSV, TSV or JSONL. The clip is in `path` or `file`; `label`, `speaker`, `sentence`, `corpus`, `sample_rate`,
-    `bandwidth_hz`, `sha256`, `augmented_from` are used where they are. What is tested is said by `test_fold` or `fold`
-    (fold k tests k; 0 is always trained on), or by `split` (train, validation, test). What the table does not say is
-    read from the file names of the corpora that the engine knows.
-
-    Parameters
-    ----------
-    corpus : id of the corpus of all clips; otherwise the table's name, or the names of its files, may tell
-    root : folder of the audio, to compare bytes and sample rates
-
-    Raises
-    ------
-    CorpusError
-        There is no such table, or a row cannot be understood; the sentence names the line.
-    """
-    reader = corpus or (path.stem.lower() if path.stem.lower() in CORPORA else "")
-    for line, record in manifest.records(path, required=()):
-        if isinstance(record, CorpusError):
-            raise record
-        yield _read_row({key.lower(): value for key, value in record.items()}, line, path, reader, root)
-
-
-def _read_row(record: dict[str, Any], line: int, path: Path, corpus: str, root: Path | None) -> AuditRow:
-    def text(*names: str) -> str:
-        return next((str(record[name]).strip() for name in names if record.get(name) not in (None, "")), "")
-
-    clip = text("path", "file")
-    if not clip:
-        raise CorpusError(f"{path}, line {line}: there is no path and no file.")
-    known = _known(clip, text("corpus") or corpus)
-    sha256, rate = _of_file((root or path.parent) / clip) if root else ("", 0)
-    try:
-        return AuditRow(
-            clip=clip,
-            corpus=text("corpus") or (known.corpus if known else corpus),
-            label=text("label") or (known.label or "" if known else ""),
-            speaker=text("speaker") or (known.speaker if known else ""),
-            sentence=text("sentence") or (known.sentence or "" if known else ""),
-            part=_part(text("test_fold", "fold"), text("split", "part")),
-            sample_rate=int(float(text("sample_rate") or rate)),
-            bandwidth_hz=float(text("bandwidth_hz") or 0),
-            sha256=text("sha256") or sha256,
-            origin=text("augmented_from") or clip,
-        )
-    except ValueError as error:
-        raise CorpusError(f"{path}, line {line}: {error}.") from None
-
-
-def _part(fold: str, split: str) -> int | None:
-    """Return the number of the fold that tests a clip; None where nothing says it."""
-    if split:
-        if split.lower() not in PARTS:
-            raise ValueError(f"the split “{split}” is none of train, validation and test")
-        return PARTS[split.lower()]
-    return int(float(fold)) if fold else None
-
-
-def _known(clip: str, corpus: str) -> Utterance | None:
-    """Return what the name of a clip says to the reader of its corpus, or to any reader where the corpus is open."""
-    name = Path(clip.replace("\\", "/"))
-    for reader in [CORPORA[corpus]] if corpus in CORPORA else [] if corpus else CORPORA.values():
-        try:
-            if utterance := reader.read_name(name):
-                return utterance
-        except KeyError:
-            continue
-    return None
+def _crossing(values: Sequence[str | None], folds: Sequence[Fold]) -> Crossing:
+    hashable: Sequence[Hashable | None] = values
+    both = {fold: [str(value) for value in found] for fold, found in shared(hashable, folds).items()}
+    tested = {fold.name: {str(values[i]) for i in fold.test if values[i] is not None} for fold in folds}
+    return Crossing(both, tested)
 
 
 def table(findings: Findings) -> str:
     """Return the findings for a terminal."""
-    lines = [f"{findings.clips:,} clips, {findings.tested:,} of them tested, {findings.speakers:,} speakers"]
+    lines = [
+        f"{findings.clips:,} clips, {findings.tested:,} of them tested, {findings.speakers:,} speakers, "
+        f"{len(findings.corpora)} {'corpus' if len(findings.corpora) == 1 else 'corpora'}",
+        f"{'':8} {'finding':32} {'count':>8} {'of':>8}",
+    ]
     for finding in findings.findings:
-        lines.append(f"{finding.severity.upper():8} {finding.id}: {finding.sentence}")
+        lines.append(f"{finding.severity:8} {finding.id:32} {finding.count:8,} {finding.of:8,}")
+        lines.append(f"{'':8} {finding.sentence}")
+        if len(finding.folds) > 1:
+            told = ", ".join(f"{fold}: {count:,} of {of:,}" for fold, (count, of) in finding.folds.items())
+            lines.append(f"{'':8} By fold: {told}.")
         if finding.examples:
-            lines.append(f"{'':8} for example {', '.join(finding.examples)}")
+            more = ", …" if finding.count > len(finding.examples) else ""
+            lines.append(f"{'':8} For example {', '.join(finding.examples)}{more}")
     if not findings.findings:
-        lines.append("Nothing that training and test should not share was found.")
+        lines.append("Nothing was found that training and test should not share.")
     return "\n".join(lines)

@@ -14,8 +14,9 @@ from ser_engine.corpora.base import Utterance
 from ser_engine.errors import CorpusError
 
 COLUMNS = ("file", "test_fold")
-# The one TESS file that says OA where OAF is meant is repaired in EmoBox's listing.
-REPAIRED = {"oabiteneutral": "oafbiteneutral"}
+# Two published files are named unlike all others, and are listed as they should be named: OA_bite_neutral (for OAF) of
+# TESS and 1040_ITH_SAD_X (for XX) of CREMA-D.
+REPAIRED = {"oabiteneutral": "oafbiteneutral", "1040ithsadx": "1040ithsadxx"}
 
 
 def listing(corpus: str, folder: Path | None) -> Path | None:

@@ -226,9 +226,12 @@ def shared(values: Sequence[Hashable | None], folds: Sequence[Fold]) -> dict[str
     ----------
     values : n, of each row; None is never shared
     """
+    codes: dict[Hashable, int] = {value: code for code, value in enumerate(dict.fromkeys(values))}
+    known, rows = list(codes), np.array([codes[value] for value in values], int)
     found = {}
     for fold in folds:
-        common = {values[i] for i in fold.seen} & {values[i] for i in fold.test}
+        sides = [np.bincount(rows[side], minlength=len(known)) > 0 for side in (fold.seen, fold.test)]
+        common = [known[code] for code in np.flatnonzero(sides[0] & sides[1])]
         if ordered := sorted((value for value in common if value is not None), key=str):
             found[fold.name] = ordered
     return found
