@@ -22,10 +22,10 @@ from sklearn.preprocessing import StandardScaler
 from ser_engine import weights
 from ser_engine.analysis import SAMPLE_RATE, CleanSpeech, Scores, Transcript
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.features import ACOUSTIC
 from ser_engine.settings import Settings
 
 ARCHITECTURE = "classical"
-FEATURES = ("acoustic94", "acoustic173")
 FILE = "model.skops"
 
 # What skops asks about though it is harmless: parts of scikit-learn's estimators, and the boosters' own numbers.
@@ -213,7 +213,7 @@ class Classical:
                 raise WeightsUnavailable(f"{folder / FILE} holds {strangers[0]}, which no model here is made of.")
             pipeline = skops.io.load(folder / FILE, trusted=asked)
             id, labels, features = config["id"], tuple(config["labels"]), config["features"]
-            if features not in FEATURES or not set(map(str, pipeline.classes_)) <= set(labels):
+            if features not in ACOUSTIC or not set(map(str, pipeline.classes_)) <= set(labels):
                 raise ValueError
         except (BadZipFile, KeyError, TypeError, ValueError, AttributeError, UntrustedTypesFoundException):
             raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.") from None

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from ser_engine.analysis import SAMPLE_RATE
 from ser_engine.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings, NoSpeech, SerError
+from ser_engine.features import ACOUSTIC
 from ser_engine.settings import Settings
 from ser_engine.training import augment
 from ser_engine.training.prepare import keep
@@ -34,7 +35,7 @@ from ser_engine.training.prepare import keep
 PIPELINE = "1"
 """To be raised whenever decoding, preprocessing, a feature or an augmentation changes in its code."""
 
-FEATURES = ("acoustic94", "acoustic173")
+FEATURES = ACOUSTIC
 
 PREPROCESSINGS = ("paper-1", "paper-4", "none")
 """What happens to a clip before its features are taken; see `hear`."""

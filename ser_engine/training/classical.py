@@ -19,7 +19,8 @@ from ser_engine.corpora import registry
 from ser_engine.corpora.base import Utterance
 from ser_engine.corpora.labels import LABEL_SETS
 from ser_engine.errors import CorpusError, InvalidSettings
-from ser_engine.models.classical import FEATURES, Classical, make_estimator, probabilities
+from ser_engine.features import ACOUSTIC
+from ser_engine.models.classical import Classical, make_estimator, probabilities
 from ser_engine.settings import Settings
 from ser_engine.training import splits
 from ser_engine.training.acoustic import PIPELINE, acoustic_features
@@ -150,7 +151,7 @@ def run_classical(path: Path, config: ClassicalConfig, data: Path, settings: Set
 def check(config: ClassicalConfig, path: Path) -> None:
     """Refuse in one sentence what names something that is not there."""
     known = {
-        "features": (config.features, FEATURES),
+        "features": (config.features, ACOUSTIC),
         "label_set": (config.label_set, tuple(LABEL_SETS)),
         "protocol": (config.protocol, tuple(splits.PROTOCOLS)),
         "augmentation": (config.augmentation, ("", *RECIPES)),

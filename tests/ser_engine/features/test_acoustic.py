@@ -8,10 +8,11 @@ import librosa
 import numpy as np
 import pytest
 
-from ser_engine.features import acoustic94, acoustic173, spectra
+from ser_engine.features import ACOUSTIC, acoustic94, acoustic173, acoustic371, spectra
 from tests.speech import RATE, add_noise, noise, silence, speech, tone
 
 BOTH = pytest.mark.parametrize("module", [acoustic94, acoustic173], ids=["94", "173"])
+ALL = pytest.mark.parametrize("module", [acoustic94, acoustic173, acoustic371], ids=ACOUSTIC)
 CLIP = add_noise(speech(), 30.0)
 FEATURE = librosa.feature
 
@@ -49,7 +50,20 @@ def test_the_173_are_librosas_means_in_the_order_of_paper_4() -> None:
     np.testing.assert_allclose(acoustic173.extract(CLIP), expected, rtol=1e-4, atol=1e-5)
 
 
-@BOTH
+def test_the_371_are_means_deviations_and_paces_without_the_level() -> None:
+    decibels = librosa.power_to_db(FEATURE.melspectrogram(y=CLIP, sr=RATE), top_db=None)
+    mfcc = FEATURE.mfcc(S=decibels - decibels.mean(), n_mfcc=20)
+    features = named(acoustic371, CLIP)
+    got = np.array(list(features.values()))
+    np.testing.assert_allclose(got[:20], mfcc.mean(axis=1), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(got[175 : 175 + 20], mfcc.std(axis=1), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(got[350:370], np.abs(np.diff(mfcc, axis=1)).mean(axis=1), rtol=1e-3, atol=1e-3)
+    assert features["seconds"] == pytest.approx(len(CLIP) / RATE)
+    loud = np.array(list(named(acoustic371, 2 * CLIP).values()))
+    np.testing.assert_allclose(loud, got, rtol=1e-3, atol=1e-2)
+
+
+@ALL
 def test_every_feature_has_a_name_of_its_own(module: ModuleType) -> None:
     features = module.extract(CLIP)
     assert features.dtype == np.float32
@@ -96,7 +110,7 @@ def test_twice_as_loud_is_four_times_the_power_in_the_same_pitch_classes(module:
     assert loud["chroma_A"] == pytest.approx(quiet["chroma_A"], rel=1e-4)
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize(
     "samples", [silence(1), silence(0), tone(0.01), CLIP[:1]], ids=["silent", "empty", "short", "one"]
 )
