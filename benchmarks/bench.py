@@ -1,11 +1,16 @@
-"""`make bench`: measure what a user waits for, write results/bench.json, and print it."""
+"""`make bench`: measure what a user waits for, write results/bench.json, and print it.
+
+`python -m benchmarks.bench SUBJECT...` measures some subjects only and leaves the figures of the others.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +28,13 @@ from tests.speech import SENTENCES, VOICES, speech  # generated, so that the fig
 BENCH = PROJECT / "results" / "bench.json"
 
 
-def main() -> None:
-    """Run every subject; keys that other subjects wrote stay."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the subjects that are named, or every one; keys that other subjects wrote stay."""
+    parser = argparse.ArgumentParser("python -m benchmarks.bench", description="Measure into results/bench.json.")
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)} (default: all)")
+    chosen = parser.parse_args(arguments).subjects
+    if unknown := sorted(set(chosen) - set(SUBJECTS)):
+        parser.error(f"there is no subject {', '.join(unknown)}; there are {', '.join(SUBJECTS)}")
     measured: dict[str, Any] = json.loads(BENCH.read_text(encoding="utf-8")) if BENCH.exists() else {}
     measured["machine"] = {
         "processor": platform.processor() or platform.machine(),
@@ -32,14 +42,22 @@ def main() -> None:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-    measured |= first_paint.measure()
-    with tempfile.TemporaryDirectory() as folder:
-        measured |= latency.measure(recording(3.0, Path(folder)), recording(60.0, Path(folder)))
-    measured |= features.measure()
-    words = json.loads((BENCH.parent / MEASURED / "run.json").read_text(encoding="utf-8"))
-    measured |= {key: words[key] for key in ("wer_fp16", "wer_int8", "wer_plain")}
+    for subject in chosen or SUBJECTS:
+        measured |= SUBJECTS[subject]()
     write_json(BENCH, measured)
     print(json.dumps(measured, indent=2))
+
+
+def answers() -> dict[str, Any]:
+    """Return the seconds from a recording to its answer, ours and the plain pipeline's."""
+    with tempfile.TemporaryDirectory() as folder:
+        return latency.measure(recording(3.0, Path(folder)), recording(60.0, Path(folder)))
+
+
+def words() -> dict[str, Any]:
+    """Return the word error rates that `bundle-whisper` measured."""
+    run = json.loads((BENCH.parent / MEASURED / "run.json").read_text(encoding="utf-8"))
+    return {key: run[key] for key in ("wer_fp16", "wer_int8", "wer_plain")}
 
 
 def recording(seconds: float, folder: Path) -> Path:
@@ -50,6 +68,13 @@ def recording(seconds: float, folder: Path) -> Path:
     path.write_bytes(audio.to_wav(np.tile(sentences, -(-length // len(sentences)))[:length], SAMPLE_RATE))
     return path
 
+
+SUBJECTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "paint": first_paint.measure,
+    "answers": answers,
+    "features": features.measure,
+    "words": words,
+}
 
 if __name__ == "__main__":
     main()

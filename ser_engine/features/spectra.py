@@ -6,7 +6,6 @@ made once rather than for every clip, and the transform is made once rather than
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -15,8 +14,6 @@ from numpy.typing import NDArray
 WINDOW, HOP = 2048, 512
 # librosa makes its MFCCs from so many bands, however many the mel features beside them have.
 MFCC_BANDS, MFCCS = 128, 20
-# What librosa takes for silence before a logarithm.
-LEAST_POWER = 1e-10
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 Frames = NDArray[np.floating]
@@ -52,19 +49,6 @@ def chroma(power: Frames, rate: int) -> Frames:
     import librosa
 
     return librosa.util.normalize(chroma_filters(rate) @ power, norm=np.inf, axis=0)
-
-
-def in_decibels(features: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
-    """Return float32 [n, k] with the mel bands, mean powers as the papers have them, in dB; all else stays as it is.
-
-    `names` are those of the k features. Standard scaling leaves powers with a few clips far from all others. On one
-    80:20 split of RAVDESS, CREMA-D and TESS, uncropped, an SVM (RBF, C = 30) on the 173 features had a WA of 62.6% with
-    powers, 64.4% with the mean of the frames' dB, and 65.3% with these, the dB of the mean.
-    """
-    mel_bands = [name.startswith("mel_") for name in names]
-    features = np.array(features, np.float32)
-    features[:, mel_bands] = 10 * np.log10(np.maximum(features[:, mel_bands], LEAST_POWER))
-    return features
 
 
 @lru_cache(maxsize=8)

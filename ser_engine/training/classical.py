@@ -129,7 +129,7 @@ def run_classical(path: Path, config: ClassicalConfig, data: Path, settings: Set
     )
     state = settings.cache / "runs" / f"{path.stem}-{experiment.fingerprint}"
     state.mkdir(parents=True, exist_ok=True)
-    labels = [label for label in LABEL_SETS[config.label_set].labels if label in set(experiment.labels.tolist())]
+    labels = list(LABEL_SETS[config.label_set].order(experiment.labels.tolist()))
     opinions = [
         _test(experiment, fold, number, labels, state) for number, fold in enumerate(tqdm(folds, desc=path.stem))
     ]

@@ -8,7 +8,7 @@ import librosa
 import numpy as np
 import pytest
 
-from ser_engine.features import ACOUSTIC, acoustic94, acoustic173, acoustic371, spectra
+from ser_engine.features import ACOUSTIC, acoustic94, acoustic173, acoustic371
 from tests.speech import RATE, add_noise, noise, silence, speech, tone
 
 BOTH = pytest.mark.parametrize("module", [acoustic94, acoustic173], ids=["94", "173"])
@@ -83,19 +83,6 @@ def test_the_centroid_is_in_hertz_and_a_tone_crosses_zero_twice_a_period() -> No
     features = named(acoustic94, tone(2, 400.0))
     assert features["spectral_centroid"] == pytest.approx(400.0, rel=0.1)
     assert features["zero_crossing_rate"] == pytest.approx(2 * 400 / RATE, rel=0.05)
-
-
-@BOTH
-def test_mel_bands_can_be_had_in_decibels_and_nothing_else_changes(module: ModuleType) -> None:
-    features = np.stack([module.extract(samples) for samples in (CLIP, silence(1))])
-    before = features.copy()
-    decibels = spectra.in_decibels(features, module.NAMES)
-    assert np.array_equal(features, before)
-    mel = np.array(["mel" in name for name in module.NAMES])
-    assert mel.sum() == module.MEL_BANDS
-    np.testing.assert_allclose(decibels[:, mel], librosa.power_to_db(features[:, mel], top_db=None), rtol=1e-5)
-    assert np.array_equal(decibels[:, ~mel], features[:, ~mel])
-    assert np.isfinite(decibels).all()
 
 
 def test_noise_has_less_contrast_than_a_voice() -> None:

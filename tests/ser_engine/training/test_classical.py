@@ -112,8 +112,9 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     again = measured(home, "seed = 5\n", estimator="mlp")
     assert fitted == [0, 1, 2, 1]
     assert again | {"seconds": 0} == first | {"seconds": 0}
-    history = [json.loads(line) for line in (home / "results" / "tried" / "history.jsonl").read_text().splitlines()]
-    assert {line["fold"] for line in history} == set(json.loads((home / "results" / "tried" / "folds.json").read_text()))
+    folder = home / "results" / "tried"
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert {line["fold"] for line in history} == set(json.loads((folder / "folds.json").read_text()))
     assert all(line["loss"] > 0 for line in history)
 
 
