@@ -149,6 +149,7 @@ def show_table(found: Results) -> None:
         selection_mode="single-row",
         on_select=choose,
         key="runs",
+        placeholder="–",
         alt=f"{len(rows)} runs with their figures; the same is in the CSV",
     )
     st.download_button(

@@ -137,13 +137,7 @@ def per_class(run: Run, paper: Published | None = None) -> go.Figure:
                     y=[y],
                     mode="markers",
                     marker=marker,
-                    error_x={
-                        "type": "data",
-                        "array": [scores.get(f"{key}_std", 0)],
-                        "color": GREY,
-                        "thickness": 1,
-                        "width": 3,
-                    },
+                    error_x=_deviation(scores.get(f"{key}_std")),
                     hovertemplate=f"{name.capitalize()}, {key}: {scores[key]:.1f}%<extra></extra>",
                 )
         theirs = paper.per_class.get(name, {}) if paper else {}
@@ -171,6 +165,13 @@ def per_class(run: Run, paper: Published | None = None) -> go.Figure:
         ticklabelstandoff=8,
     )
     return figure
+
+
+def _deviation(deviation: float | None) -> dict[str, object] | None:
+    """Return an error bar of that length to either side; none where no deviation is known."""
+    if not deviation:
+        return None
+    return {"type": "data", "array": [deviation], "color": GREY, "thickness": 1, "width": 3}
 
 
 def speakers(run: Run) -> go.Figure:

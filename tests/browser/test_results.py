@@ -1,0 +1,189 @@
+"""The results page as a person meets it: real Chromium, real server, the results that are committed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPage
+from tests.browser.pages import PROJECT, Server, Watch, settle
+from ui import corpora, result_table, results
+
+pytestmark = pytest.mark.browser
+
+REAL = PROJECT / "results"
+FOUND = results.read(REAL)
+BEST = next(run for run in FOUND.runs if run == result_table.best(FOUND.runs))
+PHONE = (375, 800)
+MISSED = "Failed to load resource: the server responded with a status of 404 (Not Found)"
+"""What the console says twice at a page's own address: Streamlit's client looks for its server there, then above."""
+WORST_UA = "11.1"
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory, app_server: Callable[..., Server]) -> Server:
+    """Return a server that nobody has visited: a real run, and beside it the worst, a random and a broken one."""
+    folder = tmp_path_factory.mktemp("several") / "results"
+    shutil.copytree(BEST.path.parent, folder / BEST.id)
+    for file in (results.PUBLISHED, corpora.FILE):
+        shutil.copy(REAL / file, folder)
+    real = json.loads(BEST.path.read_text())
+    for name, given in {
+        "zz-worst": {"metrics": real["metrics"] | {"UA": float(WORST_UA)}, "model": "the worst"},
+        "zz-random": {"metrics": real["metrics"] | {"UA": 93.3}, "protocol": "random", "speaker_independent": False},
+        "zz-broken": None,
+    }.items():
+        (folder / name).mkdir()
+        (folder / name / "run.json").write_text(json.dumps(real | given) if given else "{")
+    return app_server("app.py", {"SER_RESULTS": str(folder)})
+
+
+def open_results(page: Page, url: str, query: str = "") -> Page:
+    page.goto(f"{url}/results{query}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("on voices it had never heard", timeout=60_000)
+    whole(page)
+    return page
+
+
+def whole(page: Page) -> None:
+    """Return when the page has been drawn to its end."""
+    # Who comes from the first page shares the server with the models that it wakes up.
+    expect(page.get_by_role("heading", name="What augmentation does to a clip")).to_be_attached(timeout=120_000)
+    settle(page)
+    expect(page.locator(".st-key-runs canvas").first).to_be_visible()
+
+
+def rows(page: Page) -> list[list[str]]:
+    """Return what the table of runs says, from the copy that it keeps for screen readers."""
+    table = page.locator(".st-key-runs canvas [role=row]")
+    return [row.locator("[role=gridcell]").all_text_contents() for row in table.all()[1:]]
+
+
+def column(page: Page, name: str) -> int:
+    names = page.locator(".st-key-runs canvas [role=columnheader]").all_text_contents()
+    return names.index(name)
+
+
+def errors(watch: Watch) -> list[str]:
+    return [error for error in watch.errors if error != MISSED]
+
+
+def too_wide(page: Page) -> int:
+    """Return by how many pixels the page, or what scrolls it, is wider than the window."""
+    return page.evaluate(
+        """() => Math.max(...[document.documentElement, document.body, ...document.querySelectorAll(
+            "[data-testid=stMain], [data-testid=stAppViewContainer], [data-testid=stApp]")]
+            .map((element) => element.scrollWidth - element.clientWidth))"""
+    )
+
+
+def outside(page: Page) -> list[str]:
+    """Return charts, texts and widgets that reach beyond the window's right edge."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll("[data-testid=stMainBlockContainer] [data-testid^=st]")]
+            .filter((element) => element.getBoundingClientRect().right > window.innerWidth + 1
+                && element.offsetParent !== null
+                && !element.closest("[data-testid=stTable], [data-testid=stDataFrame]"))
+            .map((element) => element.dataset.testid)"""
+    )
+
+
+def test_a_link_to_a_run_opens_it_on_a_server_that_has_just_started(
+    several: Server, new_page: NewPage, watches: dict[Page, Watch]
+) -> None:
+    page = open_results(new_page(), several.url, "?run=zz-worst")
+    # The whole app, not a page by itself beside a list of files.
+    for name in ("Listen", "Results", "About"):
+        expect(page.get_by_role("link", name=name)).to_be_visible()
+    expect(page.get_by_role("heading", name="the worst")).to_be_visible()
+    titles = page.get_by_role("heading", level=2).all_text_contents()
+    assert titles.index("One run") < titles.index("All runs")
+    expect(page.get_by_text("zz-broken/run.json is not JSON")).to_be_visible()
+    assert not errors(watches[page])
+
+
+def test_the_table_sorts_by_a_column(several: Server, new_page: NewPage) -> None:
+    page = open_results(new_page(), several.url)
+    ua = column(page, "UA")
+    before = [row[ua] for row in rows(page)]
+    assert float(before[0]) == pytest.approx(BEST.metrics["UA"], abs=0.05)
+    table = page.locator(".st-key-runs")
+    table.scroll_into_view_if_needed()
+    # The headers are painted: checkbox, model (170 px), voices, UA.
+    table.click(position={"x": 370, "y": 16})
+    expect(page.locator(".st-key-runs canvas [role=gridcell]").nth(ua)).to_have_text(WORST_UA)
+    assert sorted(before, key=float) == [row[ua] for row in rows(page)]
+
+
+def test_a_click_on_a_row_shows_that_run_and_puts_it_into_the_address(several: Server, new_page: NewPage) -> None:
+    page = open_results(new_page(), several.url)
+    table = page.locator(".st-key-runs")
+    table.scroll_into_view_if_needed()
+    table.click(position={"x": 20, "y": 36 * len(rows(page)) + 16})
+    expect(page).to_have_url(f"{several.url}/results?run=zz-random")
+    settle(page)
+    expect(page.get_by_text("heard before · random")).to_be_visible()
+
+
+def test_the_committed_results_are_shown_without_a_complaint(
+    app_url: str, new_page: NewPage, watches: dict[Page, Watch]
+) -> None:
+    page = new_page()
+    page.goto(app_url)
+    page.get_by_role("link", name="Results").click()
+    whole(page)
+    expect(page.get_by_role("heading", name=result_table.headline(FOUND))).to_be_visible()
+    assert float(rows(page)[0][column(page, "UA")]) == FOUND.runs[0].metrics["UA"]
+    page.get_by_role("heading", name="What was taken for what").scroll_into_view_if_needed()
+    expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
+    assert page.get_by_test_id("stAlert").count() == 0
+    # Reached by a click, not even a request for something that is not there.
+    assert not watches[page].errors
+    assert watches[page].hosts == {"127.0.0.1"}
+
+
+def test_the_table_and_the_run_can_be_taken_home(app_url: str, new_page: NewPage) -> None:
+    page = open_results(new_page(), app_url)
+    with page.expect_download() as taken:
+        page.get_by_role("button", name="Download the table as CSV").click()
+    table = list(csv.DictReader(io.StringIO(Path(taken.value.path()).read_text(encoding="utf-8"))))
+    assert [row["run"] for row in table] == [run.id for run in FOUND.runs]
+    assert [float(row["UA"]) for row in table] == [run.metrics["UA"] for run in FOUND.runs]
+    with page.expect_download() as taken:
+        page.get_by_role("button", name="Download this run as JSON").click()
+    assert taken.value.suggested_filename == f"{BEST.id}.json"
+    assert Path(taken.value.path()).read_bytes() == BEST.path.read_bytes()
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [(1280, 900), PHONE])
+def test_nothing_is_wider_than_the_window_in_either_theme(
+    several: Server, new_page: NewPage, viewport: tuple[int, int], color_scheme: str, watches: dict[Page, Watch]
+) -> None:
+    page = open_results(new_page(viewport=viewport, color_scheme=color_scheme), several.url)
+    assert too_wide(page) <= 0 and not outside(page)
+    background = page.get_by_test_id("stApp").evaluate("(element) => getComputedStyle(element).backgroundColor")
+    light = sum(int(part) for part in background.removeprefix("rgb(").removesuffix(")").split(", ")) > 380
+    assert light == (color_scheme == "light")
+    assert not errors(watches[page])
+
+
+def test_every_chart_says_what_it_shows(several: Server, new_page: NewPage) -> None:
+    page = open_results(new_page(), several.url)
+    charts = page.get_by_test_id("stPlotlyChart")
+    assert charts.count() >= 10
+    for chart in charts.all():
+        # Charts are drawn when they are first seen.
+        chart.scroll_into_view_if_needed()
+        told = chart.evaluate(
+            """(element) => [element, ...element.querySelectorAll("[aria-label], [alt]")]
+                .map((one) => one.getAttribute("aria-label") ?? one.getAttribute("alt") ?? "").join("")"""
+        )
+        assert len(told) > 20

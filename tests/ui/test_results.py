@@ -1,0 +1,474 @@
+"""The results page: what it reads, what it makes of files that are broken, and what it says of runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from ser_engine.settings import PROJECT
+from ui import corpora, corpus_charts, result_charts, result_table, results
+from ui.results import Unreadable
+
+REAL = PROJECT / "results"
+WITH_AUDIO = {"ravdess", "cremad", "tess", "emodb"}
+LABELS = ["happy", "sad", "angry"]
+Write = Callable[..., Path]
+
+
+def entry(**given: Any) -> dict[str, Any]:
+    """Return a run.json as a training writes it."""
+    return {
+        "model": "knn",
+        "features": "acoustic94",
+        "protocol": "speaker-independent (whole speakers; shares sentences)",
+        "speaker_independent": True,
+        "corpora": ["ravdess", "tess"],
+        "labels": LABELS,
+        "metrics": {"UA": 40.0, "WA": 42.0, "macro_f1": 39.0, "UA_ci95": [35.0, 45.0]},
+        "per_class": {label: {"precision": 50.0, "recall": 40.0, "f1": 44.4, "support": 10} for label in LABELS},
+        "confusion": [[4, 3, 3], [1, 8, 1], [0, 10, 0]],
+        "by_corpus": {"ravdess": {"UA": 40.0, "WA": 41.0, "clips": 30}},
+        "by_speaker": {f"ravdess/{i:02}": {"UA": 10.0 * i, "WA": 50.0, "clips": 5} for i in range(1, 7)},
+        "by_gender": {},
+        "seconds": 12.5,
+        "size_mb": 1.5,
+        "config": {"estimator": "knn", "seed": 0},
+    } | given
+
+
+def random_split(ua: float, **given: Any) -> dict[str, Any]:
+    """Return the same under a random split."""
+    figures = {"UA": ua, "WA": ua}
+    return entry(protocol="paper (random; shares speakers)", speaker_independent=False, metrics=figures, **given)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty results folder that the page reads."""
+    (tmp_path / "results").mkdir()
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def write(folder: Path) -> Write:
+    def run(name: str, content: dict[str, Any] | str, **files: str) -> Path:
+        (folder / name).mkdir()
+        text = content if isinstance(content, str) else json.dumps(content)
+        (folder / name / "run.json").write_text(text)
+        for file, inside in files.items():
+            (folder / name / file.replace("_jsonl", ".jsonl")).write_text(inside)
+        return folder / name
+
+    return run
+
+
+def page(**query: str) -> AppTest:
+    at = AppTest.from_file(str(PROJECT / "pages" / "results.py"), default_timeout=120)
+    for key, value in query.items():
+        at.query_params[key] = value
+    return at.run()
+
+
+def text(at: AppTest) -> str:
+    parts = [*at.title, *at.header, *at.subheader, *at.warning, *at.error, *at.markdown, *at.get("html")]
+    return "\n".join(str(getattr(part, "value", "") or getattr(part.proto, "body", "")) for part in parts)
+
+
+# Reading
+
+
+def test_runs_on_new_voices_come_first_and_the_best_of_them_on_top(folder: Path, write: Write) -> None:
+    write("random", random_split(90.0))
+    write("good", entry(metrics={"UA": 60.0}))
+    write("poor", entry(metrics={"UA": 30.0}))
+    assert [run.id for run in results.read(folder).runs] == ["good", "poor", "random"]
+
+
+def test_a_run_says_what_its_file_says(folder: Path, write: Write) -> None:
+    write("a-run", entry(published="paper-1/table-6/KNeighborsClassifier", note="Why it is here."))
+    (run,) = results.read(folder).runs
+    assert run.metrics == {"UA": 40.0, "WA": 42.0, "UA_plus_WA": 82.0, "macro_f1": 39.0}
+    assert run.interval == (35.0, 45.0) and run.confusion[2] == (0, 10, 0)
+    assert (run.seconds, run.size_mb, run.note) == (12.5, 1.5, "Why it is here.")
+    assert not run.problems and not run.trap
+
+
+def test_a_changed_file_is_read_anew(folder: Path, write: Write) -> None:
+    path = write("a-run", entry())
+    assert results.read(folder).runs[0].metrics["UA"] == 40.0
+    (path / "run.json").write_text(json.dumps(entry(metrics={"UA": 55.25})))
+    assert results.read(folder).runs[0].metrics["UA"] == 55.25
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "not JSON"),
+        ('{"model": "knn",', "not JSON"),
+        ("[1, 2]", "one JSON object"),
+        ('{"model": "knn"}', "no unweighted accuracy"),
+        ('{"model": "knn", "metrics": {"UA": "much"}}', "no unweighted accuracy"),
+        ('{"model": "knn", "metrics": {"UA": NaN}}', "no unweighted accuracy"),
+        ('{"model": "knn", "metrics": [50]}', "no unweighted accuracy"),
+    ],
+)
+def test_a_broken_run_is_a_sentence_and_the_others_stay(
+    folder: Path, write: Write, content: str, sentence: str
+) -> None:
+    write("broken", content)
+    write("sound", entry())
+    found = results.read(folder)
+    assert [run.id for run in found.runs] == ["sound"]
+    (problem,) = found.problems
+    assert "broken" in problem and sentence in problem and problem.endswith(".")
+
+
+def test_bytes_that_are_no_text_and_a_folder_without_a_run_are_sentences(folder: Path, write: Write) -> None:
+    (write("binary", "") / "run.json").write_bytes(b"\xff\xfe\x00")
+    (folder / "at-work").mkdir()
+    (folder / ".hidden").mkdir()
+    problems = results.read(folder).problems
+    assert len(problems) == 2 and any("at-work holds no run.json" in problem for problem in problems)
+
+
+def test_parts_of_the_wrong_shape_are_told_and_the_rest_is_kept(folder: Path, write: Write) -> None:
+    write("crooked", entry(confusion=[[1, 2], [3]], by_speaker=[1], per_class={"happy": 3}, by_gender=None))
+    (run,) = results.read(folder).runs
+    assert run.metrics["UA"] == 40.0 and run.by_corpus
+    assert run.confusion == () and not run.by_speaker and not run.per_class
+    assert len(run.problems) == 3
+
+
+def test_what_measures_words_is_no_run_and_no_problem(folder: Path, write: Write) -> None:
+    write("words", {"id": "words", "wer_int8": 4.0})
+    found = results.read(folder)
+    assert found.others == ("words",) and not found.runs and not found.problems
+
+
+def test_no_folder_is_a_sentence_that_names_the_setting(tmp_path: Path) -> None:
+    (problem,) = results.read(tmp_path / "nowhere").problems
+    assert "SER_RESULTS" in problem
+
+
+def test_a_published_figure_that_is_not_there_is_told(folder: Path, write: Write) -> None:
+    write("a-run", entry(published="paper-9/table-1/Oracle"))
+    shutil.copy(REAL / "published.toml", folder)
+    assert any("paper-9/table-1/Oracle" in problem for problem in results.read(folder).problems)
+
+
+@pytest.mark.parametrize("content", ["[[figure]", "figure = 3", '[[figure]]\nsystem = "no id"'])
+def test_broken_published_figures_are_one_sentence(folder: Path, write: Write, content: str) -> None:
+    write("a-run", entry())
+    (folder / "published.toml").write_text(content)
+    found = results.read(folder)
+    assert len(found.runs) == 1 and len(found.problems) == 1 and "published.toml" in found.problems[0]
+
+
+def test_learning_curves_are_means_with_their_range(folder: Path, write: Write) -> None:
+    lines = [{"fold": str(f), "member": 0, "epoch": e, "loss": f + 10.0 / e} for f in (1, 3) for e in (1, 2)]
+    write("a-run", entry(), history_jsonl="\n".join(map(json.dumps, lines)))
+    history = results.read_history(results.read(folder).runs[0])
+    assert history.trainings == 2
+    assert history.curves["loss"] == [(1, 12.0, 11.0, 13.0), (2, 7.0, 6.0, 8.0)]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"loss": 1}', '{"epoch": "one", "loss": 1}'])
+def test_a_damaged_history_is_a_sentence(folder: Path, write: Write, content: str) -> None:
+    write("a-run", entry(), history_jsonl=content)
+    history = results.read_history(results.read(folder).runs[0])
+    assert not history.curves and "history.jsonl" in history.problem
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[", '{"corpora": 3, "class_means": {}, "augmentations": {}, "unreadable": 0}']
+)
+def test_a_broken_description_of_the_corpora_is_a_sentence(folder: Path, content: str) -> None:
+    (folder / "corpora.json").write_text(content)
+    with pytest.raises(Unreadable, match=r"corpora\.json.*\.$"):
+        corpora.read(folder)
+
+
+# Setting side by side
+
+
+def test_a_pair_differs_in_the_protocol_alone(folder: Path, write: Write) -> None:
+    write("new", entry())
+    write("random", random_split(58.0))
+    write("other-features", random_split(80.0, features="acoustic173"))
+    write("other-corpora", random_split(80.0, corpora=["tess"]))
+    write("other-emotions", random_split(80.0, labels=LABELS[:2], confusion=None))
+    write("other-model", random_split(80.0, model="mlp"))
+    (gap,) = result_table.gaps(results.read(folder).runs)
+    assert (gap.new.id, [run.id for run in gap.heard]) == ("new", ["random"])
+    assert gap.points("UA") == pytest.approx(18.0) and gap.points("macro_f1") is None
+
+
+def test_the_order_of_corpora_and_emotions_is_no_difference(folder: Path, write: Write) -> None:
+    write("new", entry())
+    write("random", random_split(58.0, corpora=["tess", "ravdess"], labels=LABELS[::-1]))
+    assert len(result_table.gaps(results.read(folder).runs)) == 1
+
+
+def test_a_leak_is_shown_apart_and_never_counts_as_the_gap(folder: Path, write: Write) -> None:
+    write("new", entry())
+    write("random", random_split(58.0))
+    leak = "augmented-before-split (a trap; shares speakers)"
+    write("leak", random_split(95.0) | {"protocol": leak})
+    found = results.read(folder)
+    (gap,) = result_table.gaps(found.runs)
+    assert [run.id for run in gap.leaked] == ["leak"] and gap.points() == pytest.approx(18.0)
+    assert found.runs[-1].id == "leak" and result_table.voices(found.runs[-1]) == result_table.LEAKED
+
+
+def test_the_headline_is_never_a_figure_of_voices_that_were_heard(folder: Path, write: Write) -> None:
+    write("random", random_split(99.0))
+    assert "99" not in result_table.headline(results.read(folder))
+    write("new", entry())
+    write("one-easy-corpus", entry(corpora=["tess"], metrics={"UA": 97.0}))
+    found = results.read(folder)
+    assert result_table.headline(found).startswith("40 in 100")
+    assert "59 points more" in result_table.explanation(found)
+
+
+def test_the_paper_stands_in_the_same_row_with_its_protocol(folder: Path, write: Write) -> None:
+    shutil.copy(REAL / "published.toml", folder)
+    write("a-run", entry(published="paper-1/table-6/KNeighborsClassifier"))
+    found = results.read(folder)
+    row = result_table.row(found.runs[0], found.published)
+    assert (row["UA"], row["published_UA"], row["published_WA"]) == (40.0, 56.72, 62.94)
+    assert "speaker-independent" in str(row["protocol"]) and "random" in str(row["published_protocol"])
+    assert row["published_in"] == "paper 1, table 6"
+
+
+def test_the_csv_holds_every_run_and_every_column(folder: Path, write: Write) -> None:
+    write("new", entry(model='a "quoted", name'))
+    write("random", random_split(58.0))
+    found = results.read(folder)
+    rows = list(csv.DictReader(io.StringIO(result_table.to_csv(found.runs, found.published))))
+    assert [(row["run"], row["UA"], row["speaker_independent"]) for row in rows] == [
+        ("new", "40.0", "yes"),
+        ("random", "58.0", "no"),
+    ]
+    assert rows[0]["model"] == 'a "quoted", name' and rows[0]["published_UA"] == ""
+
+
+def test_an_audit_is_told_with_how_grave_it_is() -> None:
+    finding = {
+        "id": "speakers",
+        "severity": "leak",
+        "count": 2,
+        "of": 9,
+        "sentence": "Two are shared.",
+        "examples": ["a"],
+    }
+    told, counted = result_table.audit({"clips": 1000, "tested": 9, "speakers": 3, "findings": [finding, "nonsense"]})
+    assert told == [("leak", "Two are shared. For example: a.")]
+    assert counted[0] == ("Clips looked at", "1,000")
+
+
+def test_confusions_are_told_the_most_frequent_first(folder: Path, write: Write) -> None:
+    write("a-run", entry())
+    assert "angry heard as sad 100%, happy" in result_table.confusions(results.read(folder).runs[0])
+
+
+# Published figures
+
+
+def test_every_published_figure_says_all_that_is_needed_to_compare() -> None:
+    figures = tomllib.loads((REAL / "published.toml").read_text())["figure"]
+    assert len({figure["id"] for figure in figures}) == len(figures) > 90
+    for figure in figures:
+        assert {"paper", "table", "system", "protocol", "speaker_independent", "corpora"} <= figure.keys(), figure["id"]
+        assert {"WA", "UA", "per_class"} & figure.keys(), figure["id"]
+        lacking = set(figure["corpora"]) - WITH_AUDIO
+        assert bool(lacking) <= ("No audio of" in figure.get("note", "")), figure["id"]
+        for metric in ("UA", "WA", "macro_f1", "weighted_f1"):
+            assert 0 < figure.get(metric, 50) <= 100, figure["id"]
+
+
+@pytest.mark.parametrize(
+    ("id", "figures"),
+    [
+        ("paper-1/table-6/GaussianNB", {"WA": 23.89, "UA": 32.74}),
+        ("paper-1/table-8/HuBERT-BERT", {"WA": 79.89, "UA": 77.68}),
+        ("paper-2/table-1/wav2vec2/ravdess", {"WA": 97.67, "UA": 98.02}),
+        ("paper-3/table-32/HuBERT-augmented/RAVDESS", {"WA": 88.54, "weighted_f1": 88.53, "macro_f1": 89.2}),
+        ("paper-4/table-2/SVM", {"WA": 76.1}),
+        ("paper-4/table-3/SVM", {"WA": 65.3}),
+        ("emobox/Whisper-large-v3/ravdess", {"UA": 75.3}),
+    ],
+)
+def test_published_figures_are_the_papers(id: str, figures: dict[str, float]) -> None:
+    published = results.read_published(REAL / "published.toml")[id]
+    assert figures.items() <= published.metrics.items()
+
+
+def test_derived_figures_follow_from_the_papers_tables() -> None:
+    for figure in results.read_published(REAL / "published.toml").values():
+        for metric, key in (("UA", "recall"), ("macro_f1", "f1")):
+            if metric in figure.derived:
+                values = [scores[key] for scores in figure.per_class.values()]
+                assert figure.metrics[metric] == pytest.approx(sum(values) / len(values), abs=0.01)
+
+
+def test_every_configuration_names_a_figure_that_is_there() -> None:
+    published = results.read_published(REAL / "published.toml")
+    named = [tomllib.loads(path.read_text()).get("published") for path in (PROJECT / "configs").glob("*.toml")]
+    assert set(filter(None, named)) <= published.keys()
+
+
+# Charts
+
+
+def test_the_gap_is_drawn_from_what_was_measured(folder: Path, write: Write) -> None:
+    write("new", entry())
+    write("random", random_split(58.0))
+    write("no-wa", entry(model="mlp", metrics={"UA": 20.0}))
+    write("no-wa-random", random_split(30.0, model="mlp"))
+    pairs = result_table.gaps(results.read(folder).runs)
+    drawn = [
+        x for trace in result_charts.protocol_gap(pairs, {}, "UA").data if "markers" in trace.mode for x in trace.x
+    ]
+    assert sorted(drawn) == [20.0, 30.0, 40.0, 58.0]
+    drawn = [
+        x for trace in result_charts.protocol_gap(pairs, {}, "WA").data if "markers" in trace.mode for x in trace.x
+    ]
+    assert sorted(drawn) == [42.0, 58.0]
+
+
+def test_new_and_heard_voices_differ_in_shape_not_in_colour_alone() -> None:
+    shapes = [marker["symbol"] for marker in (result_charts.DISC, result_charts.RING, result_charts.CROSS)]
+    assert len({*shapes, result_charts.DIAMOND["symbol"]}) == 4
+
+
+def test_confusion_is_drawn_in_per_cent_of_what_was_meant(folder: Path, write: Write) -> None:
+    write("a-run", entry(confusion=[[4, 3, 3], [0, 0, 0], [0, 10, 0]]))
+    (heatmap,) = result_charts.confusion(results.read(folder).runs[0]).data
+    assert heatmap.z.tolist() == [[40, 30, 30], [0, 0, 0], [0, 100, 0]]
+
+
+def test_stacked_corpora_differ_in_pattern() -> None:
+    description = corpora.read(REAL)
+    assert description is not None
+    bars = [
+        trace
+        for trace in corpus_charts.distribution(description.corpora, description.emotions).data
+        if trace.type == "bar"
+    ]
+    assert len({bar.marker.pattern.shape for bar in bars}) == len(bars) == len(description.corpora)
+
+
+# The page
+
+
+def test_the_page_shows_the_committed_results() -> None:
+    at = page()
+    assert not at.exception and not at.error and not at.warning
+    found = results.read(REAL)
+    assert at.title[0].value == result_table.headline(found)
+    assert list(at.dataframe[0].value["run"]) == [run.id for run in found.runs]
+    assert at.selectbox(key="run").options == [run.id for run in found.runs]
+
+
+def test_a_link_opens_its_run_before_all_else(write: Write) -> None:
+    write("best", entry(metrics={"UA": 90.0}))
+    write("asked-for", entry(model="lda", note="The one that was asked for."))
+    at = page(run="asked-for")
+    assert at.selectbox(key="run").value == "asked-for" and "The one that was asked for." in text(at)
+    headers = [header.value for header in at.header]
+    assert headers.index("One run") < headers.index("All runs")
+    assert [header.value for header in page().header].index("One run") > 0
+
+
+def test_a_link_to_a_run_that_is_gone_says_so(write: Write) -> None:
+    write("left", entry())
+    at = page(run="gone")
+    assert not at.exception and "“gone”" in at.warning[0].value and at.selectbox(key="run").value == "left"
+
+
+def test_choosing_a_run_puts_it_into_the_address(write: Write) -> None:
+    write("first", entry(metrics={"UA": 60.0}))
+    write("second", entry(model="mlp"))
+    at = page()
+    assert "run" not in at.query_params
+    at.selectbox(key="run").select("second").run()
+    assert at.query_params["run"] == "second" and "MLP" in [part.value for part in at.subheader]
+
+
+def test_the_other_way_of_counting_redraws_the_gap(write: Write) -> None:
+    write("new", entry())
+    write("random", random_split(58.0))
+    at = page()
+    assert "What the protocol is worth" in [part.value for part in at.header]
+    at.segmented_control(key="metric").set_value("WA").run()
+    assert not at.exception
+
+
+def test_every_chart_has_words_and_a_table(write: Write, folder: Path) -> None:
+    lines = [json.dumps({"fold": "1", "member": 0, "epoch": e, "loss": 1.0 / e}) for e in (1, 2, 3)]
+    write("new", entry(audit={"clips": 3, "findings": []}), history_jsonl="\n".join(lines))
+    write("random", random_split(58.0))
+    shutil.copy(REAL / "corpora.json", folder)
+    at = page()
+    assert not at.exception
+    charts = at.get("plotly_chart")
+    tables = [part for part in at.expander if part.label == "As a table"]
+    assert len(charts) >= 10 and all(len(chart.proto.alt) > 20 for chart in charts)
+    # The augmentations of one clip share one table.
+    augmented = sum("mel spectrogram" in chart.proto.alt for chart in charts)
+    assert len(tables) == len(charts) - augmented + 1
+
+
+def test_an_empty_folder_is_told(folder: Path) -> None:
+    at = page()
+    assert not at.exception and "Nothing has been measured yet" in at.title[0].value
+    assert "python -m ser_engine train" in text(at) and not at.dataframe
+
+
+def test_a_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path / "nowhere"))
+    at = page()
+    assert not at.exception and "SER_RESULTS" in at.warning[0].value
+
+
+def test_a_folder_full_of_broken_files_is_told(folder: Path, write: Write) -> None:
+    write("empty", "")
+    write("bare", {"model": "knn", "metrics": {"UA": 12.0}})
+    write("crooked", entry(confusion="x", per_class=[], audit=7, config=[], labels="happy", by_speaker={"a": {}}))
+    (folder / "published.toml").write_text("nonsense")
+    (folder / "corpora.json").write_text("{}")
+    for name in ("bare", "crooked"):
+        at = page(run=name)
+        assert not at.exception and not at.error
+        told = " ".join(warning.value for warning in at.warning)
+        assert "empty/run.json" in told and "published.toml" in told and "corpora.json" in told
+        assert "no learning curves" in text(at).lower()
+
+
+def test_markup_in_a_file_stays_text(write: Write) -> None:
+    write("a-run", entry(model="<script>alert(1)</script>", note="<img src=x onerror=alert(1)>"))
+    assert "<img" not in text(page()) and "&lt;img" in text(page())
+
+
+def test_opening_the_page_loads_no_model() -> None:
+    script = (
+        "import sys; from streamlit.testing.v1 import AppTest;"
+        "page = AppTest.from_file('app.py', default_timeout=120).switch_page('pages/results.py').run();"
+        "heavy = {'torch', 'whisper', 'sklearn', 'librosa', 'audiomentations'} & set(sys.modules);"
+        "assert page.dataframe and not page.exception, page; assert not heavy, heavy;"
+        "import threading; assert 'warm-up' not in {thread.name for thread in threading.enumerate()}"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
