@@ -18,11 +18,12 @@ from ser_engine.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings
 from ser_engine.models.whisper_statistics import Head, WhisperStatistics
 from ser_engine.settings import Settings
+from ser_engine.training.audit import audit_folds
 from ser_engine.training.card import write_card
 from ser_engine.training.config import ClassicalConfig, TrainingConfig, read_config
 from ser_engine.training.evaluate import fold_entries, measure_external, measure_run, run_entry, write_array, write_json
 from ser_engine.training.prepare import PIPELINE, encoder_statistics
-from ser_engine.training.splits import speaker_independent
+from ser_engine.training.splits import make, speaker_independent
 from ser_engine.training.train import (
     HistoryFile,
     fit_temperature,
@@ -118,6 +119,9 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     head = experiment.fit(np.flatnonzero(heard), "all")
     if config.external:
         measured["external"] = _external(config, head, data, settings)
+    labels = [str(utterance.label) for utterance in experiment.utterances]
+    split = make(config.protocol, experiment.utterances, labels, config.seed)
+    measured["audit"] = audit_folds(experiment.utterances, split).to_dict()
     entry = run_entry(path.stem, config, measured, time.perf_counter() - begun)
     folder = results / path.stem
     write_json(folder / "run.json", entry)

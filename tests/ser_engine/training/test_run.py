@@ -115,6 +115,7 @@ def test_run_json_says_what_was_done_and_is_what_was_returned(bench: Bench) -> N
     }  # fmt: skip
     assert {gender: row["clips"] for gender, row in entry["by_gender"].items()} == {"female": 13, "male": 6}
     assert [sum(row) for row in entry["confusion"]] == [6, 6, 7]
+    assert [finding["id"] for finding in entry["audit"]["findings"]] == ["shared-sentences", "speakers-apart"]
 
 
 def test_strangers_are_understood(bench: Bench) -> None:
