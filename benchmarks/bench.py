@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import features, first_paint, latency
+from benchmarks import audit, features, first_paint, latency
 from ser_engine import audio
 from ser_engine.analysis import SAMPLE_RATE
 from ser_engine.settings import PROJECT

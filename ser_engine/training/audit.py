@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
 
 from ser_engine.corpora.base import Utterance
-from ser_engine.training.audit_rows import TESTED, TRAINING, AuditRow, row_of, sounds_of
+from ser_engine.training.audit_rows import TESTED, TRAINING, AuditRow, row_of, sounds_of, stem_of
 from ser_engine.training.splits import Fold, sentence_of, shared
 
 Severity = Literal["leak", "warning", "note"]
@@ -255,10 +254,7 @@ class Ledger:
             "each has a twin there, a copy of the same clip",
         )
         contents = crossings["contents"]
-        named = {
-            digest: " = ".join(sorted({name for _, name in self.same[digest[:32]]})) or digest[:12]
-            for digest in contents.distinct
-        }
+        named = {digest: _names(self.same.get(digest[:32], ())) or digest[:12] for digest in contents.distinct}
         renamed = {fold: [named[digest] for digest in digests] for fold, digests in contents.shared.items()}
         yield from _both_sides(
             "identical-clips", "leak", Crossing(renamed, contents.tested), "recordings", "byte for byte the same clip"
@@ -335,9 +331,15 @@ def _of(count: int, of: int, noun: str) -> str:
 
 
 def _key(path: str) -> str:
-    """Return what a clip is called by, whatever its suffix."""
-    posix = PurePosixPath(path)
-    return str(posix.with_suffix("")).lower() if posix.name else path
+    """Return what a clip is called by, with its folder and whatever its suffix."""
+    folder, slash, _ = path.rpartition("/")
+    return f"{folder}{slash}{stem_of(path)}".lower()
+
+
+def _names(clips: Collection[tuple[str, str]]) -> str:
+    """Return how a group of (label, name) is shown: "a = b", and no more than three."""
+    names = sorted({name for _, name in clips})
+    return " = ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _crossing(values: Sequence[str | None], folds: Sequence[Fold]) -> Crossing:

@@ -1,0 +1,91 @@
+"""How long a manifest of 100,000 rows takes to be audited and split, and how much memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ser_engine.corpora import manifest
+from ser_engine.corpora.base import Utterance
+from ser_engine.corpora.labels import EMOTIONS
+from ser_engine.settings import PROJECT
+from ser_engine.training import splits
+from ser_engine.training.audit import audit
+from ser_engine.training.audit_rows import read_table
+
+ROWS = 100_000
+CORPORA, SPEAKERS, SENTENCES, FOLDS = 4, 50, 200, 5
+# One file in so many is byte for byte another one, and one in so many a copy of the clip before it.
+IDENTICAL, COPIED = 1000, 10
+
+
+def measure(rows: int = ROWS) -> dict[str, Any]:
+    """Return `audit_100k_seconds` and `audit_100k_peak_mb`, of a process of its own that does nothing else.
+
+    `audit_100k_processor_seconds` is what of the time was spent computing: it is the same on a busy machine.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clips.csv"
+        manifest.write(generated(rows), path)
+        command = [sys.executable, "-m", "benchmarks.audit", str(path)]
+        done = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
+
+
+def generated(rows: int) -> Iterator[manifest.Row]:
+    """Yield a manifest's rows: four corpora of fifty speakers and 200 sentences, random folds that share them all."""
+    rng = np.random.default_rng(0)
+    for number in range(rows):
+        corpus, speaker, sentence, label = (int(rng.integers(n)) for n in (CORPORA, SPEAKERS, SENTENCES, len(EMOTIONS)))
+        copied = number % COPIED == 1
+        utterance = Utterance(
+            corpus=f"corpus{corpus}",
+            path=Path(f"/corpora/corpus{corpus}/{speaker:02}/{number:06}.wav"),
+            label=EMOTIONS[label],
+            speaker=f"corpus{corpus}/{speaker:02}",
+            gender="female" if speaker % 2 else "male",
+            sentence=f"Sentence number {sentence}.",
+        )
+        extra = {
+            "fold": int(rng.integers(FOLDS)) + 1,
+            "seconds": round(float(rng.uniform(1, 5)), 3),
+            "sample_rate": 48_000 if corpus else 16_000,
+            "bandwidth_hz": int(rng.integers(5000, 8000)),
+            "sha256": hashlib.sha256(str(number - (number % IDENTICAL == 5)).encode()).hexdigest(),
+            "augmented_from": f"{number - 1:06}.wav" if copied else "",
+        }
+        yield manifest.Row(utterance, extra)
+
+
+def main(path: Path) -> None:
+    """Audit a manifest and split it by every protocol that needs no listing; print seconds and memory as JSON."""
+    begun, computing = time.perf_counter(), time.process_time()
+    findings = audit(read_table(path))
+    utterances = list(manifest.read(path))
+    labels = [str(utterance.label) for utterance in utterances]
+    names = []
+    for protocol in splits.PROTOCOLS.values():
+        if protocol.id != "emobox" and not protocol.trap:
+            names.append(splits.named(protocol.id, utterances, splits.make(protocol.id, utterances, labels)))
+    measured = {
+        "audit_100k_seconds": round(time.perf_counter() - begun, 1),
+        "audit_100k_processor_seconds": round(time.process_time() - computing, 1),
+    }
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+    print(f"{findings.clips:,} rows, {len(findings.findings)} findings; {'; '.join(names)}", file=sys.stderr)
+    print(json.dumps(measured | {"audit_100k_peak_mb": round(peak)}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
