@@ -43,6 +43,18 @@ def test_the_accuracies_are_those_of_the_run_and_of_the_card() -> None:
     assert rows((DEFAULT / "README.md").read_text(encoding="utf-8"), "| tested on |") == quoted
 
 
+def test_what_the_protocol_is_worth_is_what_was_measured() -> None:
+    results = PROJECT / "results"
+    known, strangers = (
+        read(results / f"ours-svm-{protocol}" / "run.json") for protocol in ("stratified_k_fold", "speaker_independent")
+    )
+    assert not known["speaker_independent"] and strangers["speaker_independent"]
+    assert {**known["config"], "protocol": ""} == {**strangers["config"], "protocol": ""}
+    plain = " ".join(README.split())
+    assert f"a WA of {known['metrics']['WA']:.1f}% when it is tested on random clips" in plain
+    assert f"and of {strangers['metrics']['WA']:.1f}% on strangers" in plain
+
+
 def test_the_times_are_those_of_the_benchmark() -> None:
     bench = read(PROJECT / "results" / "bench.json")
     quoted = dict(rows(README, "| measured |"))

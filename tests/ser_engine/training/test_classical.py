@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -190,3 +191,11 @@ def test_every_configuration_of_the_project_makes_sense(path: Path) -> None:
         classical.check(config, path)
         assert path.stem == "smoke" or path.stem.endswith(config.protocol.replace("-", "_"))
         assert path.stem.startswith(("smoke", "ours-")) or config.published.startswith(path.stem[:7])
+
+
+def test_the_smoke_configuration_runs_on_real_speech_in_under_a_minute(ser_data: Path, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    entry = run(PROJECT / "configs" / "smoke.toml", ser_data, settings(tmp_path), tmp_path / "results")
+    assert time.monotonic() - begun < 60
+    assert entry["clips"] == 240 and entry["speaker_independent"] and len(entry["labels"]) == 8
+    assert entry["metrics"]["UA"] > 100 / 8  # more than guessing
