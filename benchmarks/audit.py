@@ -74,10 +74,11 @@ def main(path: Path) -> None:
     findings = audit(read_table(path))
     utterances = list(manifest.read(path))
     labels = [str(utterance.label) for utterance in utterances]
-    names = []
-    for protocol in splits.PROTOCOLS.values():
-        if protocol.id != "emobox" and not protocol.trap:
-            names.append(splits.named(protocol.id, utterances, splits.make(protocol.id, utterances, labels)))
+    names = [
+        splits.named(protocol.id, utterances, splits.make(protocol.id, utterances, labels))
+        for protocol in splits.PROTOCOLS.values()
+        if protocol.id != "emobox" and not protocol.trap
+    ]
     measured = {
         "audit_100k_seconds": round(time.perf_counter() - begun, 1),
         "audit_100k_processor_seconds": round(time.process_time() - computing, 1),

@@ -73,6 +73,7 @@ SUBJECTS: dict[str, Callable[[], dict[str, Any]]] = {
     "paint": first_paint.measure,
     "answers": answers,
     "features": features.measure,
+    "audit": audit.measure,
     "words": words,
 }
 

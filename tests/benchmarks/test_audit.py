@@ -1,0 +1,24 @@
+"""The measure of audit and splits, on fewer rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.audit import generated, measure
+from ser_engine.corpora import manifest
+from ser_engine.training.audit import audit
+from ser_engine.training.audit_rows import read_table
+
+
+def test_seconds_and_memory_are_measured() -> None:
+    measured = measure(rows=2000)
+    assert set(measured) == {"audit_100k_seconds", "audit_100k_processor_seconds", "audit_100k_peak_mb"}
+    assert all(value > 0 for value in measured.values())
+    assert measured["audit_100k_peak_mb"] > 50  # an interpreter with numpy and scikit-learn
+
+
+def test_the_generated_manifest_has_something_of_everything_to_be_found(tmp_path: Path) -> None:
+    assert manifest.write(generated(5000), tmp_path / "clips.csv") == 5000
+    found = {finding.id: finding for finding in audit(read_table(tmp_path / "clips.csv")).findings}
+    assert {"shared-speakers", "shared-sentences", "augmented-twins", "identical-clips", "sample-rates"} <= set(found)
+    assert found["shared-speakers"].of == 200
