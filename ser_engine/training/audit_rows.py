@@ -113,17 +113,21 @@ class _Record:
         """Return the first of these that is there and not empty, as text."""
         for name in names:
             value = self._values.get(name)
-            if isinstance(value, list | dict | bool):
+            if value is None or value == "":
+                continue
+            if isinstance(value, (list, dict, bool)):
                 raise ValueError(f"{name} is neither a text nor a number")
-            if value is not None and (text := str(value).strip()):
+            if text := str(value).strip():
                 return text
         return ""
 
     def number(self, name: str) -> float:
         """Return a number, 0 where there is none."""
         text = self.text(name)
+        if not text:
+            return 0.0
         try:
-            number = float(text or 0)
+            number = float(text)
         except ValueError:
             raise ValueError(f"{name} should be a number, not “{text}”") from None
         if not (math.isfinite(number) and number >= 0):

@@ -101,7 +101,10 @@ class Experiment:
         """Return the system trained on some clips."""
         pipeline = make_estimator(self.config.estimator, self.config.seed, self.config.parameters)
         rows, copy = self.training_rows(train, fold)
-        return pipeline.fit(self.features[rows, copy], self.labels[rows])
+        try:
+            return pipeline.fit(self.features[rows, copy], self.labels[rows])
+        except (ValueError, np.linalg.LinAlgError) as error:
+            raise InvalidSettings(f"{self.config.estimator} cannot learn from these clips: {error}") from None
 
 
 def run_classical(path: Path, config: ClassicalConfig, data: Path, settings: Settings, results: Path) -> dict[str, Any]:

@@ -174,6 +174,11 @@ def test_a_corpus_that_is_not_optional_has_to_be_there(home: Path, tmp_path: Pat
         run(tried(home), tmp_path, settings(home), tmp_path / "results")
 
 
+def test_what_a_system_cannot_learn_from_is_told(home: Path) -> None:
+    with pytest.raises(InvalidSettings, match=r"knn cannot learn from these clips: .*n_neighbors"):
+        measured(home, "[parameters]\nn_neighbors = -1\n", estimator="knn")
+
+
 def test_few_clips_are_of_all_labels(home: Path) -> None:
     config = read_config(tried(home, "clips = 7\n"))
     assert isinstance(config, ClassicalConfig)
