@@ -127,11 +127,10 @@ def test_a_click_on_a_row_shows_that_run_and_puts_it_into_the_address(several: S
     table = page.locator(".st-key-runs")
     settle(page)
     table.scroll_into_view_if_needed()
-    last = {"x": 20, "y": 36 * len(rows(page)) + 16}
     # The grid is a canvas: nothing tells when it listens, and a click before that is lost.
     for _ in range(5):
         page.wait_for_timeout(500)
-        table.click(position=last)
+        table.click(position={"x": 20, "y": 36 * len(rows(page)) + 16})
         page.wait_for_timeout(1_500)
         if "run=" in page.url:
             break
