@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ser_engine.analysis import SAMPLE_RATE
-from ser_engine.training.acoustic import FEATURES
+from ser_engine.features import ACOUSTIC
 from tests.speech import SENTENCES, VOICES, speech  # generated, so that the figures need no corpus
 
 CLIPS, CLIP_S, WORKERS = 10_000, 3.0, 2
@@ -27,7 +27,7 @@ def measure(clips: int = CLIPS, workers: int = WORKERS) -> dict[str, Any]:
     """
     milliseconds = {}
     with ProcessPoolExecutor(workers, initializer=_start) as pool:
-        for features in FEATURES:
+        for features in ACOUSTIC:
             seconds = pool.map(partial(_time, features=features), range(clips), chunksize=32)
             bar = tqdm(seconds, total=clips, desc=features, unit="clip")
             milliseconds[features] = round(1000 * sum(bar) / clips, 2)
@@ -55,7 +55,7 @@ def _start() -> None:
     """Have a worker process compute on one thread; what is made once only is made before the clock runs."""
     from threadpoolctl import threadpool_limits
 
-    for features in FEATURES:
+    for features in ACOUSTIC:
         _extract(features, clip(0))
     threadpool_limits(1)
 

@@ -209,16 +209,8 @@ def timeline(windows: Sequence[TimelineWindow], duration_s: float) -> go.Figure:
     plain(figure, height=TIMELINE_ROW * len(labels) + 32)
     figure.update_layout(margin_l=92, margin_r=8, margin_b=24)
     _seconds_axis(figure, duration_s)
-    figure.update_yaxes(
-        tickvals=[-row + 0.25 for row in range(len(order))],
-        ticktext=[labels[index].capitalize() for index in order],
-        range=[-len(order) + 0.9, 0.95],
-        showgrid=False,
-        zeroline=False,
-        ticks="",
-        tickfont_size=14,
-        ticklabelstandoff=8,
-    )
+    names = [labels[index].capitalize() for index in order]
+    rows_axis(figure, names, bottom=0.9, top=0.95, raised=0.25)
     return figure
 
 
@@ -234,6 +226,24 @@ def plain(figure: go.Figure, height: int) -> None:
     )
     figure.update_xaxes(fixedrange=True)
     figure.update_yaxes(fixedrange=True)
+
+
+def rows_axis(figure: go.Figure, names: Sequence[str], bottom: float, top: float, raised: float = 0.0) -> None:
+    """Name the rows of a chart, which lie at 0, -1, -2 and so on.
+
+    `raised` is how far above its row a name stands; the axis goes from `bottom` above the row that would follow the
+    last to `top` above the first.
+    """
+    figure.update_yaxes(
+        tickvals=[raised - row for row in range(len(names))],
+        ticktext=list(names),
+        range=[bottom - len(names), top],
+        showgrid=False,
+        zeroline=False,
+        ticks="",
+        tickfont_size=14,
+        ticklabelstandoff=8,
+    )
 
 
 def _seconds_axis(figure: go.Figure, duration_s: float) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ui.charts import plain
+from ui.charts import plain, rows_axis
 from ui.result_table import CORPORA, Gap, emotions, features_name, model_name
 from ui.results import History, Published, Run
 from ui.theme import ACCENT, ACCENT_SOFT, GREY, GREY_SOFT
@@ -154,16 +154,7 @@ def per_class(run: Run, paper: Published | None = None) -> go.Figure:
     figure.update_xaxes(
         range=[0, 103], tickvals=TICKS, ticktext=[f"{tick}%" for tick in TICKS], zeroline=False, ticks=""
     )
-    figure.update_yaxes(
-        tickvals=[-float(place) for place in range(len(labels))],
-        ticktext=[name.capitalize() for name in labels],
-        range=[-len(labels) + 0.4, 0.6],
-        showgrid=False,
-        zeroline=False,
-        ticks="",
-        tickfont_size=14,
-        ticklabelstandoff=8,
-    )
+    rows_axis(figure, [name.capitalize() for name in labels], bottom=0.4, top=0.6)
     return figure
 
 
@@ -208,16 +199,7 @@ def speakers(run: Run) -> go.Figure:
     figure.update_xaxes(
         range=[0, 102], tickvals=TICKS, ticktext=[f"{tick}%" for tick in TICKS], zeroline=False, ticks=""
     )
-    figure.update_yaxes(
-        tickvals=[-place for place in range(len(rows))],
-        ticktext=[CORPORA.get(name, name) for name in rows],
-        range=[-len(rows) + 0.45, 0.55],
-        showgrid=False,
-        zeroline=False,
-        ticks="",
-        tickfont_size=14,
-        ticklabelstandoff=8,
-    )
+    rows_axis(figure, [CORPORA.get(name, name) for name in rows], bottom=0.45, top=0.55)
     return figure
 
 

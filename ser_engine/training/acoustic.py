@@ -35,8 +35,6 @@ from ser_engine.training.prepare import keep
 PIPELINE = "1"
 """To be raised whenever decoding, preprocessing, a feature or an augmentation changes in its code."""
 
-FEATURES = ACOUSTIC
-
 PREPROCESSINGS = ("paper-1", "paper-4", "none")
 """What happens to a clip before its features are taken; see `hear`."""
 
@@ -61,8 +59,8 @@ class Job:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.features not in FEATURES:
-            raise InvalidSettings(f"There are no features “{self.features}”; there are {', '.join(FEATURES)}.")
+        if self.features not in ACOUSTIC:
+            raise InvalidSettings(f"There are no features “{self.features}”; there are {', '.join(ACOUSTIC)}.")
         if self.preprocessing not in PREPROCESSINGS:
             known = ", ".join(PREPROCESSINGS)
             raise InvalidSettings(f"There is no preprocessing “{self.preprocessing}”; there are {known}.")

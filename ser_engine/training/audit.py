@@ -161,12 +161,10 @@ class Ledger:
     tested: int = 0
     nameless: int = 0
     outside: int = 0
-    folds: set[str] = field(default_factory=set)
     parts: dict[str, Parts] = field(default_factory=lambda: {k: Parts() for k in ("speakers", "sentences", "contents")})
     speakers: set[str] = field(default_factory=set)
     corpora: Counter[str] = field(default_factory=Counter)
     paths: Parts = field(default_factory=Parts)
-    twice: dict[str, str] = field(default_factory=dict)
     copies: list[tuple[str, str | None]] = field(default_factory=list)
     contents: dict[str, tuple[str, str]] = field(default_factory=dict)
     same: defaultdict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
@@ -181,8 +179,6 @@ class Ledger:
         self.tested += row.part not in (None, TRAINING)
         self.outside += row.part is None
         self.nameless += not row.speaker
-        if row.part not in (None, TRAINING):
-            self.folds.add(str(row.part))
         if row.speaker:
             self.speakers.add(row.speaker)
         digest = row.sha256[:32]  # half of it is enough to tell clips apart

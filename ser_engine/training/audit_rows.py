@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections import Counter, defaultdict
@@ -21,6 +20,7 @@ from ser_engine.corpora.sound import Sound, listen
 from ser_engine.errors import CorpusError
 from ser_engine.settings import Settings
 from ser_engine.training.splits import sentence_of
+from ser_engine.weights import sha256
 
 TRAINING, TESTED = "0", "test"
 SPLITS = {
@@ -277,8 +277,7 @@ class _Sounds:
 def digest_of(path: Path) -> str:
     """Return the checksum of a file, empty for one that is not there."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError:
         return ""
 

@@ -28,8 +28,9 @@ from ser_engine.training.audit import audit_folds
 from ser_engine.training.augment import RECIPES
 from ser_engine.training.balance import to_count, to_harmonic_mean
 from ser_engine.training.config import ClassicalConfig
-from ser_engine.training.evaluate import by_groups, write_array, write_json
+from ser_engine.training.evaluate import by_groups, write_json
 from ser_engine.training.metrics import report, unweighted_accuracy, weighted_accuracy
+from ser_engine.training.prepare import keep
 
 VERSION = "2"
 """To be raised whenever a system or what is kept of a fold changes in its code, so that nothing stale is read."""
@@ -233,7 +234,7 @@ def _test(
             import skops.io
 
             (state / "size").write_bytes(skops.io.dumps(pipeline))
-        write_array(saved, opinions)
+        keep(saved, opinions)
     return np.load(saved)
 
 

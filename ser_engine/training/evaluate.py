@@ -141,14 +141,6 @@ def write_json(path: Path, value: Any) -> None:
     beside.replace(path)
 
 
-def write_array(path: Path, array: NDArray[Any]) -> None:
-    """Write a .npy file beside `path` and rename it there."""
-    beside = path.with_suffix(".part")
-    with beside.open("wb") as file:
-        np.save(file, array)
-    beside.replace(path)
-
-
 def run_entry(run: str, config: TrainingConfig, measured: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Return run.json: the figures with what they were measured on and how."""
     return {

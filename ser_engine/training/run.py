@@ -21,9 +21,9 @@ from ser_engine.settings import Settings
 from ser_engine.training.audit import audit_folds
 from ser_engine.training.card import write_card
 from ser_engine.training.config import ClassicalConfig, TrainingConfig, read_config
-from ser_engine.training.evaluate import fold_entries, measure_external, measure_run, run_entry, write_array, write_json
-from ser_engine.training.prepare import PIPELINE, encoder_statistics
-from ser_engine.training.splits import make, speaker_independent
+from ser_engine.training.evaluate import fold_entries, measure_external, measure_run, run_entry, write_json
+from ser_engine.training.prepare import PIPELINE, encoder_statistics, keep
+from ser_engine.training.splits import numbered, speaker_independent
 from ser_engine.training.train import (
     HistoryFile,
     fit_temperature,
@@ -81,7 +81,7 @@ class Experiment:
             test = np.flatnonzero(self.heard & (folds == fold))
             if not saved.exists():
                 head = self.fit(np.flatnonzero(self.heard & (folds != fold)), str(fold))
-                write_array(saved, log_probabilities(head, _stack(self.views[0], test)))
+                keep(saved, log_probabilities(head, _stack(self.views[0], test)))
             opinions[test] = np.load(saved)
         return opinions
 
@@ -119,9 +119,7 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     head = experiment.fit(np.flatnonzero(heard), "all")
     if config.external:
         measured["external"] = _external(config, head, data, settings)
-    labels = [str(utterance.label) for utterance in experiment.utterances]
-    split = make(config.protocol, experiment.utterances, labels, config.seed)
-    measured["audit"] = audit_folds(experiment.utterances, split).to_dict()
+    measured["audit"] = audit_folds(experiment.utterances, numbered(folds)).to_dict()
     entry = run_entry(path.stem, config, measured, time.perf_counter() - begun)
     folder = results / path.stem
     write_json(folder / "run.json", entry)

@@ -169,11 +169,11 @@ def make(
         "paper": lambda: _random(labels, seed, test=0.2, validation=0.2),
         "70:10:20": lambda: _random(labels, seed, test=0.2, validation=0.1 / 0.8),
         "stratified-k-fold": lambda: _stratified(labels, seed, folds),
-        "speaker-independent": lambda: _numbered(speaker_independent(utterances, seed, folds)),
+        "speaker-independent": lambda: numbered(speaker_independent(utterances, seed, folds)),
         "leave-one-speaker-out": lambda: _one_out([utterance.speaker for utterance in utterances], "speaker"),
-        "sentence-independent": lambda: _numbered(sentence_independent(utterances, seed, folds)),
+        "sentence-independent": lambda: numbered(sentence_independent(utterances, seed, folds)),
         "leave-one-corpus-out": lambda: _one_out([utterance.corpus for utterance in utterances], "corpus"),
-        "emobox": lambda: _numbered(_published(utterances, listings)),
+        "emobox": lambda: numbered(_published(utterances, listings)),
         "augmented-before-split": lambda: _leaking(utterances, labels, seed, folds),
     }
     made = makers[protocol]()
@@ -315,7 +315,7 @@ def _published(utterances: Sequence[Utterance], listings: Path | None) -> Rows:
     return result
 
 
-def _numbered(numbers: Rows) -> list[Fold]:
+def numbered(numbers: Rows) -> list[Fold]:
     """Return a fold for each number from 1: it tests its own rows and is trained on the others (but those at -1)."""
     none = np.array([], int)
     return [
@@ -329,7 +329,7 @@ def _one_out(values: Sequence[str], noun: str) -> list[Fold]:
     names, numbers = np.unique(np.asarray(values), return_inverse=True)
     if len(names) < 2:
         raise CorpusError(f"There is one {noun} only ({names[0]}); to leave one out takes two.")
-    folds = _numbered(numbers + 1)
+    folds = numbered(numbers + 1)
     return [Fold(str(name), fold.train, fold.validation, fold.test) for name, fold in zip(names, folds, strict=True)]
 
 
