@@ -5,6 +5,8 @@ PORT ?= 8501
 HOST ?= 127.0.0.1
 # Processes for the tests without a browser.
 JOBS ?= 2
+# How often a browser test that failed is tried again, which the report tells: a busy machine loses clicks.
+RERUNS ?= 2
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -28,7 +30,7 @@ venv: $(INSTALLED)  ## install what the page needs into .venv
 
 test: $(INSTALLED_DEV)  ## run every test, the browser's own after the others
 	$(RUN) -m pytest -m "not browser" -n $(JOBS) --dist loadfile
-	CHROMIUM="$$($(RUN) tools/find_chromium.py)" && export CHROMIUM && $(RUN) -m pytest -m browser
+	CHROMIUM="$$($(RUN) tools/find_chromium.py)" && export CHROMIUM && $(RUN) -m pytest -m browser --reruns $(RERUNS)
 
 lint: $(INSTALLED_DEV)  ## ruff and mypy
 	$(RUN) -m ruff check .

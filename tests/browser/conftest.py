@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests.browser.pages import Server, Watch
 from tests.speech import speech_wav as speak
+
+# Playwright's own patience of 5 s is short for a machine with two cores that has a browser and a server to run.
+expect.set_options(timeout=20_000)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MICROPHONE_RATE = 48_000
