@@ -82,24 +82,19 @@ class TrainingConfig:
             raise InvalidSettings(f"There are labels that mean nothing: {', '.join(unknown)}.")
 
 
-@dataclass(frozen=True)
-class ClassicalConfig:
-    """One experiment with a classical system; every entry of the TOML is a field here, and nothing else is accepted.
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """What every experiment of the papers says of itself; the kinds of systems add what they need.
 
     Attributes
     ----------
     id : name of the model; the run is named after the file
-    architecture : "classical"
-    estimator, parameters : a key of `models.classical.ESTIMATORS`, and what it is made with
-    features : "acoustic94" or "acoustic173"
+    architecture : which kind of system; a key of `CONFIGS`
     corpora : what is trained and tested on, corpora with a reader or manifests
     optional_corpora : corpora of the paper that are used where they lie in the data folder, and named as missing where
         they do not
     label_set : a key of `corpora.labels.LABEL_SETS`
     protocol, folds : a key of `splits.PROTOCOLS`, and into how many folds where the protocol leaves it open
-    preprocessing : "paper-1" (noise reduction, silence removal, nothing under 1 s) or "none"
-    augmentation : a key of `augment.RECIPES`: beside each training clip one copy per augmentation; none is ever tested
-        on, but for the protocol that shows what comes of it
     balance, balance_to : "count" for `balance_to` clips of each class in training, "harmonic-mean" (paper-3), or none
     clips : at most so many of each corpus, evenly over its labels; 0 for all
     published : the figure of results/published.toml that this repeats
@@ -110,27 +105,42 @@ class ClassicalConfig:
 
     id: str
     architecture: str
-    estimator: str
-    features: str
     corpora: tuple[str, ...]
     optional_corpora: tuple[str, ...] = ()
     label_set: str = "eight"
     protocol: str = "speaker-independent"
     folds: int = 5
-    preprocessing: str = "none"
-    augmentation: str = ""
     balance: str = ""
     balance_to: int = 0
     clips: int = 0
-    parameters: dict[str, Any] = field(default_factory=dict)
     published: str = ""
     note: str = ""
     save: bool = False
     seed: int = 0
 
 
-Config = TrainingConfig | ClassicalConfig
-CONFIGS: dict[str, type[TrainingConfig] | type[ClassicalConfig]] = {"classical": ClassicalConfig}
+@dataclass(frozen=True, kw_only=True)
+class ClassicalConfig(ExperimentConfig):
+    """One experiment with a classical system; every entry of the TOML is a field here, and nothing else is accepted.
+
+    Attributes
+    ----------
+    estimator, parameters : a key of `models.classical.ESTIMATORS`, and what it is made with
+    features : a name in `features.ACOUSTIC`
+    preprocessing : "paper-1" (noise reduction, silence removal, nothing under 1 s) or "none"
+    augmentation : a key of `augment.RECIPES`: beside each training clip one copy per augmentation; none is ever tested
+        on, but for the protocol that shows what comes of it
+    """
+
+    estimator: str
+    features: str
+    preprocessing: str = "none"
+    augmentation: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+Config = TrainingConfig | ExperimentConfig
+CONFIGS: dict[str, type[TrainingConfig] | type[ExperimentConfig]] = {"classical": ClassicalConfig}
 """What the entries of an architecture are; all others have those of `TrainingConfig`."""
 
 
@@ -158,8 +168,9 @@ def read_config(path: Path) -> Config:
     needed = [item.name for item in fields(kind) if item.default is item.default_factory is MISSING]
     if missing := [name for name in needed if name not in given]:
         raise InvalidSettings(f"{path} lacks {', '.join(missing)}.")
+    types = {item.name: item.type for item in fields(kind)}
     for name, value in given.items():
-        if not _makes_sense(name, value, KINDS[kind.__annotations__[name]]):
+        if not _makes_sense(name, value, KINDS[str(types[name])]):
             raise InvalidSettings(f"{path}: {name} is {value!r}, which is not what it should be.")
     try:
         return kind(**given)

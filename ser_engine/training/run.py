@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ser_engine.models.whisper_statistics import Head, WhisperStatistics
 from ser_engine.settings import Settings
 from ser_engine.training.audit import audit_folds
 from ser_engine.training.card import write_card
-from ser_engine.training.config import ClassicalConfig, TrainingConfig, read_config
+from ser_engine.training.config import TrainingConfig, read_config
 from ser_engine.training.evaluate import fold_entries, measure_external, measure_run, run_entry, write_json
 from ser_engine.training.prepare import PIPELINE, encoder_statistics, keep
 from ser_engine.training.splits import numbered, speaker_independent
@@ -32,6 +33,9 @@ from ser_engine.training.train import (
     train_head,
     weights_of,
 )
+
+# Architecture → module and function; modules are imported when a system of theirs is trained.
+RUNNERS = {"classical": ("ser_engine.training.classical", "run_classical")}
 
 Features = list[NDArray[np.float32] | None]
 Rows = NDArray[np.int_]
@@ -100,12 +104,14 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
         The TOML is wrong.
     """
     config = read_config(path)
-    if isinstance(config, ClassicalConfig):
-        from ser_engine.training.classical import run_classical
-
-        return run_classical(path, config, data, settings, results)
-    if (config.architecture, config.protocol) != ("whisper-statistics", "speaker-independent"):
-        raise InvalidSettings(f"{path} asks for {config.architecture}, {config.protocol}, which cannot be trained yet.")
+    if config.architecture in RUNNERS:
+        module, function = RUNNERS[config.architecture]
+        entry: dict[str, Any] = getattr(import_module(module), function)(path, config, data, settings, results)
+        return entry
+    if not isinstance(config, TrainingConfig) or config.architecture != "whisper-statistics":
+        raise InvalidSettings(f"{path} asks for {config.architecture}, which cannot be trained.")
+    if config.protocol != "speaker-independent":
+        raise InvalidSettings(f"{path} asks for {config.protocol}, but {config.architecture} is speaker-independent.")
     begun = time.perf_counter()
     experiment = _prepare(config, path.stem, data, settings)
     folds = speaker_independent(experiment.utterances, config.seed)

@@ -139,12 +139,12 @@ def test_balance_prefers_recordings_to_their_copies(home: Path) -> None:
     assert isinstance(config, ClassicalConfig)
     experiment = classical.prepare(config, home / "data", settings(home))
     rows, copies = experiment.training_rows(np.arange(19), 0)
-    labels = experiment.labels[rows]
+    labels = experiment.clips.labels[rows]
     assert {label: int((labels == label).sum()) for label in np.unique(labels)} == dict.fromkeys(
         ("neutral", "happy", "sad"), 9
     )
     for label in ("neutral", "happy", "sad"):
-        own = set(np.flatnonzero(experiment.labels == label).tolist())
+        own = set(np.flatnonzero(experiment.clips.labels == label).tolist())
         assert set(rows[(labels == label) & (copies == 0)].tolist()) == own  # each recording, then some copies
 
 
@@ -183,10 +183,10 @@ def test_few_clips_are_of_all_labels(home: Path) -> None:
     config = read_config(tried(home, "clips = 7\n"))
     assert isinstance(config, ClassicalConfig)
     experiment = classical.prepare(config, home / "data", settings(home))
-    counts = [int((experiment.labels == label).sum()) for label in np.unique(experiment.labels)]
+    counts = [int((experiment.clips.labels == label).sum()) for label in np.unique(experiment.clips.labels)]
     assert sorted(counts) == [2, 2, 3]
     other = classical.prepare(replace(config, seed=1), home / "data", settings(home))
-    assert [u.name for u in other.utterances] != [u.name for u in experiment.utterances]
+    assert [u.name for u in other.clips.utterances] != [u.name for u in experiment.clips.utterances]
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "configs").glob("*.toml")), ids=lambda path: path.stem)
