@@ -9,8 +9,8 @@ import pandas  # noqa: F401
 import streamlit as st
 
 from ser_engine.errors import SerError
-from ser_engine.settings import Settings
-from ui import corpora, corpus_charts, one_run, result_charts, result_table, results, session, theme, wording
+from ser_engine.settings import PROJECT, Settings
+from ui import corpora, corpus_charts, not_run, one_run, result_charts, result_table, results, session, theme, wording
 from ui.panels import as_table, draw
 from ui.result_table import CORPORA
 
@@ -71,6 +71,8 @@ def results_page() -> None:
             show_table(found)
             one_run.show(found, chosen_run(found))
     show_published(found)
+    if found.runs:
+        show_not_run(found)
     try:
         description = corpora.read(folder)
     except results.Unreadable as error:
@@ -203,6 +205,30 @@ def show_published(found: Results) -> None:
             hide_index=True,
             height=420,
             alt="Published figures with their protocols",
+        )
+
+
+def show_not_run(found: Results) -> None:
+    """List the experiments that the project describes and that were not run, with what it takes to run them."""
+    waiting, problems = not_run.read(PROJECT / "configs", {run.id for run in found.runs})
+    for problem in problems:
+        st.warning(problem, icon=":material/draft:")
+    if not waiting:
+        return
+    count = "One experiment was" if len(waiting) == 1 else f"{len(waiting)} experiments were"
+    with st.expander(f"{count} not run here"):
+        st.dataframe(
+            {
+                "Not run here": [one.name for one in waiting],
+                "It takes": [one.hardware for one in waiting],
+                "Command": [one.command for one in waiting],
+                "Repeats": [
+                    result_table.source(found.published[one.published]) if one.published in found.published else ""
+                    for one in waiting
+                ],
+            },
+            hide_index=True,
+            alt="Experiments without a result, each with its command",
         )
 
 

@@ -33,7 +33,7 @@ MODELS = {
     "majority": "Majority class",
     "whisper-base-statistics": "Whisper-base statistics",
 }
-FEATURES = {"acoustic94": "94 acoustic features", "acoustic173": "173 acoustic features"}
+FEATURES = {f"acoustic{count}": f"{count} acoustic features" for count in (94, 173, 371)}
 NEW, HEARD, LEAKED = "● new", "○ heard before", "✕ copies leaked"
 """Which voices a run was tested on; the signs are those of the charts."""
 PERCENT = ("UA", "WA", "UA_plus_WA", "macro_f1", "published_UA", "published_WA")

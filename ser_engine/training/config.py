@@ -99,6 +99,7 @@ class ExperimentConfig:
     clips : at most so many of each corpus, evenly over its labels; 0 for all
     published : the figure of results/published.toml that this repeats
     note : what has to be known to read the result
+    hardware : what it takes to run it, for people who read what was not run here
     save : whether a model is trained on everything, too, and kept in the models folder
     seed : of everything random
     """
@@ -115,6 +116,7 @@ class ExperimentConfig:
     clips: int = 0
     published: str = ""
     note: str = ""
+    hardware: str = ""
     save: bool = False
     seed: int = 0
 

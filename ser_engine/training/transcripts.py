@@ -1,0 +1,97 @@
+"""What Whisper hears of each clip of a corpus, found once and kept on disk.
+
+Systems that read words are trained on what the recognizer hears, mistakes included, since that is what they will be
+given: the script of an acted corpus would teach them words that nobody has in use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from ser_engine.errors import NoSpeech
+from ser_engine.settings import Settings
+from ser_engine.training.prepare import HEARD
+
+if TYPE_CHECKING:
+    from ser_engine.transcription import Transcriber
+
+PIPELINE = "1"
+"""To be raised whenever decoding, cleaning or transcription changes, so that nothing stale is read."""
+CHUNK = 8
+"""How many clips a worker takes at a time; after Ctrl-C it finishes them."""
+
+_worker: dict[str, Any] = {}
+
+
+def transcripts(paths: Sequence[Path], settings: Settings, workers: int = 0) -> list[str]:
+    """Return the words that Whisper hears in each recording; an empty text where it hears none.
+
+    What is in `settings.cache` is read; the rest is heard by `workers` processes of one thread each (0: one a core),
+    with a progress bar, and written as it is done, so that a run that was stopped goes on where it was.
+
+    Raises
+    ------
+    InvalidAudio, TooLarge
+        A recording cannot be decoded, or is over a limit.
+    WeightsUnavailable
+        Whisper's weights are not there.
+    """
+    folder = settings.cache / f"transcripts-whisper-{settings.whisper}-{_version(settings)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    workers = min(workers or os.cpu_count() or 1, len(paths)) or 1
+    hear = partial(_hear, folder=folder)
+    with ProcessPoolExecutor(workers, initializer=_start, initargs=(settings,)) as pool:
+        return list(tqdm(pool.map(hear, paths, chunksize=CHUNK), total=len(paths), desc="transcribing", unit="clip"))
+
+
+def _version(settings: Settings) -> str:
+    """Return what tells this way of hearing from every other."""
+    heard = {name: getattr(settings, name) for name in (*HEARD, "language")}
+    return hashlib.sha256(f"{PIPELINE} {heard}".encode()).hexdigest()[:12]
+
+
+def _start(settings: Settings) -> None:
+    """Say in a worker process what it works with."""
+    _worker["settings"] = replace(settings, threads=1)
+
+
+def _transcriber() -> Transcriber:
+    """Return a worker's transcriber, loaded when a first recording asks."""
+    if "transcriber" not in _worker:
+        from ser_engine.analyzer import Analyzer
+
+        _worker["transcriber"] = Analyzer(_worker["settings"]).transcriber
+    return _worker["transcriber"]
+
+
+def _hear(path: Path, folder: Path) -> str:
+    """Return the words of one recording, from the cache or by listening."""
+    from ser_engine.audio import load
+    from ser_engine.preprocessing import clean
+
+    data = path.read_bytes()
+    target = folder / f"{hashlib.sha256(data).hexdigest()}.json"
+    try:
+        return str(json.loads(target.read_text(encoding="utf-8"))["text"])
+    except (FileNotFoundError, ValueError, KeyError):  # the last two: a disk that lost what was written
+        pass
+    transcriber, settings = _transcriber(), _worker["settings"]
+    try:
+        found = transcriber.transcribe(clean(load(data, settings), settings))
+        entry = {"text": found.text, "language": found.language, "confidence": round(found.confidence, 4)}
+    except NoSpeech:
+        entry = {"text": "", "language": None, "confidence": 0.0}
+    beside = target.with_suffix(f".{os.getpid()}.part")
+    beside.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
+    beside.replace(target)
+    return str(entry["text"])
