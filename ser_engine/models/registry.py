@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.base import Model
+from ser_engine.models.hub_files import PREFIX, find
 from ser_engine.settings import Settings
 from ser_engine.weights import read_config
 
@@ -14,7 +15,29 @@ from ser_engine.weights import read_config
 ARCHITECTURES = {
     "whisper-statistics": ("ser_engine.models.whisper_statistics", "WhisperStatistics"),
     "classical": ("ser_engine.models.classical", "Classical"),
+    "network": ("ser_engine.models.network", "Network"),
+    "speech-text": ("ser_engine.models.speech_text", "SpeechText"),
+    "transformers": ("ser_engine.models.hub", "HubModel"),
 }
+
+# What Transformers' own folders name under "architectures" when they classify sound: its classes for the Auto class
+# AutoModelForAudioClassification, written out, since a list of models must not wait for torch.
+AUDIO_CLASSIFIERS = frozenset(
+    {
+        "ASTForAudioClassification",
+        "Data2VecAudioForSequenceClassification",
+        "HubertForSequenceClassification",
+        "SEWDForSequenceClassification",
+        "SEWForSequenceClassification",
+        "UniSpeechForSequenceClassification",
+        "UniSpeechSatForSequenceClassification",
+        "Wav2Vec2BertForSequenceClassification",
+        "Wav2Vec2ConformerForSequenceClassification",
+        "Wav2Vec2ForSequenceClassification",
+        "WavLMForSequenceClassification",
+        "WhisperForAudioClassification",
+    }
+)
 
 
 def load_model(folder: Path, settings: Settings) -> Model:
@@ -25,7 +48,10 @@ def load_model(folder: Path, settings: Settings) -> Model:
     WeightsUnavailable
         The folder holds no model, or one of an architecture that this version does not know.
     """
-    architecture = str(read_config(folder).get("architecture", "no kind is named"))
+    config = read_config(folder)
+    # A folder of Transformers has no entry of ours, but one for its kind; whether that is one for sound, `load` says.
+    named = "transformers" if "model_type" in config else "no kind is named"
+    architecture = str(config.get("architecture", named))
     if architecture not in ARCHITECTURES:
         raise WeightsUnavailable(f"{folder.name} is of a kind that this version does not know ({architecture}).")
     module, name = ARCHITECTURES[architecture]
@@ -33,8 +59,10 @@ def load_model(folder: Path, settings: Settings) -> Model:
     return model
 
 
-def default_model(settings: Settings) -> Path:
+def default_model(settings: Settings, fetch: bool = True) -> Path:
     """Return the folder of the emotion model: the one that `settings.model` names, or else models/DEFAULT.
+
+    "hf:..." is a model of the hub (see `hub_files.find`), which is fetched where `fetch` and the settings allow it.
 
     Raises
     ------
@@ -47,6 +75,8 @@ def default_model(settings: Settings) -> Path:
             name = (settings.models_dir / "DEFAULT").read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             raise WeightsUnavailable(f"{settings.models_dir} names no default model; {_offer(settings)}.") from None
+    if name.startswith(PREFIX):
+        return find(name, settings, fetch)
     for folder in (settings.models_dir / name, Path(name).expanduser()):
         if name and _is_emotion_model(folder):
             return folder
@@ -61,11 +91,16 @@ def emotion_models(settings: Settings) -> tuple[str, ...]:
 
 def _offer(settings: Settings) -> str:
     names = ", ".join(emotion_models(settings))
-    return f"SER_MODEL can be {names}, or the path of a model's folder" if names else "SER_MODEL can be a model's path"
+    ours = f"{names}, or the path of a model's folder" if names else "a model's path"
+    return f"SER_MODEL can be {ours}, or {PREFIX}OWNER/NAME for one of the Hugging Face hub"
 
 
 def _is_emotion_model(folder: Path) -> bool:
     try:
-        return read_config(folder).get("architecture") != "whisper"
+        config = read_config(folder)
     except WeightsUnavailable:
         return False
+    if "architecture" in config:
+        return config["architecture"] in ARCHITECTURES
+    classes = config.get("architectures")
+    return isinstance(classes, list) and not AUDIO_CLASSIFIERS.isdisjoint(map(str, classes))

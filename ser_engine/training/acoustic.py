@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -26,22 +26,16 @@ from tqdm import tqdm
 
 from ser_engine.analysis import SAMPLE_RATE
 from ser_engine.corpora.base import Utterance
-from ser_engine.errors import InvalidSettings, NoSpeech, SerError
+from ser_engine.errors import InvalidSettings, SerError
 from ser_engine.features import ACOUSTIC
 from ser_engine.settings import Settings
 from ser_engine.training import augment
+from ser_engine.training.hear import PREPROCESSINGS, hear
 from ser_engine.training.prepare import keep
 
 PIPELINE = "1"
 """To be raised whenever decoding, preprocessing, a feature or an augmentation changes in its code."""
 
-PREPROCESSINGS = ("paper-1", "paper-4", "none")
-"""What happens to a clip before its features are taken; see `hear`."""
-
-# paper-1 (III.A): "removed wav files with duration less than 1 second", after their silences were.
-LEAST_S = 1.0
-# paper-4 (III.A): "we set an offset of 0.5 seconds and a duration of 2.5 seconds", since silence comes first.
-OFFSET_S, DURATION_S = 0.5, 2.5
 # How many recordings a worker process takes at a time; after Ctrl-C it finishes them.
 CHUNK = 8
 
@@ -95,7 +89,7 @@ def acoustic_features(
     clips : utterances, or the paths of their recordings
     settings : `cache`, and the limits of what is read
     features : "acoustic94" or "acoustic173"
-    preprocessing : "paper-1", "paper-4" or "none"; see `hear`
+    preprocessing : one of `PREPROCESSINGS`; see `hear`
     augmentation : a key of `augment.RECIPES`, or nothing
     copies : how many each clip gets, the recipe's augmentations taking turns; 0 for one of each
     workers : 0 for one a core
@@ -136,34 +130,6 @@ def acoustic_features(
     if dropped:
         tqdm.write(f"{dropped} of {len(paths)} clips hold too little sound and were dropped.", file=sys.stderr)
     return found
-
-
-def hear(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.float32]:
-    """Return what the features are taken of: float32 [n] at 16 kHz, empty where a clip is dropped.
-
-    "paper-1" (III.A): the application's own cleaning with noise reduction always on, so that a system hears in use what
-    it heard in training: 16 kHz, noise reduction, no silences; and nothing under one second. "paper-4" (III.A):
-    2.5 seconds from 0.5 on. "none": the whole recording. The last two resample, and do nothing else.
-
-    Raises
-    ------
-    InvalidAudio, TooLarge
-        The bytes are no recording, or one over the limits of the settings.
-    """
-    from ser_engine.audio import load
-    from ser_engine.preprocessing import clean, resample
-
-    waveform = load(data, settings)
-    if preprocessing == "paper-1":
-        try:
-            samples = clean(waveform, replace(settings, noise_reduction="always")).samples
-        except NoSpeech:
-            return np.zeros(0, np.float32)
-        return samples if len(samples) >= LEAST_S * SAMPLE_RATE else samples[:0]
-    samples = resample(waveform.samples, waveform.rate)
-    if preprocessing == "paper-4":
-        return samples[round(OFFSET_S * SAMPLE_RATE) :][: round(DURATION_S * SAMPLE_RATE)]
-    return samples
 
 
 def _start(preprocessing: str) -> None:

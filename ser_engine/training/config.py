@@ -26,14 +26,14 @@ MAY_BE_EMPTY = ("external", "optional_corpora")
 # The least and the most that makes sense; what is written wrong is told before hours are spent.
 COUNT, SHARE, FREE = (1, 10**6), (0.0, 1.0), (0.0, 100.0)
 RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("members", "mixtures", "hidden", "epochs", "batch"), COUNT),
+    **dict.fromkeys(("members", "mixtures", "hidden", "epochs", "batch", "accumulation"), COUNT),
     **dict.fromkeys(("views", "seed"), (0, 2**32 - 1)),
     **dict.fromkeys(("weight_decay", "mixup", "balance"), FREE),
     "label_smoothing": SHARE,
     "dropout": (0.0, 0.99),
     "learning_rate": (1e-8, 1.0),
     "folds": (2, 100),
-    **dict.fromkeys(("balance_to", "clips"), (0, 10**6)),
+    **dict.fromkeys(("balance_to", "clips", "blocks", "patience", "warmup", "tries"), (0, 10**6)),
 }
 
 
@@ -141,8 +141,83 @@ class ClassicalConfig(ExperimentConfig):
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig(ExperimentConfig):
+    """One experiment with a network that needs no pre-training; every entry of the TOML is a field here.
+
+    Attributes
+    ----------
+    kind, options : a key of `models.network.KINDS`, and what its module is built with
+    features : a key of `models.network.INPUTS`
+    imagenet : hub id, or folder, of the weights that an image network starts from; nothing for random ones
+    trainable : "all", or "head" where the body keeps the weights that it started from
+    genders : whether women's and men's emotions are told apart in training and added up after (paper-1, III.C.1)
+    blocks : at most so many blocks of each clip are trained on, evenly over it; 0 for all
+    preprocessing : one of `hear.PREPROCESSINGS`
+    augmentation : a key of `augment.RECIPES`, for networks on acoustic features; "paper-5" alters images
+    epochs, batch, learning_rate, weight_decay : Adam; AdamW where there is weight decay
+    patience : training ends when the loss on a tenth of the training clips, held out, has not fallen in so many
+        epochs, and the best weights are kept; 0 for all epochs
+    tries : how many combinations of paper-3's table 4 are tried for "embedding-mlp", which has its own training
+    """
+
+    kind: str
+    features: str
+    options: dict[str, Any] = field(default_factory=dict)
+    imagenet: str = ""
+    trainable: str = "all"
+    genders: bool = False
+    blocks: int = 0
+    preprocessing: str = "none"
+    augmentation: str = ""
+    epochs: int = 10
+    batch: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    patience: int = 0
+    tries: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechTextTraining(ExperimentConfig):
+    """One experiment with encoders of speech, of text, or both; every entry of the TOML is a field here.
+
+    Attributes
+    ----------
+    speech, text : encoders as `models.encoders.EncoderReference.parse` reads them: "whisper-base" (bundled), a hub id
+        with "@revision", or a folder; nothing leaves that part out
+    network : entries of `SpeechTextConfig`: head, hidden, head_dropout, weighted_layers, freezing, lora, text_dropout …
+    speech_overrides : entries of the speech encoder's own config (mask_time_prob for SpecAugment)
+    preprocessing : one of `hear.PREPROCESSINGS`
+    epochs, batch, accumulation, learning_rate, weight_decay, warmup : AdamW with a linear schedule
+    class_weights : whether the loss weighs classes by how rare they are in training
+    gradient_checkpointing : whether memory is saved at the price of time
+    patience : training ends when UA+WA on the validation part has not risen in so many epochs, and the best epoch is
+        kept; 0 for all epochs
+    """
+
+    speech: str = ""
+    text: str = ""
+    network: dict[str, Any] = field(default_factory=dict)
+    speech_overrides: dict[str, Any] = field(default_factory=dict)
+    preprocessing: str = "application"
+    epochs: int = 6
+    batch: int = 4
+    accumulation: int = 4
+    learning_rate: float = 5e-5
+    weight_decay: float = 0.01
+    warmup: int = 500
+    class_weights: bool = False
+    gradient_checkpointing: bool = False
+    patience: int = 0
+
+
 Config = TrainingConfig | ExperimentConfig
-CONFIGS: dict[str, type[TrainingConfig] | type[ExperimentConfig]] = {"classical": ClassicalConfig}
+CONFIGS: dict[str, type[TrainingConfig] | type[ExperimentConfig]] = {
+    "classical": ClassicalConfig,
+    "network": NetworkConfig,
+    "speech-text": SpeechTextTraining,
+}
 """What the entries of an architecture are; all others have those of `TrainingConfig`."""
 
 

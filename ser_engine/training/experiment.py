@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import GroupShuffleSplit
 from tqdm import tqdm
 
 from ser_engine.corpora import registry
@@ -36,6 +37,8 @@ Test = Callable[[splits.Fold, int, Path], NDArray[np.float32]]
 which the run keeps what is finished. It may write `history-NNNN.jsonl` there, and `size`, a file as large as the model.
 """
 BALANCES = ("", "count", "harmonic-mean")
+HELD_OUT = 0.1
+"""The share of the training clips that says when to stop, where the protocol has no validation part."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,18 @@ def balanced(config: ExperimentConfig, labels: NDArray[np.str_], fold: int, pref
     if config.balance == "harmonic-mean":
         return to_harmonic_mean(labels, rng)
     return np.arange(len(labels))
+
+
+def held_out(config: ExperimentConfig, clips: Clips, train: Rows, fold: int) -> tuple[Rows, Rows]:
+    """Return which of the training clips are trained on and which say when to stop: a tenth of the speakers.
+
+    Where there are only one or two speakers it is a tenth of the clips.
+    """
+    speakers = [clips.utterances[row].speaker for row in train]
+    groups = speakers if len(set(speakers)) > 2 else np.arange(len(train))
+    seed = int(np.random.SeedSequence([config.seed, fold]).generate_state(1)[0])
+    kept, held = next(GroupShuffleSplit(1, test_size=HELD_OUT, random_state=seed).split(train, groups=groups))
+    return train[kept], train[held]
 
 
 def cross_validate(

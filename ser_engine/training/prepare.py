@@ -1,10 +1,10 @@
-"""Encoder statistics of a corpus, computed once and kept on disk by what the recording and the pipeline are."""
+"""What is computed of a corpus once and kept on disk, by what the recording and the pipeline are."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -94,6 +94,39 @@ def _compute(path: Path, folder: Path, view: int) -> Path:
     except NoSpeech:
         features = np.zeros(0)
     keep(target, features.astype(np.float16))
+    return target
+
+
+def compute_once(
+    paths: Sequence[Path],
+    folder: Path,
+    compute: Callable[[bytes], NDArray[Any]],
+    workers: int = 0,
+    desc: str = "preparing",
+) -> list[Path]:
+    """Return for each recording the .npy file in `folder` of what `compute` makes of its bytes.
+
+    What is there, by the recording's sha256, is not made again; the rest is made by `workers` processes of one thread
+    each (0: one a core), with a progress bar, and written as it is done, so that a run that was stopped goes on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    workers = min(workers or os.cpu_count() or 1, len(paths)) or 1
+    once = partial(_once, folder=folder, compute=compute)
+    with ProcessPoolExecutor(workers, initializer=_single_thread) as pool:
+        return list(tqdm(pool.map(once, paths, chunksize=8), total=len(paths), desc=desc, unit="clip"))
+
+
+def _single_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _once(path: Path, folder: Path, compute: Callable[[bytes], NDArray[Any]]) -> Path:
+    data = path.read_bytes()
+    target = folder / f"{hashlib.sha256(data).hexdigest()}.npy"
+    if not target.exists():
+        keep(target, compute(data))
     return target
 
 

@@ -35,7 +35,11 @@ from ser_engine.training.train import (
 )
 
 # Architecture → module and function; modules are imported when a system of theirs is trained.
-RUNNERS = {"classical": ("ser_engine.training.classical", "run_classical")}
+RUNNERS = {
+    "classical": ("ser_engine.training.classical", "run_classical"),
+    "network": ("ser_engine.training.network", "run_network"),
+    "speech-text": ("ser_engine.training.speech_text", "run_speech_text"),
+}
 
 Features = list[NDArray[np.float32] | None]
 Rows = NDArray[np.int_]

@@ -132,14 +132,15 @@ def log_probabilities(head: Head, features: NDArray[np.float32]) -> NDArray[np.f
 class HistoryFile:
     """Appends one JSON object a line, so that a run can be watched while it trains.
 
-    What the file tells of an earlier attempt at the same fold is forgotten.
+    What the file tells of an earlier attempt at the same fold is forgotten, but for the first `keep` epochs.
     """
 
-    def __init__(self, path: Path, fold: int | str) -> None:
+    def __init__(self, path: Path, fold: int | str, keep: int = 0) -> None:
         self.path, self.fold = path, fold
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if json.loads(line)["fold"] != fold]
+            entries = [(line, json.loads(line)) for line in lines]
+            kept = [line for line, entry in entries if entry["fold"] != fold or entry["epoch"] <= keep]
             beside = path.with_suffix(".part")
             beside.write_text("".join(kept), encoding="utf-8")
             beside.replace(path)

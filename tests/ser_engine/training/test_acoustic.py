@@ -19,7 +19,8 @@ from ser_engine.features import acoustic94, acoustic173
 from ser_engine.preprocessing import clean
 from ser_engine.settings import PROJECT, Settings
 from ser_engine.training import augment
-from ser_engine.training.acoustic import acoustic_features, hear
+from ser_engine.training.acoustic import acoustic_features
+from ser_engine.training.hear import hear
 from tests.speech import SENTENCES, add_noise, encode, silence, speech, tone
 
 WORDS = add_noise(speech(), 20.0)
@@ -191,7 +192,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         ({"features": "acoustic95"}, "no features “acoustic95”; there are acoustic94, acoustic173"),
-        ({"preprocessing": "paper-9"}, "no preprocessing “paper-9”; there are paper-1, paper-4, none"),
+        ({"preprocessing": "paper-9"}, "no preprocessing “paper-9”; there are paper-1, paper-4, application, none"),
         ({"augmentation": "paper-9"}, "no augmentation “paper-9”"),
         ({"copies": 2}, "need an augmentation"),
     ],

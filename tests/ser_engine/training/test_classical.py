@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,8 @@ from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.models.classical import Classical
 from ser_engine.models.registry import load_model
 from ser_engine.settings import PROJECT
-from ser_engine.training import classical
-from ser_engine.training.config import ClassicalConfig, read_config
+from ser_engine.training import classical, network
+from ser_engine.training.config import ClassicalConfig, ExperimentConfig, NetworkConfig, read_config
 from ser_engine.training.run import run
 from tests.ser_engine.training.test_run import write_corpora
 
@@ -189,13 +191,18 @@ def test_few_clips_are_of_all_labels(home: Path) -> None:
     assert [u.name for u in other.clips.utterances] != [u.name for u in experiment.clips.utterances]
 
 
+CHECKS: dict[type, Callable[..., None]] = {ClassicalConfig: classical.check, NetworkConfig: network.check}
+
+
 @pytest.mark.parametrize("path", sorted((PROJECT / "configs").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_configuration_of_the_project_makes_sense(path: Path) -> None:
     config = read_config(path)
-    if isinstance(config, ClassicalConfig):
-        classical.check(config, path)
-        assert path.stem == "smoke" or path.stem.endswith(config.protocol.replace("-", "_"))
+    if isinstance(config, ExperimentConfig):
+        CHECKS[type(config)](config, path)
+        assert path.stem == "smoke" or path.stem.endswith(config.protocol.replace("-", "_").replace(":", "_"))
         assert path.stem.startswith(("smoke", "ours-")) or config.published.startswith(path.stem[:7])
+        published = tomllib.loads((PROJECT / "results" / "published.toml").read_text(encoding="utf-8"))["figure"]
+        assert config.published in {"", *(figure["id"] for figure in published)}
 
 
 def test_the_smoke_configuration_runs_on_real_speech_in_under_a_minute(ser_data: Path, tmp_path: Path) -> None:

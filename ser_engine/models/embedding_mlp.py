@@ -1,0 +1,34 @@
+"""paper-3's multi-layer perceptron on embeddings of VGGish or YAMNet (3.3.2)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+
+class EmbeddingMLP(nn.Module):
+    """Dense layers with ReLU, each followed by dropout.
+
+    The paper gives neither the activation nor the places of the dropout: both are the usual ones.
+
+    Parameters
+    ----------
+    outputs : emotions
+    width : of an embedding, 128 of VGGish, 1024 of YAMNet
+    hidden : widths of the hidden layers; table 4 has what paper-3 tried
+    dropout : after each hidden layer
+    """
+
+    def __init__(
+        self, outputs: int, width: int = 128, hidden: tuple[int, ...] = (1024, 512), dropout: float = 0.2
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in pairwise((width, *hidden)):
+            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear((width, *hidden)[-1], outputs))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Map embeddings float32 [batch, width] to logits [batch, outputs]."""
+        return self.layers(embeddings)

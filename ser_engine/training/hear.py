@@ -1,0 +1,86 @@
+"""What systems are given of a recording: the papers' preprocessing, or the application's own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_engine.analysis import SAMPLE_RATE
+from ser_engine.errors import NoSpeech
+from ser_engine.settings import Settings
+from ser_engine.training.prepare import HEARD, compute_once
+
+PREPROCESSINGS = ("paper-1", "paper-4", "application", "none")
+"""What happens to a clip before a system is given it; see `hear`."""
+PIPELINE = "1"
+"""To be raised whenever decoding or preprocessing changes, so that nothing stale is read."""
+
+# paper-1 (III.A): "removed wav files with duration less than 1 second", after their silences were.
+LEAST_S = 1.0
+# paper-4 (III.A): "we set an offset of 0.5 seconds and a duration of 2.5 seconds", since silence comes first.
+OFFSET_S, DURATION_S = 0.5, 2.5
+# What is kept on disk has 16 bits, as the recordings had.
+FULL_SCALE = 32767.0
+
+
+def hear(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.float32]:
+    """Return what a system is given of a recording: float32 [n] at 16 kHz, empty where a clip is dropped.
+
+    "application": what the application hears of it in use. "paper-1" (III.A): the same with noise reduction always on,
+    and nothing under one second. "paper-4" (III.A): 2.5 seconds from 0.5 on. "none": the whole recording. The last two
+    resample to 16 kHz, and do nothing else.
+
+    Raises
+    ------
+    InvalidAudio, TooLarge
+        The bytes are no recording, or one over the limits of the settings.
+    """
+    from ser_engine.audio import load
+    from ser_engine.preprocessing import clean, resample
+
+    waveform = load(data, settings)
+    if preprocessing in ("application", "paper-1"):
+        paper = preprocessing == "paper-1"
+        try:
+            samples = clean(waveform, replace(settings, noise_reduction="always") if paper else settings).samples
+        except NoSpeech:
+            return np.zeros(0, np.float32)
+        return samples[:0] if paper and len(samples) < LEAST_S * SAMPLE_RATE else samples
+    samples = resample(waveform.samples, waveform.rate)
+    if preprocessing == "paper-4":
+        return samples[round(OFFSET_S * SAMPLE_RATE) :][: round(DURATION_S * SAMPLE_RATE)]
+    return samples
+
+
+def heard(
+    paths: Sequence[Path], settings: Settings, preprocessing: str = "application", workers: int = 0
+) -> list[Path]:
+    """Return for each recording the file, in `settings.cache`, of what `hear` makes of it; see `samples_of`.
+
+    What is there is not made again; the rest is made by `workers` processes (0: one a core), with a progress bar.
+
+    Raises
+    ------
+    InvalidAudio, TooLarge
+        A recording cannot be decoded, or is over a limit.
+    """
+    choices = {name: getattr(settings, name) for name in HEARD}
+    version = hashlib.sha256(f"{PIPELINE} {preprocessing} {choices}".encode()).hexdigest()[:12]
+    folder = settings.cache / f"samples-{preprocessing}-{version}"
+    return compute_once(paths, folder, partial(_quantised, preprocessing=preprocessing, settings=settings), workers)
+
+
+def samples_of(file: Path) -> NDArray[np.float32]:
+    """Return float32 [n] at 16 kHz of a file that `heard` made; empty where the clip was dropped."""
+    return np.load(file).astype(np.float32) / FULL_SCALE
+
+
+def _quantised(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.int16]:
+    samples = hear(data, preprocessing, settings)
+    return np.round(np.clip(samples, -1.0, 1.0) * FULL_SCALE).astype(np.int16)
