@@ -153,7 +153,7 @@ class Analyzer:
         from ser_engine.models.registry import default_model
         from ser_engine.weights import read_config
 
-        config = read_config(default_model(self.settings))
+        config = read_config(default_model(self.settings, fetch=False))
         return {"id": config["id"], **config["measured"]} if "measured" in config else None
 
 

@@ -25,6 +25,7 @@ from ser_engine.settings import PROJECT, Settings
 # Beside the suffixes of corpora: what people have on their telephones.
 SUFFIXES = AUDIO_SUFFIXES | {".mp4", ".oga", ".aac", ".aiff", ".aif"}
 BAD_INPUT = 2
+MODEL = "name of a folder in models/, a path, or hf:OWNER/NAME[@REVISION] of the Hugging Face hub"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     analyze = verbs.add_parser("analyze", help="score recordings")
     analyze.add_argument("paths", nargs="+", type=Path, metavar="FILE|FOLDER")
     analyze.add_argument("--json", action="store_true", help="one JSON object per file and line")
-    analyze.add_argument("--model", help="name of a folder in models/, or a path")
+    analyze.add_argument("--model", help=MODEL)
     analyze.add_argument("--no-transcript", action="store_true", help="do not transcribe the words")
     analyze.set_defaults(verb=_analyze)
 
@@ -61,6 +62,21 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")
     train.add_argument("--results", type=Path, default=PROJECT / "results")
     train.set_defaults(verb=_train)
+
+    evaluate = verbs.add_parser("evaluate", help="measure a finished model on corpora, its own or not")
+    evaluate.add_argument("model", metavar="MODEL", help=MODEL)
+    evaluate.add_argument("--corpora", nargs="+", default=(), help="or manifests (default: every corpus that is there)")
+    evaluate.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")
+    evaluate.add_argument(
+        "--protocol", default="as-is", help="whose test clips count (default: all clips, as they are)"
+    )
+    evaluate.add_argument("--labels", choices=LABEL_SETS, default="eight", help="label set of the clips")
+    evaluate.add_argument("--unseen", action="store_true", help="you know that the model has heard none of the voices")
+    evaluate.add_argument("--words", action="store_true", help="transcribe, for models that read the words, too")
+    evaluate.add_argument("--name", default="", help="of the run's folder in the results")
+    evaluate.add_argument("--workers", type=int, default=0, help="threads that score clips (default: one a core)")
+    evaluate.add_argument("--results", type=Path, default=PROJECT / "results")
+    evaluate.set_defaults(verb=_evaluate)
 
     describe = verbs.add_parser("describe", help="count and measure the corpora for the results page")
     describe.add_argument("corpora", nargs="*", metavar="CORPUS", help="default: every corpus that is there")
@@ -178,6 +194,25 @@ def _train(options: argparse.Namespace, settings: Settings) -> int:
     entry = run(options.config, options.data or settings.data, settings, options.results)
     shown = {key: entry[key] for key in ("id", "metrics", "by_corpus", "external", "no_speech_found") if key in entry}
     print(json.dumps(shown, indent=2))
+    return 0
+
+
+def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
+    """Measure a finished model, then print the figures and what they are worth."""
+    from ser_engine.training.evaluate_model import Plan, evaluate
+
+    plan = Plan(
+        model=options.model,
+        corpora=tuple(options.corpora),
+        protocol=options.protocol,
+        label_set=options.labels,
+        unseen=options.unseen,
+        words=options.words,
+        name=options.name,
+    )
+    entry = evaluate(plan, options.data or settings.data, settings, options.results, options.workers)
+    keys = ("id", "model", "protocol", "note", "metrics", "by_corpus", "left_out", "dropped", "no_speech_found")
+    print(json.dumps({key: entry[key] for key in keys}, indent=2, ensure_ascii=False))
     return 0
 
 

@@ -25,7 +25,8 @@ class Settings:
     Attributes
     ----------
     model
-        Emotion model: the name of a folder in `models_dir`, or a path; empty means what models/DEFAULT names.
+        Emotion model: the name of a folder in `models_dir`, a path, or "hf:OWNER/NAME@COMMIT" for one of the Hugging
+        Face hub; empty means what models/DEFAULT names.
     models_dir
         Where shipped weights lie.
     whisper

@@ -1,4 +1,6 @@
-"""Find, verify, fetch and write weights; the only file of the engine that may touch the network.
+"""Find, verify, fetch and write weights; the only file of the engine that opens connections of its own.
+
+What comes from the Hugging Face hub comes by way of the hub's library: see `models.hub_files` and `models.encoders`.
 
 A shipped model is a folder models/<id>/ with config.json and model.safetensors; the config holds the checksums.
 Whisper base is bundled that way; its other sizes are OpenAI's own files (NAME.pt), fetched only when that is allowed.

@@ -486,5 +486,6 @@ def test_no_other_file_of_the_engine_can_open_a_connection():
                 imported |= {name.name for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 imported |= {node.module} | {f"{node.module}.{name.name}" for name in node.names}
-        if file.name != "weights.py":
-            assert not imported & network, file
+        # hub_files.py asks the Hugging Face hub, by way of that hub's own library alone.
+        allowed = {"weights.py": network, "hub_files.py": {"huggingface_hub"}}.get(file.name, set())
+        assert not imported & (network - allowed), file

@@ -1,0 +1,225 @@
+"""Any audio classification model of Transformers, with its own labels: HuBERT, wav2vec 2.0, WavLM, Whisper, AST.
+
+Code that a model brings is never run, and a model of which a part would be made up is refused: a head that was not in
+the checkpoint answers at random, and nothing in its answers tells.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import (
+    MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModelForAudioClassification,
+)
+from transformers.utils import logging
+
+from ser_engine import weights
+from ser_engine.analysis import SAMPLE_RATE, CleanSpeech, Scores, Transcript
+from ser_engine.errors import WeightsUnavailable
+from ser_engine.models.hub_files import PREPROCESSOR, first_line, id_of
+from ser_engine.models.hub_labels import merged, names
+from ser_engine.settings import Settings
+
+BATCH = 8
+# The one tensor that scoring never uses (it masks training's input), so that it may be missing or too much.
+TRAINING_ONLY = "masked_spec_embed"
+# A folder is all that is ever read here, and data is all that is read of it.
+LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+_LOADING = threading.Lock()  # Transformers' verbosity, and torch's default type, are the whole process's
+
+
+class HubModel:
+    """A model of Transformers as one `Model`; safe to call from several threads.
+
+    Parameters
+    ----------
+    id : name of the model, with its commit where it comes from the hub
+    model : has a head for audio classification; float32, in evaluation mode
+    extractor : the model's own feature extractor, for 16 kHz
+    """
+
+    def __init__(self, id: str, model: Any, extractor: Any) -> None:
+        self.id, self.model, self.extractor = id, model.eval(), extractor
+        config = model.config
+        self.labels, self._sums = merged(names(id.partition("@")[0], config.id2label, config.num_labels))
+        self._accepted = frozenset(inspect.signature(model.forward).parameters)
+
+    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
+        """Return the scores of each recording; words play no part.
+
+        Every recording gets the features that it would get alone, and only equal shapes are computed together: wav2vec
+        2.0 base and its like normalise over time without a mask, so that padding would change what they hear. Whisper
+        and AST pad to a fixed length themselves.
+        """
+        features = [self._features(speech) for speech in batch]
+        by_shape: dict[object, list[int]] = defaultdict(list)
+        for i, tensors in enumerate(features):
+            by_shape[tuple((name, tensor.shape) for name, tensor in tensors.items())].append(i)
+        scores: dict[int, Scores] = {}
+        for rows in by_shape.values():
+            for first in range(0, len(rows), BATCH):
+                some = rows[first : first + BATCH]
+                for i, probabilities in zip(some, self._probabilities([features[i] for i in some]), strict=True):
+                    scores[i] = Scores(self.labels, probabilities)
+        return [scores[i] for i in range(len(batch))]
+
+    def _features(self, speech: CleanSpeech) -> dict[str, Tensor]:
+        """Return the tensors that the model takes for one recording, each [1, ...]."""
+        made = self.extractor(speech.samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        return {name: tensor for name, tensor in made.items() if name in self._accepted}
+
+    def _probabilities(self, features: Sequence[dict[str, Tensor]]) -> np.ndarray:
+        """Return float32 [m, labels] for recordings whose tensors have the same shapes."""
+        together = {name: torch.cat([tensors[name] for tensors in features]) for name in features[0]}
+        try:
+            with torch.inference_mode():
+                logits = self.model(**together).logits
+        except (RuntimeError, ValueError) as error:  # features of another model's, or too short for its convolutions
+            raise WeightsUnavailable(f"{self.id} could not score the recording: {first_line(error)}.") from error
+        probabilities: np.ndarray = logits.softmax(dim=1).numpy() @ self._sums
+        return probabilities
+
+    def save(self, folder: Path) -> None:
+        """Write config.json, model.safetensors and preprocessor_config.json into `folder`, the first one last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside, _quiet():
+            self.extractor.save_pretrained(beside)
+            self.model.save_pretrained(beside)
+            for file in sorted(Path(beside).iterdir(), key=lambda file: file.name == weights.CONFIG):
+                file.chmod(0o644)  # safetensors makes files that nobody but their owner may read
+                file.replace(folder / file.name)
+
+    @classmethod
+    def load(cls, folder: Path, settings: Settings) -> HubModel:
+        """Read a folder as `save_pretrained` writes it, safetensors rather than pickles where it has both.
+
+        Raises
+        ------
+        WeightsUnavailable
+            A file is missing or damaged, it is a model of another kind, or its head is not in the checkpoint.
+        """
+        id = id_of(folder)
+        with _LOADING, _quiet():
+            config = _config(folder, id)
+            extractor = _extractor(folder, id)
+            model, found = _model(folder, id, config)
+        _refuse_made_up(id, model, found)
+        return cls(id, model, extractor)
+
+
+def _config(folder: Path, id: str) -> Any:
+    """Return the model's configuration if it is one of a classifier of sound."""
+    written = weights.read_config(folder)
+    try:
+        config = AutoConfig.from_pretrained(folder, **LOCAL)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if "auto_map" in written:
+            raise WeightsUnavailable(
+                f"{id} brings code of its own, which is never run here; choose a model that Transformers has itself."
+            ) from None
+        if "model_type" not in written:
+            raise WeightsUnavailable(f"The config.json of {id} does not say which kind of model it is.") from None
+        raise WeightsUnavailable(
+            f"{id} is of a kind that this version of Transformers cannot make ({written['model_type']}): "
+            f"{first_line(error)}."
+        ) from None
+    kind = ", ".join(config.architectures or ()) or config.model_type
+    if type(config) not in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING:
+        raise WeightsUnavailable(f"{id} is no classifier of sound, but a model of another kind ({kind}).")
+    if config.problem_type in ("regression", "multi_label_classification") or config.num_labels < 2:
+        raise WeightsUnavailable(
+            f"{id} does not choose one of several labels, so its answers are no probabilities of emotions."
+        )
+    return config
+
+
+def _extractor(folder: Path, id: str) -> Any:
+    """Return the model's feature extractor."""
+    if not (folder / PREPROCESSOR).is_file():
+        raise WeightsUnavailable(
+            f"{id} has no {PREPROCESSOR}, so nobody knows how it wants to hear; the one of the model that it was "
+            "fine-tuned from may do."
+        )
+    try:
+        extractor = AutoFeatureExtractor.from_pretrained(folder, **LOCAL)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise WeightsUnavailable(f"The {PREPROCESSOR} of {id} cannot be used: {first_line(error)}.") from None
+    rate = getattr(extractor, "sampling_rate", None)
+    if rate != SAMPLE_RATE:
+        raise WeightsUnavailable(f"{id} listens at {rate} Hz; models here have to listen at {SAMPLE_RATE} Hz.")
+    return extractor
+
+
+def _model(folder: Path, id: str, config: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the model and what Transformers says about its tensors."""
+    try:
+        model, found = AutoModelForAudioClassification.from_pretrained(
+            folder, config=config, dtype=torch.float32, output_loading_info=True, **LOCAL
+        )
+    except OSError as error:
+        if list(folder.glob("*.safetensors")) or list(folder.glob("*.bin")):
+            raise WeightsUnavailable(f"The weights of {id} cannot be read: {first_line(error)}.") from None
+        raise WeightsUnavailable(
+            f"{id} has no weights: there is no model.safetensors beside its config.json; fetch the whole model again."
+        ) from None
+    except (SafetensorError, EOFError, pickle.UnpicklingError):
+        raise WeightsUnavailable(
+            f"The weights of {id} are damaged, are only git-lfs's note of them, or hold more than tensors; delete "
+            f"{folder} and fetch the model again, with its model.safetensors."
+        ) from None
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsUnavailable(
+            f"The weights of {id} do not fit its config.json: {first_line(error)}; fetch the whole model again."
+        ) from None
+    return model, found
+
+
+def _refuse_made_up(id: str, model: Any, found: dict[str, Any]) -> None:
+    """Raise where tensors were not in the checkpoint, or where the checkpoint's head has parts that the model lacks."""
+    missing = sorted(name for name in found["missing_keys"] if not name.endswith(TRAINING_ONLY))
+    encoder = f"{model.base_model_prefix}."
+    if head := [name for name in missing if not name.startswith((encoder, "encoder."))]:
+        raise WeightsUnavailable(
+            f"{id} holds no classifier that {type(model).__name__} knows ({head[0]} is missing), so its answers would "
+            "be random; choose a model that was fine-tuned for audio classification."
+        )
+    if missing:
+        raise WeightsUnavailable(
+            f"{id} lacks a part of its encoder ({missing[0]}), so its answers would be random; fetch it again."
+        )
+    unused = sorted(name for name in found["unexpected_keys"] if not name.endswith(TRAINING_ONLY))
+    if head := [name for name in unused if not name.startswith((encoder, "encoder.", "decoder."))]:
+        raise WeightsUnavailable(
+            f"{id} was made with a head of its own ({head[0]}) that {type(model).__name__} does not have; choose "
+            "another model."
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Transformers' reports and bars from the terminal: what matters in them is an error here."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

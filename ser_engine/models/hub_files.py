@@ -1,0 +1,161 @@
+"""Where a model of the Hugging Face hub lies on this computer: `hf:<id or folder>[@revision]`.
+
+Beside `weights.py` the only file of the engine that may open a connection, and only where the settings allow it. What
+the hub's cache holds already is used as it is, without a question to the hub: the same words mean the same model until
+somebody clears the cache, or names a revision.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser_engine.errors import WeightsUnavailable
+from ser_engine.settings import Settings
+from ser_engine.weights import CONFIG
+
+PREFIX = "hf:"
+PREPROCESSOR = "preprocessor_config.json"
+_DESCRIPTION = (CONFIG, PREPROCESSOR)
+SAFE = ("model*.safetensors", "model.safetensors.index.json")
+OLD = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+"""Weights as models of before 2023 have them; asked for only where a model has no safetensors."""
+
+_FETCHING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model as people write it: an id of the hub or a folder, and a branch, tag or commit of the former."""
+
+    name: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}" if self.revision else self.name
+
+
+def find(text: str, settings: Settings, fetch: bool = True) -> Path:
+    """Return the folder of the model that "hf:..." means; from the hub, if need be, where `fetch` and settings allow.
+
+    A folder of `settings.models_dir` goes before a path, and that before an id.
+
+    Raises
+    ------
+    WeightsUnavailable
+        There is no such model, or it may not or cannot be fetched.
+    """
+    whole = text.removeprefix(PREFIX).strip()
+    if not whole:
+        raise WeightsUnavailable(f"{PREFIX} needs an id of the hub or a folder, such as {PREFIX}OWNER/NAME@REVISION.")
+    if folder := _folder(whole, settings):  # whose name may hold an @
+        return folder
+    name, at, revision = whole.rpartition("@")
+    reference = Reference(name, revision) if at and name and revision else Reference(whole.rstrip("@"))
+    if reference.revision and _folder(reference.name, settings):
+        raise WeightsUnavailable(f"{reference.name} is a folder, which has no revision “{reference.revision}”.")
+    if reference.name.startswith(("/", ".", "~")) or reference.name.count("/") > 1:
+        raise WeightsUnavailable(f"There is no folder {reference.name}.")
+    return _cached(reference) or _fetched(reference, settings, fetch)
+
+
+def id_of(folder: Path) -> str:
+    """Return the name of the model in a folder: OWNER/NAME@COMMIT in the hub's cache, else the folder's own.
+
+    The cache's folders are models--OWNER--NAME/snapshots/COMMIT; seven digits of the commit tell it from others.
+    """
+    folder = folder.absolute()
+    if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
+        name = folder.parent.parent.name.removeprefix("models--").replace("--", "/")
+        return f"{name}@{folder.name[:7]}"
+    return folder.resolve().name
+
+
+def _folder(name: str, settings: Settings) -> Path | None:
+    for folder in (settings.models_dir / name, Path(name).expanduser()):
+        if folder.is_dir():
+            return folder
+    return None
+
+
+def _cached(reference: Reference) -> Path | None:
+    """Return the model's folder in the hub's cache if it has all that a model needs."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    for weights in (SAFE, OLD):
+        try:
+            found = snapshot_download(
+                reference.name,
+                revision=reference.revision,
+                allow_patterns=[*_DESCRIPTION, *weights],
+                local_files_only=True,
+            )
+        except OSError:  # it is not there, or not all of it, or the cache cannot be read
+            continue
+        except HFValidationError:
+            raise WeightsUnavailable(
+                f"“{reference.name}” is neither a folder nor an id of the hub, which looks like OWNER/NAME."
+            ) from None
+        if (Path(found) / CONFIG).is_file() and _has(Path(found), weights):
+            return Path(found)
+    return None
+
+
+def _fetched(reference: Reference, settings: Settings, fetch: bool) -> Path:
+    """Download a model into the hub's cache."""
+    if not settings.allow_download:
+        raise WeightsUnavailable(
+            f"{reference} is not on this computer: set SER_ALLOW_DOWNLOAD=1 to have it fetched from the hub, or give "
+            f"the path of a folder that holds it."
+        )
+    if not fetch:
+        raise WeightsUnavailable(f"{reference} has not been fetched from the hub yet.")
+    with _FETCHING:
+        for weights in (SAFE, OLD):
+            folder = _download(reference, (*_DESCRIPTION, *weights), settings.download_timeout_s)
+            if not (folder / CONFIG).is_file():
+                raise WeightsUnavailable(f"{reference} of the hub is not a model of Transformers: it has no {CONFIG}.")
+            if _has(folder, weights):
+                return folder
+    raise WeightsUnavailable(f"{reference} of the hub has no weights that Transformers can read.")
+
+
+def _has(folder: Path, patterns: tuple[str, ...]) -> bool:
+    return any(folder.glob(patterns[0]))
+
+
+def _download(reference: Reference, patterns: tuple[str, ...], timeout_s: float) -> Path:
+    """Return the folder in the hub's cache into which the files were fetched; what is there is not fetched again."""
+    from huggingface_hub import constants, errors, snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                reference.name, revision=reference.revision, allow_patterns=list(patterns), etag_timeout=timeout_s
+            )
+        )
+    except errors.GatedRepoError:
+        reason = "its owner gives it only to those who accept its terms there and log in with “hf auth login”"
+    except errors.RepositoryNotFoundError:
+        reason = "there is no such model, or it is private and “hf auth login” has not been run"
+    except errors.RevisionNotFoundError:
+        reason = f"it has no revision “{reference.revision}”"
+    except errors.LocalEntryNotFoundError:
+        reason = "the hub cannot be reached or does not answer; is this computer connected to the internet?"
+        if constants.is_offline_mode():
+            reason = "HF_HUB_OFFLINE forbids it"
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        reason = "the disk is full" if full else f"the transfer failed ({first_line(error)})"
+    except Exception as error:  # of one of three libraries that carry the bytes, each with errors of its own
+        reason = f"the transfer failed ({first_line(error)})"
+    end = "" if reason.endswith("?") else "."
+    raise WeightsUnavailable(f"{reference} could not be fetched from the hub: {reason}{end}")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what another library says, to stand in a sentence."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
