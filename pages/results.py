@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 # Plotly trusts any pandas in sys.modules, also one that a warm-up's thread is half-way through importing.
@@ -10,7 +12,19 @@ import streamlit as st
 
 from ser_engine.errors import SerError
 from ser_engine.settings import PROJECT, Settings
-from ui import corpora, corpus_charts, not_run, one_run, result_charts, result_table, results, session, theme, wording
+from ui import (
+    corpora,
+    corpus_charts,
+    not_run,
+    one_run,
+    result_charts,
+    result_table,
+    results,
+    session,
+    theme,
+    training_now,
+    wording,
+)
 from ui.panels import as_table, draw
 from ui.result_table import CORPORA
 
@@ -48,7 +62,8 @@ RECIPES = {"paper-1": "Paper 1", "paper-3": "Paper 3", "paper-4": "Paper 4"}
 def results_page() -> None:
     """Draw the page: the finding, the gap, all runs, one run, the corpora."""
     try:
-        folder = Settings.from_env().results
+        settings = Settings.from_env()
+        folder = settings.results
     except SerError as error:
         st.title("Results", anchor=False)
         st.error(str(error))
@@ -60,6 +75,8 @@ def results_page() -> None:
         st.html(theme.line("lead", result_table.explanation(found)))
     for problem in found.problems:
         st.warning(problem, icon=":material/draft:")
+    if training_now.read(settings.cache, time.time()):
+        show_training_now(settings.cache)
     if found.runs:
         # Who followed a link to a run sees it first; who chooses one in the table, below the table.
         if st.session_state.setdefault("linked", bool(st.query_params.get("run"))):
@@ -84,6 +101,20 @@ def results_page() -> None:
     if found.others:
         names = " and ".join(found.others)
         st.html(theme.line("quiet", f"Also in the folder, measuring other things than emotions: {names}."))
+
+
+@st.fragment(run_every="5s")
+def show_training_now(cache: Path) -> None:
+    """Draw the learning curves of runs that are under way, again every few seconds."""
+    st.space("small")
+    st.header("Training now", anchor=False)
+    for number, training in enumerate(training_now.read(cache, time.time())):
+        st.subheader(training.name, anchor=False)
+        if training.history.problem:
+            st.html(theme.line("quiet", "Its history is being written."))
+        last = f"The last epoch ended {wording.seconds(training.ago_s)} ago."
+        st.html(theme.line("quiet", f"{last} No figure of it counts before all folds are tested."))
+        one_run.draw_curves(training.history, f"now-{number}")
 
 
 def show_gap(found: Results) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 from ui import result_charts, result_table, results, theme
 from ui.panels import as_table, draw, shown
 from ui.result_table import CORPORA
-from ui.results import Published, Results, Run
+from ui.results import History, Published, Results, Run
 
 
 def show(found: Results, run: Run) -> None:
@@ -123,15 +123,20 @@ def show_groups(run: Run) -> None:
 def show_learning(run: Run) -> None:
     """Draw the learning curves, or say why there are none."""
     st.subheader("Learning", anchor=False)
-    history = results.read_history(run)
+    history = results.read_history(run.id, [run.path.with_name("history.jsonl")])
     if history.problem:
         st.warning(history.problem, icon=":material/draft:")
     elif not history.curves:
         st.html(theme.line("quiet", "No learning curves: this system does not learn in epochs, or kept no history."))
+    draw_curves(history, "learning")
+
+
+def draw_curves(history: History, key: str) -> None:
+    """Draw every quantity of a history over its epochs; `key` tells these charts from others on the page."""
     for quantity, points in history.curves.items():
         name = quantity.replace("_", " ")
         told = f"{name} by epoch, {history.trainings} trainings: from {points[0][1]:.3g} to {points[-1][1]:.3g}"
-        draw(result_charts.learning_curve(history, quantity), told, f"learning-{quantity}")
+        draw(result_charts.learning_curve(history, quantity), told, f"{key}-{quantity}")
         st.html(theme.line("quiet", f"Mean {name} of {history.trainings} trainings; shaded, lowest to highest."))
         as_table(
             {

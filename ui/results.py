@@ -240,13 +240,15 @@ def _published(figure: Mapping[str, Any]) -> Published:
     )
 
 
-def read_history(run: Run) -> History:
-    """Return the learning curves of a run, the mean and range over its folds and members; none is no problem."""
-    path = run.path.with_name("history.jsonl")
+def read_history(name: str, files: Iterable[Path]) -> History:
+    """Return the learning curves of the run `name`, the mean and range over its folds and members.
+
+    A file that is not there is no problem.
+    """
     points: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     trainings = set()
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in (line for file in files if file.exists() for line in file.read_text("utf-8").splitlines()):
             entry = json.loads(line)
             epoch = entry["epoch"]
             if not isinstance(epoch, int):
@@ -255,10 +257,8 @@ def read_history(run: Run) -> History:
             for key, value in entry.items():
                 if key not in ("fold", "member", "epoch") and (measured := number(value)) is not None:
                     points[key][epoch].append(measured)
-    except FileNotFoundError:
-        return History()
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return History(problem=f"{run.id}/history.jsonl is damaged, so its learning curves are not drawn.")
+        return History(problem=f"{name}/history.jsonl is damaged, so its learning curves are not drawn.")
     curves = {
         key: [(epoch, sum(found) / len(found), min(found), max(found)) for epoch, found in sorted(epochs.items())]
         for key, epochs in points.items()

@@ -205,6 +205,7 @@ def write_run(
     write_json(folder / "folds.json", _fold_entries(clips, folds, opinions, labels))
     if history := sorted(state.glob("history-*.jsonl")):
         (folder / "history.jsonl").write_bytes(b"".join(file.read_bytes() for file in history))
+    (state / "finished").touch()  # the results page shows a run's epochs until then
     return entry
 
 

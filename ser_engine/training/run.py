@@ -135,6 +135,7 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     write_json(folder / "run.json", entry)
     write_json(folder / "folds.json", fold_entries(experiment.utterances, folds, opinions, config))
     (folder / "history.jsonl").write_bytes((experiment.state / "history.jsonl").read_bytes())
+    (experiment.state / "finished").touch()  # the results page shows a run's epochs until then
     _save_model(config, head, fit_temperature(opinions[heard], true[heard]), entry, settings)
     return entry
 

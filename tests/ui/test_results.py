@@ -176,10 +176,15 @@ def test_broken_published_figures_are_one_sentence(folder: Path, write: Write, c
     assert len(found.runs) == 1 and len(found.problems) == 1 and "published.toml" in found.problems[0]
 
 
+def learned(folder: Path) -> results.History:
+    run = results.read(folder).runs[0]
+    return results.read_history(run.id, [run.path.with_name("history.jsonl")])
+
+
 def test_learning_curves_are_means_with_their_range(folder: Path, write: Write) -> None:
     lines = [{"fold": str(f), "member": 0, "epoch": e, "loss": f + 10.0 / e} for f in (1, 3) for e in (1, 2)]
     write("a-run", entry(), history_jsonl="\n".join(map(json.dumps, lines)))
-    history = results.read_history(results.read(folder).runs[0])
+    history = learned(folder)
     assert history.trainings == 2
     assert history.curves["loss"] == [(1, 12.0, 11.0, 13.0), (2, 7.0, 6.0, 8.0)]
 
@@ -187,7 +192,7 @@ def test_learning_curves_are_means_with_their_range(folder: Path, write: Write) 
 @pytest.mark.parametrize("content", ["{", "[]", '{"loss": 1}', '{"epoch": "one", "loss": 1}'])
 def test_a_damaged_history_is_a_sentence(folder: Path, write: Write, content: str) -> None:
     write("a-run", entry(), history_jsonl=content)
-    history = results.read_history(results.read(folder).runs[0])
+    history = learned(folder)
     assert not history.curves and "history.jsonl" in history.problem
 
 
