@@ -94,9 +94,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Find speakers, sentences, identical and augmented twins that training and test share, and what "
         "gives a corpus away. Exits with 0 when nothing leaks, 1 when something does, 2 when the table is bad.",
     )
-    audit.add_argument("table", type=Path, metavar="SPLIT.csv|MANIFEST")
+    audit.add_argument("table", type=Path, metavar="SPLIT.csv|MANIFEST|RUN", help="RUN: a folder of results/")
     audit.add_argument("--corpus", choices=CORPORA, help="whose file names these are (default: found out)")
     audit.add_argument("--root", type=Path, help="folder of the audio, to compare bytes and sample rates, too")
+    audit.add_argument("--data", type=Path, help="folder of a run's corpora (default: SER_DATA)")
     audit.add_argument("--json", action="store_true", help="one JSON object")
     audit.set_defaults(verb=_audit)
 
@@ -263,6 +264,12 @@ def _audit(options: argparse.Namespace, settings: Settings) -> int:
     from ser_engine.training import audit
     from ser_engine.training.audit_rows import read_table
 
+    if (options.table / "run.json").is_file():
+        from ser_engine.training.run import audit_run
+
+        found = audit_run(options.table, options.data or settings.data)["audit"]
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+        return 1 if any(finding["severity"] == "leak" for finding in found["findings"]) else 0
     rows = read_table(options.table, options.corpus or "", options.root)
     findings = audit.audit(tqdm(rows, unit="clip", leave=False, disable=None))
     print(json.dumps(findings.to_dict(), ensure_ascii=False, indent=2) if options.json else audit.table(findings))

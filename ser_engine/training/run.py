@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -137,6 +138,29 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     (folder / "history.jsonl").write_bytes((experiment.state / "history.jsonl").read_bytes())
     (experiment.state / "finished").touch()  # the results page shows a run's epochs until then
     _save_model(config, head, fit_temperature(opinions[heard], true[heard]), entry, settings)
+    return entry
+
+
+def audit_run(folder: Path, data: Path) -> dict[str, Any]:
+    """Audit the split of a run that was made before runs were audited, write that into its run.json and return it.
+
+    Raises
+    ------
+    CorpusError
+        A corpus of the run is not in `data`.
+    InvalidSettings
+        The folder holds no run that lacks its audit.
+    """
+    try:
+        entry: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        corpora, labels, seed = (entry["config"][key] for key in ("corpora", "labels", "seed"))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InvalidSettings(f"{folder} holds no run whose split could be made again.") from None
+    if "audit" in entry:
+        raise InvalidSettings(f"{folder} has its audit already.")
+    utterances = _read(tuple(corpora), data, tuple(labels))
+    entry["audit"] = audit_folds(utterances, numbered(speaker_independent(utterances, seed))).to_dict()
+    write_json(folder / "run.json", entry)
     return entry
 
 
