@@ -186,9 +186,10 @@ class SpeechTextTraining(ExperimentConfig):
     ----------
     speech, text : encoders as `models.encoders.EncoderReference.parse` reads them: "whisper-base" (bundled), a hub id
         with "@revision", or a folder; nothing leaves that part out
-    network : entries of `SpeechTextConfig`: head, hidden, head_dropout, weighted_layers, freezing, lora, text_dropout …
+    network : entries of `SpeechTextConfig`: head, hidden, head_dropout, layers, freezing, lora, text_dropout …
     speech_overrides : entries of the speech encoder's own config (mask_time_prob for SpecAugment)
     preprocessing : one of `hear.PREPROCESSINGS`
+    augmentation : a key of `augment.RECIPES`: beside each training clip one copy per augmentation; none is ever tested
     epochs, batch, accumulation, learning_rate, weight_decay, warmup : AdamW with a linear schedule
     class_weights : whether the loss weighs classes by how rare they are in training
     gradient_checkpointing : whether memory is saved at the price of time
@@ -201,6 +202,7 @@ class SpeechTextTraining(ExperimentConfig):
     network: dict[str, Any] = field(default_factory=dict)
     speech_overrides: dict[str, Any] = field(default_factory=dict)
     preprocessing: str = "application"
+    augmentation: str = ""
     epochs: int = 6
     batch: int = 4
     accumulation: int = 4

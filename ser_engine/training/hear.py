@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from ser_engine.analysis import SAMPLE_RATE
 from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings
+from ser_engine.training import augment
 from ser_engine.training.prepare import HEARD, compute_once
 
 PREPROCESSINGS = ("paper-1", "paper-4", "application", "none")
@@ -74,6 +76,35 @@ def heard(
     version = hashlib.sha256(f"{PIPELINE} {preprocessing} {choices}".encode()).hexdigest()[:12]
     folder = settings.cache / f"samples-{preprocessing}-{version}"
     return compute_once(paths, folder, partial(_quantised, preprocessing=preprocessing, settings=settings), workers)
+
+
+def heard_copies(
+    paths: Sequence[Path], settings: Settings, preprocessing: str, augmentation: str = "", seed: int = 0
+) -> list[list[Path]]:
+    """Return for each recording the files of what is heard of it and, one for each augmentation, of its copies.
+
+    `augmentation` is a key of `augment.RECIPES`, or nothing for no copies. What a clip gets depends on the seed and on
+    the recording alone, not on the other clips.
+    """
+    columns = [heard(paths, settings, preprocessing)]
+    for copy in range(len(augment.recipe_of(augmentation)) if augmentation else 0):
+        version = hashlib.sha256(f"{PIPELINE} {augment.recipe_of(augmentation)} {copy} {seed}".encode()).hexdigest()[
+            :12
+        ]
+        folder = columns[0][0].parent.with_name(f"{columns[0][0].parent.name}-{augmentation}-{version}")
+        compute = partial(_copy, augmentation=augmentation, copy=copy, seed=seed)
+        columns.append(compute_once(columns[0], folder, compute, desc=f"{augmentation}, copy {copy + 1}"))
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _copy(data: bytes, augmentation: str, copy: int, seed: int) -> NDArray[np.int16]:
+    """Return one augmented copy of the samples in a file that `heard` made, given the file's bytes."""
+    samples = np.load(io.BytesIO(data)).astype(np.float32) / FULL_SCALE
+    if not len(samples):
+        return np.zeros(0, np.int16)
+    rng = np.random.default_rng([seed, copy, int(hashlib.sha256(data).hexdigest()[:12], 16)])
+    made = augment.augment(augment.recipe_of(augmentation)[copy], samples, rng)
+    return np.round(np.clip(made, -1.0, 1.0) * FULL_SCALE).astype(np.int16)
 
 
 def samples_of(file: Path) -> NDArray[np.float32]:

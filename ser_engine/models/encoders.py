@@ -1,0 +1,382 @@
+"""Pre-trained encoders of speech and of text: named, found, checked and loaded; nothing is fetched unasked.
+
+An encoder is named by the id of its repository at a hub and a commit ("facebook/hubert-base-ls960@<commit>"), by a
+folder with a transformers checkpoint, or as "whisper-base", which is bundled. Code that comes with a checkpoint is
+never run. A model that refers to its encoders keeps the commit, or the checksum of a folder's weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Literal
+
+import torch
+from huggingface_hub.errors import HfHubHTTPError
+from safetensors import SafetensorError
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoTokenizer,
+    FeatureExtractionMixin,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Wav2Vec2FeatureExtractor,
+    WhisperConfig,
+)
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers.utils import logging
+from transformers.utils.hub import cached_file
+
+from ser_engine import weights
+from ser_engine.analysis import SAMPLE_RATE
+from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.settings import Settings
+
+Kind = Literal["speech", "text"]
+
+BUNDLED = "whisper-base"
+SPEECH_TYPES = ("hubert", "wav2vec2", "wavlm", "whisper")
+"""transformers' model types that can hear."""
+
+# Encoders that the papers name or that are often asked for. A commit stands here only where it was checked with the
+# publisher; for all others whoever uses one says which commit, so that nobody is given other weights one day.
+WELL_KNOWN: dict[str, str] = {
+    "facebook/hubert-base-ls960": "",
+    "facebook/hubert-large-ll60k": "",
+    "facebook/hubert-xlarge-ll60k": "",
+    "facebook/wav2vec2-base": "",
+    "facebook/wav2vec2-large": "",
+    "microsoft/wavlm-base-plus": "",
+    "microsoft/wavlm-large": "",
+    "openai/whisper-base": "",
+    "openai/whisper-small": "",
+    "openai/whisper-large-v3": "",
+    "google-bert/bert-base-uncased": "",
+    "google-bert/bert-base-multilingual-cased": "",
+    "sentence-transformers/all-MiniLM-L6-v2": "",
+}
+# Names from before the hub had owners for everything.
+FORMER_NAMES = {
+    "bert-base-uncased": "google-bert/bert-base-uncased",
+    "bert-base-multilingual-cased": "google-bert/bert-base-multilingual-cased",
+}
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+# What reading a checkpoint can end in: files that are missing or damaged, no network, shapes or kinds that do not fit.
+UNREADABLE = (
+    OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, EOFError, SafetensorError,
+    UnpicklingError, HfHubHTTPError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EncoderReference:
+    """Which encoder is meant: its id or folder, the commit of an id, the SHA-256 of a folder's weights ("": open)."""
+
+    id: str
+    revision: str = ""
+    sha256: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> EncoderReference:
+        """Read "id", "id@commit" or a folder's path.
+
+        Raises
+        ------
+        InvalidSettings
+            It is empty, or what stands behind the @ is no commit (40 hexadecimal digits; a branch would move).
+        """
+        id, at, revision = text.strip().rpartition("@")
+        # A folder may have an @ in its name.
+        if not at or "/" in revision or Path(text).expanduser().is_dir():
+            id, at, revision = text.strip(), "", ""
+        id = FORMER_NAMES.get(id, id)
+        if not id:
+            raise InvalidSettings("The name of an encoder is empty.")
+        if at and not COMMIT.fullmatch(revision):
+            raise InvalidSettings(
+                f"“{revision}” is no pinned revision of {id}: it takes the 40 hexadecimal digits of a commit."
+            )
+        return cls(id, revision or WELL_KNOWN.get(id, ""))
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, str]) -> EncoderReference:
+        """Read what `to_dict` wrote."""
+        return cls(**entries)
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the reference as JSON-ready values."""
+        return asdict(self)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and its reports of tensors, which are ours to give, from the screen."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where an encoder is read from: a folder, or else the hub (or its cache) under id and commit."""
+
+    reference: EncoderReference
+    folder: Path | None
+    settings: Settings
+
+    def read(self, reader: Callable[..., Any], **options: Any) -> Any:
+        """Call a `from_pretrained`; whatever goes wrong is one sentence."""
+        try:
+            with quiet():
+                return reader(
+                    self.folder or self.reference.id,
+                    revision=None if self.folder else self.reference.revision,
+                    local_files_only=self.folder is not None or not self.settings.allow_download,
+                    trust_remote_code=False,
+                    **options,
+                )
+        except UNREADABLE as error:
+            raise self.failure(error) from error
+
+    def failure(self, error: Exception) -> WeightsUnavailable:
+        reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+        if self.folder:
+            return WeightsUnavailable(f"The encoder in {self.folder} cannot be read: {reason}.")
+        id, place = self.reference.id, self.settings.models_dir / "encoders" / self.reference.id
+        if not self.settings.allow_download:
+            return WeightsUnavailable(
+                f"The encoder {id} is not on this computer: set SER_ALLOW_DOWNLOAD=yes to have it fetched from "
+                f"huggingface.co, or put its files into {place}."
+            )
+        return WeightsUnavailable(
+            f"The encoder {id} could not be fetched from huggingface.co ({reason}); its files can also be put into "
+            f"{place}."
+        )
+
+
+def load_encoder(
+    reference: EncoderReference,
+    kind: Kind,
+    settings: Settings,
+    overrides: Mapping[str, Any] | None = None,
+    shared: bool = True,
+) -> tuple[PreTrainedModel, EncoderReference]:
+    """Return an encoder, float32 and in evaluation mode, and the reference that pins what was loaded.
+
+    Parameters
+    ----------
+    kind : "speech" for HuBERT, wav2vec 2.0, WavLM and Whisper's encoder; "text" for any BERT-like encoder
+    overrides : entries of the encoder's own config to change (mask_time_prob, layerdrop)
+    shared : whether the bundled Whisper's tensors may be those that the transcriber uses, which is for frozen ones
+
+    Raises
+    ------
+    WeightsUnavailable
+        The weights are missing and may not be fetched, are incomplete, or are not those of the reference.
+    InvalidSettings
+        An override is no entry of the config, or no commit is named for a hub's encoder.
+    """
+    if reference.id == BUNDLED and kind == "speech":
+        return _bundled_whisper(reference, settings, overrides or {}, shared)
+    source = _locate(reference, settings)
+    digest = _fingerprint(source.folder) if source.folder else ""
+    if source.folder and reference.sha256 and digest != reference.sha256:
+        raise WeightsUnavailable(
+            f"The encoder in {source.folder} is not the one that the model was trained on: its checksum differs."
+        )
+    config = _config(source, kind, overrides or {})
+    make, options = _encoder_class(config)
+    if make is WhisperEncoder:  # a checkpoint holds the decoder as well
+        options = {"key_mapping": {r"^(model\.)?encoder\.": ""}}
+    encoder, report = source.read(
+        make.from_pretrained, config=config, dtype=torch.float32, output_loading_info=True, **options
+    )
+    if missing := sorted(report["missing_keys"]) + sorted(str(key[0]) for key in report["mismatched_keys"]):
+        name = source.folder or reference.id
+        raise WeightsUnavailable(f"The encoder in {name} is incomplete or of another kind: {missing[0]} is missing.")
+    if not source.folder and not reference.sha256:  # the commit vouches here, but the files may move to a folder
+        digest = _fingerprint(Path(source.read(cached_file, filename=weights.CONFIG)).parent)
+    return encoder.eval(), replace(reference, sha256=digest or reference.sha256)
+
+
+def encoder_from_config(config: PreTrainedConfig) -> PreTrainedModel:
+    """Return an encoder of this config with random weights."""
+    make, options = _encoder_class(config)
+    encoder: PreTrainedModel = make._from_config(config, **options)
+    return encoder
+
+
+def load_feature_extractor(reference: EncoderReference, settings: Settings) -> FeatureExtractionMixin:
+    """Return what scales a speech encoder's samples and pads them; it always returns an attention mask.
+
+    For Whisper that is padding alone: its spectrogram is made at the clip's true length, within the model.
+    """
+    plain = Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True)
+    if reference.id == BUNDLED:
+        return plain
+    source = _locate(reference, settings)
+    if _config(source, "speech", {}).model_type == "whisper":
+        return plain
+    extractor: FeatureExtractionMixin = source.read(AutoFeatureExtractor.from_pretrained)
+    if not isinstance(extractor, Wav2Vec2FeatureExtractor) or extractor.sampling_rate != SAMPLE_RATE:
+        raise WeightsUnavailable(f"The encoder {reference.id} does not listen to samples at {SAMPLE_RATE // 1000} kHz.")
+    extractor.return_attention_mask = True
+    return extractor
+
+
+def load_tokenizer(reference: EncoderReference, settings: Settings) -> PreTrainedTokenizerBase:
+    """Return a text encoder's tokenizer, which cuts a text that has more tokens than the encoder has positions."""
+    source = _locate(reference, settings)
+    config = _config(source, "text", {})
+    tokenizer: PreTrainedTokenizerBase = source.read(AutoTokenizer.from_pretrained)
+    if tokenizer.pad_token is None:
+        raise WeightsUnavailable(f"The tokenizer of {reference.id} cannot pad, so it is none of a BERT-like encoder.")
+    # RoBERTa and its kin count positions from behind the padding's index, so two are lost.
+    positions = getattr(config, "max_position_embeddings", 512) - 2
+    tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+    return tokenizer
+
+
+# --- Finding --------------------------------------------------------------------------------------------------------
+
+
+def _locate(reference: EncoderReference, settings: Settings) -> _Source:
+    folder = find_folder(reference, settings)
+    if folder:
+        return _Source(reference, folder, settings)
+    if not HUB_ID.fullmatch(reference.id):
+        raise WeightsUnavailable(
+            f"There is no encoder “{reference.id}”: name a folder that holds config.json and model.safetensors, put it "
+            f"at {settings.models_dir / 'encoders' / Path(reference.id).name}, or name owner/model@commit at "
+            "huggingface.co."
+        )
+    if not reference.revision:
+        raise WeightsUnavailable(
+            f"Which revision of {reference.id} is meant has to be said: name {reference.id}@COMMIT, where COMMIT is "
+            f"the 40 hexadecimal digits on its page at huggingface.co under “Files”, or put its files into "
+            f"{settings.models_dir / 'encoders' / reference.id}."
+        )
+    return _Source(reference, None, settings)
+
+
+def find_folder(reference: EncoderReference, settings: Settings) -> Path | None:
+    """Return the folder that holds the encoder: its path, or its place in models/encoders or models; None if none."""
+    given = Path(reference.id).expanduser()
+    inside = settings.models_dir / "encoders"
+    places = [given, inside / given, settings.models_dir / given]
+    if not HUB_ID.fullmatch(reference.id):  # a folder that was moved, with its name, from where a model was trained
+        places.append(inside / given.name)
+    return next((place for place in places if (place / weights.CONFIG).is_file()), None)
+
+
+def _config(source: _Source, kind: Kind, overrides: Mapping[str, Any]) -> PreTrainedConfig:
+    config: PreTrainedConfig = source.read(AutoConfig.from_pretrained)
+    hears = config.model_type in SPEECH_TYPES
+    reads = type(config) in MODEL_MAPPING and not config.is_encoder_decoder and hasattr(config, "vocab_size")
+    if not (hears if kind == "speech" else reads and not hears) or getattr(config, "is_decoder", False):
+        wanted = "HuBERT, wav2vec 2.0, WavLM or Whisper" if kind == "speech" else "a BERT-like encoder"
+        name = source.folder or source.reference.id
+        raise WeightsUnavailable(f"{name} is no encoder of {kind} ({config.model_type}); {wanted} is.")
+    if getattr(config, "add_adapter", False):
+        raise WeightsUnavailable(f"{source.reference.id} ends in an adapter, which cannot be pooled.")
+    for name, value in overrides.items():
+        if not hasattr(config, name):
+            raise InvalidSettings(f"An encoder of the kind {config.model_type} has no entry “{name}” to change.")
+        setattr(config, name, value)
+    return config
+
+
+def _encoder_class(config: PreTrainedConfig) -> tuple[type[Any], dict[str, Any]]:
+    """Return the class of an encoder and what else it is made with."""
+    if config.model_type == "whisper":
+        return WhisperEncoder, {}
+    make: Any = MODEL_MAPPING[type(config)]
+    # The pooled sentence of BERT's own pre-training is never looked at.
+    pools = "add_pooling_layer" in inspect.signature(make).parameters
+    return make, {"add_pooling_layer": False} if pools else {}
+
+
+def _fingerprint(folder: Path) -> str:
+    """Return the SHA-256 of a folder's weights; of several files, that of their names and checksums."""
+    files = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    if not files:
+        raise WeightsUnavailable(f"{folder} holds no weights: there is no model.safetensors in it.")
+    try:
+        digests = [(file.name, weights.sha256(file)) for file in files]
+    except OSError as error:
+        raise WeightsUnavailable(f"The weights in {folder} cannot be read: {error.strerror}.") from error
+    if len(digests) == 1:
+        return digests[0][1]
+    return hashlib.sha256(repr(digests).encode()).hexdigest()
+
+
+# --- The bundled Whisper --------------------------------------------------------------------------------------------
+
+# openai-whisper's names → transformers' names, in this order.
+RENAMED = (
+    ("blocks.", "layers."), (".attn.query.", ".self_attn.q_proj."), (".attn.key.", ".self_attn.k_proj."),
+    (".attn.value.", ".self_attn.v_proj."), (".attn.out.", ".self_attn.out_proj."),
+    (".attn_ln.", ".self_attn_layer_norm."), (".mlp.0.", ".fc1."), (".mlp.2.", ".fc2."),
+    (".mlp_ln.", ".final_layer_norm."), ("ln_post.", "layer_norm."), ("positional_embedding", "embed_positions.weight"),
+)  # fmt: skip
+
+
+def _bundled_whisper(
+    reference: EncoderReference, settings: Settings, overrides: Mapping[str, Any], shared: bool
+) -> tuple[PreTrainedModel, EncoderReference]:
+    """Return the bundled Whisper's encoder as transformers' one."""
+    digest = weights.read_config(settings.models_dir / BUNDLED).get("weights", {}).get(weights.TENSORS, "")
+    if reference.sha256 not in ("", digest):
+        raise WeightsUnavailable(
+            f"The bundled {BUNDLED} is not the one that the model was trained on: its checksum differs."
+        )
+    ours = weights.shared_whisper(replace(settings, whisper="base"))
+    dims = ours.dims
+    config = WhisperConfig(
+        num_mel_bins=dims.n_mels,
+        d_model=dims.n_audio_state,
+        encoder_layers=dims.n_audio_layer,
+        encoder_attention_heads=dims.n_audio_head,
+        encoder_ffn_dim=4 * dims.n_audio_state,
+        max_source_positions=dims.n_audio_ctx,
+    )
+    for name, value in overrides.items():
+        if not hasattr(config, name):
+            raise InvalidSettings(f"An encoder of the kind whisper has no entry “{name}” to change.")
+        setattr(config, name, value)
+    with torch.device("meta"):
+        encoder = WhisperEncoder(config)
+    state = {_renamed(name): tensor.detach() for name, tensor in ours.encoder.state_dict().items()}
+    encoder.load_state_dict(state if shared else {name: tensor.clone() for name, tensor in state.items()}, assign=True)
+    return _initialised(encoder).eval(), replace(reference, sha256=digest)
+
+
+def _renamed(name: str) -> str:
+    for theirs, ours in RENAMED:
+        name = name.replace(theirs, ours)
+    return name
+
+
+def _initialised(encoder: WhisperEncoder) -> WhisperEncoder:
+    """Tell transformers that these weights are no longer to be drawn at random."""
+    parts: list[Any] = [*encoder.modules(), *encoder.parameters()]
+    for part in parts:
+        part._is_hf_initialized = True
+    return encoder

@@ -1,0 +1,244 @@
+"""HuBERT+BERT (paper-1, III.D.2) and all its relatives as one `Model`: scores, opinions, re-scoring of edited words."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from ser_engine import weights
+from ser_engine.analysis import CleanSpeech, Scores, Transcript
+from ser_engine.errors import WeightsUnavailable
+from ser_engine.models.length_groups import length_groups
+from ser_engine.models.speech_text_config import SpeechTextConfig
+from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
+from ser_engine.models.speech_text_processor import SpeechTextProcessor
+from ser_engine.settings import Settings
+
+__all__ = [
+    "PooledStates",
+    "SpeechText",
+    "SpeechTextConfig",
+    "SpeechTextForSequenceClassification",
+    "SpeechTextProcessor",
+    "pooled_states",
+]
+
+KEPT = 256
+"""Of how many recordings the pooled states of speech are kept, so that other words can be scored with them."""
+TEXTS = 32
+"""Texts that are encoded at once."""
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PooledStates:
+    """What frozen encoders have to say of n clips, once and for all.
+
+    `speech` is float32 [n, layers, width] and `text` float32 [n, width], zero where there are no words; None for an
+    encoder that the network does not have. Rows go to the network's forward as `speech_states` and `text_states`.
+    """
+
+    speech: Tensor | None
+    text: Tensor | None
+
+
+def pooled_states(
+    network: SpeechTextForSequenceClassification,
+    processor: SpeechTextProcessor,
+    clips: Sequence[Samples],
+    texts: Sequence[str | None] | None = None,
+    progress: bool = False,
+) -> PooledStates:
+    """Run the encoders over many clips (float32 [n] at 16 kHz), in batches of similar length, and pool their states."""
+    return PooledStates(
+        speech_states(network, processor, clips, progress),
+        text_states(network, processor, texts or [None] * len(clips)),
+    )
+
+
+def speech_states(
+    network: SpeechTextForSequenceClassification,
+    processor: SpeechTextProcessor,
+    clips: Sequence[Samples],
+    progress: bool = False,
+) -> Tensor | None:
+    """Return pooled states of speech float32 [n, layers, width] on the CPU; None without an encoder of speech."""
+    if network.speech is None or not clips:
+        return None
+    groups = length_groups([len(clip) for clip in clips])
+    rows: dict[int, Tensor] = {}
+    with _evaluation(network):
+        for group in tqdm(groups, desc="speech encoder", disable=not progress):
+            inputs = processor([clips[row] for row in group])
+            speech, _ = network.encode(**{name: tensor.to(network.device) for name, tensor in inputs.items()})
+            assert speech is not None
+            rows.update(zip(group, speech.float().cpu(), strict=True))
+    return torch.stack([rows[row] for row in range(len(clips))])
+
+
+def text_states(
+    network: SpeechTextForSequenceClassification, processor: SpeechTextProcessor, texts: Sequence[str | None]
+) -> Tensor | None:
+    """Return pooled states of text float32 [n, width] on the CPU, zero without words; None without such an encoder."""
+    if network.text is None or not texts:
+        return None
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row] or ""))
+    states = torch.zeros(len(texts), network.widths[-1])
+    said = [row for row in order if (texts[row] or "").strip()]
+    with _evaluation(network):
+        for first in range(0, len(said), TEXTS):
+            some = said[first : first + TEXTS]
+            inputs = processor(text=[texts[row] for row in some])
+            _, text = network.encode(**{name: tensor.to(network.device) for name, tensor in inputs.items()})
+            assert text is not None
+            states[some] = text.float().cpu()
+    return states
+
+
+@contextmanager
+def _evaluation(network: SpeechTextForSequenceClassification) -> Iterator[None]:
+    """Compute without dropout and without gradients; a network that is being trained goes on being trained after."""
+    training = network.training
+    if training:  # another thread may be scoring with it, so nothing is set that is set already
+        network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        if training:
+            network.train()
+
+
+class SpeechText:
+    """Network and processor as one `Model`; safe to call from several threads.
+
+    Parameters
+    ----------
+    id : name of the model
+    network : trained; its config holds the labels
+    processor : that of the network's encoders
+    card : further entries of config.json (corpora, measured figures)
+    """
+
+    def __init__(
+        self,
+        id: str,
+        network: SpeechTextForSequenceClassification,
+        processor: SpeechTextProcessor,
+        card: dict[str, Any] | None = None,
+    ) -> None:
+        self.id, self.labels = id, network.config.emotions
+        self.network, self.processor = network.eval(), processor
+        self.card = card or {}
+        self._kept: OrderedDict[str, Tensor] = OrderedDict()
+        self._keeping = threading.Lock()
+
+    @property
+    def hears(self) -> bool:
+        """Whether sound plays a part."""
+        return self.network.speech is not None
+
+    @property
+    def reads(self) -> bool:
+        """Whether words play a part."""
+        return self.network.text is not None
+
+    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
+        """Return the scores of each recording; without transcripts, or where one is empty, words are left out.
+
+        The states of speech of recordings heard before are kept, so that edited words cost the text encoder alone.
+        """
+        if not batch:
+            return []
+        speech = self._speech([clip.samples for clip in batch])
+        words = [transcript.text for transcript in transcripts] if transcripts is not None else [None] * len(batch)
+        return self._scores(speech, text_states(self.network, self.processor, words), len(batch))
+
+    def opinions(self, speech: CleanSpeech, transcript: Transcript | None) -> dict[str, Scores]:
+        """Return the scores of "speech" alone, of "text" alone, and of "both".
+
+        What is left out is a zero vector, as text dropout leaves it out in training. "speech" and "text" are there
+        only where the network has that part and, for text, where there are words.
+        """
+        heard = self._speech([speech.samples])
+        read = text_states(self.network, self.processor, [transcript.text if transcript else None])
+        found = {}
+        if heard is not None:
+            found["speech"] = self._scores(heard, None, 1)[0]
+        if read is not None and bool(read.any()):
+            found["text"] = self._scores(None, read, 1)[0]
+        return found | {"both": self._scores(heard, read, 1)[0]}
+
+    def forget(self) -> None:
+        """Forget the states of speech that are kept, as a measurement of time has to."""
+        with self._keeping:
+            self._kept.clear()
+
+    def _scores(self, speech: Tensor | None, text: Tensor | None, count: int) -> list[Scores]:
+        device = self.network.device
+        states = [None if part is None else part.to(device) for part in (speech, text)]
+        with torch.no_grad():
+            logits = self.network.classify(*states) / self.network.config.score_temperature
+        probabilities = logits.float().softmax(dim=1).cpu().numpy()
+        assert len(probabilities) == count
+        return [Scores(self.labels, row) for row in probabilities]
+
+    def _speech(self, clips: Sequence[Samples]) -> Tensor | None:
+        """Return pooled states of speech [n, layers, width], from what is kept or from the encoder."""
+        if not self.hears:
+            return None
+        keys = [hashlib.sha256(clip.tobytes()).hexdigest() for clip in clips]
+        with self._keeping:
+            known = {key: self._kept[key] for key in keys if key in self._kept}
+        missing = {key: clip for key, clip in zip(keys, clips, strict=True) if key not in known}
+        if (states := speech_states(self.network, self.processor, list(missing.values()))) is not None:
+            known |= dict(zip(missing, states, strict=True))
+        with self._keeping:
+            for key in keys:
+                self._kept[key] = known[key]
+                self._kept.move_to_end(key)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return torch.stack([known[key] for key in keys])
+
+    def save(self, folder: Path) -> None:
+        """Write config.json, model.safetensors, and the files of feature extractor and tokenizer into `folder`."""
+        files = self.processor.save_pretrained(folder)
+        self.network.save_pretrained(folder)
+        config = weights.read_config(folder)
+        config["weights"] |= {name: weights.sha256(folder / name) for name in files}
+        weights.write_config(folder, {"id": self.id, "labels": list(self.labels), **config, **self.card})
+
+    @classmethod
+    def load(cls, folder: Path, settings: Settings) -> SpeechText:
+        """Read what `save` wrote, and the encoders that it refers to.
+
+        Raises
+        ------
+        WeightsUnavailable
+            A file of the model or an encoder is missing, differs from its checksum or does not fit the others.
+        """
+        network = SpeechTextForSequenceClassification.from_pretrained(folder, settings=settings)
+        config, processor = weights.read_config(folder), SpeechTextProcessor.from_pretrained(folder)
+        parts = (network.speech is None, network.text is None)
+        if (
+            parts != (processor.feature_extractor is None, processor.tokenizer is None)
+            or config.get("labels") != list(network.config.emotions)
+            or not isinstance(config.get("id"), str)
+        ):
+            raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.")
+        written = SpeechTextConfig.entries() | {"id", "labels"}
+        return cls(config["id"], network, processor, {k: v for k, v in config.items() if k not in written})

@@ -1,0 +1,407 @@
+"""Paper-1's network (III.D.2), and every standalone encoder of speech or text as the same with a part left out.
+
+The last hidden states of a speech encoder and of a text encoder, each averaged over real positions, dropout,
+concatenated, one linear classifier. Whatever has no words (or no sound) is a zero vector in that place, in training
+(text dropout) as in use.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.utils.hub import cached_file
+
+from ser_engine import weights
+from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.models.adapters import adapt
+from ser_engine.models.encoders import (
+    UNREADABLE,
+    EncoderReference,
+    encoder_from_config,
+    load_encoder,
+    quiet,
+)
+from ser_engine.models.pooled_encoders import PooledTextEncoder, Standardisation, pooled_encoder
+from ser_engine.models.speech_text_config import ARCHITECTURE, FREEZING, TRAINED, WHOLE, SpeechTextConfig
+from ser_engine.settings import Settings
+
+
+class SpeechTextForSequenceClassification(PreTrainedModel):
+    """Speech encoder, text encoder (either may be left out), pooling, dropout, classifier."""
+
+    config_class = SpeechTextConfig
+    main_input_name = "input_values"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules: list[str] = []  # noqa: RUF012
+    # forward() divides its loss by the batch alone, so the Trainer has to see to accumulation.
+    accepts_loss_kwargs = False
+
+    def __init__(
+        self,
+        config: SpeechTextConfig,
+        speech_encoder: PreTrainedModel | None = None,
+        text_encoder: PreTrainedModel | None = None,
+    ) -> None:
+        """Build the network around encoders that are loaded already, or around random ones of the config's shapes."""
+        super().__init__(config)
+        speech_config: Any = config.speech_config
+        text_config: Any = config.text_config
+        if speech_config is None and text_config is None:
+            raise InvalidSettings("A network needs an encoder of speech, of text, or both.")
+        self.speech = self.text = None
+        widths = []
+        if speech_config is not None:
+            encoder = speech_encoder or encoder_from_config(speech_config)
+            self.speech = pooled_encoder(encoder, config.layers != "last")
+            widths.append(encoder.config.hidden_size * (self.speech.layers if config.layers == "all" else 1))
+            if config.layers == "weighted":
+                self.layer_logits = nn.Parameter(torch.zeros(self.speech.layers))
+            if config.standardised:
+                self.speech_standard = Standardisation(self.speech.layers, encoder.config.hidden_size)
+        if text_config is not None:
+            self.text = PooledTextEncoder(text_encoder or encoder_from_config(text_config))
+            widths.append(self.text.encoder.config.hidden_size)
+            if config.standardised:
+                self.text_standard = Standardisation(widths[-1])
+        self.widths, labels = widths, len(config.emotions)
+        self.dropout = nn.Dropout(config.head_dropout)
+        if config.head == "linear":
+            self.classifier: nn.Module = nn.Linear(sum(widths), labels)
+        else:
+            self.classifier = nn.Sequential(
+                nn.Linear(sum(widths), config.hidden),
+                nn.ReLU(),
+                nn.Dropout(config.head_dropout),
+                nn.Linear(config.hidden, labels),
+            )
+        self.post_init()
+        if config.lora is not None:  # after the weights are drawn, for adapters begin as nothing
+            for part in self._encoders():
+                adapt(part.encoder, config.lora)
+        self.freeze(config.freezing)
+
+    # --- What flows -------------------------------------------------------------------------------------------------
+
+    def forward(
+        self,
+        input_values: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        text_attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        speech_states: Tensor | None = None,
+        text_states: Tensor | None = None,
+        return_dict: bool | None = None,
+    ) -> SequenceClassifierOutput | tuple[Any, ...]:
+        """Return logits [batch, labels], and the loss where labels are given.
+
+        Parameters
+        ----------
+        input_values, attention_mask : padded samples at 16 kHz and which of them are real, both [batch, n]
+        input_ids, text_attention_mask : padded tokens and which of them are real, both [batch, tokens]
+        labels : classes int [batch], or shares of each class float [batch, labels]
+        speech_states, text_states : what `encode` returned earlier, instead of samples and tokens
+        """
+        if speech_states is None and text_states is None:
+            speech_states, text_states = self.encode(input_values, attention_mask, input_ids, text_attention_mask)
+        logits = self.classify(speech_states, text_states)
+        loss = None if labels is None else functional.cross_entropy(logits.float(), labels)
+        out = SequenceClassifierOutput(loss=loss, logits=logits)
+        return out.to_tuple() if return_dict is False else out
+
+    def encode(
+        self,
+        input_values: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        text_attention_mask: Tensor | None = None,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return pooled states of speech [batch, layers, width] and of text [batch, width]; None for what is not given.
+
+        Layers is 1, or all where their weights are learned. A row whose tokens are all masked is a zero vector.
+        """
+        frozen = self.config.freezing == "head" and self.config.lora is None
+        with torch.no_grad() if frozen else nullcontext():
+            speech = text = None
+            if self.speech is not None and input_values is not None:
+                count = len(input_values)
+                lengths = [input_values.shape[1]] * count if attention_mask is None else attention_mask.sum(1).tolist()
+                speech = self.speech(input_values, lengths)
+            if self.text is not None and input_ids is not None:
+                mask = torch.ones_like(input_ids) if text_attention_mask is None else text_attention_mask
+                text = self.text(input_ids, mask)
+        return speech, text
+
+    def classify(self, speech_states: Tensor | None, text_states: Tensor | None) -> Tensor:
+        """Map pooled states to logits [batch, labels]; what is None counts as left out: a zero vector."""
+        given = next((states for states in (speech_states, text_states) if states is not None), None)
+        if given is None:
+            raise ValueError("Neither speech nor text is given.")
+        parts = []
+        if self.speech is not None:
+            parts.append(self.zeros(given, "speech") if speech_states is None else self._weigh(speech_states))
+        if self.text is not None:
+            parts.append(self.zeros(given, "text") if text_states is None else self._read(text_states))
+        parts = [self.dropout(part) for part in parts]
+        if self.training and len(parts) == 2:
+            parts = self._leave_out(parts)
+        return self.classifier(torch.cat(parts, dim=1))
+
+    def zeros(self, like: Tensor, part: str) -> Tensor:
+        """Return the vectors [batch, width] that stand for a part that is left out."""
+        return like.new_zeros((len(like), self.widths[0 if part == "speech" else -1]))
+
+    def standardise(self, speech_states: Tensor | None, text_states: Tensor | None) -> None:
+        """Learn what is standard from the training clips' states, for a network that is `standardised`."""
+        if speech_states is not None:
+            self.speech_standard.learn(speech_states)
+        if text_states is not None:
+            self.text_standard.learn(text_states)
+
+    def _weigh(self, states: Tensor) -> Tensor:
+        """Map pooled states of all layers [batch, layers, width] to one vector a clip."""
+        if self.config.standardised:
+            states = self.speech_standard(states)
+        if self.config.layers == "all":
+            return states.flatten(1)
+        if self.config.layers == "last":
+            return states[:, -1]
+        return torch.einsum("blw,l->bw", states, self.layer_logits.softmax(dim=0))
+
+    def _read(self, states: Tensor) -> Tensor:
+        """Return states of text [batch, width] as the classifier takes them; no words stay a zero vector."""
+        return self.text_standard(states) if self.config.standardised else states
+
+    def _leave_out(self, parts: list[Tensor]) -> list[Tensor]:
+        """Leave out the words of some clips, and the sound of others, but never both of one."""
+        chance = torch.rand(len(parts[0]), 1, device=parts[0].device)
+        text = chance < self.config.text_dropout
+        speech = chance > 1 - self.config.speech_dropout
+        both = text & speech  # only where the two chances sum to more than one
+        return [parts[0].masked_fill(speech & ~both, 0), parts[1].masked_fill(text, 0)]
+
+    # --- What is trained --------------------------------------------------------------------------------------------
+
+    def freeze(self, freezing: str) -> None:
+        """Choose what is trained: see `SpeechTextConfig`. What was once fine-tuned is from then on saved whole."""
+        if not FREEZING.fullmatch(freezing):
+            raise InvalidSettings(f"Freezing is head, partial, entire or top-N, not “{freezing}”.")
+        self.config.freezing = freezing
+        if freezing != "head":
+            self.config.stored = WHOLE
+        for part in self._encoders():
+            part.requires_grad_(freezing in ("partial", "entire"))
+            if freezing.startswith("top-"):
+                for layer in part.top()[-int(freezing[4:]) :]:
+                    layer.requires_grad_(True)
+            for name, parameter in part.named_parameters():
+                if "lora_" in name:
+                    parameter.requires_grad_(True)
+                if "embed_positions" in name:  # Whisper's are sines
+                    parameter.requires_grad_(False)
+        if self.speech is not None and freezing == "partial":
+            self.speech.convolutions.requires_grad_(False)
+        if self.speech is not None and hasattr(self.speech.convolutions, "_requires_grad"):
+            # transformers' convolutions ask for the gradient of the samples, for checkpointing.
+            convolutions: Any = self.speech.convolutions
+            convolutions._requires_grad = freezing == "entire"
+        # So that nobody is warned of what a checkpoint of a training run lacks on purpose.
+        self._keys_to_ignore_on_save = set(self.state_dict()) - set(self.stored_names())
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; frozen encoders stay as in evaluation, so that their states can be computed once and kept."""
+        super().train(mode)
+        if self.config.freezing == "head" and self.config.lora is None:
+            for part in self._encoders():
+                part.eval()
+        return self
+
+    def _encoders(self) -> list[Any]:
+        return [part for part in (self.speech, self.text) if part is not None]
+
+    # --- Making, saving, loading ------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_encoders(
+        cls,
+        labels: Sequence[str],
+        speech: str | None,
+        text: str | None,
+        settings: Settings | None = None,
+        seed: int = 0,
+        speech_overrides: Mapping[str, Any] | None = None,
+        text_overrides: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Return a network of pre-trained encoders and a new head, in evaluation mode.
+
+        Parameters
+        ----------
+        labels : emotions in the order of the logits
+        speech, text : encoders as `EncoderReference.parse` reads them; None leaves that part out
+        seed : of the head's first weights
+        speech_overrides, text_overrides : entries of the encoders' own configs (mask_time_prob, layerdrop)
+        options : further entries of `SpeechTextConfig`
+
+        Raises
+        ------
+        WeightsUnavailable, InvalidSettings
+            See `load_encoder`; or an option makes no sense.
+        """
+        names = [str(label) for label in labels]
+        config = SpeechTextConfig(
+            id2label=dict(enumerate(names)), label2id={name: number for number, name in enumerate(names)}
+        ).override(options)  # complains before anything is loaded
+        settings = settings or Settings.from_env()
+        encoders: dict[str, PreTrainedModel] = {}
+        with torch.random.fork_rng(devices=[]):
+            if speech:
+                reference, shared = EncoderReference.parse(speech), config.freezing == "head"
+                encoder, pinned = load_encoder(reference, "speech", settings, speech_overrides, shared)
+                encoders["speech_encoder"] = encoder
+                config.speech_source, config.speech_config = pinned.to_dict(), encoder.config
+            if text:
+                reference = EncoderReference.parse(text)
+                encoder, pinned = load_encoder(reference, "text", settings, text_overrides)
+                encoders["text_encoder"] = encoder
+                config.text_source, config.text_config = pinned.to_dict(), encoder.config
+            torch.manual_seed(seed)
+            return cls(config, **encoders).eval()
+
+    def stored_names(self) -> list[str]:
+        """Return which tensors `save_pretrained` writes: those that no reference to an encoder brings back."""
+        names = list(self.state_dict())
+        if self.config.stored == WHOLE:
+            return names
+        return [name for name in names if not name.startswith(("speech.", "text.")) or ".lora_" in name]
+
+    def save_pretrained(  # type: ignore[override]
+        self,
+        save_directory: str | os.PathLike[str],
+        is_main_process: bool = True,
+        state_dict: dict[str, Tensor] | None = None,
+        push_to_hub: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Write config.json and model.safetensors with its checksum, each beside and renamed.
+
+        Frozen encoders are referred to; what was fine-tuned is written whole.
+        """
+        if not is_main_process:
+            return
+        folder, state = Path(save_directory), state_dict or self.state_dict()
+        checksum = weights.write_tensors(folder, {name: state[name] for name in self.stored_names()})
+        self.config.architectures = [type(self).__name__]
+        self.config.dtype = str(self.dtype).removeprefix("torch.")
+        weights.write_config(
+            folder, json.loads(self.config.to_json_string()) | {"weights": {weights.TENSORS: checksum}}
+        )
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        settings: Settings | None = None,
+        revision: str = "main",
+        **overrides: Any,
+    ) -> Self:
+        """Return what `save_pretrained` wrote, in evaluation mode, with the encoders that it refers to.
+
+        Parameters
+        ----------
+        pretrained_model_name_or_path : a folder, or the id of a repository at the hub
+        overrides : entries of `SpeechTextConfig` to change (freezing, text_dropout)
+
+        Raises
+        ------
+        WeightsUnavailable
+            A file is missing or differs from its checksum; an encoder is missing or is another; a tensor is missing,
+            too many, or of another shape.
+        """
+        settings = settings or Settings.from_env()
+        folder = _folder(str(pretrained_model_name_or_path), revision, settings)
+        weights.verify(folder)
+        written = weights.read_config(folder)
+        if written.get("model_type") != ARCHITECTURE:
+            raise WeightsUnavailable(f"{folder} holds no model of speech and text.")
+        unfit = WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.")
+        try:
+            # Other entries are a card's, and none of the network's business.
+            known = {key: value for key, value in written.items() if key in SpeechTextConfig.entries() - {"model_type"}}
+            config = SpeechTextConfig(**known)
+        except (*UNREADABLE, InvalidSettings):
+            raise unfit from None
+        stored = config.stored
+        config.override(overrides)
+        try:
+            with torch.random.fork_rng(devices=[]):  # loading is no draw
+                if stored == WHOLE:
+                    return cls._read_whole(folder, config)
+                return cls._read_trained(folder, config, settings)
+        except UNREADABLE as error:
+            raise unfit from error
+
+    @classmethod
+    def _read_whole(cls, folder: Path, config: SpeechTextConfig) -> Self:
+        """Read everything from one file, by way of transformers' loading, which needs memory for it once."""
+        with quiet():
+            loaded: Any = super().from_pretrained(
+                folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            )
+        model: Self
+        model, report = loaded
+        if any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")):
+            raise ValueError
+        return model.eval()
+
+    @classmethod
+    def _read_trained(cls, folder: Path, config: SpeechTextConfig, settings: Settings) -> Self:
+        """Read the encoders from where they lie, and what was trained from the folder."""
+        shared = config.freezing == "head"
+        encoders = {}
+        if config.speech_source:
+            reference = EncoderReference.from_dict(config.speech_source)
+            encoders["speech_encoder"], _ = load_encoder(reference, "speech", settings, shared=shared)
+        if config.text_source:
+            reference = EncoderReference.from_dict(config.text_source)
+            encoders["text_encoder"], _ = load_encoder(reference, "text", settings)
+        model = cls(config, **encoders)
+        trained = weights.read_tensors(folder)
+        unfrozen, model.config.stored = model.config.stored, TRAINED
+        expected = set(model.stored_names())
+        model.config.stored = unfrozen
+        if set(trained) != expected:
+            raise ValueError
+        model.load_state_dict(trained, strict=False)
+        return model.eval()
+
+
+def _folder(name: str, revision: str, settings: Settings) -> Path:
+    """Return the folder of a saved model, fetched from the hub where that is asked for and allowed."""
+    folder = Path(name).expanduser()
+    if folder.is_dir() or name.count("/") != 1:
+        return folder
+    try:
+        for file in (weights.TENSORS, weights.CONFIG):
+            found = cached_file(name, file, revision=revision, local_files_only=not settings.allow_download)
+        return Path(str(found)).parent
+    except UNREADABLE:
+        way = (
+            "could not be fetched" if settings.allow_download else "is not on this computer: set SER_ALLOW_DOWNLOAD=yes"
+        )
+        raise WeightsUnavailable(f"The model {name} {way}.") from None

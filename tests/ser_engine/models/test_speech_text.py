@@ -1,0 +1,216 @@
+"""HuBERT+BERT and its relatives: the same scores in any batch, opinions, re-scoring of edited words."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ser_engine import Settings
+from ser_engine.errors import InvalidSettings
+from ser_engine.models.length_groups import length_groups, padding_waste
+from ser_engine.models.speech_text import (
+    SpeechText,
+    pooled_states,
+)
+from tests.ser_engine.models.tiny_encoders import SPEECH
+from tests.ser_engine.models.tiny_networks import (
+    CLIPS,
+    TEXTS,
+    build,
+    heard,
+    logits,
+    said,
+    table,
+    write_encoders,
+)
+from tests.speech import RATE, speech
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings whose models folder holds a tiny encoder of every kind."""
+    return write_encoders(tmp_path_factory.mktemp("models"))
+
+
+# --- the same alone and in any batch
+
+
+@pytest.mark.parametrize("layers", ["last", "weighted", "all"])
+@pytest.mark.parametrize("kind", SPEECH)
+def test_alone_and_in_any_batch_a_clip_scores_the_same(kind: str, layers: str, here: Settings) -> None:
+    pair = build(here, kind, layers=layers)
+    if layers == "weighted":
+        pair[0].layer_logits.data.normal_(generator=torch.Generator().manual_seed(0))
+    together = logits(pair, CLIPS, TEXTS)
+    alone = torch.cat([logits(pair, [clip], [text]) for clip, text in zip(CLIPS, TEXTS, strict=True)])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
+    torch.testing.assert_close(logits(pair, CLIPS[::-1], TEXTS[::-1]).flip(0), alone, atol=1e-4, rtol=0)
+    assert together.std(dim=0).min() > 0.01  # what is said does matter, and how
+    assert logits(pair, CLIPS, [""] * len(CLIPS)).std(dim=0).min() > 0.01
+
+
+def test_standardised_states_are_centred_and_what_is_left_out_stays_zero(here: Settings) -> None:
+    network, _ = build(here, layers="all", standardised=True)
+    rng = torch.Generator().manual_seed(0)
+    speech = 5 + 3 * torch.randn(64, network.speech.layers, 16, generator=rng)
+    text = 2 + torch.randn(64, 12, generator=rng)
+    text[::4] = 0
+    network.standardise(speech, text)
+    heard, read = network.speech_standard(speech), network.text_standard(text)
+    torch.testing.assert_close(heard.mean(dim=0), torch.zeros_like(heard[0]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(heard.std(dim=0, correction=0), torch.ones_like(heard[0]), atol=1e-4, rtol=0)
+    assert not read[::4].any()
+    torch.testing.assert_close(read[text.any(dim=1)].mean(dim=0), torch.zeros(12), atol=1e-4, rtol=0)
+    with torch.no_grad():
+        torch.testing.assert_close(network.classify(speech, torch.zeros_like(text)), network.classify(speech, None))
+
+
+def test_what_lies_in_the_padding_is_not_heard(here: Settings) -> None:
+    network, processor = build(here)
+    inputs = processor(CLIPS[:3], TEXTS[:3])
+    dirty = dict(inputs)
+    dirty["input_values"] = inputs["input_values"] + (1 - inputs["attention_mask"]) * 9.0
+    dirty["input_ids"] = inputs["input_ids"] + (1 - inputs["text_attention_mask"]) * 7
+    with torch.no_grad():
+        torch.testing.assert_close(network(**dirty).logits, network(**inputs).logits, atol=1e-5, rtol=0)
+
+
+def test_whisper_hears_a_long_clip_in_equal_stretches(here: Settings) -> None:
+    network, processor = build(here, "whisper")
+    clip = np.tile(speech()[:RATE], 5)[: 4 * RATE + 640]  # positions for two seconds: three stretches
+    whole = pooled_states(network, processor, [clip]).speech
+    parts = pooled_states(network, processor, np.array_split(clip, 3)).speech
+    assert whole is not None and parts is not None
+    torch.testing.assert_close(whole[0], parts.mean(dim=0), atol=1e-4, rtol=1e-3)
+
+
+def test_predict_keeps_the_order_and_the_scores(here: Settings) -> None:
+    model = SpeechText("tried", *build(here))
+    batch, words = [heard(clip) for clip in CLIPS], [said(text or "") for text in TEXTS]
+    together = table(model.predict(batch, words))
+    model.forget()
+    alone = np.concatenate([table(model.predict([one], [text])) for one, text in zip(batch, words, strict=True)])
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+    np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-5)
+    expected = logits((model.network, model.processor), CLIPS, TEXTS).softmax(dim=1).numpy()
+    np.testing.assert_allclose(together, expected, atol=1e-4)
+    assert model.predict([], []) == []
+
+
+def test_threads_get_the_answers_that_they_would_get_alone(here: Settings) -> None:
+    model = SpeechText("tried", *build(here, "hubert-large", layers="weighted"))
+    alone = table(model.predict([heard(clip) for clip in CLIPS]))
+    model.forget()
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda clip: model.predict([heard(clip)])[0], CLIPS))
+    np.testing.assert_allclose(table(together), alone, atol=1e-4)
+
+
+def test_little_of_a_batch_is_padding() -> None:
+    lengths = [int(n) for n in np.random.default_rng(0).uniform(0.4, 12, 200) * RATE]
+    groups = length_groups(lengths)
+    assert sorted(row for group in groups for row in group) == list(range(200))
+    assert padding_waste(lengths, groups) < 0.2 < padding_waste(lengths, np.arange(200).reshape(25, 8).tolist())
+    assert len(groups) < 40
+    assert padding_waste([5, 5], [[0, 1]]) == 0 and padding_waste([1, 3], [[0, 1]]) == pytest.approx(1 / 3)
+    assert length_groups([]) == [] and padding_waste([], []) == 0
+
+
+# --- what is left out
+
+
+def test_left_out_is_a_zero_vector(here: Settings) -> None:
+    network, processor = build(here)
+    linear: Any = network.classifier
+    states = pooled_states(network, processor, CLIPS[:2], ["dogs", ""])
+    assert states.speech is not None and states.text is not None
+    assert states.text[0].any() and not states.text[1].any()
+    scores = network.classify(states.speech, states.text)
+    expected = states.speech[1, 0] @ linear.weight[:, :16].T + linear.bias
+    torch.testing.assert_close(scores[1], expected)
+    torch.testing.assert_close(network.classify(states.speech, None)[1], expected)
+    torch.testing.assert_close(logits((network, processor), CLIPS[:2], ["dogs", ""]), scores, atol=1e-5, rtol=0)
+    words = states.text[0] @ linear.weight[:, 16:].T + linear.bias
+    torch.testing.assert_close(network.classify(None, states.text)[0], words)
+    with pytest.raises(ValueError, match="Neither"):
+        network.classify(None, None)
+
+
+def test_without_transcripts_it_works(here: Settings) -> None:
+    model = SpeechText("tried", *build(here))
+    batch = [heard(clip) for clip in CLIPS]
+    np.testing.assert_array_equal(table(model.predict(batch)), table(model.predict(batch, [said("")] * len(batch))))
+    words = table(model.predict(batch, [said("dogs by the door")] * len(batch)))
+    assert np.abs(words - table(model.predict(batch))).max() > 0.01
+
+
+def test_text_dropout_leaves_words_out_in_training_only(here: Settings) -> None:
+    network, _ = build(here, text_dropout=0.4, speech_dropout=0.3, head_dropout=0.0)
+    speech, text = torch.ones(2000, 1, 16), torch.ones(2000, 12)
+    torch.testing.assert_close(network.eval().classify(speech, text), network.classify(speech, text))
+    whole, no_text, no_speech = (
+        network.classify(some, other)[0] for some, other in ((speech, text), (speech, None), (None, text))
+    )
+    torch.manual_seed(0)
+    trained = network.train().classify(speech, text)
+    for expected, share in ((whole, 0.3), (no_text, 0.4), (no_speech, 0.3)):
+        like = torch.isclose(trained, expected, atol=1e-5).all(dim=1)
+        assert like.float().mean().item() == pytest.approx(share, abs=0.04)
+
+
+def test_opinions_are_those_of_the_parts(here: Settings) -> None:
+    model = SpeechText("tried", *build(here))
+    one = heard(CLIPS[1])
+    found = model.opinions(one, said("dogs"))
+    assert list(found) == ["speech", "text", "both"]
+    np.testing.assert_array_equal(found["speech"].probabilities, model.predict([one])[0].probabilities)
+    np.testing.assert_array_equal(found["both"].probabilities, model.predict([one], [said("dogs")])[0].probabilities)
+    other = model.opinions(heard(CLIPS[3]), said("dogs"))
+    np.testing.assert_allclose(found["text"].probabilities, other["text"].probabilities, atol=1e-6)
+    assert list(model.opinions(one, None)) == list(model.opinions(one, said(" "))) == ["speech", "both"]
+
+
+def test_edited_words_are_scored_without_hearing_the_speech_again(here: Settings) -> None:
+    model = SpeechText("tried", *build(here))
+    runs: list[int] = []
+    assert model.network.speech is not None
+    model.network.speech.encoder.register_forward_hook(lambda *_: runs.append(1))
+    one, copy = heard(CLIPS[1]), heard(CLIPS[1].copy())
+    first = model.predict([one], [said("dogs")])[0]
+    edited = model.predict([copy], [said("kids are talking")])[0]
+    model.opinions(copy, said("door"))
+    assert len(runs) == 1
+    assert np.abs(first.probabilities - edited.probabilities).max() > 0.001
+    model.predict([heard(CLIPS[2])])
+    assert len(runs) == 2
+    model.forget()
+    np.testing.assert_allclose(
+        model.predict([one], [said("kids are talking")])[0].probabilities, edited.probabilities, atol=1e-6
+    )
+    assert len(runs) == 3
+
+
+@pytest.mark.parametrize(("kind", "text"), [("wavlm", None), (None, "bert")])
+def test_a_standalone_encoder_is_the_same_with_a_part_left_out(
+    kind: str | None, text: str | None, here: Settings, tmp_path: Path
+) -> None:
+    model = SpeechText("alone", *build(here, kind, text, head="two-layer", hidden=4))
+    assert (model.hears, model.reads) == (kind is not None, text is not None)
+    batch, words = [heard(clip) for clip in CLIPS[:2]], [said("dogs"), said("kids talking")]
+    scores = table(model.predict(batch, words))
+    assert np.abs(scores[0] - scores[1]).max() > 0.001
+    silent = table(model.predict(batch))
+    assert np.array_equal(silent, scores) == (text is None)
+    assert list(model.opinions(batch[0], words[0])) == (["speech", "both"] if kind else ["text", "both"])
+    model.save(tmp_path)
+    np.testing.assert_allclose(table(SpeechText.load(tmp_path, here).predict(batch, words)), scores, atol=1e-6)
+
+
+def test_a_network_of_nothing_is_refused(here: Settings) -> None:
+    with pytest.raises(InvalidSettings, match="needs an encoder"):
+        build(here, None, None)
