@@ -135,6 +135,7 @@ def run_speech_text(
         An encoder is not there.
     """
     check(config, path)
+    make(config, ("any", "other"), settings)  # what is not here is told before anything is heard
     with PartialState().main_process_first():  # several processes share one cache
         prepared = prepare(config, data, settings)
     clips, name = prepared.clips, path.stem

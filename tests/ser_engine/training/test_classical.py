@@ -19,8 +19,8 @@ from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.models.classical import Classical
 from ser_engine.models.registry import load_model
 from ser_engine.settings import PROJECT
-from ser_engine.training import classical, network
-from ser_engine.training.config import ClassicalConfig, ExperimentConfig, NetworkConfig, read_config
+from ser_engine.training import classical, network, speech_text
+from ser_engine.training.config import ClassicalConfig, ExperimentConfig, NetworkConfig, SpeechTextTraining, read_config
 from ser_engine.training.run import run
 from tests.ser_engine.training.test_run import write_corpora
 
@@ -191,7 +191,11 @@ def test_few_clips_are_of_all_labels(home: Path) -> None:
     assert [u.name for u in other.clips.utterances] != [u.name for u in experiment.clips.utterances]
 
 
-CHECKS: dict[type, Callable[..., None]] = {ClassicalConfig: classical.check, NetworkConfig: network.check}
+CHECKS: dict[type, Callable[..., None]] = {
+    ClassicalConfig: classical.check,
+    NetworkConfig: network.check,
+    SpeechTextTraining: speech_text.check,
+}
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "configs").glob("*.toml")), ids=lambda path: path.stem)

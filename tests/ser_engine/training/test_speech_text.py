@@ -267,4 +267,4 @@ def test_what_makes_no_sense_is_told_before_anything_is_computed(
 def test_weights_that_are_not_here_are_told_loudly(home: Path) -> None:
     path = written(home, 'speech = "facebook/hubert-base-ls960@' + "0" * 40 + '"\n', "absent")
     with pytest.raises(WeightsUnavailable, match="SER_ALLOW_DOWNLOAD"):
-        run(path, home / "data", settings(home), home / "results")
+        run(path, home / "nowhere", settings(home), home / "results")  # before any corpus is read

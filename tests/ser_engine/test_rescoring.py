@@ -1,0 +1,167 @@
+"""Words on their way to the model, opinions on their way back, and other words for a recording already heard."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ser_engine import Analysis, Analyzer, Settings
+from ser_engine.analysis import Scores
+from ser_engine.words import between
+from tests.speech import speech_wav
+from tests.tiny_models import write_models
+
+DOGS, OTHERS = "Dogs are sitting by the door.", "kids are talking it is eleven"
+LONG = "Kids are talking by the door. I wonder what this is about. Dogs are sitting by the door."
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
+    """Return an analyzer with a tiny model that listens and reads."""
+    folder = write_models(tmp_path_factory.mktemp("tiny") / "models")
+    return Analyzer(replace(Settings(), models_dir=folder, model="tiny-words"))
+
+
+@pytest.fixture(scope="module")
+def short(reader: Analyzer) -> Analysis:
+    return reader.analyze(speech_wav(DOGS), name="dogs.wav")
+
+
+@pytest.fixture(scope="module")
+def long(reader: Analyzer) -> Analysis:
+    return reader.analyze(speech_wav(LONG), name="long.wav")
+
+
+def same(one: Scores, other: Scores) -> bool:
+    return one.labels == other.labels and np.allclose(one.probabilities, other.probabilities, atol=1e-5)
+
+
+def deaf(reader: Analyzer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let any further encoding of speech fail."""
+
+    def encode(*_: object, **__: object) -> None:
+        raise AssertionError("the speech was encoded again")
+
+    model = reader.model
+    monkeypatch.setattr(model.network.speech, "forward", encode)  # type: ignore[attr-defined]
+
+
+def test_the_model_reads_what_was_heard(reader: Analyzer, short: Analysis) -> None:
+    assert short.transcript is not None and short.transcript.text == DOGS
+    (expected,) = reader.model.predict([short.speech], [short.transcript])
+    (unread,) = reader.model.predict([short.speech])
+    assert same(short.scores, expected) and not same(short.scores, unread)
+
+
+def test_there_are_three_opinions_of_which_the_last_is_the_answer(reader: Analyzer, short: Analysis) -> None:
+    assert short.opinions is not None and list(short.opinions) == ["speech", "text", "both"]
+    assert same(short.opinions["both"], short.scores)
+    assert same(short.opinions["speech"], reader.model.predict([short.speech])[0])
+    assert not same(short.opinions["text"], short.opinions["speech"])
+    answer = json.loads(json.dumps(short.to_dict(), allow_nan=False))
+    assert list(answer["opinions"]) == ["speech", "text", "both"] and answer["opinions"]["both"] == answer["scores"]
+
+
+def test_without_words_there_is_no_opinion_by_them(reader: Analyzer) -> None:
+    silent = reader.analyze(speech_wav(DOGS), transcribe=False)
+    assert silent.opinions is not None and set(silent.opinions) == {"speech", "both"}
+    assert same(silent.opinions["both"], silent.opinions["speech"])
+
+
+def test_each_window_is_scored_with_the_words_said_in_it(reader: Analyzer, long: Analysis) -> None:
+    assert long.transcript is not None and len(long.timeline) > 2
+    for window in long.timeline:
+        part = replace(long.speech, samples=long.speech.between(window.start, window.end))
+        said = between(long.transcript, window.start, window.end)
+        assert said.text and said.text != long.transcript.text
+        (expected,) = reader.model.predict([part], [said])
+        assert same(window.scores, expected)
+
+
+def test_the_opinions_of_a_long_recording_are_means_over_its_windows(reader: Analyzer, long: Analysis) -> None:
+    assert long.opinions is not None
+    assert same(long.opinions["both"], long.scores)
+    parts = [replace(long.speech, samples=long.speech.between(w.start, w.end)) for w in long.timeline]
+    heard = [scores.probabilities for scores in reader.model.predict(parts)]
+    mean = np.average(heard, axis=0, weights=[part.duration_s for part in parts])
+    np.testing.assert_allclose(long.opinions["speech"].probabilities, mean, atol=1e-5)
+
+
+@pytest.mark.parametrize("recording", ["short", "long"])
+def test_other_words_change_the_answer_and_nobody_listens_again(
+    recording: str, reader: Analyzer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before: Analysis = request.getfixturevalue(recording)
+    deaf(reader, monkeypatch)
+    after = reader.rescore(before, OTHERS)
+    assert after.transcript is not None and after.transcript.text == OTHERS
+    assert before.opinions is not None and after.opinions is not None
+    assert not same(after.scores, before.scores) and not same(after.opinions["text"], before.opinions["text"])
+    assert same(after.opinions["speech"], before.opinions["speech"])
+    assert same(after.opinions["both"], after.scores)
+    assert (after.file, after.quality, after.seconds, after.speech) == (
+        before.file, before.quality, before.seconds, before.speech,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("recording", ["short", "long"])
+def test_the_words_as_they_were_bring_back_the_answer(
+    recording: str, reader: Analyzer, request: pytest.FixtureRequest
+) -> None:
+    before: Analysis = request.getfixturevalue(recording)
+    assert before.transcript is not None
+    back = reader.rescore(before, before.transcript.text)
+    assert same(back.scores, before.scores) and back.transcript == before.transcript
+
+
+def test_a_word_put_in_changes_its_own_windows_only(reader: Analyzer, long: Analysis) -> None:
+    assert long.transcript is not None
+    changed = reader.rescore(long, long.transcript.text.replace("Kids", "door"))
+    alike = [same(one.scores, other.scores) for one, other in zip(long.timeline, changed.timeline, strict=True)]
+    assert not alike[0] and all(alike[3:])
+
+
+def test_no_words_at_all_leave_the_voice(reader: Analyzer, short: Analysis) -> None:
+    mute = reader.rescore(short, "")
+    assert mute.opinions is not None and short.opinions is not None
+    assert "text" not in mute.opinions and same(mute.scores, short.opinions["speech"])
+
+
+def test_a_model_that_reads_nothing_answers_as_ever(analyzer: Analyzer) -> None:
+    analysis = analyzer.analyze(speech_wav(DOGS), name="dogs.wav")
+    (expected,) = analyzer.model.predict([analysis.speech])
+    np.testing.assert_array_equal(analysis.scores.probabilities, expected.probabilities)
+    assert analysis.opinions is None and "opinions" not in analysis.to_dict()
+    other = analyzer.rescore(analysis, OTHERS)
+    assert other.scores is analysis.scores and other.transcript is not None and other.transcript.text == OTHERS
+
+
+def test_more_windows_than_are_encoded_at_once_lose_none(
+    reader: Analyzer, long: Analysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ser_engine.analyzer.OPINIONS_AT_ONCE", 2)
+    assert long.transcript is not None
+    again = reader.rescore(long, long.transcript.text)
+    assert all(same(a.scores, b.scores) for a, b in zip(again.timeline, long.timeline, strict=True))
+
+
+def test_the_command_line_prints_the_opinions(
+    reader: Analyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ser_engine.cli import main
+
+    monkeypatch.setenv("SER_MODELS_DIR", str(reader.settings.models_dir))
+    path = tmp_path / "dogs.wav"
+    path.write_bytes(speech_wav(DOGS))
+    assert main(["analyze", "--json", "--model", "tiny-words", str(path)]) == 0
+    assert set(json.loads(capsys.readouterr().out)["opinions"]) == {"speech", "text", "both"}
