@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import audit, features, first_paint, latency
+from benchmarks import audit, features, first_paint, latency, speech_text
 from ser_engine import audio
 from ser_engine.analysis import SAMPLE_RATE
 from ser_engine.settings import PROJECT
@@ -75,6 +75,7 @@ SUBJECTS: dict[str, Callable[[], dict[str, Any]]] = {
     "features": features.measure,
     "audit": audit.measure,
     "words": words,
+    "speech-text": speech_text.measure,
 }
 
 if __name__ == "__main__":

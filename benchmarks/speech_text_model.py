@@ -1,0 +1,120 @@
+"""The network that is measured: paper-1's architecture (III.D.2) at full size with random weights, and what it hears.
+
+Time and memory do not depend on what the weights are, and no published HuBERT has to be fetched for a measurement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BertConfig, BertModel, BertTokenizer, HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+
+from ser_engine.analysis import SAMPLE_RATE, CleanSpeech, Quality, Span, Transcript
+from ser_engine.models.encoders import quiet
+from ser_engine.models.speech_text import (
+    SpeechText,
+    SpeechTextForSequenceClassification,
+    SpeechTextProcessor,
+    pooled_states,
+)
+from ser_engine.settings import Settings
+from tests.speech import SENTENCES, VOICES, speech  # generated, so that the figures need no corpus
+
+LABELS = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
+SHORTEST_S, MOST_S, LONGEST_S = 1.5, 2.5, 5.0
+"""Seconds of a clip: the least, the most frequent (CREMA-D's), the most."""
+CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!'-"
+
+
+@dataclass(frozen=True)
+class Size:
+    """What differs from transformers' default configs, which are HuBERT-base's and BERT-base's (uncased)."""
+
+    hubert: dict[str, Any] = field(default_factory=dict)
+    bert: dict[str, Any] = field(default_factory=dict)
+
+
+FULL = Size()
+
+
+@dataclass(frozen=True)
+class Built:
+    """Where the encoders lie, and the models that were saved: one that refers to them, and one that holds them."""
+
+    hubert: Path
+    bert: Path
+    frozen: Path
+    whole: Path
+
+
+def build(folder: Path, size: Size = FULL) -> Built:
+    """Write encoders and models below `folder`, the same ones at every call."""
+    built = Built(*(folder / name for name in ("hubert-base", "bert-base", "frozen", "whole")))
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(0)
+        HubertModel(HubertConfig(**size.hubert)).save_pretrained(built.hubert)
+        bert = BertConfig(**size.bert)
+        BertModel(bert).save_pretrained(built.bert)
+    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False).save_pretrained(built.hubert)
+    _tokenizer(bert.vocab_size).save_pretrained(built.bert)
+    names, settings = (str(built.hubert), str(built.bert)), Settings()
+    network = SpeechTextForSequenceClassification.from_encoders(LABELS, *names, settings)
+    model = SpeechText("hubert-bert", network, SpeechTextProcessor.from_encoders(*names, settings))
+    _opinionated(model)
+    model.save(built.frozen)
+    network.freeze("entire")
+    model.save(built.whole)
+    return built
+
+
+def _tokenizer(size: int) -> BertTokenizer:
+    """Return a tokenizer of `size` entries that knows the sentences' words, as BERT's own does, and spells others."""
+    words = {word for sentence in SENTENCES for word in sentence.lower().strip(".").replace("'", " ' ").split()}
+    pieces = [*CHARACTERS, *(f"##{character}" for character in CHARACTERS)]
+    entries = list(dict.fromkeys(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces, *sorted(words)]))
+    entries += [f"[unused{number}]" for number in range(size - len(entries))]
+    return BertTokenizer(vocab={entry: row for row, entry in enumerate(entries)}, do_lower_case=True)
+
+
+def _opinionated(model: SpeechText) -> None:
+    """Scale the head so that its scores differ from clip to clip: random encoders say nearly the same of all.
+
+    Without it, any two pipelines would agree to within a hundredth.
+    """
+    said = list(SENTENCES)
+    clips = [speech(sentence, VOICES[number % len(VOICES)]) for number, sentence in enumerate(said)]
+    states = pooled_states(model.network, model.processor, clips, said)
+    head = model.network.classifier
+    assert isinstance(head, torch.nn.Linear)
+    with torch.no_grad():
+        head.weight.normal_(generator=torch.Generator().manual_seed(0))
+        head.bias.zero_()
+        logits = model.network.classify(states.speech, states.text)
+        scale = 1 / logits.std(dim=0).mean()
+        head.weight *= scale
+        head.bias -= logits.mean(dim=0) * scale
+
+
+def clips(count: int, seed: int = 0) -> tuple[list[CleanSpeech], list[Transcript]]:
+    """Return speech of lengths that spread as real ones do, no two the same, and words to go with it."""
+    rng = np.random.default_rng(seed)
+    voices = np.concatenate([speech(text, voice) for text in SENTENCES for voice in VOICES])
+    found, words = [], []
+    for number in range(count):
+        length = round(float(rng.triangular(SHORTEST_S, MOST_S, LONGEST_S)) * SAMPLE_RATE)
+        start = rng.integers(len(voices) - length)
+        noise = rng.standard_normal(length, np.float32) * np.float32(1e-3)
+        found.append(heard(voices[start : start + length] + noise))
+        words.append(Transcript(list(SENTENCES)[number % len(SENTENCES)], "en", (), 1.0, "given"))
+    return found, words
+
+
+def heard(samples: np.ndarray) -> CleanSpeech:
+    """Return float32 [n] at 16 kHz as speech that is clean already."""
+    seconds = len(samples) / SAMPLE_RATE
+    quality = Quality(seconds, seconds, SAMPLE_RATE, 8000.0, None, 0.0, -23.0, False)
+    return CleanSpeech(samples, (Span(0.0, seconds),), quality)
