@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ser_engine.errors import SerError
-from ui import caveats, charts, downloads, engine, session, theme, wording
+from ui import caveats, charts, choice, downloads, engine, opinions, session, theme, wording
 from ui.recorder import record
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
     from streamlit.delta_generator import DeltaGenerator
 
+    from ser_engine import Analysis
     from ui.engine import Fetched
     from ui.job import Job, Steps
 
@@ -35,22 +36,23 @@ def listen_page() -> None:
     try:
         engine.analyzer()
     except SerError as error:
-        st.error(str(error))
+        st.error(wording.verbatim(str(error)))
         return
     state = session.current()
     take_recording(state)
+    choice.choose(state)
     with st.container(key="status"):
         status = st.empty()
-    job = state.work(engine.analyzer())
+    job = state.work(engine.analyzer(state.model))
     if job is not None:
         analyse(state, job, status)
     with status.container():
         show_status(state)
     if state.result is None:
-        show_promise()
+        show_promise(state)
     else:
         show_result(state.result)
-    engine.warm_up()
+    engine.warm_up(state.model)
 
 
 def take_recording(state: session.Session) -> None:
@@ -74,15 +76,16 @@ def take_recording(state: session.Session) -> None:
 
 def analyse(state: session.Session, job: Job, status: DeltaGenerator) -> None:
     """Show the steps of an analysis as they go, until it has ended, and keep what has come of it."""
-    warming = engine.warm_up()
+    warming = engine.warm_up(state.model)
     with status.container():
         steps, news = st.empty(), st.empty()
     shown_steps: Steps | None = None
-    shown_news: tuple[Fetched | None, bool] | None = None
+    shown_news: tuple[Fetched | None, str, bool] | None = None
     while True:
         # Looking into the session is also where Streamlit ends a run that another click has made idle.
         session.current()
-        so_far, latest = job.steps, (engine.download().under_way(), not warming.ended.is_set())
+        so_far = job.steps
+        latest = (engine.download().under_way(), job.engine.fetching, not warming.ended.is_set())
         if so_far is not shown_steps:
             steps.html(theme.steps(so_far.times, so_far.running))
         if latest != shown_news:
@@ -94,11 +97,14 @@ def analyse(state: session.Session, job: Job, status: DeltaGenerator) -> None:
     state.finish(job)
 
 
-def show_news(name: str, fetched: Fetched | None, cold: bool, place: DeltaGenerator) -> None:
+def show_news(name: str, fetched: Fetched | None, fetching: str, cold: bool, place: DeltaGenerator) -> None:
     """Say what a person waits for: a download, the models of a page that has just started, or the engine alone."""
     if fetched is not None:
         text = wording.fetching(engine.analyzer().settings.whisper, fetched.done, fetched.total)
         place.progress(fetched.done / fetched.total if fetched.total else 0.0, text)
+        return
+    if fetching:
+        place.html(theme.line("quiet", wording.fetching_model(fetching)))
         return
     waking = " The models are still waking up; this first time takes a little longer." if cold else ""
     place.html(theme.line("quiet", f"Listening to {name}.{waking}"))
@@ -107,10 +113,12 @@ def show_news(name: str, fetched: Fetched | None, cold: bool, place: DeltaGenera
 def show_status(state: session.Session) -> None:
     """Show, in a place of fixed height, what went wrong or how long the last analysis took."""
     if state.error is not None:
-        st.error(state.error)
+        st.error(wording.verbatim(state.error))
         again = "Try another recording."
+        if len(engine.choices()) > 1:
+            again = "Try another recording, or another model."
         if state.result is not None:
-            again = f"Try another recording. Below is still the answer for {state.result.analysis.file}."
+            again += f" Below is still the answer for {state.result.analysis.file}."
         st.html(theme.line("quiet", again))
     elif state.result is not None:
         seconds = state.result.analysis.seconds
@@ -121,10 +129,12 @@ def show_status(state: session.Session) -> None:
         st.html(theme.line("quiet", "What happens to a recording, with the time each step takes."))
 
 
-def show_promise() -> None:
+def show_promise(state: session.Session) -> None:
     """Say, before there is an answer, what it will be."""
+    labels = (engine.card(state.model) or {}).get("labels", ())
+    each = f"each of {wording.count(len(labels))} {wording.kind(labels)}s" if labels else "each label of the model"
     promises = {
-        "The feeling": "A probability for each of eight emotions, and a headline no bolder than they allow.",
+        "The feeling": f"A probability for {each}, and a headline no bolder than they allow.",
         "The words": "What was said, in the language it was said in, for you to correct.",
         "The recording": "To listen to, to look at, and examined: what noise, clipping or haste may have spoiled.",
     }
@@ -137,25 +147,38 @@ def show_promise() -> None:
 
 def show_result(result: session.Result) -> None:
     """Show the answer: headline, emotions beside words, the course of a long recording, the sound, the limits."""
-    analysis = result.analysis
+    take_words(result)
+    analysis, heard_by = result.current, f" · {result.analysis.model}" if len(engine.choices()) > 1 else ""
     with st.container(key="headline", gap="xsmall"):
-        st.html(theme.line("eyebrow", analysis.file))
-        st.header(wording.headline(analysis.scores), anchor=False)
+        st.html(theme.line("eyebrow", f"{analysis.file}{heard_by}"))
+        st.header(wording.verbatim(wording.headline(analysis.scores)), anchor=False)
         st.html(theme.line("lead", wording.explanation(analysis.scores)))
     left, right = st.columns([3, 2], gap="medium")
     with left:
         show_emotions(result)
     with right, st.container(key="words"):
         show_words(result)
+    opinions.show(result)
     if analysis.timeline:
         show_timeline(result)
     picture = show_recording(result)
     show_downloads(result)
     st.space("small")
-    caveats.show(engine.card())
+    caveats.show(engine.card(result.model), analysis.scores.labels)
     # Last, since the first spectrogram of a process has a large library to load: all else is there already.
     with picture:
         draw(result, "spectrogram", lambda: charts.spectrogram(analysis.waveform), "Mel spectrogram")
+
+
+def words_key(result: session.Result) -> str:
+    """Return the key of the field of a recording's transcript."""
+    return f"words-{result.digest}"
+
+
+def take_words(result: session.Result) -> None:
+    """Take what the person wrote into the transcript's field, which stands below what it may change."""
+    if result.heard is not None:
+        result.take(st.session_state.get(words_key(result), result.words), engine.analyzer(result.model))
 
 
 def draw(result: session.Result, name: str, make: Callable[[], Figure], alt: str) -> None:
@@ -170,38 +193,43 @@ def draw(result: session.Result, name: str, make: Callable[[], Figure], alt: str
 
 def show_emotions(result: session.Result) -> None:
     """Draw all emotions, sorted, and the same as a table for those who cannot see it."""
-    st.subheader("Every emotion", anchor=False)
-    scores = result.analysis.scores
+    scores = result.current.scores
+    kind = wording.kind(scores.labels)
+    st.subheader(f"Every {kind}", anchor=False)
     draw(result, "emotions", lambda: charts.emotion_bars(scores), wording.ranking(scores))
     with st.expander("As a table"):
-        rows = {label.capitalize(): wording.percent(value) for label, value in scores.ranked()}
-        st.table({"Emotion": list(rows), "Probability": list(rows.values())}, hide_index=True)
+        rows = {wording.verbatim(wording.name(label)): wording.percent(value) for label, value in scores.ranked()}
+        st.table({kind.capitalize(): list(rows), "Probability": list(rows.values())}, hide_index=True)
 
 
 def show_words(result: session.Result) -> None:
-    """Show the transcript, to be corrected by hand; a correction goes into the downloads, not into the engine."""
+    """Show the transcript, to be corrected by hand; a correction goes into the downloads, and to a model that reads."""
     st.subheader("The words", anchor=False)
     transcript = result.analysis.transcript
     if transcript is None:
         st.html(theme.line("quiet", "Words were not transcribed."))
         return
     # The widget's own memory ends when another page is visited; then it begins anew with what the session knows.
-    key = f"words-{result.digest}"
+    key = words_key(result)
     if key not in st.session_state:
         result.offered = result.words
-    result.words = st.text_area("Transcript, open to correction", result.offered, key=key, height=180)
+    st.text_area("Transcript, open to correction", result.offered, key=key, height=180)
     if not transcript.text:
         st.html(theme.line("quiet", "No words were recognised."))
     else:
         st.html(theme.line("quiet", wording.heard(transcript)))
-    if result.words != transcript.text:
+    if result.problem is not None:
+        st.error(wording.verbatim(result.problem))
+    elif result.edited and result.current.opinions:
+        st.html(theme.line("quiet", wording.correction(result.analysis.scores, result.current.scores)))
+    elif result.edited:
         st.html(theme.line("quiet", "Edited by you; the downloads say so."))
 
 
 def show_timeline(result: session.Result) -> None:
     """Draw how the emotions change over a long recording, and name each window's strongest in a table."""
     st.subheader("Over time", anchor=False)
-    analysis = result.analysis
+    analysis = result.current
     tops = ", ".join(f"{window.start:.0f} s {window.scores.top}" for window in analysis.timeline[:20])
     draw(
         result,
@@ -214,7 +242,7 @@ def show_timeline(result: session.Result) -> None:
             {
                 "From": [wording.seconds(window.start) for window in analysis.timeline],
                 "To": [wording.seconds(window.end) for window in analysis.timeline],
-                "Strongest": [window.scores.top.capitalize() for window in analysis.timeline],
+                "Strongest": [wording.verbatim(wording.name(window.scores.top)) for window in analysis.timeline],
                 "Probability": [wording.percent(window.scores.ranked()[0][1]) for window in analysis.timeline],
             },
             hide_index=True,
@@ -263,9 +291,9 @@ def show_downloads(result: session.Result) -> None:
     """Offer the answer as files; what they hold is put together at the click, with the latest corrections."""
     state = session.current()
 
-    def words() -> str:
+    def answer() -> tuple[Analysis, str, Analysis | None]:
         state.settle()
-        return result.words
+        return result.analysis, result.words, result.scored
 
     st.space("small")
     st.header("Take it with you", anchor=False)
@@ -273,7 +301,7 @@ def show_downloads(result: session.Result) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "Download JSON",
-            lambda: downloads.to_json(analysis, words()),
+            lambda: downloads.to_json(*answer()),
             file_name=downloads.file_name(analysis, "json"),
             mime="application/json",
             on_click="ignore",
@@ -281,7 +309,7 @@ def show_downloads(result: session.Result) -> None:
         )
         st.download_button(
             "Download CSV",
-            lambda: downloads.to_csv(analysis, words()),
+            lambda: downloads.to_csv(*answer()),
             file_name=downloads.file_name(analysis, "csv"),
             mime="text/csv",
             on_click="ignore",

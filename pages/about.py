@@ -14,54 +14,75 @@ CORPORA = {
 }
 
 session.enter()
+model = session.current().model
+card = engine.card(model)
+labels = (card or {}).get("labels", ())
+
 st.title("About", anchor=False)
 st.html(
     theme.line("lead", "An engine that listens twice: to how something is said, and to what is said. Both are shown.")
 )
 
+WHISPER_HEARS = (
+    "The same Whisper's inner states, as it listens, tell a small network how the words were said. It was trained on "
+    "acted speech, and answers"
+)
+ANOTHER_HEARS = "The model that was chosen listens, and reads the words where it can. It answers"
+
 st.header("How it works", anchor=False)
+hears = WHISPER_HEARS if card and card.get("architecture") == "whisper-statistics" else ANOTHER_HEARS
+each = f"each of {wording.count(len(labels))} {wording.kind(labels)}s" if labels else "each of its labels"
 st.markdown(
-    """
+    f"""
 1. **Decode.** The file becomes samples; its bytes decide what it is, not its name.
 2. **Clean.** Speech is found, silence is left out, the level is evened, and noise is reduced only where there is much.
 3. **Transcribe.** OpenAI's Whisper *base* writes down the words. Where it is not sure that words were said, it
    writes none.
-4. **Classify.** The same Whisper's inner states, as it listens, tell a small network how the words were said.
-   It was trained on acted speech, and answers with a probability for each of eight emotions.
+4. **Classify.** {hears} with a probability for {each}.
 """
 )
 
 st.header("How well it does", anchor=False)
-card = engine.card()
 measured = wording.accuracy(card)
 if card and measured:
-    st.markdown(f"{measured} Guessing would name 1 in 8.")
-    rows = {"All three together": card["UA"]}
+    st.markdown(f"{measured} {wording.guessing(labels)}")
+    rows = {"All three together" if len(card.get("per_corpus") or {}) == 3 else "All together": card["UA"]}
     rows |= {
         CORPORA[name][0] if name in CORPORA else name: figures["UA"]
         for name, figures in (card.get("per_corpus") or {}).items()
     }
     st.table(
-        {"Voices never heard before": list(rows), "Named correctly": [f"{value:.1f}%" for value in rows.values()]},
+        {
+            "Voices never heard before" if wording.strangers(card) else "Test": list(rows),
+            "Named correctly": [f"{value:.1f}%" for value in rows.values()],
+        },
         hide_index=True,
     )
     st.html(theme.line("quiet", "; ".join(filter(None, (f"Model {card['id']}", card.get("protocol"))))))
 else:
-    st.markdown("This model has not been measured.")
+    st.markdown("This model has not been measured here.")
 
 st.header("What it learned from", anchor=False)
-st.table(
-    {
-        "Corpus": [name for name, _, _ in CORPORA.values()],
-        "Voices": [voices for _, voices, _ in CORPORA.values()],
-        "Licence": [licence for _, _, licence in CORPORA.values()],
-    },
-    hide_index=True,
-)
-st.markdown(
-    "Two of these licences forbid commercial use, so **the emotion model is for non-commercial use only**. "
-    "Whisper is OpenAI's, under the MIT licence."
-)
+if caveats.ours(card):
+    learned = [CORPORA[name] for name in CORPORA if name in (card or {})["corpora"]]
+    st.table(
+        {
+            "Corpus": [name for name, _, _ in learned],
+            "Voices": [voices for _, voices, _ in learned],
+            "Licence": [licence for _, _, licence in learned],
+        },
+        hide_index=True,
+    )
+    if any("NC" in licence for _, _, licence in learned):
+        st.markdown(
+            "Licences with NC in their name forbid commercial use, so **the emotion model is for non-commercial use "
+            "only**. Whisper is OpenAI's, under the MIT licence."
+        )
+else:
+    st.markdown(
+        "The model does not say what it learned from; ask those who made it, also for what it may be used. Whisper is "
+        "OpenAI's, under the MIT licence."
+    )
 
 st.header("What becomes of a recording", anchor=False)
 st.markdown(
@@ -69,4 +90,4 @@ st.markdown(
     "while your page is open, is written to no disk, and is gone when you close or reload the page."
 )
 
-caveats.show(card)
+caveats.show(card, labels)

@@ -277,6 +277,8 @@ class Analysis:
     """Everything the engine found out about one recording.
 
     `timeline` is empty for short recordings. `transcript` is None when no transcription was asked for.
+    `opinions` are the scores by the voice alone ("speech"), by the words alone ("text", where there are words) and by
+    both together ("both", which is `scores`), of a model that listens and reads; None of any other model.
     `seconds` maps each of `STAGES` and "total" to the time that it took.
     `waveform` and `speech` are the recording as decoded and as the models heard it; they stay out of `to_dict`.
     """
@@ -290,14 +292,17 @@ class Analysis:
     seconds: Mapping[str, float]
     waveform: Waveform = field(repr=False)
     speech: CleanSpeech = field(repr=False)
+    opinions: Mapping[str, Scores] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON-ready values: what the command line prints and the page offers to download."""
+        opinions = {name: scores.to_dict() for name, scores in (self.opinions or {}).items()}
         return {
             "file": self.file,
             "model": self.model,
             "scores": self.scores.to_dict(),
             "top": self.scores.top,
+            **({"opinions": opinions} if opinions else {}),
             "transcript": None if self.transcript is None else self.transcript.to_dict(),
             "timeline": [window.to_dict() for window in self.timeline],
             "quality": self.quality.to_dict(),

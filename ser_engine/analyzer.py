@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ser_engine.analysis import STAGES, Analysis, CleanSpeech, Scores, TimelineWindow
-from ser_engine.errors import InvalidSettings
+from ser_engine import words as timed
+from ser_engine.analysis import STAGES, Analysis, CleanSpeech, Scores, TimelineWindow, Transcript
+from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.settings import Settings, variable
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ Progress = Callable[[str, float | None], None]
 # A recording longer than this holds more than one utterance: it gets a timeline of overlapping windows, which are as
 # long as the utterances that the models were trained on. A window with less speech than the last figure is left out.
 TIMELINE_FROM_S, WINDOW_S, HOP_S, WINDOW_SPEECH_S = 6.0, 3.0, 1.5, 0.5
+OPINIONS_AT_ONCE = 64
+"""Windows whose speech is encoded together before their opinions are asked for: fewer than a model keeps states of."""
+
+Opinions = dict[str, Scores]
 
 
 class Analyzer:
@@ -48,6 +53,8 @@ class Analyzer:
         self._loading = threading.Lock()
         self._model: Model | None = None
         self._transcriber: Transcriber | None = None
+        self.fetching = ""
+        """The model of the hub that is being fetched at this moment, as the settings name it; else empty."""
 
     def analyze(
         self,
@@ -89,23 +96,64 @@ class Analyzer:
         with _stage("transcribe", seconds, progress):
             transcript = self.transcriber.transcribe(speech) if words else None
         with _stage("classify", seconds, progress):
-            scores, timeline = self._classify(speech)
+            scores, timeline, opinions = self._classify(speech, transcript)
         seconds["total"] = time.perf_counter() - begun
         return Analysis(
-            waveform.source.name, self.model.id, scores, transcript, timeline, speech.quality, seconds, waveform, speech
-        )
+            waveform.source.name, self.model.id, scores, transcript, timeline, speech.quality, seconds, waveform,
+            speech, opinions,
+        )  # fmt: skip
 
-    def _classify(self, speech: CleanSpeech) -> tuple[Scores, tuple[TimelineWindow, ...]]:
-        """Score a short recording as one utterance, a long one as the mean of its windows by their speech."""
+    def rescore(self, analysis: Analysis, words: str) -> Analysis:
+        """Return the analysis of the same recording had these words been said in it, all else being as it was.
+
+        A model that reads the words keeps what it heard of the latest recordings, so that the speech is not encoded
+        again; one that reads none gives the scores that it gave. `analysis` is this analyzer's own.
+
+        Raises
+        ------
+        WeightsUnavailable
+            The model is not there any more.
+        """
+        transcript = timed.edited(analysis.transcript, words, analysis.speech.segments)
+        if not getattr(self.model, "reads", False):
+            return replace(analysis, transcript=transcript)
+        scores, timeline, opinions = self._classify(analysis.speech, transcript)
+        return replace(analysis, transcript=transcript, scores=scores, timeline=timeline, opinions=opinions)
+
+    def _classify(
+        self, speech: CleanSpeech, transcript: Transcript | None
+    ) -> tuple[Scores, tuple[TimelineWindow, ...], Opinions | None]:
+        """Score a short recording as one utterance, a long one as the mean of its windows by their speech.
+
+        Each window goes with the words that were said in it.
+        """
         spans = windows(speech)
         if len(spans) < 2:
-            return self.model.predict([speech])[0], ()
+            scores, opinions = self._score([speech], None if transcript is None else [transcript])
+            return scores[0], (), opinions[0] if opinions else None
         parts = [replace(speech, samples=speech.between(start, end)) for start, end in spans]
-        scores = self.model.predict(parts)
+        said = None if transcript is None else [timed.between(transcript, start, end) for start, end in spans]
+        scores, opinions = self._score(parts, said)
         weights = [part.duration_s for part in parts]
-        mean = np.average([score.probabilities for score in scores], axis=0, weights=weights).astype(np.float32)
-        timeline = (TimelineWindow(*span, score) for span, score in zip(spans, scores, strict=True))
-        return Scores(scores[0].labels, mean), tuple(timeline)
+        timeline = tuple(TimelineWindow(*span, score) for span, score in zip(spans, scores, strict=True))
+        return _mean(scores, weights), timeline, _mean_opinions(opinions, weights) if opinions else None
+
+    def _score(
+        self, parts: Sequence[CleanSpeech], said: Sequence[Transcript] | None
+    ) -> tuple[list[Scores], list[Opinions]]:
+        """Return the scores of each part and, of a model that listens and reads, the opinions behind them."""
+        model: Any = self.model
+        if not (getattr(model, "hears", False) and getattr(model, "reads", False)):
+            return model.predict(parts, said), []
+        opinions: list[Opinions] = []
+        for first in range(0, len(parts), OPINIONS_AT_ONCE):
+            some = parts[first : first + OPINIONS_AT_ONCE]
+            if len(some) > 1:
+                model.predict(some)  # encodes the speech in one go; the model keeps what it heard
+            opinions += [
+                model.opinions(part, said[number] if said else None) for number, part in enumerate(some, start=first)
+            ]
+        return [found["both"] for found in opinions], opinions
 
     def warm_up(self) -> None:
         """Load every model now and run it once, so that the first analysis waits for nothing."""
@@ -124,11 +172,27 @@ class Analyzer:
         """The emotion model that the settings name, loaded when first asked for."""
         with self._loading:
             if self._model is None:
-                from ser_engine.models.registry import default_model, load_model
+                from ser_engine.models.registry import load_model
 
                 _use_threads(self.settings.threads)
-                self._model = load_model(default_model(self.settings), self.settings)
+                self._model = load_model(self._folder(), self.settings)
             return self._model
+
+    def _folder(self) -> Path:
+        """Return the emotion model's folder; while the hub's has to be fetched, `fetching` says so."""
+        from ser_engine.models.hub_files import PREFIX
+        from ser_engine.models.registry import default_model
+
+        if not (self.settings.model.startswith(PREFIX) and self.settings.allow_download):
+            return default_model(self.settings)
+        try:
+            return default_model(self.settings, fetch=False)
+        except WeightsUnavailable:  # if for another reason than that it is not here yet, the next line says so again
+            self.fetching = self.settings.model.removeprefix(PREFIX)
+        try:
+            return default_model(self.settings)
+        finally:
+            self.fetching = ""
 
     @property
     def transcriber(self) -> Transcriber:
@@ -148,13 +212,17 @@ class Analyzer:
     def card(self) -> dict[str, Any] | None:
         """Return the emotion model's measured figures as its folder states them, without loading it; None if none.
 
-        Keys: `id, protocol, UA, WA, UA_ci95, ECE, per_corpus {corpus: {UA, WA, UA_ci95}}`, in percent.
+        Keys: `id, architecture, labels, corpora` (those that it learned from), `protocol, UA, WA, UA_ci95, ECE,
+        per_corpus {corpus: {UA, WA, UA_ci95}}`, in percent.
         """
         from ser_engine.models.registry import default_model
         from ser_engine.weights import read_config
 
         config = read_config(default_model(self.settings, fetch=False))
-        return {"id": config["id"], **config["measured"]} if "measured" in config else None
+        if "measured" not in config:
+            return None
+        known = {key: config[key] for key in ("id", "architecture", "labels", "corpora") if key in config}
+        return {**known, **config["measured"]}
 
 
 def windows(speech: CleanSpeech) -> list[tuple[float, float]]:
@@ -169,6 +237,19 @@ def windows(speech: CleanSpeech) -> list[tuple[float, float]]:
         for start, end in spans
         if sum(max(0.0, min(end, s.end) - max(start, s.start)) for s in speech.segments) >= WINDOW_SPEECH_S
     ]
+
+
+def _mean(scores: Sequence[Scores], weights: Sequence[float]) -> Scores:
+    """Return the weighted mean of some scores of the same labels."""
+    mean = np.average([score.probabilities for score in scores], axis=0, weights=weights)
+    return Scores(scores[0].labels, mean.astype(np.float32))
+
+
+def _mean_opinions(opinions: Sequence[Opinions], weights: Sequence[float]) -> Opinions:
+    """Return the windows' mean of each opinion; windows in which no word was said have none by their words."""
+    names = [name for name in ("speech", "text", "both") if any(name in found for found in opinions)]
+    having = {name: [i for i, found in enumerate(opinions) if name in found] for name in names}
+    return {name: _mean([opinions[i][name] for i in rows], [weights[i] for i in rows]) for name, rows in having.items()}
 
 
 @contextmanager

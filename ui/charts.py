@@ -6,7 +6,9 @@ the dark background. Order and written values carry the meaning, so that nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
+from html import escape, unescape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from ser_engine.analysis import Scores, SourceInfo, Span, TimelineWindow, Waveform
 from ui.theme import ACCENT, ACCENT_SOFT, GREY, GREY_SOFT
-from ui.wording import percent
+from ui.wording import OPINIONS, name, percent
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -33,8 +35,14 @@ FLOOR_DB = -70.0
 HZ_TICKS = (500, 1000, 2000, 4000, 8000)
 ROW = 36
 """Pixels per emotion in a chart."""
+MOST = 12
+"""Rows of a chart; a model of sounds in general has hundreds of labels, and the table has them all."""
+LINE_CHARACTERS, LINE, CHARACTER = 18, 19, 7.8
+"""How many characters of a label stand in one line, and a line's height and a character's width in pixels."""
 
 TIMELINE_ROW = 46
+OPINION_BAR = 19
+"""Pixels per bar where each emotion has several."""
 LEFT = 56
 """Pixels left of the waveform and the spectrogram, the same for both, so that their seconds line up."""
 
@@ -46,8 +54,9 @@ def emotion_bars(scores: Scores) -> go.Figure:
     """Draw one horizontal bar per emotion, the most probable on top, each with its value written out."""
     import plotly.graph_objects as go
 
-    ranked = scores.ranked()
-    labels = [label.capitalize() for label, _ in ranked]
+    ranked = scores.ranked()[:MOST]
+    labels = [written_label(label) for label, _ in ranked]
+    left, lines = margin(labels), 1 + max(label.count("<br>") for label in labels)
     labels[0] = f"<b>{labels[0]}</b>"
     values = [probability for _, probability in ranked]
     written = [percent(value) for value in values]
@@ -66,12 +75,81 @@ def emotion_bars(scores: Scores) -> go.Figure:
             hovertemplate="%{y}: %{x:.1%}<extra></extra>",
         )
     )
-    plain(figure, height=ROW * len(values) + 16)
-    figure.update_layout(bargap=0.42, margin_l=92, margin_r=52)
+    plain(figure, height=max(ROW, LINE * lines) * len(values) + 16)
+    figure.update_layout(bargap=0.42, margin_l=left, margin_r=52)
     # The longest bar fills the width whatever its value would hide how sure the answer is: the axis is always 0 to 1.
     figure.update_xaxes(visible=False, range=[0, 1])
-    figure.update_yaxes(autorange="reversed", tickfont_size=14, ticks="", showgrid=False, ticklabelstandoff=8)
+    _label_rows(figure)
     return figure
+
+
+def opinion_bars(opinions: Mapping[str, Scores]) -> go.Figure:
+    """Draw for each emotion one bar by the voice, one by the words and one by both, each with its value written out.
+
+    The emotions stand in the order of both together. Outline, stripes and a full bar tell the three apart, whatever
+    the colours.
+    """
+    import plotly.graph_objects as go
+
+    labels = [label for label, _ in opinions["both"].ranked()[:MOST]]
+    rows = [written_label(label) for label in labels]
+    left, lines = margin(rows), 1 + max(row.count("<br>") for row in rows)
+    rows[0] = f"<b>{rows[0]}</b>"
+    figure = go.Figure()
+    for kind, title in OPINIONS.items():
+        if kind not in opinions:
+            continue
+        values = opinions[kind].to_dict()
+        figure.add_bar(
+            x=[values[label] for label in labels],
+            y=rows,
+            name=title,
+            orientation="h",
+            text=[percent(values[label]) for label in labels],
+            textposition="outside",
+            textfont_size=12,
+            cliponaxis=False,
+            marker=OPINION_MARKS[kind],
+            hovertemplate=f"%{{y}}, {title.lower()}: %{{x:.1%}}<extra></extra>",
+        )
+    bars = len(figure.data)
+    plain(figure, height=max(OPINION_BAR * bars + 14, LINE * lines) * len(rows) + 16)
+    figure.update_layout(barmode="group", bargap=0.28, bargroupgap=0.18, margin_l=left, margin_r=48)
+    figure.update_xaxes(visible=False, range=[0, 1])
+    _label_rows(figure)
+    return figure
+
+
+OPINION_MARKS: Mapping[str, Mapping[str, object]] = {
+    "speech": {"color": "rgba(0,0,0,0)", "line": {"color": GREY, "width": 1.5}},
+    "text": {
+        "color": GREY,
+        "line": {"color": GREY, "width": 1.5},
+        "pattern": {"shape": "/", "fillmode": "replace", "fgcolor": GREY, "size": 6, "solidity": 0.4},
+    },
+    "both": {"color": ACCENT, "line": {"color": ACCENT, "width": 1.5}},
+}
+OPINION_SIGNS = {"speech": "□", "text": "▨", "both": "■"}
+"""The same marks in a line of text."""
+
+
+def written_label(label: str) -> str:
+    """Return a model's label for Plotly, which reads some HTML: as it is written, in lines of a bearable length."""
+    lines = textwrap.wrap(name(label), LINE_CHARACTERS) or [label]
+    return "<br>".join(escape(line, quote=False) for line in lines)
+
+
+def margin(rows: Sequence[str], least: int = 92) -> int:
+    """Return the pixels that the names of the rows need at the left."""
+    longest = max((len(unescape(line)) for row in rows for line in row.split("<br>")), default=0)
+    return max(least, round(CHARACTER * longest) + 16)
+
+
+def _label_rows(figure: go.Figure) -> None:
+    """Let the labels stand at the left, the first on top; a label that is a number is still only a name."""
+    figure.update_yaxes(
+        type="category", autorange="reversed", tickfont_size=14, ticks="", showgrid=False, ticklabelstandoff=8
+    )
 
 
 def envelope(samples: NDArray[np.float32], points: int = MAX_POINTS) -> tuple[NDArray, NDArray]:
@@ -183,11 +261,12 @@ def timeline(windows: Sequence[TimelineWindow], duration_s: float) -> go.Figure:
     # The first and last windows speak for the recording's ends, too.
     times = [windows[0].start, *times, windows[-1].end]
     curves = np.vstack([curves[:1], curves, curves[-1:]])
-    order = np.argsort(-curves.mean(axis=0), kind="stable")
+    order = np.argsort(-curves.mean(axis=0), kind="stable")[:MOST]
+    names = [written_label(labels[index]) for index in order]
     figure = go.Figure()
     for row, index in enumerate(order):
         ground, values = -float(row), curves[:, index]
-        name, first = labels[index].capitalize(), row == 0
+        first = row == 0
         figure.add_scatter(
             x=times,
             y=[ground] * len(times),
@@ -202,14 +281,14 @@ def timeline(windows: Sequence[TimelineWindow], duration_s: float) -> go.Figure:
             line={"color": ACCENT if first else GREY, "width": 1.5},
             fill="tonexty",
             fillcolor=ACCENT_SOFT if first else GREY_SOFT,
-            name=name,
+            name=names[row],
+            meta=names[row],
             text=[percent(float(value)) for value in values],
-            hovertemplate=f"%{{x:.1f}} s, {name}: %{{text}}<extra></extra>",
+            hovertemplate="%{x:.1f} s, %{meta}: %{text}<extra></extra>",
         )
-    plain(figure, height=TIMELINE_ROW * len(labels) + 32)
-    figure.update_layout(margin_l=92, margin_r=8, margin_b=24)
+    plain(figure, height=TIMELINE_ROW * len(names) + 32)
+    figure.update_layout(margin_l=margin(names), margin_r=8, margin_b=24)
     _seconds_axis(figure, duration_s)
-    names = [labels[index].capitalize() for index in order]
     rows_axis(figure, names, bottom=0.9, top=0.95, raised=0.25)
     return figure
 

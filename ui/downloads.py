@@ -15,19 +15,22 @@ def file_name(analysis: Analysis, suffix: str) -> str:
     return f"{PurePath(analysis.file).stem or 'recording'}-emotion.{suffix}"
 
 
-def to_json(analysis: Analysis, words: str) -> str:
+def to_json(analysis: Analysis, words: str, scored: Analysis | None = None) -> str:
     """Return the answer as the command line prints it; words that a person corrected replace Whisper's.
 
-    An edited transcript says "edited": true and keeps what was heard as "heard"; its segments stay Whisper's.
+    An edited transcript says "edited": true and keeps what was heard as "heard"; its segments stay Whisper's. `scored`
+    is the analysis with the corrected words, for a model that reads them: its scores are the answer's.
     """
-    answer = analysis.to_dict()
+    answer = (scored or analysis).to_dict() | {"transcript": analysis.to_dict()["transcript"]}
     if analysis.transcript is not None and words != analysis.transcript.text:
         answer["transcript"] |= {"text": words, "edited": True, "heard": analysis.transcript.text}
     return json.dumps(answer, ensure_ascii=False, indent=2)
 
 
-def to_csv(analysis: Analysis, words: str) -> str:
-    """Return a table: one row per emotion, or one per window where there is a timeline."""
+def to_csv(analysis: Analysis, words: str, scored: Analysis | None = None) -> str:
+    """Return a table: one row per emotion, or one per window where there is a timeline; `scored` as in `to_json`."""
+    edited = analysis.transcript is not None and words != analysis.transcript.text
+    analysis = scored or analysis
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     if analysis.timeline:
@@ -36,7 +39,6 @@ def to_csv(analysis: Analysis, words: str) -> str:
             values = [f"{value:.6f}" for value in window.scores.probabilities]
             table.writerow([analysis.file, f"{window.start:.2f}", f"{window.end:.2f}", window.scores.top, *values])
         return text.getvalue()
-    edited = analysis.transcript is not None and words != analysis.transcript.text
     table.writerow(["file", "emotion", "probability", "transcript", "transcript_edited"])
     for label, probability in analysis.scores.ranked():
         table.writerow([analysis.file, label, f"{probability:.6f}", words, "yes" if edited else "no"])

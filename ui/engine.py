@@ -1,16 +1,24 @@
-"""The one engine behind every session, its warming up beside the page, and the weights that it may have to fetch."""
+"""The engines behind all sessions, one a model, their warming up beside the page, and weights that they have to fetch.
+
+A model is named as the page's choice has it: a folder of the models folder, or "" for the one of the settings.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import streamlit as st
 
-from ser_engine import Analyzer
+from ser_engine import Analyzer, Settings
 from ser_engine.errors import SerError
+from ser_engine.models.hub_files import PREFIX
+from ser_engine.models.registry import default_model, emotion_models
 from ui import charts
 
 PAINT_FIRST_S = 0.7
@@ -54,19 +62,49 @@ def download() -> Download:
     return Download()
 
 
+def analyzer(model: str = "") -> Analyzer:
+    """Return the engine that all sessions share for this model; cheap until the first analysis."""
+    return _analyzer(model)
+
+
 @st.cache_resource(show_spinner=False)
-def analyzer() -> Analyzer:
-    """Return the engine that all sessions share; cheap until the first analysis."""
-    return Analyzer(on_download=download().tell)
+def _analyzer(model: str) -> Analyzer:
+    settings = Settings.from_env()
+    return Analyzer(replace(settings, model=model) if model else settings, on_download=download().tell)
 
 
-def card() -> dict[str, Any] | None:
-    """Return the measured figures of the default model (`Analyzer.card`); None where there are none."""
+def choices() -> tuple[str, ...]:
+    """Return the models that a person can choose among: first "", that of the settings, then those of the folder."""
+    settings = analyzer().settings
+    own = settings.model
+    if not own.startswith(PREFIX):  # which is not looked for, since that takes a library as large as the page
+        with suppress(SerError):  # it is not there: the first analysis says so, and the others are still to be had
+            own = default_model(settings, fetch=False).name
+    return ("", *(name for name in emotion_models(settings) if name != own.removeprefix(PREFIX)))
+
+
+def title(model: str) -> str:
+    """Return how a choice is called on the page."""
+    settings = analyzer().settings
+    if model:
+        return model
+    if settings.model.startswith(PREFIX):
+        return settings.model.removeprefix(PREFIX)
+    if settings.model:
+        return Path(settings.model).name
     try:
-        return analyzer().card()
+        return default_model(settings, fetch=False).name
     except SerError:
+        return "default"
+
+
+def card(model: str = "") -> dict[str, Any] | None:
+    """Return the measured figures of a model (`Analyzer.card`); None where there are none."""
+    try:
+        return analyzer(model).card()
+    except SerError as error:
         # A page that cannot quote the figures still has the rest to say.
-        logging.getLogger(__name__).warning("The default model's card cannot be read", exc_info=True)
+        logging.getLogger(__name__).warning("There is no card of the model: %s", error)
         return None
 
 
@@ -91,7 +129,11 @@ class WarmUp:
         charts.warm_up()
 
 
+def warm_up(model: str = "") -> WarmUp:
+    """Start to load a model, once per process; call it at the end of a run, when the page has been sent."""
+    return _warm_up(model)
+
+
 @st.cache_resource(show_spinner=False)
-def warm_up() -> WarmUp:
-    """Start to load the models, once per process; call it at the end of a run, when the page has been sent."""
-    return WarmUp(analyzer(), download())
+def _warm_up(model: str) -> WarmUp:
+    return WarmUp(analyzer(model), download())

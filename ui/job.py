@@ -39,6 +39,8 @@ class Job:
     ----------
     recording
         What is analysed.
+    engine
+        Who analyses it.
     steps
         How far it is; replaced as a whole, so that any thread may read it at any time.
     ended
@@ -51,7 +53,7 @@ class Job:
         self.ended = threading.Event()
         self.analysis: Analysis | None = None
         self.error: str | None = None
-        self._engine = engine
+        self.engine = engine
         self._abandoned = threading.Event()
         threading.Thread(target=self._run, name="analysis", daemon=True).start()
 
@@ -61,9 +63,7 @@ class Job:
 
     def _run(self) -> None:
         try:
-            self.analysis = self._engine.analyze(
-                self.recording.data, name=self.recording.name, progress=self._take_step
-            )
+            self.analysis = self.engine.analyze(self.recording.data, name=self.recording.name, progress=self._take_step)
         except SerError as error:
             self.error = str(error)
         except Abandoned:

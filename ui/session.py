@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from ser_engine.errors import SerError
 from ui.job import UNEXPECTED, Job
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ BREATH_S = 0.15
 """How long a run may take to begin after the click, and Streamlit to tidy up after it."""
 PATIENCE_S = 2.0
 """How long a download waits for a run; one that waits for an analysis takes longer, and drops nothing."""
+OF_THE_SOUND = {"waveform", "spectrogram"}
+"""The charts that stay as they are when the words change."""
+NOT_SCORED = "Something went wrong with these words; the answer is the one for the words as they were heard."
 
 
 @dataclass(frozen=True)
@@ -52,17 +56,60 @@ class Recording:
 class Result:
     """An answered recording, with what the page makes of it.
 
-    `words` is the transcript as the person last left it, `offered` as the field for it began; `figures` are the
-    charts by name.
+    `analysis` is the engine's answer, by `model` (a choice of the page). `words` is the transcript as the person last
+    left it, `offered` as the field for it began; `scored` is the analysis with these words, `problem` why there is
+    none. `figures` are the charts by name.
     """
 
     analysis: Analysis
-    digest: str
+    recording: Recording
     words: str
     offered: str
     raw_wav: bytes = field(repr=False)
     clean_wav: bytes = field(repr=False)
+    model: str = ""
+    scored: Analysis | None = field(default=None, repr=False)
+    problem: str | None = None
     figures: dict[str, Figure] = field(default_factory=dict, repr=False)
+
+    @property
+    def digest(self) -> str:
+        """What tells the recording from others."""
+        return self.recording.digest
+
+    @property
+    def heard(self) -> str | None:
+        """The words as they were heard; None where nobody listened for any."""
+        return None if self.analysis.transcript is None else self.analysis.transcript.text
+
+    @property
+    def edited(self) -> bool:
+        """Whether the person changed the words that were heard."""
+        return self.heard is not None and self.words != self.heard
+
+    @property
+    def current(self) -> Analysis:
+        """The analysis as it is shown: with the person's words, once they have been scored."""
+        return self.scored or self.analysis
+
+    def take(self, words: str, engine: Analyzer) -> None:
+        """Keep the words as the person left them, and score them anew; `engine` is the one that gave the answer."""
+        said = self.current.transcript
+        if said is None or words == said.text:
+            self.words = words
+            return
+        scored, problem = None, None
+        if words != self.heard:
+            try:
+                scored = engine.rescore(self.analysis, words)
+            except SerError as error:
+                problem = str(error)
+            except Exception:
+                logging.getLogger(__name__).exception("Edited words could not be scored")
+                problem = NOT_SCORED
+        # All at once and at the end: a download may look at any time, and must not mix old scores with new words.
+        self.words, self.scored, self.problem = words, scored, problem
+        self.figures = {name: figure for name, figure in self.figures.items() if name in OF_THE_SOUND}
 
 
 @dataclass
@@ -70,8 +117,8 @@ class Session:
     """What is known about one browser tab.
 
     `waiting` is given but not yet answered: it stays until its analysis has ended. `job` is that analysis, which
-    outlasts the runs of the page. `result` is the last answer; an error leaves it where it is. `idle` is set while the
-    page is not running.
+    outlasts the runs of the page. `result` is the last answer; an error leaves it where it is. `model` is the model
+    that the person chose, "" for that of the settings. `idle` is set while the page is not running.
     """
 
     waiting: Recording | None = None
@@ -79,6 +126,7 @@ class Session:
     result: Result | None = None
     error: str | None = None
     upload_id: str | None = None
+    model: str = ""
     idle: Event = field(default_factory=Event, repr=False)
 
     @contextmanager
@@ -118,14 +166,25 @@ class Session:
     def give(self, recording: Recording) -> None:
         """Let a recording wait for its analysis, unless it is the one whose answer is shown."""
         self.error = None
-        if self.result is not None and recording.digest == self.result.digest:
+        if self.result is not None and (recording.digest, self.model) == (self.result.digest, self.result.model):
             self.waiting = None
         else:
             self.waiting = recording
 
+    def choose(self, model: str) -> None:
+        """Let another model listen, also to the recording whose answer is shown."""
+        if model == self.model:
+            return
+        self.model = model
+        if self.waiting is None and self.result is not None:
+            self.give(self.result.recording)
+
     def work(self, engine: Analyzer) -> Job | None:
-        """Return the analysis of what waits, begun here if it is not under way; what nobody waits for is abandoned."""
-        if self.job is not None and self.job.recording is not self.waiting:
+        """Return the analysis of what waits, begun here if it is not under way; what nobody waits for is abandoned.
+
+        `engine` is the one of the chosen model.
+        """
+        if self.job is not None and (self.job.recording is not self.waiting or self.job.engine is not engine):
             self.job.abandon()
             self.job = None
         if self.job is None and self.waiting is not None:
@@ -151,12 +210,16 @@ class Session:
         from ser_engine.analysis import SAMPLE_RATE
         from ser_engine.audio import to_wav
 
-        words = analysis.transcript.text if analysis.transcript else ""
+        words = offered = analysis.transcript.text if analysis.transcript else ""
+        before = self.result
+        if before is not None and before.digest == recording.digest and before.heard == words:
+            words, offered = before.words, before.offered  # another model's turn: what was corrected stays so
         self.result = Result(
             analysis=analysis,
-            digest=recording.digest,
+            recording=recording,
+            model=self.model,
             words=words,
-            offered=words,
+            offered=offered,
             raw_wav=to_wav(analysis.waveform.samples, analysis.waveform.rate),
             clean_wav=to_wav(analysis.speech.samples, SAMPLE_RATE),
         )

@@ -43,6 +43,7 @@ h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
 .st-key-picture { min-height: 200px; }
 .st-key-players { min-height: 6rem; }
 .st-key-status { min-height: 6.75rem; }
+.st-key-choice { margin-bottom: .5rem; }
 @media (max-width: 640px) { .st-key-status { min-height: 9.5rem; } .st-key-upload { min-height: 6.25rem; } }
 
 .lead { font-size: 1.125rem; line-height: 1.55; max-width: 44rem; opacity: .8; margin: 0; text-wrap: pretty; }

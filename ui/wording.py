@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ser_engine.analysis import Quality, Scores, Transcript
+from ser_engine.corpora.labels import EMOTIONS
 
 ADJECTIVES = {"disgust": "disgusted"}
 """Labels that do not fit into "sounds …"; the others are adjectives already."""
 
 CERTAINTY = ((0.85, "Very likely"), (0.6, "Probably"), (0.4, "Perhaps"))
 """From which probability of the top emotion which word leads the headline."""
+
+OPINIONS = {"speech": "Voice alone", "text": "Words alone", "both": "Both together"}
+"""What a model that listens and reads thinks, by the names that an analysis has for it, in the order of the page."""
+
+SPEAKER_INDEPENDENT = "speaker-independent"
+"""The protocol whose test speakers are strangers to the model."""
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+MARKUP = re.compile(r"[\\`*\[\]<&$~|]|(?<!\w)_|_(?!\w)|^(?=[#>+=-])", re.MULTILINE)
+"""What Markdown would take for a sign of its own; an underscore within a word, for one, it leaves alone."""
 
 LANGUAGES = {
     "ar": "Arabic", "bn": "Bengali", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
@@ -40,6 +53,29 @@ def seconds(value: float) -> str:
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest} s"
+
+
+def verbatim(text: str) -> str:
+    """Return text of any origin so that Streamlit's Markdown shows it as it is."""
+    escaped = MARKUP.sub(lambda found: f"\\{found[0]}", text)
+    numbered = re.sub(r"^(\d+)([.)])", r"\1\\\2", escaped, flags=re.MULTILINE)
+    # Streamlit looks for :icons: and :colours[ after it has taken the backslashes away; an unseen joiner stops it.
+    return re.sub(r":(?=[\w/+-]+(?::|\\\[))", ":\u2060", numbered)
+
+
+def name(label: str) -> str:
+    """Return a label as a heading or an axis has it: our emotions begin with a capital, others are as they are."""
+    return label.capitalize() if label in EMOTIONS else label
+
+
+def count(number: int) -> str:
+    """Return how many there are, in a word where it is short."""
+    return NUMBERS[number] if number < len(NUMBERS) else str(number)
+
+
+def kind(labels: Sequence[str]) -> str:
+    """Return what the labels of a model are called: emotions only where all of them are ours."""
+    return "emotion" if set(labels) <= set(EMOTIONS) else "label"
 
 
 def adjective(label: str) -> str:
@@ -72,11 +108,43 @@ def ranking(scores: Scores) -> str:
     return ", ".join(f"{label} {percent(probability)}" for label, probability in scores.ranked())
 
 
+def influence(opinions: Mapping[str, Scores]) -> str:
+    """Return what the words did to the answer, in a sentence."""
+    voice, words, both = (opinions.get(name) for name in ("speech", "text", "both"))
+    if voice is None or both is None:
+        return ""
+    if words is None:
+        return "There were no words to read, so this is the voice alone."
+    if voice.top != both.top:
+        share = percent(voice.ranked()[0][1])
+        return f"The words changed the answer: by the voice alone it would have been {voice.top} ({share})."
+    if words.top == both.top:
+        return "Voice and words agree on the answer."
+    return f"The words alone would have said {words.top}; the voice's answer stayed."
+
+
+def correction(heard: Scores, edited: Scores) -> str:
+    """Return what a person's own words did to the answer, in a sentence."""
+    if heard.top != edited.top:
+        return f"Edited by you, and scored anew: with the words as heard it was {heard.top}. The downloads say so."
+    return "Edited by you, and scored anew; the downloads say so."
+
+
 def fetching(size: str, done: int, total: int) -> str:
     """Return how far a download of Whisper is, in bytes `done` and in all; `total` is 0 where nobody knows it."""
     if not total:
         return f"Fetching Whisper {size}: {done / 1e6:.0f} MB so far"
     return f"Fetching Whisper {size}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+
+
+def fetching_model(model: str) -> str:
+    """Return that a model of the hub is on its way."""
+    return f"Fetching {model} from the Hugging Face hub. This is done once; large models take minutes."
+
+
+def guessing(labels: Sequence[str]) -> str:
+    """Return what chance would reach, the measure of every accuracy."""
+    return f"Guessing would name 1 in {len(labels)}." if labels else ""
 
 
 def heard(transcript: Transcript) -> str:
@@ -105,14 +173,22 @@ def percent_fine(share: float) -> str:
     return "none" if share == 0 else f"{max(share, 0.0001):.2%}"
 
 
+def strangers(card: Mapping[str, Any]) -> bool:
+    """Whether the figures of a card are of people whom the model had never heard."""
+    return card.get("protocol", SPEAKER_INDEPENDENT) == SPEAKER_INDEPENDENT
+
+
 def accuracy(card: Mapping[str, Any] | None) -> str | None:
-    """Return the model's measured, speaker-independent accuracy in a sentence; None where none was measured.
+    """Return the model's measured accuracy in a sentence; None where none was measured.
 
     `card` is what `Analyzer.card` returns: its "UA" is in per cent.
     """
     if not card or card.get("UA") is None:
         return None
-    sentence = f"On acted recordings of people it had never heard, this model named {card['UA']:.0f} in 100 correctly"
+    tested = "On acted recordings of people it had never heard"
+    if not strangers(card):
+        tested = f"In a test by the protocol {card['protocol']}, which may have let it hear the same people before"
+    sentence = f"{tested}, this model named {card['UA']:.0f} in 100 correctly"
     interval = card.get("UA_ci95")
     if interval:
         sentence += f" (95% interval {interval[0]:.0f} to {interval[1]:.0f})"

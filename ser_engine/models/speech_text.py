@@ -35,8 +35,9 @@ __all__ = [
     "pooled_states",
 ]
 
-KEPT = 256
-"""Of how many recordings the pooled states of speech are kept, so that other words can be scored with them."""
+KEPT = 2048
+"""Of how many recordings, or windows of a long one, the pooled states of speech are kept, so that other words can be
+scored with them."""
 TEXTS = 32
 """Texts that are encoded at once."""
 

@@ -25,6 +25,7 @@ from tests.browser.conftest import NewPage
 from tests.browser.pages import PROJECT, Server, Watch, own_address, settle
 from tests.speech import encode, noise, silence, tone
 from tests.speech import speech_wav as speak
+from tests.tiny_models import write_models
 from ui import wording
 
 pytestmark = pytest.mark.browser
@@ -331,6 +332,57 @@ def test_words_corrected_just_before_a_download_are_in_it(new_page: NewPage, app
     for text in ("Frogs are sitting by the door.", "Hogs are sitting by the door."):
         words(page).fill(text)
         assert json.loads(download(page, "Download JSON"))["transcript"]["text"] == text
+
+
+def choose(page: Page, model: str) -> None:
+    page.locator(".st-key-model [role=combobox], .st-key-model input").first.click()
+    page.get_by_role("option", name=model, exact=True).click()
+
+
+def written_shares(page: Page) -> list[str]:
+    """Return the values beside the bars of the three opinions, in the order in which they are drawn."""
+    return page.locator(".st-key-opinions .bars .bartext").all_text_contents()
+
+
+def test_a_chosen_model_has_three_opinions_and_edited_words_change_two_of_them(
+    new_page: NewPage, app_server: Callable[..., Server], dogs: bytes, tmp_path: Path
+) -> None:
+    models = write_models(tmp_path / "models")
+    page = open_page(new_page(), app_server("app.py", env={"SER_MODELS_DIR": str(models)}).url)
+    choose(page, "tiny-words")
+    settle(page)
+    upload(page, "dogs.wav", dogs)
+    answered(page, "tiny-words")
+    expect(page.get_by_role("heading", name="Voice and words")).to_be_visible()
+    expect(page.locator(".st-key-opinions .barlayer .trace.bars")).to_have_count(3, timeout=30_000)
+    expect(page.locator(".legend li")).to_have_text(["□Voice alone", "▨Words alone", "■Both together"])
+    before = written_shares(page)
+    assert len(before) == 12
+    heard = json.loads(download(page, "Download JSON"))
+    words(page).fill("kids are talking it is eleven")
+    words(page).blur()
+    expect(page.get_by_text("Edited by you, and scored anew")).to_be_visible()
+    settle(page)
+    edited = json.loads(download(page, "Download JSON"))
+    assert edited["opinions"]["speech"] == pytest.approx(heard["opinions"]["speech"])
+    for changed in ("text", "both"):
+        assert edited["opinions"][changed] != pytest.approx(heard["opinions"][changed], abs=0.01)
+    shares = sorted(wording.percent(share) for by in edited["opinions"].values() for share in by.values())
+    expect(page.locator(".st-key-opinions .bars .bartext")).not_to_have_text(before)
+    assert sorted(written_shares(page)) == shares
+    (top, share), *_ = sorted(edited["scores"].items(), key=lambda pair: -pair[1])
+    expect(page.get_by_text(f"The model gives {top} a probability of {wording.percent(share)}")).to_be_visible()
+    assert healthy(page)
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.wait_for_timeout(500)
+    assert fits(page)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.get_by_role("link", name="About").click()
+    expect(page.get_by_text("This model has not been measured here.")).to_be_visible()
+    page.get_by_role("link", name="Listen").click()
+    answered(page, "tiny-words")
+    expect(words(page)).to_have_value("kids are talking it is eleven")
+    expect(page.get_by_text("Edited by you, and scored anew")).to_be_visible()
 
 
 def test_a_long_recording_has_a_timeline_with_a_table(new_page: NewPage, app_url: str) -> None:

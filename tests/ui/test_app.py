@@ -16,7 +16,7 @@ from ser_engine import Analysis, Analyzer
 from ser_engine.errors import SerError
 from tests.speech import speech_wav
 from ui import downloads, wording
-from ui.session import Result, Session
+from ui.session import Recording, Result, Session
 
 PROJECT = Path(__file__).resolve().parents[2]
 NOT_AUDIO = b"%PDF-1.7\n" + b"Not a recording at all. " * 50
@@ -176,8 +176,6 @@ def test_the_same_file_again_runs_no_engine_another_does(page: AppTest, speech: 
 
 
 def test_a_spoken_recording_is_answered_and_its_correction_belongs_to_it(page: AppTest, speech: bytes) -> None:
-    from ui.session import Recording
-
     session(page).give(Recording(speech, "Your recording.wav"))
     page.run()
     assert healthy(page) and result(page).analysis.file == "Your recording.wav"
@@ -186,7 +184,8 @@ def test_a_spoken_recording_is_answered_and_its_correction_belongs_to_it(page: A
 def show(page: AppTest, changed: Analysis) -> None:
     """Let the page show an answer again, with something about it changed."""
     shown = result(page)
-    session(page).result = dataclasses.replace(shown, analysis=changed, digest="changed", words="", offered="")
+    other = Recording(b"changed", "a.wav")
+    session(page).result = dataclasses.replace(shown, analysis=changed, recording=other, words="", offered="")
     page.run()
 
 

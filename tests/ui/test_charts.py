@@ -158,3 +158,44 @@ def test_a_finger_can_scroll_past_every_chart() -> None:
     for figure in figures:
         assert figure.layout.dragmode is False
         assert figure.layout.xaxis.fixedrange and figure.layout.yaxis.fixedrange
+
+
+FOREIGN = Scores(("0", "1", "<b>x</b> %{y}", "a label that is much too long for a line"), np.full(4, 0.25, np.float32))
+
+
+def test_labels_of_others_are_names_and_neither_numbers_nor_html() -> None:
+    figure = charts.emotion_bars(FOREIGN)
+    assert figure.layout.yaxis.type == "category"
+    assert [plain(label) for label in figure.data[0].y] == [
+        "0", "1", "&lt;b&gt;x&lt;/b&gt; %{y}", "a label that is<br>much too long for<br>a line",
+    ]  # fmt: skip
+    timeline = charts.timeline([TimelineWindow(0, 3, FOREIGN), TimelineWindow(3, 6, FOREIGN)], 6.0)
+    assert all("<b>x" not in (trace.name or "") and "x</b>" not in trace.hovertemplate
+               for trace in timeline.data if trace.name)  # fmt: skip
+
+
+def test_long_labels_get_a_wider_margin_up_to_a_bearable_one() -> None:
+    usual, wide = charts.emotion_bars(scores(sad=0.5)), charts.emotion_bars(FOREIGN)
+    assert usual.layout.margin.l == 92 < wide.layout.margin.l <= 170
+    assert wide.layout.height / 4 >= 3 * 14 * 1.3  # three lines of fourteen pixels have room
+
+
+def test_of_hundreds_of_labels_the_most_probable_are_drawn() -> None:
+    many = Scores(tuple(f"sound {i}" for i in range(500)), np.linspace(0, 1, 500, dtype=np.float32))
+    (bars,) = charts.emotion_bars(many).data
+    assert len(bars.y) == charts.MOST and plain(bars.y[0]) == "sound 499"
+    assert len(charts.timeline([TimelineWindow(0, 3, many)], 3.0).layout.yaxis.ticktext) == charts.MOST
+
+
+def test_three_opinions_are_three_groups_that_differ_without_colour() -> None:
+    opinions = {"speech": scores(sad=0.6), "text": scores(happy=0.9), "both": scores(angry=0.5)}
+    figure = charts.opinion_bars(opinions)
+    assert [bars.name for bars in figure.data] == ["Voice alone", "Words alone", "Both together"]
+    for bars, of in zip(figure.data, opinions.values(), strict=True):
+        shares = dict(zip((plain(label).lower() for label in bars.y), bars.x, strict=True))
+        assert shares == pytest.approx(of.to_dict())
+        assert list(bars.text) == [f"{share:.0%}" for share in bars.x]
+    assert plain(figure.data[0].y[0]) == "Angry"  # the order is that of both together
+    outline, stripes, full = (bars.marker for bars in figure.data)
+    assert outline.color == "rgba(0,0,0,0)" and stripes.pattern.shape == "/" and full.pattern.shape is None
+    assert len(charts.opinion_bars({key: opinions[key] for key in ("speech", "both")}).data) == 2

@@ -74,3 +74,52 @@ def test_accuracy_is_quoted_only_when_it_was_measured() -> None:
     assert wording.accuracy(None) is None and wording.accuracy({"id": "a"}) is None
     sentence = wording.accuracy({"id": "a", "UA": 75.6, "UA_ci95": [73.9, 77.1]})
     assert sentence and "76 in 100" in sentence and "74 to 77" in sentence
+
+
+def test_a_label_of_somebody_else_is_named_as_it_is() -> None:
+    assert [wording.name(label) for label in ("happy", "LABEL_3", "excited", "02_Fear")] == [
+        "Happy", "LABEL_3", "excited", "02_Fear",
+    ]  # fmt: skip
+    assert wording.headline(scores(("LABEL_3", 0.9), ("calm", 0.1))) == "Very likely LABEL_3"
+    assert wording.kind(("calm", "angry")) == "emotion" and wording.kind(("calm", "LABEL_3")) == "label"
+    assert wording.count(8) == "eight" and wording.count(527) == "527"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Very likely angry, 41% (3.5 s).", "Very likely angry, 41% (3.5 s)."),
+        ("LABEL_3 at hf:OWNER/NAME", "LABEL_3 at hf:OWNER/NAME"),
+        ("*a* _b_ `c` [d](e) <i> $x$ ~f~ & |", r"\*a\* \_b\_ \`c\` \[d\](e) \<i> \$x\$ \~f\~ \& \|"),
+        ("# big", r"\# big"),
+        ("1. first", r"1\. first"),
+        (":red[no] :smile:", ":\u2060red\\[no\\] :\u2060smile:"),
+    ],
+)
+def test_text_of_others_is_no_markup(text: str, shown: str) -> None:
+    assert wording.verbatim(text) == shown
+
+
+def opinions(speech: str, text: str | None, both: str) -> dict[str, Scores]:
+    def of(top: str) -> Scores:
+        return scores(*((label, 0.7 if label == top else 0.15) for label in ("angry", "sad", "happy")))
+
+    said = {"speech": of(speech)} | ({"text": of(text)} if text else {})
+    return said | {"both": of(both)}
+
+
+def test_what_the_words_did_is_told() -> None:
+    changed = wording.influence(opinions("sad", "angry", "angry"))
+    assert changed == "The words changed the answer: by the voice alone it would have been sad (70%)."
+    assert "agree" in wording.influence(opinions("sad", "sad", "sad"))
+    assert "would have said happy" in wording.influence(opinions("sad", "happy", "sad"))
+    assert "no words" in wording.influence(opinions("sad", None, "sad"))
+    sad, angry = opinions("sad", None, "angry").values()
+    assert "it was sad" in wording.correction(sad, angry) and "it was" not in wording.correction(sad, sad)
+
+
+def test_a_figure_of_a_friendly_protocol_is_no_promise() -> None:
+    figures = {"id": "a", "UA": 75.6, "protocol": "random"}
+    assert "never heard" not in (wording.accuracy(figures) or "") and "random" in (wording.accuracy(figures) or "")
+    assert "never heard" in (wording.accuracy(figures | {"protocol": "speaker-independent"}) or "")
+    assert wording.guessing(("a", "b", "c")) == "Guessing would name 1 in 3."
