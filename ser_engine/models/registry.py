@@ -20,6 +20,9 @@ ARCHITECTURES = {
     "transformers": ("ser_engine.models.hub", "HubModel"),
 }
 
+# What lies among the models and names no emotions: Whisper, and the networks whose embeddings others read.
+LISTENERS = ("whisper", "audio-embedding")
+
 # What Transformers' own folders name under "architectures" when they classify sound: its classes for the Auto class
 # AutoModelForAudioClassification, written out, since a list of models must not wait for torch.
 AUDIO_CLASSIFIERS = frozenset(
@@ -101,6 +104,6 @@ def _is_emotion_model(folder: Path) -> bool:
     except WeightsUnavailable:
         return False
     if "architecture" in config:
-        return config["architecture"] in ARCHITECTURES
+        return config["architecture"] not in LISTENERS
     classes = config.get("architectures")
     return isinstance(classes, list) and not AUDIO_CLASSIFIERS.isdisjoint(map(str, classes))
