@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.features import ACOUSTIC
 from ser_engine.features.spectrogram import IMAGES
+from ser_engine.models.audioset import load_extractor
 from ser_engine.models.image_backbones import ImageNetwork, load_imagenet
 from ser_engine.models.network import INPUTS, KINDS, Blocks, Network, Standardisation, build, standardised
 from ser_engine.settings import Settings
@@ -56,17 +57,9 @@ class Experiment:
                 digest.update(blocks.tobytes())
         return digest.hexdigest()[:12]
 
-    def build(self) -> nn.Module:
+    def module(self) -> nn.Module:
         """Return the network before training; the same for every fold."""
-        labels = len(self.clips.order(self.config))
-        with torch.random.fork_rng():
-            torch.manual_seed(self.config.seed)
-            module = build(self.config.kind, labels * (2 if self.config.genders else 1), self.config.options)
-        if isinstance(module, ImageNetwork):
-            if self.config.imagenet:
-                load_imagenet(module, self.config.imagenet, self.settings)
-            module.freeze(self.config.trainable)
-        return module
+        return make(self.config, len(self.clips.order(self.config)), self.settings)
 
     def targets(self) -> Rows:
         """Return each clip's class, int [n]; men's come after women's where genders are told apart."""
@@ -105,7 +98,7 @@ class Experiment:
         if searches and watched is not None:
             module, options = self._search(task, watched, number)
         else:
-            module = fit(self.build(), task, watched, config, number, name, state)
+            module = fit(self.module(), task, watched, config, number, name, state)
         labels, genders = self.clips.order(config), config.genders
         return Network(
             config.id, labels, config.kind, config.features, module, options, standardisation, genders,
@@ -147,6 +140,7 @@ def run_network(path: Path, config: NetworkConfig, data: Path, settings: Setting
         Weights that the network starts from, or listens through, are not there.
     """
     check(config, path)
+    make(config, 2, settings)  # what is not here is told before anything is heard
     prepared = prepare(config, data, settings)
     clips, name = prepared.clips, path.stem
     found = experiment.cross_validate(name, config, clips, prepared.fingerprint, prepared.test, settings)
@@ -175,6 +169,26 @@ def check(config: NetworkConfig, path: Path) -> None:
     if splits.PROTOCOLS[config.protocol].trap:
         raise InvalidSettings(f"{path}: {config.protocol} is for classical systems.")
     build(config.kind, 2, config.options)
+
+
+def make(config: NetworkConfig, labels: int, settings: Settings) -> nn.Module:
+    """Return the network before training, with the weights that it starts from.
+
+    Raises
+    ------
+    WeightsUnavailable
+        Those weights, or those of the network that it listens through, are not there.
+    """
+    if config.kind == SEARCHED:
+        load_extractor(config.features, settings)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        module = build(config.kind, labels * (2 if config.genders else 1), config.options)
+    if isinstance(module, ImageNetwork):
+        if config.imagenet:
+            load_imagenet(module, config.imagenet, settings)
+        module.freeze(config.trainable)
+    return module
 
 
 def prepare(config: NetworkConfig, data: Path, settings: Settings) -> Experiment:

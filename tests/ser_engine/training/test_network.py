@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ser_engine import Settings
-from ser_engine.errors import InvalidSettings
+from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.models.network import Network
 from ser_engine.models.registry import load_model
 from ser_engine.training.config import NetworkConfig, read_config
@@ -101,6 +101,20 @@ def test_what_makes_no_sense_is_told_before_anything_is_computed(
     path = tmp_path / "tried.toml"
     path.write_text(TOML + CNN1D.replace(old, new), encoding="utf-8")
     with pytest.raises(InvalidSettings, match=sentence):
+        run(path, tmp_path / "nowhere", settings(tmp_path), tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("toml", "sentence"),
+    [
+        ('kind = "resnet34"\nfeatures = "spectrogram-image"\nimagenet = "microsoft/resnet-34"\n', "needs a revision"),
+        ('kind = "embedding-mlp"\nfeatures = "vggish"\n', "VGGish"),
+    ],
+)
+def test_weights_that_are_not_here_are_told_before_any_corpus_is_read(tmp_path: Path, toml: str, sentence: str) -> None:
+    path = tmp_path / "tried.toml"
+    path.write_text(TOML + toml, encoding="utf-8")
+    with pytest.raises(WeightsUnavailable, match=sentence):
         run(path, tmp_path / "nowhere", settings(tmp_path), tmp_path / "results")
 
 
