@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,19 @@ def test_what_the_protocol_is_worth_is_what_was_measured() -> None:
     plain = " ".join(README.split())
     assert f"a WA of {known['metrics']['WA']:.1f}% when it is tested on random clips" in plain
     assert f"and of {strangers['metrics']['WA']:.1f}% on strangers" in plain
+
+
+def test_what_a_leak_is_worth_is_what_was_measured() -> None:
+    plain, copies, leaked = (
+        read(PROJECT / "results" / f"paper-4-{run}" / "run.json")
+        for run in ("svm-stratified_k_fold", "svm_augmented-stratified_k_fold", "svm_augmented-augmented_before_split")
+    )
+    told = " ".join(README.split())
+    assert f"has {plain['metrics']['WA']:.1f}% without augmentation and {copies['metrics']['WA']:.1f}% with it" in told
+    assert f"they lift it to {leaked['metrics']['WA']:.1f}%" in told
+    published = tomllib.loads((PROJECT / "results" / "published.toml").read_text(encoding="utf-8"))["figure"]
+    (paper,) = (figure for figure in published if figure["id"] == "paper-4/table-2/SVM")
+    assert f"its published {paper['WA']}%" in told
 
 
 def test_the_times_are_those_of_the_benchmark() -> None:

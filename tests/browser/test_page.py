@@ -439,8 +439,9 @@ def test_everything_can_be_reached_and_used_by_keyboard(new_page: NewPage, app_u
     for _ in range(60):
         page.keyboard.press("Tab")
         name = page.evaluate(FOCUSED)
+        opens = "As a table" in name and "As a table" not in found  # a second time round it would be closed again
         found |= {word for word in wanted if word in name}
-        if "As a table" in name:
+        if opens:
             page.keyboard.press("Enter")
             expect(page.get_by_role("columnheader", name="Probability")).to_be_visible()
     assert found == wanted
