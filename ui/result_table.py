@@ -214,6 +214,9 @@ def facts(run: Run) -> list[tuple[str, str]]:
     found = [(name, f"{run.metrics[key]:.1f}%") for key, name in names.items() if key in run.metrics]
     if run.interval:
         found.insert(1, ("95% interval of UA", f"{run.interval[0]:.1f} to {run.interval[1]:.1f}%"))
+    for part, title in (("speech", "UA by sound alone"), ("text", "UA by words alone")):
+        if "UA" in run.parts.get(part, {}):
+            found.append((title, f"{run.parts[part]['UA']:.1f}%"))
     if run.seconds is not None:
         found.append(("The whole run took", seconds(run.seconds)))
     if run.size_mb is not None:

@@ -60,6 +60,8 @@ class Run:
         Rows true, columns predicted, in clips; empty where there is none or it does not fit the labels.
     by_corpus, by_speaker, by_gender
         UA, WA and clips of each.
+    parts
+        UA and WA of "speech" alone and of "text" alone, of a network that has both.
     problems
         Sentences about parts of the file that could not be used.
     """
@@ -78,6 +80,7 @@ class Run:
     by_corpus: Mapping[str, Mapping[str, float]]
     by_speaker: Mapping[str, Mapping[str, float]]
     by_gender: Mapping[str, Mapping[str, float]]
+    parts: Mapping[str, Mapping[str, float]]
     seconds: float | None
     size_mb: float | None
     note: str
@@ -193,6 +196,7 @@ def _read_run(path: Path, _changed: int, _size: int) -> Run | str:
         by_corpus=_table(entry, "by_corpus", name, problems),
         by_speaker=_table(entry, "by_speaker", name, problems),
         by_gender=_table(entry, "by_gender", name, problems),
+        parts=_table(entry, "parts", name, problems),
         seconds=number(entry.get("seconds")),
         size_mb=number(entry.get("size_mb")),
         note=_text(entry.get("note")),

@@ -176,6 +176,14 @@ def test_broken_published_figures_are_one_sentence(folder: Path, write: Write, c
     assert len(found.runs) == 1 and len(found.problems) == 1 and "published.toml" in found.problems[0]
 
 
+def test_what_sound_alone_and_words_alone_reach_is_told(folder: Path, write: Write) -> None:
+    write("both", entry(parts={"speech": {"UA": 61.25, "WA": 60.0}, "text": {"UA": 14.5, "WA": "?"}}))
+    write("one", entry())
+    told = {run.id: dict(result_table.facts(run)) for run in results.read(folder).runs}
+    assert told["both"]["UA by sound alone"] == "61.2%" and told["both"]["UA by words alone"] == "14.5%"
+    assert not any("alone" in name for name in told["one"])
+
+
 def learned(folder: Path) -> results.History:
     run = results.read(folder).runs[0]
     return results.read_history(run.id, [run.path.with_name("history.jsonl")])
