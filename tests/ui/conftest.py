@@ -1,11 +1,16 @@
-"""What all tests of the page share: none leaves a thread of the page at work behind it."""
+"""What all tests of the page share: a results folder of their own, and no thread of the page left at work behind them."""
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.ui.run_files import Write
 
 THREADS = {"warm-up", "analysis"}
 END_S = 300.0
@@ -26,3 +31,24 @@ def let_threads_end() -> Iterator[Callable[[], None]]:
 
     yield wait
     wait()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty results folder that the page reads."""
+    (tmp_path / "results").mkdir()
+    monkeypatch.setenv("SER_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def write(folder: Path) -> Write:
+    def run(name: str, content: dict[str, Any] | str, **files: str) -> Path:
+        (folder / name).mkdir()
+        text = content if isinstance(content, str) else json.dumps(content)
+        (folder / name / "run.json").write_text(text)
+        for file, inside in files.items():
+            (folder / name / file.replace("_jsonl", ".jsonl")).write_text(inside)
+        return folder / name
+
+    return run

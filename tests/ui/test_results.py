@@ -6,87 +6,18 @@ import csv
 import io
 import json
 import shutil
-import subprocess
-import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from ser_engine.settings import PROJECT
+from tests.ui.run_files import LABELS, Write, entry, random_split
 from ui import corpora, corpus_charts, result_charts, result_table, results
 from ui.results import Unreadable
 
 REAL = PROJECT / "results"
 WITH_AUDIO = {"ravdess", "cremad", "tess", "emodb"}
-LABELS = ["happy", "sad", "angry"]
-Write = Callable[..., Path]
-
-
-def entry(**given: Any) -> dict[str, Any]:
-    """Return a run.json as a training writes it."""
-    return {
-        "model": "knn",
-        "features": "acoustic94",
-        "protocol": "speaker-independent (whole speakers; shares sentences)",
-        "speaker_independent": True,
-        "corpora": ["ravdess", "tess"],
-        "labels": LABELS,
-        "metrics": {"UA": 40.0, "WA": 42.0, "macro_f1": 39.0, "UA_ci95": [35.0, 45.0]},
-        "per_class": {label: {"precision": 50.0, "recall": 40.0, "f1": 44.4, "support": 10} for label in LABELS},
-        "confusion": [[4, 3, 3], [1, 8, 1], [0, 10, 0]],
-        "by_corpus": {"ravdess": {"UA": 40.0, "WA": 41.0, "clips": 30}},
-        "by_speaker": {f"ravdess/{i:02}": {"UA": 10.0 * i, "WA": 50.0, "clips": 5} for i in range(1, 7)},
-        "by_gender": {},
-        "seconds": 12.5,
-        "size_mb": 1.5,
-        "config": {"estimator": "knn", "seed": 0},
-    } | given
-
-
-def random_split(ua: float, **given: Any) -> dict[str, Any]:
-    """Return the same under a random split."""
-    figures = {"UA": ua, "WA": ua}
-    return entry(protocol="paper (random; shares speakers)", speaker_independent=False, metrics=figures, **given)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty results folder that the page reads."""
-    (tmp_path / "results").mkdir()
-    monkeypatch.setenv("SER_RESULTS", str(tmp_path / "results"))
-    return tmp_path / "results"
-
-
-@pytest.fixture
-def write(folder: Path) -> Write:
-    def run(name: str, content: dict[str, Any] | str, **files: str) -> Path:
-        (folder / name).mkdir()
-        text = content if isinstance(content, str) else json.dumps(content)
-        (folder / name / "run.json").write_text(text)
-        for file, inside in files.items():
-            (folder / name / file.replace("_jsonl", ".jsonl")).write_text(inside)
-        return folder / name
-
-    return run
-
-
-def page(**query: str) -> AppTest:
-    at = AppTest.from_file(str(PROJECT / "pages" / "results.py"), default_timeout=120)
-    for key, value in query.items():
-        at.query_params[key] = value
-    return at.run()
-
-
-def text(at: AppTest) -> str:
-    parts = [*at.title, *at.header, *at.subheader, *at.warning, *at.error, *at.markdown, *at.get("html")]
-    return "\n".join(str(getattr(part, "value", "") or getattr(part.proto, "body", "")) for part in parts)
-
-
-# Reading
 
 
 def test_runs_on_new_voices_come_first_and_the_best_of_them_on_top(folder: Path, write: Write) -> None:
@@ -384,104 +315,3 @@ def test_stacked_corpora_differ_in_pattern() -> None:
 
 
 # The page
-
-
-def test_the_page_shows_the_committed_results() -> None:
-    at = page()
-    assert not at.exception and not at.error and not at.warning
-    found = results.read(REAL)
-    assert at.title[0].value == result_table.headline(found)
-    assert list(at.dataframe[0].value["run"]) == [run.id for run in found.runs]
-    assert at.selectbox(key="run").options == [run.id for run in found.runs]
-
-
-def test_a_link_opens_its_run_before_all_else(write: Write) -> None:
-    write("best", entry(metrics={"UA": 90.0}))
-    write("asked-for", entry(model="lda", note="The one that was asked for."))
-    at = page(run="asked-for")
-    assert at.selectbox(key="run").value == "asked-for" and "The one that was asked for." in text(at)
-    headers = [header.value for header in at.header]
-    assert headers.index("One run") < headers.index("All runs")
-    assert [header.value for header in page().header].index("One run") > 0
-
-
-def test_a_link_to_a_run_that_is_gone_says_so(write: Write) -> None:
-    write("left", entry())
-    at = page(run="gone")
-    assert not at.exception and "“gone”" in at.warning[0].value and at.selectbox(key="run").value == "left"
-
-
-def test_choosing_a_run_puts_it_into_the_address(write: Write) -> None:
-    write("first", entry(metrics={"UA": 60.0}))
-    write("second", entry(model="mlp"))
-    at = page()
-    assert "run" not in at.query_params
-    at.selectbox(key="run").select("second").run()
-    assert at.query_params["run"] == "second" and "MLP" in [part.value for part in at.subheader]
-
-
-def test_the_other_way_of_counting_redraws_the_gap(write: Write) -> None:
-    write("new", entry())
-    write("random", random_split(58.0))
-    at = page()
-    assert "What the protocol is worth" in [part.value for part in at.header]
-    at.segmented_control(key="metric").set_value("WA").run()
-    assert not at.exception
-
-
-def test_every_chart_has_words_and_a_table(write: Write, folder: Path) -> None:
-    lines = [json.dumps({"fold": "1", "member": 0, "epoch": e, "loss": 1.0 / e}) for e in (1, 2, 3)]
-    write("new", entry(audit={"clips": 3, "findings": []}), history_jsonl="\n".join(lines))
-    write("random", random_split(58.0))
-    shutil.copy(REAL / "corpora.json", folder)
-    at = page()
-    assert not at.exception
-    charts = at.get("plotly_chart")
-    tables = [part for part in at.expander if part.label == "As a table"]
-    assert len(charts) >= 10 and all(len(chart.proto.alt) > 20 for chart in charts)
-    # The augmentations of one clip share one table.
-    augmented = sum("mel spectrogram" in chart.proto.alt for chart in charts)
-    assert len(tables) == len(charts) - augmented + 1
-
-
-def test_an_empty_folder_is_told(folder: Path) -> None:
-    at = page()
-    assert not at.exception and "Nothing has been measured yet" in at.title[0].value
-    assert "python -m ser_engine train" in text(at) and not at.dataframe
-
-
-def test_a_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SER_RESULTS", str(tmp_path / "nowhere"))
-    at = page()
-    assert not at.exception and "SER_RESULTS" in at.warning[0].value
-
-
-def test_a_folder_full_of_broken_files_is_told(folder: Path, write: Write) -> None:
-    write("empty", "")
-    write("bare", {"model": "knn", "metrics": {"UA": 12.0}})
-    write("crooked", entry(confusion="x", per_class=[], audit=7, config=[], labels="happy", by_speaker={"a": {}}))
-    (folder / "published.toml").write_text("nonsense")
-    (folder / "corpora.json").write_text("{}")
-    for name in ("bare", "crooked"):
-        at = page(run=name)
-        assert not at.exception and not at.error
-        told = " ".join(warning.value for warning in at.warning)
-        assert "empty/run.json" in told and "published.toml" in told and "corpora.json" in told
-        assert "no learning curves" in text(at).lower()
-
-
-def test_markup_in_a_file_stays_text(write: Write) -> None:
-    write("a-run", entry(model="<script>alert(1)</script>", note="<img src=x onerror=alert(1)>"))
-    assert "<img" not in text(page()) and "&lt;img" in text(page())
-
-
-def test_opening_the_page_loads_no_model() -> None:
-    script = (
-        "import sys; from streamlit.testing.v1 import AppTest;"
-        "page = AppTest.from_file('app.py', default_timeout=120).switch_page('pages/results.py').run();"
-        "heavy = {'torch', 'whisper', 'sklearn', 'librosa', 'audiomentations'} & set(sys.modules);"
-        "assert page.dataframe and not page.exception, page; assert not heavy, heavy;"
-        "import threading; assert 'warm-up' not in {thread.name for thread in threading.enumerate()}"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
