@@ -1,4 +1,4 @@
-"""What all tests of the page share: a results folder of their own, and no thread of the page left at work behind them."""
+"""What all tests of the page share: a results folder of their own, and no thread left at work behind them."""
 
 from __future__ import annotations
 
