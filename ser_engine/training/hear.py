@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,10 +73,8 @@ def heard(
     InvalidAudio, TooLarge
         A recording cannot be decoded, or is over a limit.
     """
-    choices = {name: getattr(settings, name) for name in HEARD}
-    version = hashlib.sha256(f"{PIPELINE} {preprocessing} {choices}".encode()).hexdigest()[:12]
-    folder = settings.cache / f"samples-{preprocessing}-{version}"
-    return compute_once(paths, folder, partial(_quantised, preprocessing=preprocessing, settings=settings), workers)
+    compute = partial(_heard, preprocessing=preprocessing, settings=settings)
+    return compute_once(paths, _folder(settings, preprocessing), compute, workers)
 
 
 def heard_copies(
@@ -87,31 +86,42 @@ def heard_copies(
     the recording alone, not on the other clips.
     """
     columns = [heard(paths, settings, preprocessing)]
-    for copy in range(len(augment.recipe_of(augmentation)) if augmentation else 0):
-        version = hashlib.sha256(f"{PIPELINE} {augment.recipe_of(augmentation)} {copy} {seed}".encode()).hexdigest()[
-            :12
-        ]
-        folder = columns[0][0].parent.with_name(f"{columns[0][0].parent.name}-{augmentation}-{version}")
+    recipe = augment.recipe_of(augmentation) if augmentation else ()
+    for copy in range(len(recipe)):
+        version = _digest(f"{PIPELINE} {recipe} {copy} {seed}")
+        folder = settings.cache / f"{_folder(settings, preprocessing).name}-{augmentation}-{version}"
         compute = partial(_copy, augmentation=augmentation, copy=copy, seed=seed)
         columns.append(compute_once(columns[0], folder, compute, desc=f"{augmentation}, copy {copy + 1}"))
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _copy(data: bytes, augmentation: str, copy: int, seed: int) -> NDArray[np.int16]:
-    """Return one augmented copy of the samples in a file that `heard` made, given the file's bytes."""
-    samples = np.load(io.BytesIO(data)).astype(np.float32) / FULL_SCALE
-    if not len(samples):
-        return np.zeros(0, np.int16)
-    rng = np.random.default_rng([seed, copy, int(hashlib.sha256(data).hexdigest()[:12], 16)])
-    made = augment.augment(augment.recipe_of(augmentation)[copy], samples, rng)
-    return np.round(np.clip(made, -1.0, 1.0) * FULL_SCALE).astype(np.int16)
-
-
-def samples_of(file: Path) -> NDArray[np.float32]:
+def samples_of(file: Path | BinaryIO) -> NDArray[np.float32]:
     """Return float32 [n] at 16 kHz of a file that `heard` made; empty where the clip was dropped."""
     return np.load(file).astype(np.float32) / FULL_SCALE
 
 
-def _quantised(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.int16]:
-    samples = hear(data, preprocessing, settings)
+def _folder(settings: Settings, preprocessing: str) -> Path:
+    """Return the folder of the cache for what is heard in this way."""
+    choices = {name: getattr(settings, name) for name in HEARD}
+    return settings.cache / f"samples-{preprocessing}-{_digest(f'{PIPELINE} {preprocessing} {choices}')}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _heard(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.int16]:
+    return _quantised(hear(data, preprocessing, settings))
+
+
+def _copy(data: bytes, augmentation: str, copy: int, seed: int) -> NDArray[np.int16]:
+    """Return one augmented copy of the samples in a file that `heard` made, given the file's bytes."""
+    samples = samples_of(io.BytesIO(data))
+    if not len(samples):
+        return np.zeros(0, np.int16)
+    rng = np.random.default_rng([seed, copy, int(hashlib.sha256(data).hexdigest()[:12], 16)])
+    return _quantised(augment.augment(augment.recipe_of(augmentation)[copy], samples, rng))
+
+
+def _quantised(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     return np.round(np.clip(samples, -1.0, 1.0) * FULL_SCALE).astype(np.int16)

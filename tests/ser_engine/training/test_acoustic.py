@@ -20,7 +20,7 @@ from ser_engine.preprocessing import clean
 from ser_engine.settings import PROJECT, Settings
 from ser_engine.training import augment
 from ser_engine.training.acoustic import acoustic_features
-from ser_engine.training.hear import hear
+from ser_engine.training.hear import hear, heard_copies
 from tests.speech import SENTENCES, add_noise, encode, silence, speech, tone
 
 WORDS = add_noise(speech(), 20.0)
@@ -204,3 +204,7 @@ def test_what_there_is_not_is_one_sentence(options: dict[str, object], sentence:
 
 def test_no_clips_are_no_features(settings: Settings) -> None:
     assert acoustic_features([], settings, "acoustic94") == []
+
+
+def test_nothing_is_heard_of_no_recordings(settings: Settings) -> None:
+    assert heard_copies([], settings, "none", "paper-3") == []
