@@ -20,9 +20,9 @@ from ser_engine.training import experiment, splits
 from ser_engine.training.acoustic import PIPELINE, acoustic_features
 from ser_engine.training.augment import RECIPES
 from ser_engine.training.config import ClassicalConfig
-from ser_engine.training.experiment import Clips, Rows, balanced, read_clips
+from ser_engine.training.experiment import Clips, Rows, fed_with, read_clips
 
-VERSION = "2"
+VERSION = "3"
 """To be raised whenever a system or what is kept of a fold changes in its code, so that nothing stale is read."""
 
 
@@ -61,10 +61,7 @@ class Experiment:
 
         A recording itself is preferred to a copy of it.
         """
-        copies = self.features.shape[1]
-        rows, copy = np.tile(train, copies), np.repeat(np.arange(copies), len(train))
-        chosen = balanced(self.config, self.clips.labels[rows], fold, prefer=copy)
-        return rows[chosen], copy[chosen]
+        return experiment.training_rows(self.config, self.clips.labels, train, self.features.shape[1], fold)
 
     def fit(self, train: Rows, fold: int) -> Pipeline:
         """Return the system trained on some clips."""
@@ -85,7 +82,7 @@ class Experiment:
         if number == 0:
             import skops.io
 
-            (state / "size").write_bytes(skops.io.dumps(pipeline))
+            (state / "size").write_text(str(len(skops.io.dumps(pipeline))))
         return probabilities(pipeline, self.features[fold.test, 0], self.clips.order(self.config))
 
 
@@ -108,7 +105,7 @@ def run_classical(path: Path, config: ClassicalConfig, data: Path, settings: Set
         prepared = prepared.expanded()
     clips, name = prepared.clips, path.stem
     found = experiment.cross_validate(name, config, clips, prepared.fingerprint, prepared.test, settings)
-    features = config.features + (f", {config.augmentation} augmentation" if config.augmentation else "")
+    features = fed_with(config.features, config.augmentation)
     entry = experiment.write_run(name, config, features, clips, *found, results)
     if config.save:
         pipeline = prepared.fit(np.arange(len(clips.labels)), len(found[0]))

@@ -34,7 +34,7 @@ from ser_engine.training.prepare import keep
 Rows = NDArray[np.int_]
 Test = Callable[[splits.Fold, int, Path], NDArray[np.float32]]
 """Trains on a fold's training clips and returns float32 [tested, labels], given the fold, its number, and the folder in
-which the run keeps what is finished. It may write `history-NNNN.jsonl` there, and `size`, a file as large as the model.
+which the run keeps what is finished. It may write `history-NNNN.jsonl` there, and `size`, the model's bytes on disk.
 """
 BALANCES = ("", "count", "harmonic-mean")
 HELD_OUT = 0.1
@@ -126,17 +126,27 @@ def _some(utterances: list[Utterance], labels: list[str], config: ExperimentConf
     return [utterances[i] for i in sorted(i for _, _, i in sorted(ranked)[: config.clips])]
 
 
-def balanced(config: ExperimentConfig, labels: NDArray[np.str_], fold: int, prefer: Rows | None = None) -> Rows:
-    """Return which of the training clips are trained on, int [m], as the configuration balances them.
+def training_rows(
+    config: ExperimentConfig, labels: NDArray[np.str_], train: Rows, copies: int, fold: int
+) -> tuple[Rows, Rows]:
+    """Return which clips are trained on, int [m], and in which of their copies, int [m], as the configuration balances.
 
-    `labels` is str [n]; clips with a lower number in `prefer`, int [n], are taken before others.
+    `labels` is str [n], of all clips; each has so many copies, the recording itself first, which is preferred to them.
     """
     rng = np.random.default_rng([config.seed, fold])
+    rows, copy = np.tile(train, copies), np.repeat(np.arange(copies), len(train))
     if config.balance == "count":
-        return to_count(labels, config.balance_to, rng, prefer=prefer)
-    if config.balance == "harmonic-mean":
-        return to_harmonic_mean(labels, rng)
-    return np.arange(len(labels))
+        chosen = to_count(labels[rows], config.balance_to, rng, prefer=copy)
+    elif config.balance == "harmonic-mean":
+        chosen = to_harmonic_mean(labels[rows], rng)
+    else:
+        chosen = np.arange(len(rows))
+    return rows[chosen], copy[chosen]
+
+
+def fed_with(features: str, augmentation: str) -> str:
+    """Return what run.json says that a system is fed with."""
+    return features + (f", {augmentation} augmentation" if augmentation else "")
 
 
 def held_out(config: ExperimentConfig, clips: Clips, train: Rows, fold: int) -> tuple[Rows, Rows]:
@@ -199,7 +209,7 @@ def write_run(
     entry = _entry(name, config, features, clips, folds, opinions, labels)
     # Of training and testing, however often the run was stopped in between; the features are kept for all runs.
     seconds = sum(float((state / f"fold-{number}.seconds").read_text()) for number in range(len(folds)))
-    entry |= {"seconds": round(seconds, 2), "size_mb": round((state / "size").stat().st_size / 1e6, 2), **further}
+    entry |= {"seconds": round(seconds, 2), "size_mb": round(int((state / "size").read_text()) / 1e6, 2), **further}
     folder = results / name
     write_json(folder / "run.json", entry)
     write_json(folder / "folds.json", _fold_entries(clips, folds, opinions, labels))

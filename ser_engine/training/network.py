@@ -28,11 +28,12 @@ from ser_engine.training.acoustic import PIPELINE, acoustic_features
 from ser_engine.training.augment import RECIPES
 from ser_engine.training.config import NetworkConfig
 from ser_engine.training.embedding_search import search
-from ser_engine.training.experiment import Clips, Rows, balanced, held_out, read_clips
+from ser_engine.training.experiment import Clips, Rows, fed_with, held_out, read_clips, training_rows
 from ser_engine.training.fit_network import Task, fit
 from ser_engine.training.hear import PREPROCESSINGS, heard, samples_of
+from ser_engine.weights import TENSORS
 
-VERSION = "1"
+VERSION = "2"
 """To be raised whenever a network, an image or the training changes in its code, so that nothing stale is read."""
 IMAGE_AUGMENTATIONS = ("paper-5",)
 SEARCHED = "embedding-mlp"
@@ -70,14 +71,11 @@ class Experiment:
             found = found + len(labels) * men
         return found
 
-    def task(self, rows: Rows, number: int, balance: bool = True) -> tuple[Task, Standardisation | None]:
+    def task(self, train: Rows, number: int) -> tuple[Task, Standardisation | None]:
         """Return what is learnt from some clips: their blocks in every copy, balanced as the configuration says."""
-        rows_of = [(int(row), copy) for copy in range(len(self.copies[0])) for row in rows]
-        pairs = np.array(rows_of).reshape(-1, 2)
-        if balance:
-            pairs = pairs[balanced(self.config, self.clips.labels[pairs[:, 0]], number, prefer=pairs[:, 1])]
-        chosen = [_evenly(self.copies[row][copy], self.config.blocks) for row, copy in pairs]
-        targets = np.repeat(self.targets()[pairs[:, 0]], [len(blocks) for blocks in chosen])
+        rows, copies = training_rows(self.config, self.clips.labels, train, len(self.copies[0]), number)
+        chosen = [_evenly(self.copies[row][copy], self.config.blocks) for row, copy in zip(rows, copies, strict=True)]
+        targets = np.repeat(self.targets()[rows], [len(blocks) for blocks in chosen])
         blocks: Blocks = np.concatenate(chosen)  # type: ignore[assignment]
         if blocks.dtype == np.uint8:
             return Task(blocks, targets), None
@@ -120,7 +118,7 @@ class Experiment:
         network = self.train(fold.train, fold.validation, number, fold.name, state)
         if number == 0:
             network.save(state / "model")
-            (state / "size").write_bytes((state / "model" / "model.safetensors").read_bytes())
+            (state / "size").write_text(str((state / "model" / TENSORS).stat().st_size))
         tested = [self.copies[row][0] for row in fold.test]
         return np.stack([network.score(blocks).mean(axis=0) for blocks in tqdm(tested, desc="testing", leave=False)])
 
@@ -144,7 +142,7 @@ def run_network(path: Path, config: NetworkConfig, data: Path, settings: Setting
     prepared = prepare(config, data, settings)
     clips, name = prepared.clips, path.stem
     found = experiment.cross_validate(name, config, clips, prepared.fingerprint, prepared.test, settings)
-    features = config.features + (f", {config.augmentation} augmentation" if config.augmentation else "")
+    features = fed_with(config.features, config.augmentation)
     entry = experiment.write_run(name, config, features, clips, *found, results)
     if config.save:
         everything = np.arange(len(clips.labels))

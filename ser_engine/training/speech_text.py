@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.models.speech_text import (
     SpeechText,
+    SpeechTextConfig,
     SpeechTextForSequenceClassification,
     SpeechTextProcessor,
     speech_states,
@@ -29,15 +30,16 @@ from ser_engine.settings import Settings
 from ser_engine.training import experiment, splits
 from ser_engine.training.augment import RECIPES
 from ser_engine.training.config import SpeechTextTraining
-from ser_engine.training.experiment import Clips, Rows, balanced, held_out, read_clips
+from ser_engine.training.experiment import Clips, Rows, fed_with, held_out, read_clips, training_rows
 from ser_engine.training.fit_speech_text import Examples, fit
 from ser_engine.training.hear import PREPROCESSINGS, heard_copies, samples_of
 from ser_engine.training.metrics import unweighted_accuracy, weighted_accuracy
 from ser_engine.training.pooled import pooled_speech
 from ser_engine.training.train import fit_temperature
 from ser_engine.training.transcripts import transcripts
+from ser_engine.weights import TENSORS
 
-VERSION = "1"
+VERSION = "2"
 """To be raised whenever the network or its training changes in its code, so that nothing stale is read."""
 PARTS = ("speech", "text")
 SCORED = 64
@@ -89,12 +91,10 @@ class Experiment:
         config = self.config
         if config.patience and not len(validation):
             train, validation = held_out(config, self.clips, train, number)
-        count = len(self.files[0])
-        rows, copies = np.tile(train, count), np.repeat(np.arange(count), len(train))
-        chosen = balanced(config, self.clips.labels[rows], number, prefer=copies)
+        rows, copies = training_rows(config, self.clips.labels, train, len(self.files[0]), number)
         network, processor = make(config, self.clips.order(config), self.settings)
         watched = self.examples(validation) if len(validation) else None
-        learned = self.examples(rows[chosen], copies[chosen])
+        learned = self.examples(rows, copies)
         if learned.pooled and network.config.standardised:
             network.standardise(*states_of(network, processor, learned))
         fit(network, processor, learned, watched, config, number, name, state)
@@ -108,7 +108,7 @@ class Experiment:
         network, processor = self.train(fold.train, fold.validation, number, fold.name, state)
         if number == 0 and PartialState().is_main_process:
             network.save_pretrained(state / "model")
-            (state / "size").write_bytes((state / "model" / "model.safetensors").read_bytes())
+            (state / "size").write_text(str((state / "model" / TENSORS).stat().st_size))
         tested = self.examples(fold.test)
         speech, text = states_of(network, processor, tested)
         if speech is not None and text is not None:
@@ -142,8 +142,7 @@ def run_speech_text(
     folds, opinions, state = experiment.cross_validate(
         name, config, clips, prepared.fingerprint, prepared.test, settings
     )
-    heard_by = " and ".join(filter(None, (config.speech, config.text)))
-    heard_by += f", {config.augmentation} augmentation" if config.augmentation else ""
+    heard_by = fed_with(" and ".join(filter(None, (config.speech, config.text))), config.augmentation)
     further = {"parts": parts} if (parts := _parts(clips, config, folds, state)) else {}
     with PartialState().main_process_first():
         entry = experiment.write_run(name, config, heard_by, clips, folds, opinions, state, results, **further)
@@ -161,8 +160,6 @@ def run_speech_text(
 
 def check(config: SpeechTextTraining, path: Path) -> None:
     """Refuse in one sentence what names something that is not there, or does not go together."""
-    from ser_engine.models.speech_text import SpeechTextConfig
-
     augmentation = (config.augmentation, ("", *RECIPES))
     experiment.check(config, path, preprocessing=(config.preprocessing, PREPROCESSINGS), augmentation=augmentation)
     if not config.speech and not config.text:
