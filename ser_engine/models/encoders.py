@@ -296,6 +296,11 @@ def _config(source: _Source, kind: Kind, overrides: Mapping[str, Any]) -> PreTra
         raise WeightsUnavailable(f"{name} is no encoder of {kind} ({config.model_type}); {wanted} is.")
     if getattr(config, "add_adapter", False):
         raise WeightsUnavailable(f"{source.reference.id} ends in an adapter, which cannot be pooled.")
+    return _overridden(config, overrides)
+
+
+def _overridden(config: PreTrainedConfig, overrides: Mapping[str, Any]) -> PreTrainedConfig:
+    """Change entries of an encoder's config, which has to have them, and return it."""
     for name, value in overrides.items():
         if not hasattr(config, name):
             raise InvalidSettings(f"An encoder of the kind {config.model_type} has no entry “{name}” to change.")
@@ -357,10 +362,7 @@ def _bundled_whisper(
         encoder_ffn_dim=4 * dims.n_audio_state,
         max_source_positions=dims.n_audio_ctx,
     )
-    for name, value in overrides.items():
-        if not hasattr(config, name):
-            raise InvalidSettings(f"An encoder of the kind whisper has no entry “{name}” to change.")
-        setattr(config, name, value)
+    _overridden(config, overrides)
     with torch.device("meta"):
         encoder = WhisperEncoder(config)
     state = {_renamed(name): tensor.detach() for name, tensor in ours.encoder.state_dict().items()}

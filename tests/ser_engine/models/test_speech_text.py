@@ -26,16 +26,8 @@ from tests.ser_engine.models.tiny_networks import (
     logits,
     said,
     table,
-    write_encoders,
 )
 from tests.speech import RATE, speech
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings whose models folder holds a tiny encoder of every kind."""
-    return write_encoders(tmp_path_factory.mktemp("models"))
-
 
 # --- the same alone and in any batch
 

@@ -32,15 +32,7 @@ from tests.ser_engine.models.tiny_networks import (
     logits,
     said,
     table,
-    write_encoders,
 )
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings whose models folder holds a tiny encoder of every kind."""
-    return write_encoders(tmp_path_factory.mktemp("models"))
-
 
 # --- saving and loading
 

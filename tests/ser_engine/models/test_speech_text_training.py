@@ -24,16 +24,8 @@ from tests.ser_engine.models.tiny_networks import (
     build,
     heard,
     logits,
-    write_encoders,
 )
 from tests.speech import tone
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings whose models folder holds a tiny encoder of every kind."""
-    return write_encoders(tmp_path_factory.mktemp("models"))
-
 
 # --- training
 
