@@ -10,9 +10,8 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +42,20 @@ MAX_CHARACTERS_PER_S, SURELY_SPEECH = 25.0, 0.2
 TOKENS_PER_S, MOST_TOKENS = 40, 224
 
 
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """Samples float32 [n] at 16 kHz that are decoded at once: of which speech, and from which of its samples on."""
+
+    speech: int
+    start: int
+    samples: NDArray[np.float32]
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens its text may have."""
+        return min(MOST_TOKENS, TOKENS_PER_S * (1 + math.ceil(len(self.samples) / SAMPLE_RATE)))
+
+
 class Transcriber:
     """Transcribes `CleanSpeech`; may be called from several threads, which then take turns.
 
@@ -61,43 +74,54 @@ class Transcriber:
 
     def transcribe(self, speech: CleanSpeech) -> Transcript:
         """Return the words with their times in the original recording; an empty text where Whisper believes none."""
-        speech = speech.widened(AROUND_S)
-        chunks = deque(split(speech, round((WINDOW * SECONDS_PER_POSITION - MARGIN_S) * SAMPLE_RATE)))
-        segments: list[TranscriptSegment] = []
-        language = self.language
-        while chunks:
-            batch = [chunks.popleft() for _ in range(min(BATCH, len(chunks)))]
-            for (start, samples), result in zip(batch, self._decode([c for _, c in batch], language), strict=True):
+        return self.transcribe_all([speech])[0]
+
+    def transcribe_all(self, speeches: Sequence[CleanSpeech], batch: int = BATCH) -> list[Transcript]:
+        """Return what `transcribe` returns for each, decoding up to `batch` windows of them together."""
+        speeches = [speech.widened(AROUND_S) for speech in speeches]
+        limit = round((WINDOW * SECONDS_PER_POSITION - MARGIN_S) * SAMPLE_RATE)
+        windows = [_Window(n, *piece) for n, speech in enumerate(speeches) for piece in split(speech, limit)]
+        languages = [self.language] * len(speeches)
+        segments: list[list[TranscriptSegment]] = [[] for _ in speeches]
+        while windows:
+            # Whisper gives a batch one language and one limit of tokens.
+            alike = (languages[windows[0].speech], windows[0].tokens)
+            some = [w for w in windows if (languages[w.speech], w.tokens) == alike][:batch]
+            windows = [w for w in windows if w not in some]
+            for window, result in zip(some, self._decode(some, alike[0]), strict=True):
+                number, start, samples = window.speech, window.start, window.samples
                 if believable(result, len(samples) / SAMPLE_RATE):
-                    language = language or result.language
-                    segments += self._segments(speech, start, len(samples), result)
+                    languages[number] = languages[number] or result.language
+                    segments[number] += self._segments(speeches[number], start, len(samples), result)
                     if heard := self._heard(result, len(samples)):
-                        chunks.append((start + heard, samples[heard:]))
+                        windows.append(_Window(number, start + heard, samples[heard:]))
+        return [self._joined(found, language) for found, language in zip(segments, languages, strict=True)]
+
+    def _joined(self, segments: list[TranscriptSegment], language: str | None) -> Transcript:
+        """Join what was heard in a recording's windows, in the order in which it was said."""
         segments.sort(key=lambda segment: segment.start)
         text = " ".join(segment.text for segment in segments)
         lengths = [len(segment.text) for segment in segments]
         confidence = float(np.average([s.confidence for s in segments], weights=lengths)) if segments else 0.0
         return Transcript(text, language if text else None, tuple(segments), confidence, self.engine)
 
-    def _decode(self, chunks: Sequence[NDArray[np.float32]], language: str | None) -> list[DecodingResult]:
+    def _decode(self, windows: Sequence[_Window], language: str | None) -> list[DecodingResult]:
         """Decode greedily, and once more by beam search what the gates do not believe though somebody may speak."""
         import torch
         from whisper.audio import log_mel_spectrogram, pad_or_trim
         from whisper.decoding import DecodingOptions
 
         length = round(WINDOW * SECONDS_PER_POSITION * SAMPLE_RATE)
-        longest = math.ceil(max(len(samples) for samples in chunks) / SAMPLE_RATE)
-        tokens = min(MOST_TOKENS, TOKENS_PER_S * (1 + longest))
-        options = DecodingOptions(language=language, sample_len=tokens, fp16=False)
+        options = DecodingOptions(language=language, sample_len=windows[0].tokens, fp16=False)
         with torch.inference_mode():
             # One spectrogram at a time: it takes its reference level from all that it is given.
-            audio = [torch.from_numpy(pad_or_trim(samples, length)) for samples in chunks]
+            audio = [torch.from_numpy(pad_or_trim(window.samples, length)) for window in windows]
             mels = torch.stack([log_mel_spectrogram(samples, self._model.dims.n_mels) for samples in audio])
             states = self._model.encoder(mels)
             with self._lock:
                 results: list[DecodingResult] = self._model.decode(states, options)
-                for i, (samples, result) in enumerate(zip(chunks, results, strict=True)):
-                    doubtful = not believable(result, len(samples) / SAMPLE_RATE)
+                for i, (window, result) in enumerate(zip(windows, results, strict=True)):
+                    doubtful = not believable(result, len(window.samples) / SAMPLE_RATE)
                     if doubtful and result.no_speech_prob <= MAX_NO_SPEECH:
                         careful = replace(options, language=result.language, beam_size=5)
                         results[i] = self._model.decode(states[i], careful)

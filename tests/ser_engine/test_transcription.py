@@ -120,7 +120,7 @@ def test_what_whisper_left_of_a_window_is_heard_in_another(
     decode, windows = transcriber._decode, []
 
     def leave_early(chunks: list[Samples], language: str | None) -> list[Any]:
-        windows.append(len(chunks[0]))
+        windows.append(len(chunks[0].samples))
         (result,) = decode(chunks, language)
         if len(windows) > 1:
             return [result]
@@ -133,6 +133,20 @@ def test_what_whisper_left_of_a_window_is_heard_in_another(
     assert len(windows) == 2 and windows[1] < windows[0]
     dogs, kids = transcript.segments
     assert dogs.end <= kids.start < kids.end
+
+
+def test_recordings_are_heard_together_as_they_are_heard_alone(transcriber: Transcriber) -> None:
+    long = speech(" ".join([KIDS, DOGS, WONDER, DOGS, KIDS, WONDER, KIDS, DOGS]))
+    spoken = [
+        cleaned(speech(KIDS, "man")),
+        taken_for_speech(noise(2.0)),
+        cleaned(speech(WONDER, "woman")),
+        cleaned(long),
+    ]
+    together = transcriber.transcribe_all(spoken, batch=3)
+    alone = [transcriber.transcribe(one) for one in spoken]
+    assert [(t.text, t.language, t.segments) for t in together] == [(t.text, t.language, t.segments) for t in alone]
+    assert together[1].text == "" and plain(together[3].text).count("dogs") == 3
 
 
 def test_a_language_can_be_set(whisper: Whisper) -> None:
