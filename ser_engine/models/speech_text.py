@@ -20,7 +20,8 @@ from tqdm import tqdm
 from ser_engine import weights
 from ser_engine.analysis import CleanSpeech, Scores, Transcript
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models.length_groups import length_groups
+from ser_engine.models.length_groups import MAX_CLIPS, length_groups
+from ser_engine.models.own_threads import side_by_side
 from ser_engine.models.speech_text_config import SpeechTextConfig
 from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
@@ -40,6 +41,8 @@ KEPT = 2048
 scored with them."""
 TEXTS = 32
 """Texts that are encoded at once."""
+CLIPS_A_THREAD = 3
+"""Clips that a processor's thread takes at once: more only leave its caches."""
 
 Samples = NDArray[np.float32]
 
@@ -79,15 +82,21 @@ def speech_states(
     """Return pooled states of speech float32 [n, layers, width] on the CPU; None without an encoder of speech."""
     if network.speech is None or not clips:
         return None
-    groups = length_groups([len(clip) for clip in clips])
-    rows: dict[int, Tensor] = {}
+    processor_only = network.device.type == "cpu"
+    groups = length_groups([len(clip) for clip in clips], CLIPS_A_THREAD if processor_only else MAX_CLIPS)
+    groups.reverse()  # the longest first, so that no thread is left with them at the end
+
+    def pooled(group: list[int]) -> Tensor:
+        inputs = processor([clips[row] for row in group])
+        speech, _ = network.encode(**{name: tensor.to(network.device) for name, tensor in inputs.items()})
+        assert speech is not None
+        return speech.float().cpu()
+
     with _evaluation(network):
-        for group in tqdm(groups, desc="speech encoder", disable=not progress):
-            inputs = processor([clips[row] for row in group])
-            speech, _ = network.encode(**{name: tensor.to(network.device) for name, tensor in inputs.items()})
-            assert speech is not None
-            rows.update(zip(group, speech.float().cpu(), strict=True))
-    return torch.stack([rows[row] for row in range(len(clips))])
+        found = side_by_side(pooled, groups) if processor_only else map(pooled, groups)
+        states = torch.cat(list(tqdm(found, desc="speech encoder", total=len(groups), disable=not progress)))
+    order = [row for group in groups for row in group]
+    return states[torch.tensor(order).argsort()]
 
 
 def text_states(
