@@ -28,7 +28,10 @@ def to_json(analysis: Analysis, words: str, scored: Analysis | None = None) -> s
 
 
 def to_csv(analysis: Analysis, words: str, scored: Analysis | None = None) -> str:
-    """Return a table: one row per emotion, or one per window where there is a timeline; `scored` as in `to_json`."""
+    """Return a table: one row per emotion, or one per window where there is a timeline; `scored` as in `to_json`.
+
+    A model that listens and reads adds the probability by the speech alone and, where there are words, by the text.
+    """
     edited = analysis.transcript is not None and words != analysis.transcript.text
     analysis = scored or analysis
     text = io.StringIO()
@@ -39,7 +42,10 @@ def to_csv(analysis: Analysis, words: str, scored: Analysis | None = None) -> st
             values = [f"{value:.6f}" for value in window.scores.probabilities]
             table.writerow([analysis.file, f"{window.start:.2f}", f"{window.end:.2f}", window.scores.top, *values])
         return text.getvalue()
-    table.writerow(["file", "emotion", "probability", "transcript", "transcript_edited"])
+    opinions = {name: scores.to_dict() for name, scores in (analysis.opinions or {}).items() if name != "both"}
+    by = [f"probability_by_{name}" for name in opinions]
+    table.writerow(["file", "emotion", "probability", *by, "transcript", "transcript_edited"])
     for label, probability in analysis.scores.ranked():
-        table.writerow([analysis.file, label, f"{probability:.6f}", words, "yes" if edited else "no"])
+        values = [f"{value:.6f}" for value in (probability, *(scores[label] for scores in opinions.values()))]
+        table.writerow([analysis.file, label, *values, words, "yes" if edited else "no"])
     return text.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -73,3 +74,13 @@ def test_csv_of_a_long_recording_has_a_row_per_window() -> None:
 
 def test_names_recall_the_recording() -> None:
     assert downloads.file_name(analysis(), "csv") == "my call-emotion.csv"
+
+
+def test_csv_tells_what_voice_and_words_said_alone_where_a_model_has_both() -> None:
+    voice, text = (Scores(("calm", "angry"), np.array(row, np.float32)) for row in ((0.6, 0.4), (0.125, 0.875)))
+    both = replace(analysis(transcript=HEARD), opinions={"speech": voice, "text": text, "both": SCORES})
+    angry, calm = rows(downloads.to_csv(both, HEARD.text))
+    assert list(angry)[1:5] == ["emotion", "probability", "probability_by_speech", "probability_by_text"]
+    assert [float(angry[f"probability{by}"]) for by in ("", "_by_speech", "_by_text")] == [0.75, 0.4, 0.875]
+    assert (calm["emotion"], float(calm["probability_by_text"])) == ("calm", 0.125)
+    assert "probability_by_text" not in rows(downloads.to_csv(replace(both, opinions={"speech": voice}), ""))[0]
