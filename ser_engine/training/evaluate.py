@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine import calibration
 from ser_engine.corpora.base import Utterance
 from ser_engine.training.config import TrainingConfig
-from ser_engine.training.metrics import expected_calibration_error, interval_over_speakers, report, weighted_accuracy
+from ser_engine.training.metrics import interval_over_speakers, report, weighted_accuracy
 from ser_engine.training.metrics import unweighted_accuracy as ua
 
 
@@ -40,7 +41,9 @@ def measure_run(
     probabilities = np.exp(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)).astype(np.float32)
     speakers = np.array([utterance.speaker for utterance in utterances])
     measured = report(true, predicted, speakers.tolist(), config.labels)
-    measured["metrics"]["ECE"] = round(100 * expected_calibration_error(true, probabilities), 2)
+    # Where no speech was found the application gives no answer, so that there is none to be sure of.
+    measured["confidence"] = calibration.measure(true[~silent], probabilities[~silent])
+    measured["metrics"]["ECE"] = measured["confidence"].pop("ECE")
     measured["no_speech_found"] = int(silent.sum())
     return measured | by_groups(utterances, true, predicted)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ser_engine import weights
+from ser_engine.calibration import fit_temperature
 from ser_engine.corpora import registry
 from ser_engine.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings
@@ -28,7 +29,6 @@ from ser_engine.training.prepare import PIPELINE, encoder_statistics, keep
 from ser_engine.training.splits import numbered, speaker_independent
 from ser_engine.training.train import (
     HistoryFile,
-    fit_temperature,
     log_probabilities,
     targets_of,
     train_head,
