@@ -279,6 +279,8 @@ class Analysis:
     `timeline` is empty for short recordings. `transcript` is None when no transcription was asked for.
     `opinions` are the scores by the voice alone ("speech"), by the words alone ("text", where there are words) and by
     both together ("both", which is `scores`), of a model that listens and reads; None of any other model.
+    `not_sure_below` is the top probability under which the model's own measurements say "not sure"; None where it has
+    none.
     `seconds` maps each of `STAGES` and "total" to the time that it took.
     `waveform` and `speech` are the recording as decoded and as the models heard it; they stay out of `to_dict`.
     """
@@ -293,6 +295,14 @@ class Analysis:
     waveform: Waveform = field(repr=False)
     speech: CleanSpeech = field(repr=False)
     opinions: Mapping[str, Scores] | None = None
+    not_sure_below: float | None = None
+
+    @property
+    def sure(self) -> bool | None:
+        """Whether the answer is probable enough to be given; None where the model does not say from where on."""
+        if self.not_sure_below is None:
+            return None
+        return float(self.scores.probabilities.max()) >= self.not_sure_below
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON-ready values: what the command line prints and the page offers to download."""
@@ -302,6 +312,7 @@ class Analysis:
             "model": self.model,
             "scores": self.scores.to_dict(),
             "top": self.scores.top,
+            "sure": self.sure,
             **({"opinions": opinions} if opinions else {}),
             "transcript": None if self.transcript is None else self.transcript.to_dict(),
             "timeline": [window.to_dict() for window in self.timeline],

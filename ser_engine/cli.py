@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m ser_engine", description="Speech emotion recognition.")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
-    analyze = verbs.add_parser("analyze", help="score recordings")
+    analyze = verbs.add_parser("analyze", help="score recordings; a question mark in the table: not sure")
     analyze.add_argument("paths", nargs="+", type=Path, metavar="FILE|FOLDER")
     analyze.add_argument("--json", action="store_true", help="one JSON object per file and line")
     analyze.add_argument("--model", help=MODEL)
@@ -183,6 +183,8 @@ def _files(paths: Iterable[Path]) -> Iterable[Path]:
 
 def _row(analysis: Analysis) -> str:
     label, probability = analysis.scores.ranked()[0]
+    if analysis.sure is False:
+        label += "?"
     name = analysis.file if len(analysis.file) <= 40 else "…" + analysis.file[-39:]
     words = analysis.transcript.text if analysis.transcript else ""
     return f"{name:40} {label:10} {probability:5.2f}  {analysis.quality.duration_s:6.1f}  {words}"

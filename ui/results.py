@@ -87,6 +87,7 @@ class Run:
     published: str
     config: Mapping[str, Any]
     audit: Mapping[str, Any] | None
+    confidence: Mapping[str, Any] | None
     missing_corpora: tuple[str, ...]
     problems: tuple[str, ...]
     path: Path = field(repr=False)
@@ -180,7 +181,7 @@ def _read_run(path: Path, _changed: int, _size: int) -> Run | str:
         metrics.setdefault("UA_plus_WA", round(metrics["UA"] + metrics["WA"], 2))
     problems: list[str] = []
     labels = _words(entry.get("labels"))
-    audit, config = entry.get("audit"), entry.get("config")
+    audit, config, confidence = (entry.get(key) for key in ("audit", "config", "confidence"))
     return Run(
         id=name,
         model=_text(entry.get("model")) or name,
@@ -203,6 +204,7 @@ def _read_run(path: Path, _changed: int, _size: int) -> Run | str:
         published=_text(entry.get("published")),
         config=config if isinstance(config, dict) else {},
         audit=audit if isinstance(audit, dict) else None,
+        confidence=confidence if isinstance(confidence, dict) else None,
         missing_corpora=_words(entry.get("missing_corpora")),
         problems=tuple(problems),
         path=path,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ser_engine import weights
+from ser_engine import trained_on, weights
 from ser_engine.calibration import fit_temperature
 from ser_engine.corpora import registry
 from ser_engine.corpora.base import Utterance
@@ -137,7 +137,8 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     write_json(folder / "folds.json", fold_entries(experiment.utterances, folds, opinions, config))
     (folder / "history.jsonl").write_bytes((experiment.state / "history.jsonl").read_bytes())
     (experiment.state / "finished").touch()  # the results page shows a run's epochs until then
-    _save_model(config, head, fit_temperature(opinions[heard], true[heard]), entry, settings)
+    clips = [experiment.utterances[i].path for i in np.flatnonzero(heard)]
+    _save_model(config, head, fit_temperature(opinions[heard], true[heard]), entry, clips, settings)
     return entry
 
 
@@ -205,13 +206,23 @@ def _stack(features: Features, rows: Rows) -> NDArray[np.float32]:
 
 
 def _save_model(
-    config: TrainingConfig, head: Head, temperature: float, entry: dict[str, Any], settings: Settings
+    config: TrainingConfig,
+    head: Head,
+    temperature: float,
+    entry: dict[str, Any],
+    clips: list[Path],
+    settings: Settings,
 ) -> None:
     """Write the model with its measured figures and its card."""
     measured = {
         "protocol": entry["protocol"],
         **{key: entry["metrics"][key] for key in ("UA", "WA", "UA_ci95", "ECE")},
         "per_corpus": entry["by_corpus"],
+        "per_label": {
+            label: {name: row[name] for name in ("recall", "precision")} for label, row in entry["per_class"].items()
+        },
+        "not_sure": entry["confidence"]["threshold"],
+        "listeners": entry["listeners"],
         "external": entry.get("external", {}),
         "run": entry["id"],
     }
@@ -219,4 +230,5 @@ def _save_model(
     card = {"corpora": list(config.corpora), "measured": measured}
     folder = settings.models_dir / config.id
     WhisperStatistics(config.id, config.labels, head, encoder, temperature, card).save(folder)
+    trained_on.write(folder, clips)
     write_card(folder, entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,15 @@ import pytest
 from ser_engine.calibration import expected_calibration_error
 from ser_engine.corpora.base import Utterance
 from ser_engine.training.config import TrainingConfig
-from ser_engine.training.evaluate import decide, fold_entries, measure_external, measure_run, run_entry, write_json
+from ser_engine.training.evaluate import (
+    decide,
+    fold_entries,
+    listeners,
+    measure_external,
+    measure_run,
+    run_entry,
+    write_json,
+)
 from ser_engine.training.metrics import unweighted_accuracy
 
 CONFIG = TrainingConfig("tiny", "whisper-statistics", ("ravdess", "tess"), labels=("neutral", "happy", "sad"))
@@ -140,3 +149,17 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_json(path, {"text": object()})
     assert json.loads(path.read_text(encoding="utf-8")) == {"text": "ä"}
     assert [file.name for file in path.parent.iterdir()] == ["run.json"]
+
+
+def test_listeners_who_were_divided_count_half(measured: dict) -> None:
+    heard = [("neutral",), ("neutral", "sad"), ("neutral",)]
+    some = [
+        replace(utterance, heard_as=votes)
+        for utterance, votes in zip(
+            spoken("cremad 1001 male neutral", "cremad 1001 male sad", "cremad 1002 female sad"), heard, strict=True
+        )
+    ]
+    assert listeners([*some, *UTTERANCES]) == {
+        "cremad": {"agreement": 50.0, "clips": 3, "per_label": {"neutral": 100.0, "sad": 25.0}}
+    }
+    assert measured["listeners"] == {}
