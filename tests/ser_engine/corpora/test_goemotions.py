@@ -13,8 +13,8 @@ from ser_engine.corpora.goemotions import LABELS, NATIVE, find, read
 from ser_engine.corpora.labels import EMOTIONS
 from ser_engine.errors import CorpusError
 
-OWN = "So proud of you!\t0,21\tid1\nWho is that?\t7\tid2\nIt is \"raining\u2028here.\t27\tid3\r\nugh\t11,3\tid4\n"
-EKMAN = "So proud of you!\t3\tid1\nWho is that?\t6\tid2\nIt is \"raining\u2028here.\t4\tid3\nugh\t1,0\tid4\n"
+OWN = 'So proud of you!\t0,21\tid1\nWho is that?\t7\tid2\nIt is "raining\u2028here.\t27\tid3\r\nugh\t11,3\tid4\n'
+EKMAN = 'So proud of you!\t3\tid1\nWho is that?\t6\tid2\nIt is "raining\u2028here.\t4\tid3\nugh\t1,0\tid4\n'
 
 
 def write(folder: Path, text: str, form: str = "{}.tsv", parts: tuple[str, ...] = goemotions.PARTS) -> Path:
