@@ -128,7 +128,8 @@ class Fused:
         """
         config = weights.read_config(folder)
         unfit = WeightsUnavailable(f"The config.json in {folder} does not describe a model of voice and words.")
-        parts, id = {name: config.get(name) for name in (SPEECH, TEXT)}, config.get("id")
+        parts: dict[str, Any] = {name: config.get(name) for name in (SPEECH, TEXT)}
+        id = config.get("id")
         if not isinstance(id, str) or not all(_is_reference(part) for part in parts.values()):
             raise unfit
         places = {name: _find(part, folder, settings) for name, part in parts.items()}

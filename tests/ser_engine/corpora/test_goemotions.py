@@ -40,7 +40,7 @@ def test_each_of_the_authors_words_has_one_of_our_labels() -> None:
     assert sorted(words) == sorted(NATIVE) and len(set(words)) == len(NATIVE) == 28
     assert list(NATIVE) == [*sorted(NATIVE[:-1]), "neutral"]  # the order of their numbers
     assert set(goemotions.EKMAN) == set(LABELS) == set(goemotions.MAPPED) and set(LABELS) <= set(EMOTIONS)
-    assert LABELS == tuple(label for label in EMOTIONS if label in LABELS)
+    assert tuple(label for label in EMOTIONS if label in LABELS) == LABELS
 
 
 def test_the_folder_is_found_by_name_by_path_and_as_the_data_folder_itself(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_folder_is_found_by_name_by_path_and_as_the_data_folder_itself(tmp_p
 
 def test_half_a_corpus_is_not_found(tmp_path: Path) -> None:
     write(tmp_path / "goemotions", OWN, parts=("train", "dev"))
-    with pytest.raises(CorpusError, match="looked for in .*goemotions"):
+    with pytest.raises(CorpusError, match=r"looked for in .*goemotions"):
         find("goemotions", tmp_path)
     with pytest.raises(CorpusError, match=r"there is no test\.tsv or goemotions_ekman_test\.tsv"):
         read(tmp_path / "goemotions", "test")
