@@ -60,9 +60,11 @@ def fit(
 ) -> TextEmotionNetwork:
     """Train a network in place and return it as it was in the epoch of the greatest macro-F1 on `dev`.
 
-    `state` is the folder in which each epoch is kept, so that a run that was stopped goes on after its last one, and one
-    that has ended trains no more; history.jsonl there tells of every epoch: loss on both, and macro-F1 with the thresholds that suit it best.
+    `state` is the folder in which each epoch is kept, so that a run that was stopped goes on after its last one, and
+    one that has ended trains no more; history.jsonl there tells of every epoch: loss on both, and macro-F1 with the
+    thresholds that suit it best.
     """
+    network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if config.freeze_embeddings:
         network.encoder.get_input_embeddings().requires_grad_(False)
     steps = -(-len(train) // config.batch)
@@ -71,7 +73,7 @@ def fit(
     checkpoint = state / "epoch.pt"
     done: dict[str, Any] = {"epochs": 0, "best": None, "best_f1": -1.0}
     if checkpoint.exists():
-        done = torch.load(checkpoint, weights_only=True)
+        done = torch.load(checkpoint, map_location="cpu", weights_only=True)
         for part, kept in (("module", network), ("optimizer", optimizer), ("schedule", schedule)):
             kept.load_state_dict(done.pop(part))
     history = HistoryFile(state / "history.jsonl", "dev", keep=done["epochs"])
@@ -85,7 +87,7 @@ def fit(
         parts = {"module": network, "optimizer": optimizer, "schedule": schedule}
         write_checkpoint(checkpoint, done | {name: part.state_dict() for name, part in parts.items()})
     network.load_state_dict(done["best"])
-    return network.eval()
+    return network.cpu().eval()
 
 
 def logits_of(network: TextEmotionNetwork, tokens: Tokens) -> Tensor:
@@ -96,7 +98,7 @@ def logits_of(network: TextEmotionNetwork, tokens: Tokens) -> Tensor:
     with torch.inference_mode():
         for first in range(0, len(order), HELD_OUT_BATCH):
             rows = order[first : first + HELD_OUT_BATCH]
-            found[rows] = network(*tokens.batch(rows, _padding(network))).float()
+            found[rows] = network(*_batch(network, tokens, rows)).float().cpu()
     return found
 
 
@@ -114,14 +116,15 @@ def _epoch(
     torch.set_flush_denormal(True)
     network.train()
     order = get_length_grouped_indices([len(row) for row in train.rows], config.batch, generator=generator)
-    weight = positive_weights(train.labels, config.balance)
+    device = network.classifier.weight.device
+    weight = positive_weights(train.labels, config.balance).to(device)
     total = 0.0
     starts = range(0, len(order), config.batch)
     for first in tqdm(starts, desc=f"epoch {epoch + 1} of {config.epochs}", unit="batch"):
         rows = order[first : first + config.batch]
-        targets = train.labels[rows] * (1 - config.label_smoothing) + config.label_smoothing / 2
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
-            logits = network(*train.batch(rows, _padding(network)))
+        targets = (train.labels[rows] * (1 - config.label_smoothing) + config.label_smoothing / 2).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
+            logits = network(*_batch(network, train, rows))
         loss = functional.binary_cross_entropy_with_logits(logits.float(), targets, pos_weight=weight)
         optimizer.zero_grad()
         loss.backward()
@@ -168,5 +171,8 @@ def _rate(name: str, depth: int, config: TextEmotionTraining) -> float:
     return config.learning_rate * config.layer_decay ** (depth - 1 - number)
 
 
-def _padding(network: TextEmotionNetwork) -> int:
-    return int(network.encoder.config.pad_token_id or 0)
+def _batch(network: TextEmotionNetwork, tokens: Tokens, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return tokens and mask where the network is."""
+    ids, mask = tokens.batch(rows, int(network.encoder.config.pad_token_id or 0))
+    device = network.classifier.weight.device
+    return ids.to(device), mask.to(device)
