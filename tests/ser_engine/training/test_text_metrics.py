@@ -43,7 +43,7 @@ def test_of_neutral_sentences_no_more_vote_than_are_allowed(false_votes: float) 
     chosen = vote_thresholds(low, neutral_only, 0, false_votes)
     votes = ((neutral_only > chosen) & (neutral_only > neutral_only[:, [0]]))[:, 1:].any(axis=1)
     assert votes.mean() <= false_votes
-    if false_votes:
+    if 0 < false_votes < 0.5:  # of those here, hardly half beat neutral
         assert votes.mean() > false_votes / 2  # and not many fewer, so that words are heard at all
     assert (chosen >= low).all() and (vote_thresholds(np.full(3, 0.97, np.float32), neutral_only, 0, 0.5) >= 0.97).all()
 
