@@ -127,19 +127,14 @@ def measure(model: TextEmotion, corpus: Corpus, data: Path) -> dict[str, Any]:
 
 def abstentions(model: TextEmotion, sentences: tuple[str, ...]) -> dict[str, Any]:
     """Return on which share of some sentences, in per cent, a model abstains, and where it does not."""
-    opinions = model.read(sentences)
+    found = sorted(zip(sentences, model.read(sentences), strict=True), key=lambda pair: -pair[1].emotional)
     speaking = [
-        {"text": text, "emotional": round(opinion.emotional, 3), "top": max(opinion.shares().items(), key=_share)[0]}
-        for text, opinion in zip(sentences, opinions, strict=True)
-        if opinion.emotional > 0
+        {"text": text, "emotional": round(opinion.emotional, 3), "top": max(shares, key=shares.__getitem__)}
+        for text, opinion in found
+        if (shares := opinion.shares())
     ]
-    speaking.sort(key=lambda one: -float(one["emotional"]))
     share = 100 * (1 - len(speaking) / len(sentences))
     return {"sentences": len(sentences), "abstains": round(share, 2), "speaking": speaking[:EXAMPLES]}
-
-
-def _share(item: tuple[str, float]) -> float:
-    return item[1]
 
 
 def _some(sentences: Sentences, config: TextEmotionTraining) -> Sentences:
