@@ -23,6 +23,7 @@ from ui import (
     session,
     theme,
     training_now,
+    word_runs,
     wording,
 )
 from ui.panels import as_table, draw
@@ -98,8 +99,10 @@ def results_page() -> None:
     if description is not None:
         show_corpora(description)
         show_augmentations(description)
-    if found.others:
-        names = " and ".join(found.others)
+    readers = word_runs.read(folder, found.others)
+    word_runs.show(readers)
+    if others := [name for name in found.others if name not in {run.id for run in readers}]:
+        names = " and ".join(others)
         st.html(theme.line("quiet", f"Also in the folder, measuring other things than emotions: {names}."))
 
 

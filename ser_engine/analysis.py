@@ -255,6 +255,34 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class TextOpinion:
+    """What words say of emotion by themselves, whoever says them and however.
+
+    `probabilities` is float32 [len(labels)], one for each label by itself (a text may hold several emotions), neutral
+    among them. `votes` is float32 [len(labels)], 0 to 1: how far each emotion is beyond what it takes to be counted;
+    neutral has none. A text whose votes are all zero abstains.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    votes: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if not self.probabilities.shape == self.votes.shape == (len(self.labels),):
+            raise ValueError(f"{len(self.labels)} labels but {self.probabilities.shape} and {self.votes.shape} values")
+
+    @property
+    def emotional(self) -> float:
+        """How emotional the words are, 0 to 1; exactly 0 where they abstain."""
+        return float(self.votes.max(initial=0.0))
+
+    def shares(self) -> dict[str, float]:
+        """Return {emotion: its share of the votes}, which sum to one; nothing where the words abstain."""
+        total = float(self.votes.sum())
+        return {label: float(vote) / total for label, vote in zip(self.labels, self.votes, strict=True) if vote > 0}
+
+
+@dataclass(frozen=True)
 class TimelineWindow:
     """The scores of one window of a long recording; `start` and `end` are seconds of the original recording."""
 

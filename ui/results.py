@@ -153,7 +153,7 @@ def read(folder: Path) -> Results:
 
 
 def read_run(path: Path) -> Run | str:
-    """Return a run, or the name of a folder that measures something other than the naming of emotions.
+    """Return a run, or the name of a folder that measures something other than the naming of emotions in voices.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def _read_run(path: Path, _changed: int, _size: int) -> Run | str:
     """Read run.json, once for each time it has changed: the page looks at all of them at every click."""
     name = path.parent.name
     entry = json_object(path, f"{name}/run.json")
-    if "metrics" not in entry and "model" not in entry:
+    if ("metrics" not in entry and "model" not in entry) or entry.get("modality") == "text":
         return name
     metrics = numbers(entry.get("metrics"), METRICS)
     if "UA" not in metrics:

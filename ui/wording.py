@@ -119,11 +119,13 @@ def ranking(scores: Scores) -> str:
     return ", ".join(f"{label} {percent(probability)}" for label, probability in scores.ranked())
 
 
-def influence(opinions: Mapping[str, Scores]) -> str:
-    """Return what the words did to the answer, in a sentence."""
+def influence(opinions: Mapping[str, Scores], said: str = "") -> str:
+    """Return what the words did to the answer, in a sentence; `said` is the transcript's text."""
     voice, words, both = (opinions.get(name) for name in ("speech", "text", "both"))
     if voice is None or both is None:
         return ""
+    if words is None and said.strip():
+        return "No emotion is read in the words themselves, so the voice decides alone."
     if words is None:
         return "There were no words to read, so this is the voice alone."
     if voice.top != both.top:

@@ -40,6 +40,7 @@ RUNNERS = {
     "classical": ("ser_engine.training.classical", "run_classical"),
     "network": ("ser_engine.training.network", "run_network"),
     "speech-text": ("ser_engine.training.speech_text", "run_speech_text"),
+    "text-emotion": ("ser_engine.training.text_emotion", "run_text_emotion"),
 }
 
 Features = list[NDArray[np.float32] | None]

@@ -148,6 +148,9 @@ def test_what_the_words_did_is_told() -> None:
     assert "agree" in wording.influence(opinions("sad", "sad", "sad"))
     assert "would have said happy" in wording.influence(opinions("sad", "happy", "sad"))
     assert "no words" in wording.influence(opinions("sad", None, "sad"))
+    assert "no words" in wording.influence(opinions("sad", None, "sad"), " ")
+    abstained = wording.influence(opinions("sad", None, "sad"), "Kids are talking by the door.")
+    assert abstained == "No emotion is read in the words themselves, so the voice decides alone."
     sad, angry = opinions("sad", None, "angry").values()
     assert "it was sad" in wording.correction(sad, angry) and "it was" not in wording.correction(sad, sad)
 
