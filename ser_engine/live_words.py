@@ -78,12 +78,12 @@ class Stretches:
         """How many stretches nobody fetched in time."""
         self._latest = latest
         self._open: float | None = None
-        self._closed = 0.0
+        self._closed, self._paused = 0.0, False
         self._waiting: deque[Spoken] = deque()
 
     def window(self, end: float, speech: Sequence[Span]) -> None:
         """Learn of a window that ends at `end`; all times are seconds of the session, spans in order."""
-        new = [Span(max(span.start, self._closed), span.end) for span in speech if span.end > self._closed + AROUND_S]
+        new = self._new(speech)
         if not new:
             self.close(end)
             return
@@ -95,17 +95,26 @@ class Stretches:
                 self.close(span.end)
                 self._open = new[number + 1].start if number + 1 < len(new) else None
         if self._open is not None and end - self._open >= LONGEST_S:
-            self.close(new[-2].end if len(new) > 1 and new[-2].end > self._open else end)
+            self.close(new[-2].end if len(new) > 1 and new[-2].end > self._open else end, paused=False)
 
-    def close(self, end: float) -> None:
-        """End the stretch that is open, if one is, at `end` seconds."""
+    def close(self, end: float, paused: bool = True) -> None:
+        """End the stretch that is open, if one is, at `end` seconds; without a pause, its speech goes on after that."""
         if self._open is None:
             return
         self._waiting.append(self._spoken(self._open, end + AROUND_S))
-        self._open, self._closed = None, end
+        self._open, self._closed, self._paused = None, end, paused
         while len(self._waiting) > WAITING:
             self._waiting.popleft()
             self.lost += 1
+
+    def _new(self, speech: Sequence[Span]) -> list[Span]:
+        """Return the spans that belong to no stretch that has ended.
+
+        What reaches over the end of one into its pause is doubt of the detector, which hears only the rest of it now.
+        """
+        if self._paused:
+            return [span for span in speech if span.start >= self._closed]
+        return [Span(max(span.start, self._closed), span.end) for span in speech if span.end > self._closed + AROUND_S]
 
     def take(self) -> list[Spoken]:
         """Return the stretches that have ended since the last call, the oldest first."""
