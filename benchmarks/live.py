@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ser_engine.analyzer import Analyzer
 from ser_engine.settings import Settings
-from ser_engine.streaming import HOP_S, LiveSession, Update
+from ser_engine.streaming import HOP_S, MAX_LAG_S, LiveSession, Update
 from tests.speech import SENTENCES, VOICES, silence, speech
 
 RATE = 48_000
@@ -37,10 +37,14 @@ SETTLED_S = 120.0
 
 
 def measure(
-    latency_s: float = LATENCY_S, sessions_s: float = SESSIONS_S, hour_s: float = HOUR_S, most: int = MOST_SESSIONS
+    latency_s: float = LATENCY_S,
+    sessions_s: float = SESSIONS_S,
+    hour_s: float = HOUR_S,
+    most: int = MOST_SESSIONS,
+    analyzer: Analyzer | None = None,
 ) -> dict[str, Any]:
     """Return `live_latency_p50`, `live_latency_p95` (seconds), `live_sessions` and `live_memory_growth_mb`."""
-    analyzer = Analyzer(Settings(transcribe=False))
+    analyzer = analyzer or Analyzer(Settings(transcribe=False))
     analyzer.warm_up()
     sound = conversation()
     latencies = latency(analyzer, sound, latency_s)
@@ -100,13 +104,22 @@ class Feeder(threading.Thread):
                     self._told(update, time.perf_counter() - begun - update.end)
 
 
-def sessions(analyzer: Analyzer, sound: NDArray[np.float32], seconds: float, most: int = MOST_SESSIONS) -> int:
-    """Return how many sessions at once skip no more than 1% of their windows; those begin at different moments."""
+def sessions(
+    analyzer: Analyzer,
+    sound: NDArray[np.float32],
+    seconds: float,
+    most: int = MOST_SESSIONS,
+    max_lag_s: float = MAX_LAG_S,
+) -> int:
+    """Return how many sessions at once skip no more than 1% of their windows; they begin at different moments.
+
+    `max_lag_s` is how late a window may be before it is skipped.
+    """
     held = 0
     while held < most:
         count = held + 1
         feeders = [
-            Feeder(LiveSession(analyzer), np.roll(sound, -number * len(sound) // count), seconds)
+            Feeder(LiveSession(analyzer, max_lag_s=max_lag_s), np.roll(sound, -number * len(sound) // count), seconds)
             for number in range(count)
         ]
         for feeder in feeders:

@@ -36,6 +36,8 @@ FIRST_S = 1.0
 MAX_SESSION_S = 3600.0
 # How far behind the sound a window may be when it is scored. Who is further behind goes on with the newest window.
 MAX_LAG_S = 1.0
+# However late it is, one of so many windows is scored: a page that says nothing any more helps nobody.
+SKIPPED_IN_A_ROW = 10
 # Paper-3 (section 3.5.1): "If the energy is below 0.01, the server classifies the audio as 'Neutral'".
 RMS_GATE = 0.01
 # What has no speech in it and is below this (RMS, dB below full scale) is silence, above it noise: a quiet room lies
@@ -141,6 +143,7 @@ class LiveSession:
         self._next = -(-round(min(FIRST_S, window_s) * SAMPLE_RATE) // self._hop) * self._hop
         self._last = 0
         self._max_lag_s, self._clock, self._late = max_lag_s, clock, False
+        self._skipped_in_a_row = 0
         self._received_s = 0.0
         self._resampler = Resampler(SAMPLE_RATE)
         held = window_s + PIECE_S + 1 + (LONGEST_S + window_s if words else 0)
@@ -273,15 +276,17 @@ class LiveSession:
             older_s = (self._latest.total - end) / SAMPLE_RATE
             if waiting_s is not None and self._too_late(older_s + waiting_s + self._clock() - begun):
                 self.skipped += 1
+                self._skipped_in_a_row += 1
                 self._last = end
             else:
+                self._skipped_in_a_row = 0
                 updates.append(self._judge(end))
         return updates
 
     def _too_late(self, lag_s: float) -> bool:
         """Say whether to skip; once too late, until the newest window is reached, so that the lag does not stay."""
         self._late = lag_s > self._max_lag_s or (self._late and lag_s >= self._hop / SAMPLE_RATE)
-        return self._late
+        return self._late and self._skipped_in_a_row < SKIPPED_IN_A_ROW
 
     def _judge(self, end: int) -> Update:
         """Judge the window that ends at sample `end`, and remember it."""

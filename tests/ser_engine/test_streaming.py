@@ -169,6 +169,12 @@ def test_the_time_that_scoring_takes_counts_too(tiny: Analyzer, sound: Samples) 
     assert slow.skipped >= 2 and len(ends) + slow.skipped == 5
 
 
+def test_however_late_it_is_something_is_said_now_and_then(tiny: Analyzer) -> None:
+    session = LiveSession(tiny)
+    updates = [update for _ in range(12) for update in session.push(silence(1.0), RATE, behind_s=60.0)]
+    assert [update.end for update in updates] == [6.0, 11.5] and session.skipped == 21
+
+
 def test_without_a_clock_nothing_is_skipped(tiny: Analyzer, sound: Samples) -> None:
     session = LiveSession(tiny, clock=Clock(100.0))
     assert len(session.push(sound[: 3 * RATE], RATE)) == 5 and session.skipped == 0

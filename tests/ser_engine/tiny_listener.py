@@ -13,4 +13,4 @@ LABELS = ("neutral", "happy", "sad", "angry", "fearful", "disgust")
 def tiny_analyzer(folder: Path) -> Analyzer:
     """Write the classifier to `folder`/models/tiny and return an Analyzer on it."""
     checkpoint(folder / "models" / "tiny", "hubert", LABELS)
-    return Analyzer(Settings(models_dir=folder / "models", model="tiny", cache=folder / "cache"))
+    return Analyzer(Settings(models_dir=folder / "models", model="tiny", cache=folder / "cache", transcribe=False))
