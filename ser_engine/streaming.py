@@ -327,8 +327,9 @@ def _rms(samples: NDArray[np.float32]) -> float:
 
 
 def decibels(samples: NDArray[np.float32]) -> float:
-    """Return the RMS level of float32 [n] in dB below full scale, at least `LOWEST_DB`."""
-    return max(LOWEST_DB, 20 * float(np.log10(max(_rms(samples), 1e-12))))
+    """Return the RMS level of float32 [n], whatever its offset, in dB below full scale, at least `LOWEST_DB`."""
+    level = float(samples.std(dtype=np.float64)) if len(samples) else 0.0
+    return max(LOWEST_DB, 20 * float(np.log10(max(level, 1e-12))))
 
 
 def to_csv(updates: Sequence[Update]) -> str:

@@ -225,7 +225,7 @@ def test_memory_does_not_grow_with_the_sound(tiny: Analyzer) -> None:
 def test_the_level_is_that_of_the_last_moment(tiny: Analyzer) -> None:
     session = LiveSession(tiny)
     assert session.level_db == -120
-    session.push(np.concatenate([silence(0.5), np.full(1600, 0.1, np.float32)]), RATE)
+    session.push(np.concatenate([noise(0.5), 0.3 + np.tile([0.1, -0.1], 800)]), RATE)
     assert session.level_db == pytest.approx(-20, abs=0.01)
 
 
