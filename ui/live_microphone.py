@@ -47,7 +47,7 @@ def listen(job: LiveJob, key: str) -> None:
             mode=WebRtcMode.SENDONLY,
             # Left out, the library would ask the internet for servers.
             rtc_configuration={"iceServers": ice_servers(job.settings)},
-            media_stream_constraints={"audio": PLAIN, "video": False},  # type: ignore[typeddict-item]
+            media_stream_constraints={"audio": PLAIN, "video": False},
             desired_playing_state=True,
             sink_audio_track=_sink(job, Sink),
             media_toggle_controls=False,
