@@ -32,7 +32,7 @@ def live_page() -> None:
         return
     state = live_state.current()
     # A fragment that has nothing to wait for need not run; its place and the component in it stay the same.
-    waits = state.active or (state.job is not None and not state.job.worded.is_set())
+    waits = state.active or settled(state) != (True, True)
     st.fragment(show_session, run_every=REDRAW_S if waits else None)(state, model)
     # Below what stays: an element that came and went above it would move it, and Streamlit would make it anew.
     with st.container(key="microphone"):
@@ -57,7 +57,7 @@ def show_session(state: live_state.LiveState, model: str) -> None:
         stop=state.stop,
         fail=state.fail,
     )
-    now = (state.number, state.phase in ("connecting", "live"), settled(state))
+    now = (state.number, state.active, settled(state))
     st.session_state["live-drawn"] = now
     if before is not None and before != now:
         st.rerun()
@@ -69,7 +69,9 @@ def settled(state: live_state.LiveState) -> tuple[bool, bool]:
 
 
 def begin(state: live_state.LiveState, model: str) -> None:
-    """Begin a session in the place of the last, whose connection is closed for good."""
+    """Begin a session in the place of the last, whose connection is closed for good; one that goes on stays."""
+    if state.active:
+        return
     live_microphone.hang_up(state.microphone)
     state.start(engine.analyzer(model))
 
