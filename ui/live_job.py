@@ -74,16 +74,19 @@ class LiveJob:
         Set when the last score, and the last word, is there.
     sink
         Where a connection puts its frames; the microphone's own.
+    hang_up
+        Closes the connection, if there is one: called when the session has ended, also where no page is there to see.
     """
 
     def __init__(self, analyzer: Analyzer, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings: Settings = analyzer.settings
-        self.session = LiveSession(analyzer, keep_audio=True, words=self.settings.transcribe)
+        self.session = LiveSession(analyzer, keep_audio=True, words=self.settings.transcribe, clock=clock)
         self.words: tuple[TranscriptSegment, ...] = ()
         self.ending: Ending | None = None
         self.error = ""
         self.ended, self.worded = threading.Event(), threading.Event()
         self.sink: Any = None
+        self.hang_up: Callable[[], object] | None = None
         self._analyzer, self._clock = analyzer, clock
         self._frames: deque[Frame] = deque()
         self._heard: float | None = None
@@ -145,6 +148,9 @@ class LiveJob:
             except Exception:
                 logging.getLogger(__name__).exception("The end of a live session could not be scored")
             self.ended.set()
+            if self.hang_up is not None:
+                self.hang_up()
+                self.hang_up = None
 
     def _push(self) -> None:
         """Score all that waits."""

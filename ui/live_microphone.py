@@ -42,7 +42,7 @@ def listen(job: LiveJob, key: str) -> None:
         # It takes the runs of a fragment for visits to another page, after which it would hang up.
         context._last_rendered_run_count = None
     try:
-        webrtc_streamer(
+        context = webrtc_streamer(
             key=key,
             mode=WebRtcMode.SENDONLY,
             # Left out, the library would ask the internet for servers.
@@ -55,6 +55,10 @@ def listen(job: LiveJob, key: str) -> None:
     except Exception:
         logging.getLogger(__name__).exception("A live session could not be connected")
         job.end("unreachable")
+        return
+    worker = context._get_worker()
+    if worker is not None:
+        job.hang_up = worker.stop
 
 
 def hang_up(key: str) -> None:

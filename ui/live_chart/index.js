@@ -25,7 +25,7 @@ const LOCK = "speech-emotion-live";
 const IDLE = "Press Start and speak. What you say is heard by this page’s server alone, and kept only if you save it.";
 const ASKING = "Waiting for the microphone; your browser may ask whether it is allowed.";
 const SAY_EVERY_MS = 3000; // A screen reader that is told more often never comes to the end of a sentence.
-const ROWS_FROM_S = 30; // The timeline begins as wide as this, then grows denser.
+const WIDE_S = 30; // The timeline begins as wide as this, then grows denser.
 const HOP_S = 0.5;
 
 /** One live view on the page; `tell(event, value)` speaks to Python. */
@@ -77,10 +77,9 @@ class Live {
   }
 
   stop() {
-    const running = !this.asking;
-    this.asking = false;
+    this.asking = false; // A microphone that is allowed only now comes too late.
     this.release();
-    if (running) this.tell("stop", this.data.number);
+    this.tell("stop", this.data.number);
     this.draw();
   }
 
@@ -188,7 +187,7 @@ class Live {
       pen.globalAlpha = 0.12;
       pen.fillRect(left, (i + 1) * row - 1, width - left, 1);
     });
-    const step = (width - left) / Math.max(columns.length, ROWS_FROM_S / HOP_S);
+    const step = (width - left) / Math.max(columns.length, WIDE_S / HOP_S);
     columns.forEach((column, i) => {
       pen.globalAlpha = column ? 0.25 + 0.75 * column[1] : 0.3;
       pen.fillStyle = column ? "#1f9a8f" : style.color;
