@@ -69,7 +69,7 @@ def test_it_asks_to_begin_and_has_no_connection(page: AppTest) -> None:
     assert not page.exception and not page.error
     assert page.title[0].value == "How do you sound right now?"
     assert told(page)["phase"] == "idle" and "nothing is kept unless you save it" in text(page)
-    assert not [key for key in page.session_state.filtered_state if key.startswith("live-microphone")]
+    assert LiveState().microphone not in page.session_state
 
 
 def test_a_session_that_ended_can_be_listened_to_saved_and_forgotten(page: AppTest, tiny: Analyzer) -> None:
