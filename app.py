@@ -327,6 +327,7 @@ with session.current().run():
     st.navigation(
         [
             st.Page(listen_page, title="Listen", icon=":material/graphic_eq:", default=True),
+            st.Page("pages/live.py", title="Live", icon=":material/mic:"),
             st.Page("pages/results.py", title="Results", icon=":material/analytics:"),
             st.Page("pages/about.py", title="About", icon=":material/info:"),
         ],

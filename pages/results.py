@@ -13,6 +13,8 @@ import streamlit as st
 from ser_engine.errors import SerError
 from ser_engine.settings import PROJECT, Settings
 from ui import (
+    conversation_section,
+    conversations,
     corpora,
     corpus_charts,
     not_run,
@@ -78,6 +80,9 @@ def results_page() -> None:
         st.warning(problem, icon=":material/draft:")
     if training_now.read(settings.cache, time.time()):
         show_training_now(settings.cache)
+    talks, broken = conversations.read(folder)
+    for problem in broken:
+        st.warning(problem, icon=":material/draft:")
     if found.runs:
         # Who followed a link to a run sees it first; who chooses one in the table, below the table.
         if st.session_state.setdefault("linked", bool(st.query_params.get("run"))):
@@ -88,6 +93,8 @@ def results_page() -> None:
             show_gap(found)
             show_table(found)
             one_run.show(found, chosen_run(found))
+    if talks:
+        conversation_section.show(talks, found.published)
     show_published(found)
     if found.runs:
         show_not_run(found)
@@ -101,7 +108,8 @@ def results_page() -> None:
         show_augmentations(description)
     readers = word_runs.read(folder, found.others)
     word_runs.show(readers)
-    if others := [name for name in found.others if name not in {run.id for run in readers}]:
+    known = {run.id for run in readers} | {talk.id for talk in talks}
+    if others := [name for name in found.others if name not in known]:
         names = " and ".join(others)
         st.html(theme.line("quiet", f"Also in the folder, measuring other things than emotions: {names}."))
 

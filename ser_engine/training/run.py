@@ -119,7 +119,7 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     if config.protocol != "speaker-independent":
         raise InvalidSettings(f"{path} asks for {config.protocol}, but {config.architecture} is speaker-independent.")
     begun = time.perf_counter()
-    experiment = _prepare(config, path.stem, data, settings)
+    experiment = prepare(config, path.stem, data, settings)
     folds = speaker_independent(experiment.utterances, config.seed)
     opinions = experiment.cross_validate(folds)
 
@@ -166,7 +166,7 @@ def audit_run(folder: Path, data: Path) -> dict[str, Any]:
     return entry
 
 
-def _prepare(config: TrainingConfig, name: str, data: Path, settings: Settings) -> Experiment:
+def prepare(config: TrainingConfig, name: str, data: Path, settings: Settings) -> Experiment:
     """Read the corpora, compute their features and make the folder of the run's state."""
     utterances = _read(config.corpora, data, config.labels)
     paths = [utterance.path for utterance in utterances]
