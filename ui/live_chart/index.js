@@ -40,7 +40,11 @@ class Live {
     this.problem = null;
     this.release = () => {}; // gives the lock back
     this.saidAt = 0;
-    this.find(".toggle").onclick = () => (this.on() ? this.stop() : this.start());
+    this.find(".toggle").onclick = (event) => {
+      if (event.detail > 1) return; // The second click of a double click does not stop what the first began.
+      if (this.on()) this.stop();
+      else this.start();
+    };
     for (const button of this.root.querySelectorAll("[data-view]")) {
       button.onclick = () => this.choose("view", button.dataset.view);
     }
