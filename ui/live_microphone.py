@@ -1,7 +1,11 @@
 """The microphone of a live session: streamlit-webrtc's connection, without its buttons.
 
 Each session has a connection of its own, under a key of its own: it is there from start to stop and leaves nothing to
-the next one. This is the only file that knows of streamlit-webrtc 0.79.0's private parts.
+the next one. In Python this is the only file that knows of streamlit-webrtc 0.79.0's private parts.
+
+Its button is out of sight; live_chart/index.js presses it. `desired_playing_state=True` would, too, but in 0.79.0 once
+for each time that Streamlit sends the frame its arguments while that still loads: two or three connections then begin,
+and the answer to the first fits none of them.
 """
 
 from __future__ import annotations
@@ -48,7 +52,6 @@ def listen(job: LiveJob, key: str) -> None:
             # Left out, the library would ask the internet for servers.
             rtc_configuration={"iceServers": ice_servers(job.settings)},
             media_stream_constraints={"audio": PLAIN, "video": False},
-            desired_playing_state=True,
             sink_audio_track=_sink(job, Sink),
             media_toggle_controls=False,
         )

@@ -36,7 +36,7 @@ def test_the_connection_is_there_from_start_to_stop_and_asks_for_plain_sound(
     assert not page.exception and state.phase == "connecting"
     (connection,) = [one.proto for one in page.get("component_instance")]
     asked = json.loads(connection.json_args)
-    assert asked["mode"] == "SENDONLY" and asked["desired_playing_state"] is True
+    assert asked["mode"] == "SENDONLY" and asked["desired_playing_state"] is None
     assert asked["rtc_configuration"] == {"iceServers": []}
     plain = {"echoCancellation": False, "noiseSuppression": False, "autoGainControl": False}
     assert asked["media_stream_constraints"] == {"audio": plain, "video": False}

@@ -110,7 +110,17 @@ class Live {
     if (this.asking && data.number !== this.before) this.asking = false;
     this.data = data;
     if (!this.on()) this.release();
+    if (data.phase === "connecting") this.connect();
     this.draw();
+  }
+
+  /** Press the button of the connection's frame, which is of this page's own host, once for each session. */
+  connect() {
+    const frame = document.querySelector(".st-key-microphone iframe");
+    const button = frame?.contentDocument?.querySelector("button:enabled");
+    if (!button || this.connected === this.data.number) return;
+    this.connected = this.data.number;
+    button.click();
   }
 
   draw() {
