@@ -45,6 +45,7 @@ def live_page() -> None:
     if state.phase == "ended" and state.job is not None and state.job.ended.is_set():
         live_results.show(state.job, lambda: forget(state))
     engine.warm_up(model)
+    live_microphone.prepare()
 
 
 def show_session(state: live_state.LiveState, model: str) -> None:
@@ -72,7 +73,7 @@ def begin(state: live_state.LiveState, model: str) -> None:
     """Begin a session in the place of the last, whose connection is closed for good; one that goes on stays."""
     if state.active:
         return
-    live_microphone.hang_up(state.microphone)
+    live_microphone.forget(state.microphone)
     state.start(engine.analyzer(model))
 
 

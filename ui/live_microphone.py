@@ -64,12 +64,26 @@ def listen(job: LiveJob, key: str) -> None:
         job.hang_up = worker.stop
 
 
+def prepare() -> None:
+    """Load what a connection needs, which takes a second or two; call it when the page has been sent."""
+    import streamlit_webrtc  # noqa: F401
+
+
 def hang_up(key: str) -> None:
-    """End the connection, and forget it; nothing happens where there is none."""
-    context = st.session_state.pop(key, None)
+    """End the connection; nothing happens where there is none.
+
+    It stays known until `forget`: its frame may have a last word on the way.
+    """
+    context = st.session_state.get(key)
     worker = context._get_worker() if context is not None else None
     if worker is not None:
         worker.stop()
+
+
+def forget(key: str) -> None:
+    """Forget a connection that has ended."""
+    hang_up(key)
+    st.session_state.pop(key, None)
 
 
 def _sink(job: LiveJob, kind: type) -> Any:

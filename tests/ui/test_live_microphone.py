@@ -51,5 +51,5 @@ def test_the_connection_is_there_from_start_to_stop_and_asks_for_plain_sound(
     assert state.job.ended.wait(10)
     page.run()
     assert not page.exception and not page.get("component_instance")
-    assert state.microphone not in page.session_state
+    assert page.session_state[state.microphone]._get_worker() is None
     assert not [thread.name for thread in threading.enumerate() if thread.name in ("live-scores", "process_offer_0")]
