@@ -89,5 +89,6 @@ def forget(key: str) -> None:
 def _sink(job: LiveJob, kind: type) -> Any:
     """Return the session's sink, the same in every run."""
     if job.sink is None:
+        job.connect()
         job.sink = kind(job.take, lambda: job.end("left"))
     return job.sink
