@@ -116,9 +116,12 @@ class Live {
 
   /** Press the button of the connection's frame, which is of this page's own host, once for each session. */
   connect() {
+    clearTimeout(this.timer);
+    if (this.data.phase !== "connecting" || this.connected === this.data.number) return;
     const frame = document.querySelector(".st-key-microphone iframe");
     const button = frame?.contentDocument?.querySelector("button:enabled");
-    if (!button || this.connected === this.data.number) return;
+    // Python has nothing new to tell meanwhile, so nobody else would call this again.
+    if (!button) return (this.timer = setTimeout(() => this.connect(), 50));
     this.connected = this.data.number;
     button.click();
   }
@@ -233,6 +236,7 @@ class Live {
   }
 
   end() {
+    clearTimeout(this.timer);
     this.release();
     this.resized.disconnect();
   }
