@@ -9,8 +9,8 @@ from ui import engine, live_chart, live_microphone, live_results, live_state, li
 from ui.live_job import hear
 from ui.recorder import record
 
+# How often a session is drawn anew. (A comment: Streamlit would print a string that stands alone.)
 REDRAW_S = 0.2
-"""How often a session is drawn anew; from sound to picture, half of it is added to what scoring takes."""
 CHART, RECORDER = "live-chart", "live-recorder"
 
 
