@@ -9,8 +9,8 @@ from ui import engine, live_chart, live_microphone, live_results, live_state, li
 from ui.live_job import hear
 from ui.recorder import record
 
+# How often a session is drawn anew. (A comment: Streamlit would print a string that stands alone.)
 REDRAW_S = 0.2
-"""How often a session is drawn anew; from sound to picture, half of it is added to what scoring takes."""
 CHART, RECORDER = "live-chart", "live-recorder"
 
 
@@ -45,6 +45,7 @@ def live_page() -> None:
     if state.phase == "ended" and state.job is not None and state.job.ended.is_set():
         live_results.show(state.job, lambda: forget(state))
     engine.warm_up(model)
+    live_microphone.prepare()
 
 
 def show_session(state: live_state.LiveState, model: str) -> None:
@@ -72,7 +73,7 @@ def begin(state: live_state.LiveState, model: str) -> None:
     """Begin a session in the place of the last, whose connection is closed for good; one that goes on stays."""
     if state.active:
         return
-    live_microphone.hang_up(state.microphone)
+    live_microphone.forget(state.microphone)
     state.start(engine.analyzer(model))
 
 

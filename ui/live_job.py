@@ -110,6 +110,10 @@ class LiveJob:
         if not self._over.is_set():
             self._frames.append(frame)
 
+    def connect(self) -> None:
+        """Begin to count the seconds that a connection may take: only now has the browser been told to make one."""
+        self._begun = self._clock()
+
     def end(self, ending: Ending) -> None:
         """Let it end, from any thread; the first reason counts."""
         with self._deciding:

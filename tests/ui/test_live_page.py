@@ -70,6 +70,7 @@ def test_it_asks_to_begin_and_has_no_connection(page: AppTest) -> None:
     assert page.title[0].value == "How do you sound right now?"
     assert told(page)["phase"] == "idle" and "nothing is kept unless you save it" in text(page)
     assert LiveState().microphone not in page.session_state
+    assert not page.get("markdown"), "a string that stands alone in the script is printed"
 
 
 def test_a_session_that_ended_can_be_listened_to_saved_and_forgotten(page: AppTest, tiny: Analyzer) -> None:

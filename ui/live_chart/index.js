@@ -40,7 +40,11 @@ class Live {
     this.problem = null;
     this.release = () => {}; // gives the lock back
     this.saidAt = 0;
-    this.find(".toggle").onclick = () => (this.on() ? this.stop() : this.start());
+    this.find(".toggle").onclick = (event) => {
+      if (event.detail > 1) return; // The second click of a double click does not stop what the first began.
+      if (this.on()) this.stop();
+      else this.start();
+    };
     for (const button of this.root.querySelectorAll("[data-view]")) {
       button.onclick = () => this.choose("view", button.dataset.view);
     }
@@ -106,7 +110,20 @@ class Live {
     if (this.asking && data.number !== this.before) this.asking = false;
     this.data = data;
     if (!this.on()) this.release();
+    if (data.phase === "connecting") this.connect();
     this.draw();
+  }
+
+  /** Press the button of the connection's frame, which is of this page's own host, once for each session. */
+  connect() {
+    clearTimeout(this.timer);
+    if (this.data.phase !== "connecting" || this.connected === this.data.number) return;
+    const frame = document.querySelector(".st-key-microphone iframe");
+    const button = frame?.contentDocument?.querySelector("button:enabled");
+    // Python has nothing new to tell meanwhile, so nobody else would call this again.
+    if (!button) return (this.timer = setTimeout(() => this.connect(), 50));
+    this.connected = this.data.number;
+    button.click();
   }
 
   draw() {
@@ -219,6 +236,7 @@ class Live {
   }
 
   end() {
+    clearTimeout(this.timer);
     this.release();
     this.resized.disconnect();
   }
