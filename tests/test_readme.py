@@ -69,6 +69,31 @@ def test_what_a_leak_is_worth_is_what_was_measured() -> None:
     assert f"its published {paper['WA']}%" in told
 
 
+def test_what_words_add_is_what_was_measured() -> None:
+    systems = {"speech": "whisper", "words": "minilm", "both": "whisper_minilm"}
+    expected = []
+    for name, system in systems.items():
+        known, strangers = (
+            read(PROJECT / "results" / f"ours-{system}-{protocol}" / "run.json")["metrics"]
+            for protocol in ("paper", "speaker_independent")
+        )
+        figures = (known["WA"], known["UA"], strangers["WA"], strangers["UA"])
+        expected.append([name, *(f"{figure:.1f}" for figure in figures)])
+    *ours, paper = rows(README, "| heard and read |")
+    assert ours == expected
+    published = tomllib.loads((PROJECT / "results" / "published.toml").read_text(encoding="utf-8"))["figure"]
+    (both,) = (figure for figure in published if figure["id"] == "paper-1/table-8/HuBERT-BERT")
+    assert paper[1:] == [f"{both['WA']:.1f}", f"{both['UA']:.1f}", "–", "–"]
+
+
+def test_what_hubert_and_bert_cost_is_what_was_measured() -> None:
+    bench, told = read(PROJECT / "results" / "bench.json"), " ".join(README.split())
+    assert f"{bench['pipeline_seconds']['ours']:.1f} s instead of {bench['pipeline_seconds']['plain']:.1f} s" in told
+    assert f"{bench['pipeline_speedup']:.1f} times as fast" in told
+    assert f"{bench['batch_throughput_ratio']:.2f} times as many clips a second" in told
+    assert f"{bench['frozen_cache_speedup']:.1f} times less" in told
+
+
 def test_the_times_are_those_of_the_benchmark() -> None:
     bench = read(PROJECT / "results" / "bench.json")
     quoted = dict(rows(README, "| measured |"))
