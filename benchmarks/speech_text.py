@@ -7,6 +7,7 @@ HuBERT-base and BERT-base at full size with random weights, the bundled Whisper,
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -143,12 +144,14 @@ def batches(built: Built, count: int = CLIPS, rounds: int = ROUNDS) -> dict[str,
 def _counted(model: SpeechText) -> Iterator[dict[str, int]]:
     """Count the batches that the speech encoder is given, their samples with padding, and those that are real."""
     counts = {"batches": 0, "padded": 0, "real": 0}
+    counting = threading.Lock()  # batches are computed side by side
 
     def count(_: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
         values, lengths = inputs
-        counts["batches"] += 1
-        counts["padded"] += values.numel()
-        counts["real"] += sum(lengths)
+        with counting:
+            counts["batches"] += 1
+            counts["padded"] += values.numel()
+            counts["real"] += sum(lengths)
 
     assert model.network.speech is not None
     hook = model.network.speech.register_forward_pre_hook(count)
