@@ -28,6 +28,7 @@ from ser_engine.models.speech_text import SpeechText
 from ser_engine.settings import Settings
 from ser_engine.training.whisper_base import count_errors
 from tests.speech import speech
+from tests.threads import computing_on
 
 THREADS = 2
 CLIP_S, REPETITIONS, PLAIN_REPETITIONS = 3.0, 15, 8
@@ -45,7 +46,7 @@ def measure(
     threads: int = THREADS,
 ) -> dict[str, Any]:
     """Return the figures of `answers`, `batches`, `loading` and `speech_text_cache.measure`; times are seconds."""
-    with tempfile.TemporaryDirectory() as folder, _threads(threads):
+    with tempfile.TemporaryDirectory() as folder, computing_on(threads):
         built = build(Path(folder), size)
         return {
             **answers(built, Path(folder), repetitions, plain_repetitions, threads),
@@ -178,14 +179,3 @@ def loading(ways: Mapping[str, Path]) -> dict[str, Any]:
     found = {way: speech_text_load.measure(folder) for way, folder in tqdm(ways.items(), desc="loading")}
     ratios = {way: one["peak_mb"] / one["weights_mb"] for way, one in found.items()}
     return {"load_memory_ratio": round(max(ratios.values()), 3), "load_memory": found}
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Compute on so many threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
