@@ -7,6 +7,7 @@ HuBERT-base and BERT-base at full size with random weights, the bundled Whisper,
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from ser_engine.models.speech_text import SpeechText
 from ser_engine.settings import Settings
 from ser_engine.training.whisper_base import count_errors
 from tests.speech import speech
+from tests.threads import computing_on
 
 THREADS = 2
 CLIP_S, REPETITIONS, PLAIN_REPETITIONS = 3.0, 15, 8
@@ -44,7 +46,7 @@ def measure(
     threads: int = THREADS,
 ) -> dict[str, Any]:
     """Return the figures of `answers`, `batches`, `loading` and `speech_text_cache.measure`; times are seconds."""
-    with tempfile.TemporaryDirectory() as folder, _threads(threads):
+    with tempfile.TemporaryDirectory() as folder, computing_on(threads):
         built = build(Path(folder), size)
         return {
             **answers(built, Path(folder), repetitions, plain_repetitions, threads),
@@ -143,12 +145,14 @@ def batches(built: Built, count: int = CLIPS, rounds: int = ROUNDS) -> dict[str,
 def _counted(model: SpeechText) -> Iterator[dict[str, int]]:
     """Count the batches that the speech encoder is given, their samples with padding, and those that are real."""
     counts = {"batches": 0, "padded": 0, "real": 0}
+    counting = threading.Lock()  # batches are computed side by side
 
     def count(_: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
         values, lengths = inputs
-        counts["batches"] += 1
-        counts["padded"] += values.numel()
-        counts["real"] += sum(lengths)
+        with counting:
+            counts["batches"] += 1
+            counts["padded"] += values.numel()
+            counts["real"] += sum(lengths)
 
     assert model.network.speech is not None
     hook = model.network.speech.register_forward_pre_hook(count)
@@ -175,14 +179,3 @@ def loading(ways: Mapping[str, Path]) -> dict[str, Any]:
     found = {way: speech_text_load.measure(folder) for way, folder in tqdm(ways.items(), desc="loading")}
     ratios = {way: one["peak_mb"] / one["weights_mb"] for way, one in found.items()}
     return {"load_memory_ratio": round(max(ratios.values()), 3), "load_memory": found}
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Compute on so many threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

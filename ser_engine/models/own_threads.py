@@ -18,10 +18,14 @@ def side_by_side(compute: Callable[[Given], Found], batches: Sequence[Given]) ->
 
     Where torch has one thread, or there are fewer batches than threads, they are computed in turn on all threads.
     """
+
+    def alone(batch: Given) -> Found:
+        with torch.no_grad():  # a thread's own, and not the caller's between two results
+            return compute(batch)
+
     threads = torch.get_num_threads()
     if threads < 2 or len(batches) < threads:
-        with torch.no_grad():
-            yield from map(compute, batches)
+        yield from map(alone, batches)
         return
     started = threading.Barrier(threads + 1)
 
@@ -30,10 +34,6 @@ def side_by_side(compute: Callable[[Given], Found], batches: Sequence[Given]) ->
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)  # a thread's own, too
         started.wait()
-
-    def alone(batch: Given) -> Found:
-        with torch.no_grad():  # a thread's own, too
-            return compute(batch)
 
     with ThreadPoolExecutor(threads, initializer=start) as pool:
         found = [pool.submit(alone, batch) for batch in batches]

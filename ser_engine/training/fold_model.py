@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ser_engine import weights
+from ser_engine.calibration import fit_temperature
 from ser_engine.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings
 from ser_engine.models.whisper_statistics import WhisperStatistics
@@ -15,7 +16,7 @@ from ser_engine.settings import Settings
 from ser_engine.training.config import TrainingConfig, read_config
 from ser_engine.training.run import Experiment, Rows, prepare
 from ser_engine.training.splits import speaker_independent
-from ser_engine.training.train import fit_temperature, log_probabilities
+from ser_engine.training.train import log_probabilities
 
 
 def fold_model(path: Path, fold: int, data: Path, settings: Settings) -> tuple[Path, list[Utterance]]:

@@ -92,18 +92,19 @@ def _hear(paths: Sequence[Path], folder: Path) -> list[str]:
     settings = _worker["settings"]
     recordings = [path.read_bytes() for path in paths]
     targets = [folder / f"{hashlib.sha256(data).hexdigest()}.json" for data in recordings]
+    texts = {target: _kept(target) for target in targets}
     speeches: dict[Path, CleanSpeech] = {}
     for data, target in zip(recordings, targets, strict=True):
-        if _kept(target) is None:
+        if texts[target] is None:
             try:
                 speeches[target] = clean(load(data, settings), settings)
             except NoSpeech:
-                _keep(target, "")
+                texts[target] = _keep(target, "")
     if speeches:
         heard = _transcriber().transcribe_all(list(speeches.values()), TOGETHER)
         for target, found in zip(speeches, heard, strict=True):
-            _keep(target, found.text, found.language, found.confidence)
-    return [_kept(target) or "" for target in targets]
+            texts[target] = _keep(target, found.text, found.language, found.confidence)
+    return [texts[target] or "" for target in targets]
 
 
 def _kept(target: Path) -> str | None:
@@ -114,9 +115,10 @@ def _kept(target: Path) -> str | None:
         return None
 
 
-def _keep(target: Path, text: str, language: str | None = None, confidence: float = 0.0) -> None:
-    """Write one entry of the cache, beside and renamed."""
+def _keep(target: Path, text: str, language: str | None = None, confidence: float = 0.0) -> str:
+    """Write one entry of the cache, beside and renamed, and return its words."""
     entry = {"text": text, "language": language, "confidence": round(confidence, 4)}
     beside = target.with_suffix(f".{os.getpid()}.part")
     beside.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
     beside.replace(target)
+    return text

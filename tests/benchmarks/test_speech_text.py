@@ -20,7 +20,7 @@ from ser_engine import Settings
 from ser_engine.analysis import SAMPLE_RATE
 from ser_engine.models.length_groups import length_groups, padding_waste
 from ser_engine.models.registry import load_model
-from ser_engine.models.speech_text import SpeechText
+from ser_engine.models.speech_text import CLIPS_A_THREAD, SpeechText
 from ser_engine.settings import PROJECT
 from ser_engine.training.whisper_base import count_errors
 from tests.speech import RATE, speech
@@ -104,7 +104,7 @@ def test_batches_are_timed_and_their_padding_is_counted(built: Built) -> None:
     measured = speech_text.batches(built, count=24, rounds=1)
     voices, _ = clips(24)
     lengths = [len(voice.samples) for voice in voices]
-    groups = length_groups(lengths)
+    groups = length_groups(lengths, CLIPS_A_THREAD)
     assert measured["batch_of"] == {"clips": 24, "rounds": 1, "batches": len(groups)}
     assert len(groups) < 24
     assert measured["padding_waste"] == pytest.approx(padding_waste(lengths, groups), abs=1e-3)

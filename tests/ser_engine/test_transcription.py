@@ -119,9 +119,9 @@ def test_what_whisper_left_of_a_window_is_heard_in_another(
     both = taken_for_speech(np.concatenate([speech(DOGS), silence(1), speech(KIDS)]))
     decode, windows = transcriber._decode, []
 
-    def leave_early(chunks: list[Samples], language: str | None) -> list[Any]:
-        windows.append(len(chunks[0].samples))
-        (result,) = decode(chunks, language)
+    def leave_early(together: list[Any], language: str | None) -> list[Any]:
+        windows.append(len(together[0].samples))
+        (result,) = decode(together, language)
         if len(windows) > 1:
             return [result]
         first_sentence = next(i for i, pair in enumerate(pairwise(result.tokens)) if min(pair) >= TIMESTAMPS)

@@ -312,6 +312,3 @@ def test_stacked_corpora_differ_in_pattern() -> None:
         if trace.type == "bar"
     ]
     assert len({bar.marker.pattern.shape for bar in bars}) == len(bars) == len(description.corpora)
-
-
-# The page

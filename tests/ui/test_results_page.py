@@ -18,7 +18,6 @@ from tests.ui.run_files import Write, entry, random_split
 from ui import result_table, results
 
 REAL = PROJECT / "results"
-WITH_AUDIO = {"ravdess", "cremad", "tess", "emodb"}
 
 
 def page(**query: str) -> AppTest:
@@ -31,9 +30,6 @@ def page(**query: str) -> AppTest:
 def text(at: AppTest) -> str:
     parts = [*at.title, *at.header, *at.subheader, *at.warning, *at.error, *at.markdown, *at.get("html")]
     return "\n".join(str(getattr(part, "value", "") or getattr(part.proto, "body", "")) for part in parts)
-
-
-# Reading
 
 
 def test_the_page_shows_the_committed_results() -> None:

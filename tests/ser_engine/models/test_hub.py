@@ -25,6 +25,7 @@ from ser_engine.models import registry
 from ser_engine.models.base import Model
 from ser_engine.models.hub import HubModel
 from tests.speech import speech, speech_wav
+from tests.threads import computing_on
 
 FOUR = ("neu", "hap", "ang", "sad")
 
@@ -150,10 +151,8 @@ def one_sentence(error: Exception) -> None:
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """Compute on one thread, and give the others back."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with computing_on(1):
+        yield
 
 
 # --- what it answers

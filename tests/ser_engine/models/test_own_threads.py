@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from ser_engine.models.own_threads import side_by_side
+from tests.threads import computing_on
 
 
 @pytest.fixture(autouse=True)
 def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    with computing_on(2):
+        yield
 
 
 def test_results_are_in_order_and_computed_at_the_same_time_on_one_thread_each_without_gradients() -> None:

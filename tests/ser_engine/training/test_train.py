@@ -21,6 +21,7 @@ from ser_engine.training.train import (
     train_head,
     weights_of,
 )
+from tests.threads import computing_on
 
 LABELS = ("neutral", "happy", "sad")
 LAYERS, WIDTH = 4, 6
@@ -33,10 +34,8 @@ CONFIG = TrainingConfig(
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
     """Such small matrices are no work to share."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with computing_on(1):
+        yield
 
 
 def examples(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
