@@ -55,6 +55,7 @@ def moment(state: LiveState) -> dict[str, Any]:
     }
     last = next((update for update in reversed(timeline) if update.scores), None)
     if timeline:
+        told["end"] = timeline[-1].end
         told["state"] = timeline[-1].state
         told["stale"] = timeline[-1].state != "speech"
         told["saying"] = STATES.get(timeline[-1].state, "")

@@ -130,6 +130,7 @@ class Live {
     const { data, root } = this;
     root.dataset.phase = data.phase;
     root.dataset.view = this.view;
+    root.dataset.end = data.end ?? ""; // of the latest window, seconds of the session
     root.toggleAttribute("data-on", this.on());
     root.toggleAttribute("data-problem", Boolean(this.problem));
     root.toggleAttribute("data-stale", Boolean(data.stale));
