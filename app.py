@@ -151,8 +151,11 @@ def show_result(result: session.Result) -> None:
     analysis, heard_by = result.current, f" · {result.analysis.model}" if len(engine.choices()) > 1 else ""
     with st.container(key="headline", gap="xsmall"):
         st.html(theme.line("eyebrow", f"{analysis.file}{heard_by}"))
-        st.header(wording.verbatim(wording.headline(analysis.scores)), anchor=False)
-        st.html(theme.line("lead", wording.explanation(analysis.scores)))
+        answer = (analysis.scores, analysis.not_sure_below)
+        st.header(wording.verbatim(wording.headline(*answer)), anchor=False)
+        st.html(theme.line("lead", wording.explanation(*answer)))
+        if measured := wording.strangers_with(analysis.scores.top, engine.card(result.model)):
+            st.html(theme.line("quiet", measured))
     left, right = st.columns([3, 2], gap="medium")
     with left:
         show_emotions(result)
@@ -324,6 +327,7 @@ with session.current().run():
     st.navigation(
         [
             st.Page(listen_page, title="Listen", icon=":material/graphic_eq:", default=True),
+            st.Page("pages/live.py", title="Live", icon=":material/mic:"),
             st.Page("pages/results.py", title="Results", icon=":material/analytics:"),
             st.Page("pages/about.py", title="About", icon=":material/info:"),
         ],

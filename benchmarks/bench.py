@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import audit, features, first_paint, latency, speech_text
+from benchmarks import audit, features, first_paint, latency, live, live_browser, speech_text
 from ser_engine import audio
 from ser_engine.analysis import SAMPLE_RATE
 from ser_engine.settings import PROJECT
@@ -76,6 +76,8 @@ SUBJECTS: dict[str, Callable[[], dict[str, Any]]] = {
     "audit": audit.measure,
     "words": words,
     "speech-text": speech_text.measure,
+    "live": live.measure,
+    "live-browser": live_browser.measure,
 }
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import streamlit as st
 from ser_engine.errors import SerError
 from ser_engine.settings import PROJECT, Settings
 from ui import (
+    conversation_section,
+    conversations,
     corpora,
     corpus_charts,
     not_run,
@@ -23,6 +25,7 @@ from ui import (
     session,
     theme,
     training_now,
+    word_runs,
     wording,
 )
 from ui.panels import as_table, draw
@@ -77,6 +80,9 @@ def results_page() -> None:
         st.warning(problem, icon=":material/draft:")
     if training_now.read(settings.cache, time.time()):
         show_training_now(settings.cache)
+    talks, broken = conversations.read(folder)
+    for problem in broken:
+        st.warning(problem, icon=":material/draft:")
     if found.runs:
         # Who followed a link to a run sees it first; who chooses one in the table, below the table.
         if st.session_state.setdefault("linked", bool(st.query_params.get("run"))):
@@ -87,6 +93,8 @@ def results_page() -> None:
             show_gap(found)
             show_table(found)
             one_run.show(found, chosen_run(found))
+    if talks:
+        conversation_section.show(talks, found.published)
     show_published(found)
     if found.runs:
         show_not_run(found)
@@ -98,8 +106,11 @@ def results_page() -> None:
     if description is not None:
         show_corpora(description)
         show_augmentations(description)
-    if found.others:
-        names = " and ".join(found.others)
+    readers = word_runs.read(folder, found.others)
+    word_runs.show(readers)
+    known = {run.id for run in readers} | {talk.id for talk in talks}
+    if others := [name for name in found.others if name not in known]:
+        names = " and ".join(others)
         st.html(theme.line("quiet", f"Also in the folder, measuring other things than emotions: {names}."))
 
 

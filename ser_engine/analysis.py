@@ -255,6 +255,34 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class TextOpinion:
+    """What words say of emotion by themselves, whoever says them and however.
+
+    `probabilities` is float32 [len(labels)], one for each label by itself (a text may hold several emotions), neutral
+    among them. `votes` is float32 [len(labels)], 0 to 1: how far each emotion is beyond what it takes to be counted;
+    neutral has none. A text whose votes are all zero abstains.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    votes: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if not self.probabilities.shape == self.votes.shape == (len(self.labels),):
+            raise ValueError(f"{len(self.labels)} labels but {self.probabilities.shape} and {self.votes.shape} values")
+
+    @property
+    def emotional(self) -> float:
+        """How emotional the words are, 0 to 1; exactly 0 where they abstain."""
+        return float(self.votes.max(initial=0.0))
+
+    def shares(self) -> dict[str, float]:
+        """Return {emotion: its share of the votes}, which sum to one; nothing where the words abstain."""
+        total = float(self.votes.sum())
+        return {label: float(vote) / total for label, vote in zip(self.labels, self.votes, strict=True) if vote > 0}
+
+
+@dataclass(frozen=True)
 class TimelineWindow:
     """The scores of one window of a long recording; `start` and `end` are seconds of the original recording."""
 
@@ -279,6 +307,8 @@ class Analysis:
     `timeline` is empty for short recordings. `transcript` is None when no transcription was asked for.
     `opinions` are the scores by the voice alone ("speech"), by the words alone ("text", where there are words) and by
     both together ("both", which is `scores`), of a model that listens and reads; None of any other model.
+    `not_sure_below` is the top probability under which the model's own measurements say "not sure"; None where it has
+    none.
     `seconds` maps each of `STAGES` and "total" to the time that it took.
     `waveform` and `speech` are the recording as decoded and as the models heard it; they stay out of `to_dict`.
     """
@@ -293,6 +323,14 @@ class Analysis:
     waveform: Waveform = field(repr=False)
     speech: CleanSpeech = field(repr=False)
     opinions: Mapping[str, Scores] | None = None
+    not_sure_below: float | None = None
+
+    @property
+    def sure(self) -> bool | None:
+        """Whether the answer is probable enough to be given; None where the model does not say from where on."""
+        if self.not_sure_below is None:
+            return None
+        return float(self.scores.probabilities.max()) >= self.not_sure_below
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON-ready values: what the command line prints and the page offers to download."""
@@ -302,6 +340,7 @@ class Analysis:
             "model": self.model,
             "scores": self.scores.to_dict(),
             "top": self.scores.top,
+            "sure": self.sure,
             **({"opinions": opinions} if opinions else {}),
             "transcript": None if self.transcript is None else self.transcript.to_dict(),
             "timeline": [window.to_dict() for window in self.timeline],

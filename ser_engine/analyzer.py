@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ser_engine import trained_on
 from ser_engine import words as timed
 from ser_engine.analysis import STAGES, Analysis, CleanSpeech, Scores, TimelineWindow, Transcript
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
@@ -52,6 +54,7 @@ class Analyzer:
         self._on_download = on_download
         self._loading = threading.Lock()
         self._model: Model | None = None
+        self._trained_on: NDArray[np.uint64] = np.zeros(0, np.uint64)
         self._transcriber: Transcriber | None = None
         self.fetching = ""
         """The model of the hub that is being fetched at this moment, as the settings name it; else empty."""
@@ -98,9 +101,12 @@ class Analyzer:
         with _stage("classify", seconds, progress):
             scores, timeline, opinions = self._classify(speech, transcript)
         seconds["total"] = time.perf_counter() - begun
+        if trained_on.holds(self._trained_on, source):
+            quality = replace(speech.quality, warnings=(trained_on.WARNING, *speech.quality.warnings))
+            speech = replace(speech, quality=quality)
         return Analysis(
             waveform.source.name, self.model.id, scores, transcript, timeline, speech.quality, seconds, waveform,
-            speech, opinions,
+            speech, opinions, not_sure_below(self.model),
         )  # fmt: skip
 
     def rescore(self, analysis: Analysis, words: str) -> Analysis:
@@ -175,7 +181,9 @@ class Analyzer:
                 from ser_engine.models.registry import load_model
 
                 _use_threads(self.settings.threads)
-                self._model = load_model(self._folder(), self.settings)
+                folder = self._folder()
+                self._trained_on = trained_on.read(folder)
+                self._model = load_model(folder, self.settings)
             return self._model
 
     def _folder(self) -> Path:
@@ -213,7 +221,8 @@ class Analyzer:
         """Return the emotion model's measured figures as its folder states them, without loading it; None if none.
 
         Keys: `id, architecture, labels, corpora` (those that it learned from), `protocol, UA, WA, UA_ci95, ECE,
-        per_corpus {corpus: {UA, WA, UA_ci95}}`, in percent.
+        per_corpus {corpus: {UA, WA, UA_ci95}}, per_label {label: {recall, precision}}, listeners {corpus: {agreement,
+        per_label {label: percent}}}`, in percent; `not_sure` is a `calibration.Threshold`, from 0 to 1.
         """
         from ser_engine.models.registry import default_model
         from ser_engine.weights import read_config
@@ -237,6 +246,15 @@ def windows(speech: CleanSpeech) -> list[tuple[float, float]]:
         for start, end in spans
         if sum(max(0.0, min(end, s.end) - max(start, s.start)) for s in speech.segments) >= WINDOW_SPEECH_S
     ]
+
+
+def not_sure_below(model: Model) -> float | None:
+    """Return the top probability under which the model's card says that an answer is not sure; None without one."""
+    card: Any = getattr(model, "card", None)
+    try:
+        return float(card["measured"]["not_sure"]["below"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _mean(scores: Sequence[Scores], weights: Sequence[float]) -> Scores:

@@ -50,12 +50,23 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m ser_engine", description="Speech emotion recognition.")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
-    analyze = verbs.add_parser("analyze", help="score recordings")
+    analyze = verbs.add_parser("analyze", help="score recordings; a question mark in the table: not sure")
     analyze.add_argument("paths", nargs="+", type=Path, metavar="FILE|FOLDER")
     analyze.add_argument("--json", action="store_true", help="one JSON object per file and line")
     analyze.add_argument("--model", help=MODEL)
     analyze.add_argument("--no-transcript", action="store_true", help="do not transcribe the words")
     analyze.set_defaults(verb=_analyze)
+
+    live = verbs.add_parser("live", help="play a recording to a live session and print what it says meanwhile")
+    live.add_argument("path", type=Path, metavar="FILE")
+    live.add_argument("--realtime", action="store_true", help="at the pace at which it was spoken")
+    live.add_argument("--window", type=float, default=3.0, metavar="SECONDS", help="2 as in paper-3, or 3 (default)")
+    live.add_argument("--hop", type=float, default=0.5, metavar="SECONDS", help="to the next window (default: 0.5)")
+    live.add_argument("--gate", choices=("speech", "rms"), default="speech", help="rms: paper-3's, at 0.01")
+    live.add_argument("--groups", action="store_true", help="paper-3's four groups in place of all emotions")
+    live.add_argument("--json", action="store_true", help="one JSON object per update and line")
+    live.add_argument("--model", help=MODEL)
+    live.set_defaults(verb=_live)
 
     train = verbs.add_parser("train", help="train and measure what a TOML describes")
     train.add_argument("config", type=Path)
@@ -73,10 +84,31 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--labels", choices=LABEL_SETS, default="eight", help="label set of the clips")
     evaluate.add_argument("--unseen", action="store_true", help="you know that the model has heard none of the voices")
     evaluate.add_argument("--words", action="store_true", help="transcribe, for models that read the words, too")
+    evaluate.add_argument(
+        "--conversation",
+        nargs=2,
+        type=Path,
+        metavar=("AUDIO", "CSV"),
+        help="measure a live session on a recording with turns (start, end, emotion) in place of corpora",
+    )
+    evaluate.add_argument("--window", type=float, default=2.0, help="seconds, of a conversation's live session")
+    evaluate.add_argument("--gate", choices=("speech", "rms"), default="speech", help="of a conversation's session")
     evaluate.add_argument("--name", default="", help="of the run's folder in the results")
     evaluate.add_argument("--workers", type=int, default=0, help="threads that score clips (default: one a core)")
     evaluate.add_argument("--results", type=Path, default=PROJECT / "results")
     evaluate.set_defaults(verb=_evaluate)
+
+    conversation = verbs.add_parser("conversation", help="build a labelled conversation from clips of unseen speakers")
+    conversation.add_argument("output", type=Path, metavar="OUT.wav", help="outside of the project; OUT.csv beside it")
+    source = conversation.add_mutually_exclusive_group(required=True)
+    source.add_argument("--corpora", nargs="+", help="whose speakers talk, or manifests")
+    source.add_argument("--config", type=Path, help="a TOML: speakers of one of its folds talk")
+    conversation.add_argument("--fold", type=int, default=1, help="which; its model is trained and kept (default: 1)")
+    conversation.add_argument("--seconds", type=float, default=142.0, help="at least (default: paper-3's 142)")
+    conversation.add_argument("--voices", type=int, default=2)
+    conversation.add_argument("--seed", type=int, default=0)
+    conversation.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")
+    conversation.set_defaults(verb=_conversation)
 
     describe = verbs.add_parser("describe", help="count and measure the corpora for the results page")
     describe.add_argument("corpora", nargs="*", metavar="CORPUS", help="default: every corpus that is there")
@@ -183,9 +215,29 @@ def _files(paths: Iterable[Path]) -> Iterable[Path]:
 
 def _row(analysis: Analysis) -> str:
     label, probability = analysis.scores.ranked()[0]
+    if analysis.sure is False:
+        label += "?"
     name = analysis.file if len(analysis.file) <= 40 else "…" + analysis.file[-39:]
     words = analysis.transcript.text if analysis.transcript else ""
     return f"{name:40} {label:10} {probability:5.2f}  {analysis.quality.duration_s:6.1f}  {words}"
+
+
+def _live(options: argparse.Namespace, settings: Settings) -> int:
+    """Print an update for each window of a recording, as a live session gives them."""
+    from ser_engine import audio
+    from ser_engine.live_file import play, shown
+    from ser_engine.streaming import LiveSession
+
+    if options.model:
+        settings = replace(settings, model=options.model)
+    recording = audio.load(options.path, settings)
+    analyzer = Analyzer(replace(settings, transcribe=False), on_download=DownloadBar())
+    session = LiveSession(analyzer, window_s=options.window, hop_s=options.hop, gate=options.gate)
+    analyzer.warm_up()  # before the clock runs
+    for update in play(recording, session, options.realtime):
+        told = update.grouped() if options.groups else update
+        print(json.dumps(told.to_dict(), ensure_ascii=False) if options.json else shown(told), flush=True)
+    return 0
 
 
 def _train(options: argparse.Namespace, settings: Settings) -> int:
@@ -200,6 +252,8 @@ def _train(options: argparse.Namespace, settings: Settings) -> int:
 
 def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     """Measure a finished model, then print the figures and what they are worth."""
+    if options.conversation:
+        return _evaluate_conversation(options, settings)
     from ser_engine.training.evaluate_model import Plan, evaluate
 
     plan = Plan(
@@ -214,6 +268,45 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     entry = evaluate(plan, options.data or settings.data, settings, options.results, options.workers)
     keys = ("id", "model", "protocol", "note", "metrics", "by_corpus", "left_out", "dropped", "no_speech_found")
     print(json.dumps({key: entry[key] for key in keys}, indent=2, ensure_ascii=False))
+    return 0
+
+
+def _evaluate_conversation(options: argparse.Namespace, settings: Settings) -> int:
+    """Measure a live session on a labelled conversation, then print the figures."""
+    from ser_engine.training.evaluate_conversation import Plan, evaluate_conversation
+
+    recording, turns = options.conversation
+    plan = Plan(
+        options.model, recording, turns, options.window, gate=options.gate, unseen=options.unseen, name=options.name
+    )
+    entry = evaluate_conversation(plan, settings, options.results)
+    keys = ("id", "system", "note", "segments", "silent", "response_ms")
+    figures = {
+        name: {key: entry[name][key] for key in ("tested", "unanswered", "metrics", "left_out")}
+        for name in ("groups", "emotions")
+        if entry[name]
+    }
+    print(json.dumps({key: entry[key] for key in keys} | figures, indent=2, ensure_ascii=False))
+    return 0
+
+
+def _conversation(options: argparse.Namespace, settings: Settings) -> int:
+    """Build a labelled conversation, and say how it is measured."""
+    from ser_engine.corpora import registry
+    from ser_engine.training import conversation
+
+    data, model = options.data or settings.data, default_model(settings).name
+    if options.config:
+        from ser_engine.training.fold_model import fold_model
+
+        folder, utterances = fold_model(options.config, options.fold, data, settings)
+        model = str(folder)
+    else:
+        utterances = [one for name in options.corpora for one in registry.read(name, data)]
+    samples, turns = conversation.build(utterances, options.seconds, options.voices, options.seed, settings)
+    labels = conversation.write(options.output, samples, turns, settings)
+    print(f"{len(turns)} clips of {', '.join(sorted({turn.speaker for turn in turns}))}, labelled in {labels}")
+    print(f"python -m ser_engine evaluate {model} --conversation {options.output} {labels}")
     return 0
 
 

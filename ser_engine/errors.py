@@ -14,7 +14,11 @@ class TooLarge(SerError):
 
 
 class NoSpeech(SerError):
-    """The recording decodes, but holds too little speech to say anything about it."""
+    """The recording decodes, but holds too little speech to say anything about it: `speech_s` seconds."""
+
+    def __init__(self, message: str, speech_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.speech_s = speech_s
 
 
 class WeightsUnavailable(SerError):

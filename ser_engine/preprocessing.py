@@ -73,7 +73,7 @@ def clean(waveform: Waveform, settings: Settings | None = None) -> CleanSpeech:
         raise NoSpeech("No speech was found in this recording, so no emotion is guessed.")
     if seconds < settings.min_speech_s:
         needed = f"at least {settings.min_speech_s:g} s is needed to judge a voice"
-        raise NoSpeech(f"Only {seconds:.2f} s of speech was found; {needed}.")
+        raise NoSpeech(f"Only {seconds:.2f} s of speech was found; {needed}.", seconds)
     snr = estimate_snr(samples, SAMPLE_RATE, speech)
     reduce = settings.noise_reduction == "always" or (
         settings.noise_reduction == "auto" and snr is not None and snr < LOW_SNR_DB

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -57,6 +57,10 @@ class Settings:
         Where measured runs lie, one folder each; the results page reads it.
     threads
         Threads that torch may use; 0 means as many as there are cores for this process.
+    turn
+        Servers through which a live session connects where browser and server do not reach each other: addresses
+        such as "turn:turn.example.org:3478", divided by spaces; `turn_user` and `turn_password` are for all of them,
+        and every visitor's browser is told them.
     """
 
     model: str = ""
@@ -76,6 +80,9 @@ class Settings:
     cache: Path = PROJECT / "cache"
     results: Path = PROJECT / "results"
     threads: int = 0
+    turn: str = ""
+    turn_user: str = ""
+    turn_password: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if self.whisper not in WHISPER_SIZES:
@@ -89,6 +96,11 @@ class Settings:
                 raise InvalidSettings(f"{variable(name)} must be more than 0, not {getattr(self, name)}.")
         if self.threads < 0:
             raise InvalidSettings(f"{variable('threads')} must be 0 or more, not {self.threads}.")
+        for address in self.turn.split():
+            if not address.startswith(("turn:", "turns:", "stun:", "stuns:")):
+                raise InvalidSettings(
+                    f"{variable('turn')} has addresses that begin with turn: or stun:, not “{address}”."
+                )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:

@@ -108,6 +108,10 @@ def test_the_times_are_those_of_the_benchmark() -> None:
         f"{bench['speedup_vs_plain_3s']:.1f} times as fast",
         f"{bench['peak_rss_mb']} MB",
         f"{bench['wer_int8']:.1f}% (plain: {bench['wer_plain']:.1f}%)",
+        f"{bench['live_latency_p50']:.2f} s (95% under {bench['live_latency_p95']:.2f} s)",
+        f"{bench['live_browser_latency_p50']:.2f} s (95% under {bench['live_browser_latency_p95']:.2f} s)",
+        str(bench["live_sessions"]),
+        f"{bench['live_memory_growth_mb']:.0f} MB",
     }
     assert str(bench["machine"]["cores"]) in README
 

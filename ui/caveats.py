@@ -49,5 +49,7 @@ def show(card: Mapping[str, Any] | None, labels: Sequence[str]) -> None:
         measured = wording.accuracy(card)
         if measured:
             st.markdown(f"{measured} {wording.guessing(labels)} Strangers in daily life are harder.")
+            if doubt := wording.doubt(card):
+                st.markdown(doubt)
         else:
             st.markdown("How often this model is right has not been measured here.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ser_engine.errors import SerError
-from ser_engine.training.config import ExperimentConfig, read_config
+from ser_engine.training.config import ExperimentConfig, TrainingConfig, read_config
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,8 @@ def read(configs: Path, measured: Collection[str]) -> tuple[list[NotRun], list[s
         except SerError as error:
             problems.append(str(error))
             continue
-        published, hardware = "", ""
-        if isinstance(config, ExperimentConfig):
-            published, hardware = config.published, config.hardware
+        published = config.published if isinstance(config, ExperimentConfig) else ""
+        hardware = "" if isinstance(config, TrainingConfig) else config.hardware
         command = f"python -m ser_engine train {configs.name}/{path.name}"
         found.append(NotRun(path.stem, published, hardware or "any computer", command))
     return found, problems

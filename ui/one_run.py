@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import result_charts, result_table, results, theme
+from ui import confidence, result_charts, result_table, results, theme
 from ui.panels import as_table, draw, shown
 from ui.result_table import CORPORA
 from ui.results import History, Published, Results, Run
@@ -29,6 +29,7 @@ def show(found: Results, run: Run) -> None:
         show_confusion(run)
     with right:
         show_classes(run, paper)
+    confidence.show(run)
     show_groups(run)
     show_learning(run)
     show_audit(run)

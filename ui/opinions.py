@@ -22,7 +22,8 @@ def show(result: Result) -> None:
         return
     st.space("small")
     st.header("Voice and words", anchor=False)
-    st.html(theme.line("quiet", wording.influence(opinions)))
+    said = result.current.transcript.text if result.current.transcript else ""
+    st.html(theme.line("quiet", wording.influence(opinions, said)))
     kinds = [kind for kind in wording.OPINIONS if kind in opinions]
     st.html(theme.legend([(charts.OPINION_SIGNS[kind], wording.OPINIONS[kind]) for kind in kinds]))
     if "opinions" not in result.figures:

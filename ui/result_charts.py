@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ui.charts import plain, rows_axis
+from ui.charts import margin, plain, rows_axis, written_label
 from ui.result_table import CORPORA, Gap, emotions, features_name, model_name
 from ui.results import History, Published, Run
 from ui.theme import ACCENT, ACCENT_SOFT, GREY, GREY_SOFT
@@ -88,11 +88,16 @@ def protocol_gap(gaps: Sequence[Gap], published: Mapping[str, Published], metric
 
 def confusion(run: Run) -> go.Figure:
     """Draw what each emotion was taken for, in per cent of its clips; a row is what was meant."""
+    return confusion_of(run.confusion, run.labels, "clips")
+
+
+def confusion_of(confusion: Sequence[Sequence[int]], names: Sequence[str], counted: str) -> go.Figure:
+    """Draw a confusion matrix, rows true, in per cent of each row; `counted` says what its counts are of."""
     import plotly.graph_objects as go
 
-    counts = np.array(run.confusion, float)
+    counts = np.array(confusion, float)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    labels = [label.capitalize() for label in run.labels]
+    labels = [written_label(label.capitalize()) for label in names]
     figure = go.Figure(
         go.Heatmap(
             z=shares,
@@ -108,11 +113,12 @@ def confusion(run: Run) -> go.Figure:
             texttemplate="%{text}",
             textfont_size=13,
             customdata=counts,
-            hovertemplate="%{y} heard as %{x}: %{z:.1f}%, %{customdata:.0f} clips<extra></extra>",
+            hovertemplate=f"%{{y}} heard as %{{x}}: %{{z:.1f}}%, %{{customdata:.0f}} {counted}<extra></extra>",
         )
     )
     plain(figure, height=46 * len(labels) + 84)
-    figure.update_layout(margin_l=78, margin_b=76)
+    left = margin(labels, least=78)
+    figure.update_layout(margin_l=left, margin_b=left - 2)
     figure.update_xaxes(showgrid=False, ticks="", tickangle=-45, tickfont_size=13)
     figure.update_yaxes(autorange="reversed", showgrid=False, ticks="", tickfont_size=13, ticklabelstandoff=4)
     return figure

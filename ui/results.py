@@ -87,6 +87,7 @@ class Run:
     published: str
     config: Mapping[str, Any]
     audit: Mapping[str, Any] | None
+    confidence: Mapping[str, Any] | None
     missing_corpora: tuple[str, ...]
     problems: tuple[str, ...]
     path: Path = field(repr=False)
@@ -152,7 +153,7 @@ def read(folder: Path) -> Results:
 
 
 def read_run(path: Path) -> Run | str:
-    """Return a run, or the name of a folder that measures something other than the naming of emotions.
+    """Return a run, or the name of a folder that measures something other than the naming of emotions in voices.
 
     Raises
     ------
@@ -171,7 +172,7 @@ def _read_run(path: Path, _changed: int, _size: int) -> Run | str:
     """Read run.json, once for each time it has changed: the page looks at all of them at every click."""
     name = path.parent.name
     entry = json_object(path, f"{name}/run.json")
-    if "metrics" not in entry and "model" not in entry:
+    if ("metrics" not in entry and "model" not in entry) or entry.get("modality") == "text":
         return name
     metrics = numbers(entry.get("metrics"), METRICS)
     if "UA" not in metrics:
@@ -180,7 +181,7 @@ def _read_run(path: Path, _changed: int, _size: int) -> Run | str:
         metrics.setdefault("UA_plus_WA", round(metrics["UA"] + metrics["WA"], 2))
     problems: list[str] = []
     labels = _words(entry.get("labels"))
-    audit, config = entry.get("audit"), entry.get("config")
+    audit, config, confidence = (entry.get(key) for key in ("audit", "config", "confidence"))
     return Run(
         id=name,
         model=_text(entry.get("model")) or name,
@@ -203,6 +204,7 @@ def _read_run(path: Path, _changed: int, _size: int) -> Run | str:
         published=_text(entry.get("published")),
         config=config if isinstance(config, dict) else {},
         audit=audit if isinstance(audit, dict) else None,
+        confidence=confidence if isinstance(confidence, dict) else None,
         missing_corpora=_words(entry.get("missing_corpora")),
         problems=tuple(problems),
         path=path,

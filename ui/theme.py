@@ -43,6 +43,8 @@ h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
 .st-key-picture { min-height: 200px; }
 .st-key-players { min-height: 6rem; }
 .st-key-status { min-height: 6.75rem; }
+/* The connection has a frame of its own, which has nothing to show. */
+.st-key-microphone { position: absolute; width: 1px; height: 1px; overflow: hidden; visibility: hidden; }
 .st-key-choice { margin-bottom: .5rem; }
 @media (max-width: 640px) { .st-key-status { min-height: 9.5rem; } .st-key-upload { min-height: 6.25rem; } }
 

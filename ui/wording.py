@@ -18,6 +18,9 @@ CERTAINTY = ((0.85, "Very likely"), (0.6, "Probably"), (0.4, "Perhaps"))
 OPINIONS = {"speech": "Voice alone", "text": "Words alone", "both": "Both together"}
 """What a model that listens and reads thinks, by the names that an analysis has for it, in the order of the page."""
 
+TITLES = {"cremad": "CREMA-D"}
+"""Corpora whose listeners are quoted, as people know them."""
+
 SPEAKER_INDEPENDENT = "speaker-independent"
 """The protocol whose test speakers are strangers to the model."""
 
@@ -83,24 +86,32 @@ def adjective(label: str) -> str:
     return ADJECTIVES.get(label, label)
 
 
-def headline(scores: Scores) -> str:
-    """Return the answer in two or three words, the more careful the lower its probability: "Probably angry"."""
+def headline(scores: Scores, not_sure_below: float | None = None) -> str:
+    """Return the answer in two or three words, the more careful the lower its probability: "Probably angry".
+
+    Under `not_sure_below`, where the model has measured that, the answer is that it is not sure between the first two.
+    """
     label, probability = scores.ranked()[0]
+    if not_sure_below is not None and probability < not_sure_below and len(scores.labels) > 1:
+        return f"Not sure: {adjective(label)} or {adjective(scores.ranked()[1][0])}"
     for least, word in CERTAINTY:
         if probability >= least:
             return f"{word} {adjective(label)}"
     return f"Hard to say, at most {adjective(label)}"
 
 
-def explanation(scores: Scores) -> str:
-    """Return the sentence under the headline: what the top probability is, and what comes next."""
+def explanation(scores: Scores, not_sure_below: float | None = None) -> str:
+    """Return what stands under the headline: what the top probability is, what comes next, and why it is not sure."""
     (top, probability), *others = scores.ranked()
     sentence = f"The model gives {top} a probability of {percent(probability)}"
     if not others:
         return f"{sentence}."
     second, runner_up = others[0]
     close = ", close behind," if probability - runner_up < 0.1 else ""
-    return f"{sentence}; next{close} comes {second} with {percent(runner_up)}."
+    sentence = f"{sentence}; next{close} comes {second} with {percent(runner_up)}."
+    if not_sure_below is not None and probability < not_sure_below:
+        sentence += f" Under {percent(not_sure_below)} this model would rather say that it is not sure."
+    return sentence
 
 
 def ranking(scores: Scores) -> str:
@@ -108,11 +119,13 @@ def ranking(scores: Scores) -> str:
     return ", ".join(f"{label} {percent(probability)}" for label, probability in scores.ranked())
 
 
-def influence(opinions: Mapping[str, Scores]) -> str:
-    """Return what the words did to the answer, in a sentence."""
+def influence(opinions: Mapping[str, Scores], said: str = "") -> str:
+    """Return what the words did to the answer, in a sentence; `said` is the transcript's text."""
     voice, words, both = (opinions.get(name) for name in ("speech", "text", "both"))
     if voice is None or both is None:
         return ""
+    if words is None and said.strip():
+        return "No emotion is read in the words themselves, so the voice decides alone."
     if words is None:
         return "There were no words to read, so this is the voice alone."
     if voice.top != both.top:
@@ -193,3 +206,36 @@ def accuracy(card: Mapping[str, Any] | None) -> str | None:
     if interval:
         sentence += f" (95% interval {interval[0]:.0f} to {interval[1]:.0f})"
     return f"{sentence}, counting every emotion alike."
+
+
+def strangers_with(label: str, card: Mapping[str, Any] | None) -> str | None:
+    """Return how the model did with a label on voices it had never heard, and people beside it; None if not measured.
+
+    `card` is what `Analyzer.card` returns: its figures are in per cent.
+    """
+    row = ((card or {}).get("per_label") or {}).get(label)
+    if card is None or not row or not strangers(card):
+        return None
+    sentence = (
+        f"Of acted voices it had never heard, it found {row['recall']:.0f} in 100 that were meant to be "
+        f"{adjective(label)}, and was right in {row['precision']:.0f} of 100 that it took for it."
+    )
+    for corpus, heard in (card.get("listeners") or {}).items():
+        if label in heard["per_label"]:
+            sentence += (
+                f" Most people who heard the voices of {TITLES.get(corpus, corpus)} alone named it in "
+                f"{heard['per_label'][label]:.0f} of 100."
+            )
+    return sentence
+
+
+def doubt(card: Mapping[str, Any] | None) -> str | None:
+    """Return what saying "not sure" is worth, in a sentence; None where that was not measured."""
+    found = (card or {}).get("not_sure")
+    if not found:
+        return None
+    return (
+        f"It says that it is not sure when no probability reaches {percent(found['below'])}: on those recordings it "
+        f"answered {100 * found['coverage']:.0f} of 100 and was right in {100 * found['accuracy']:.0f} of 100 answers, "
+        f"against {100 * found['without']:.0f} had it always answered."
+    )

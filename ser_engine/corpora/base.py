@@ -19,7 +19,8 @@ class Utterance:
     `label` is one of ours, or None where the corpus has an emotion that we have no label for; `native` is the
     corpus's own label as it writes it ("ANG", "W", "exc"), or the word for it where it writes a number. `speaker` is
     unique over all corpora ("ravdess/07"). `sentence` is what two clips share that say the same words: the text, or
-    an id without spaces where only that is known; `transcript` is the words, where the corpus tells them.
+    an id without spaces where only that is known; `transcript` is the words, where the corpus tells them. `heard_as` is
+    what most listeners to the voice alone took it for, several labels where they were divided.
     """
 
     corpus: str
@@ -31,6 +32,7 @@ class Utterance:
     intensity: str | None = None
     transcript: str | None = None
     native: str | None = None
+    heard_as: tuple[str, ...] = ()
 
     @property
     def words(self) -> str | None:

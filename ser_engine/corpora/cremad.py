@@ -1,9 +1,11 @@
 """CREMA-D: 91 actors, twelve sentences, six emotions, four intensities."""
 
+import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from ser_engine.corpora.base import Corpus, Utterance
+from ser_engine.corpora.base import Annotate, Corpus, Utterance
 from ser_engine.corpora.labels import ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD
 
 SENTENCES = {
@@ -21,6 +23,10 @@ SENTENCES = {
     "WSI": "We'll stop in a couple of minutes.",
 }
 EMOTION_CODES = {"ANG": ANGRY, "DIS": DISGUST, "FEA": FEARFUL, "HAP": HAPPY, "NEU": NEUTRAL, "SAD": SAD}
+# What the listeners to each clip took it for, as the corpus comes (processedResults/): VoiceVote is the answer of most
+# who heard the voice alone, A:D where anger and disgust had as many.
+VOTES = "summaryTable.csv"
+VOTED = {"A": ANGRY, "D": DISGUST, "F": FEARFUL, "H": HAPPY, "N": NEUTRAL, "S": SAD}
 # X and XX both stand for "unspecified" in the published file names.
 INTENSITIES = {"LO": "low", "MD": "medium", "HI": "high", "XX": None, "X": None}
 ACTORS = frozenset(str(actor) for actor in range(1001, 1092))
@@ -54,6 +60,17 @@ def read_name(path: Path) -> Utterance | None:
     )
 
 
+def read_beside(root: Path) -> Annotate:
+    """Return what adds the listeners' votes, where their table lies somewhere under the corpus's folder."""
+    votes: dict[str, tuple[str, ...]] = {}
+    for table in sorted(root.rglob(VOTES))[:1]:
+        with table.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                codes = (row.get("VoiceVote") or "").split(":")
+                votes[row.get("FileName") or ""] = tuple(VOTED[code] for code in codes if code in VOTED)
+    return lambda utterance: replace(utterance, heard_as=votes.get(utterance.name.upper(), ()))
+
+
 CORPUS = Corpus(
     id="cremad",
     title="CREMA-D",
@@ -67,4 +84,5 @@ CORPUS = Corpus(
     expected_labels={code: 1087 if code == "NEU" else 1271 for code in EMOTION_CODES},
     read_name=read_name,
     sentences=SENTENCES,
+    read_beside=read_beside,
 )

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import torch
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError
+from torch import Tensor
 from transformers import (
     MODEL_MAPPING,
     AutoConfig,
@@ -221,6 +222,18 @@ def encoder_from_config(config: PreTrainedConfig) -> PreTrainedModel:
     make, options = _encoder_class(config)
     encoder: PreTrainedModel = make._from_config(config, **options)
     return encoder
+
+
+def encoder_of(config: PreTrainedConfig, tensors: Mapping[str, Tensor]) -> PreTrainedModel:
+    """Return an encoder that computes with these very tensors; ValueError where one is missing, too many or unfit."""
+    make, options = _encoder_class(config)
+    with quiet():
+        encoder, report = make.from_pretrained(
+            None, config=config, state_dict=dict(tensors), dtype=torch.float32, output_loading_info=True, **options
+        )
+    if wrong := [key for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in report[kind]]:
+        raise ValueError(f"{wrong[0]} is missing, too many, or of another shape")
+    return encoder.eval()
 
 
 def load_feature_extractor(reference: EncoderReference, settings: Settings) -> FeatureExtractionMixin:

@@ -17,11 +17,13 @@ ARCHITECTURES = {
     "classical": ("ser_engine.models.classical", "Classical"),
     "network": ("ser_engine.models.network", "Network"),
     "speech-text": ("ser_engine.models.speech_text", "SpeechText"),
+    "fused": ("ser_engine.models.fused", "Fused"),
     "transformers": ("ser_engine.models.hub", "HubModel"),
 }
 
-# What lies among the models and names no emotions: Whisper, and the networks whose embeddings others read.
-LISTENERS = ("whisper", "audio-embedding")
+# What lies among the models and names no emotions of a voice: Whisper, the networks whose embeddings others read, and
+# what reads words alone.
+PARTS = ("whisper", "audio-embedding", "text-emotion")
 
 # What Transformers' own folders name under "architectures" when they classify sound: its classes for the Auto class
 # AutoModelForAudioClassification, written out, since a list of models must not wait for torch.
@@ -104,6 +106,6 @@ def _is_emotion_model(folder: Path) -> bool:
     except WeightsUnavailable:
         return False
     if "architecture" in config:
-        return config["architecture"] not in LISTENERS
+        return config["architecture"] not in PARTS
     classes = config.get("architectures")
     return isinstance(classes, list) and not AUDIO_CLASSIFIERS.isdisjoint(map(str, classes))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ from tqdm import tqdm
 from ser_engine import weights
 from ser_engine.analysis import CleanSpeech, Scores, Transcript
 from ser_engine.errors import WeightsUnavailable
+from ser_engine.models.kept import Kept
 from ser_engine.models.length_groups import MAX_CLIPS, length_groups
 from ser_engine.models.own_threads import side_by_side
 from ser_engine.models.speech_text_config import SpeechTextConfig
@@ -36,9 +34,6 @@ __all__ = [
     "pooled_states",
 ]
 
-KEPT = 2048
-"""Of how many recordings, or windows of a long one, the pooled states of speech are kept, so that other words can be
-scored with them."""
 TEXTS = 32
 """Texts that are encoded at once."""
 CLIPS_A_THREAD = 3
@@ -153,8 +148,7 @@ class SpeechText:
         self.id, self.labels = id, network.config.emotions
         self.network, self.processor = network.eval(), processor
         self.card = card or {}
-        self._kept: OrderedDict[str, Tensor] = OrderedDict()
-        self._keeping = threading.Lock()
+        self._kept: Kept[Tensor] = Kept()
 
     @property
     def hears(self) -> bool:
@@ -194,8 +188,7 @@ class SpeechText:
 
     def forget(self) -> None:
         """Forget the states of speech that are kept, as a measurement of time has to."""
-        with self._keeping:
-            self._kept.clear()
+        self._kept.forget()
 
     def _scores(self, speech: Tensor | None, text: Tensor | None, count: int) -> list[Scores]:
         device = self.network.device
@@ -210,19 +203,13 @@ class SpeechText:
         """Return pooled states of speech [n, layers, width], from what is kept or from the encoder."""
         if not self.hears:
             return None
-        keys = [hashlib.sha256(clip.tobytes()).hexdigest() for clip in clips]
-        with self._keeping:
-            known = {key: self._kept[key] for key in keys if key in self._kept}
-        missing = {key: clip for key, clip in zip(keys, clips, strict=True) if key not in known}
-        if (states := speech_states(self.network, self.processor, list(missing.values()))) is not None:
-            known |= dict(zip(missing, states, strict=True))
-        with self._keeping:
-            for key in keys:
-                self._kept[key] = known[key]
-                self._kept.move_to_end(key)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return torch.stack([known[key] for key in keys])
+
+        def find(rows: list[int]) -> Sequence[Tensor]:
+            states = speech_states(self.network, self.processor, [clips[row] for row in rows])
+            assert states is not None
+            return list(states)
+
+        return torch.stack(self._kept.of(clips, find))
 
     def save(self, folder: Path) -> None:
         """Write config.json, model.safetensors, and the files of feature extractor and tokenizer into `folder`."""

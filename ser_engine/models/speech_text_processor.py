@@ -63,6 +63,13 @@ class SpeechTextProcessor:
             made["text_attention_mask"] = mask
         return made
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each text has, the marks of beginning and end not counted; there is a tokenizer."""
+        assert self.tokenizer is not None
+        with _TOKENIZING:
+            tokens: Any = self.tokenizer(list(texts), add_special_tokens=False, verbose=False) if texts else {}
+        return [len(ids) for ids in tokens["input_ids"]] if texts else []
+
     @classmethod
     def from_encoders(cls, speech: str | None, text: str | None, settings: Settings | None = None) -> Self:
         """Return the processor of these encoders, named as in `SpeechTextForSequenceClassification.from_encoders`."""

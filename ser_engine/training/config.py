@@ -33,7 +33,11 @@ RANGES: dict[str, tuple[float, float]] = {
     "dropout": (0.0, 0.99),
     "learning_rate": (1e-8, 1.0),
     "folds": (2, 100),
-    **dict.fromkeys(("balance_to", "clips", "blocks", "patience", "warmup", "tries"), (0, 10**6)),
+    **dict.fromkeys(("balance_to", "clips", "blocks", "patience", "warmup", "tries", "sentences"), (0, 10**6)),
+    "head_learning_rate": (1e-8, 1.0),
+    "layer_decay": (0.1, 1.0),
+    "max_tokens": (8, 512),
+    "false_votes": (0.0, 0.5),
 }
 
 
@@ -214,11 +218,62 @@ class SpeechTextTraining(ExperimentConfig):
     patience: int = 0
 
 
-Config = TrainingConfig | ExperimentConfig
-CONFIGS: dict[str, type[TrainingConfig] | type[ExperimentConfig]] = {
+@dataclass(frozen=True, kw_only=True)
+class TextEmotionTraining:
+    """One training of a reader of words; every entry of the TOML is a field here, and nothing else is accepted.
+
+    Attributes
+    ----------
+    id : name of the model; the run is named after the file
+    architecture : "text-emotion"
+    corpora : of text; "goemotions", or its folder
+    encoder : as `models.encoders.EncoderReference.parse` reads it
+    protocol : whose parts are trained on, chosen by and tested on
+    max_tokens : of a sentence in training; the rest of it is left out
+    freeze_embeddings : whether the words' vectors stay as they are, which saves time and memory
+    epochs, batch, learning_rate, weight_decay, warmup : AdamW; the rate rises for `warmup` steps and falls to 0
+    head_learning_rate, layer_decay : the new layer's own rate; what a layer's is in parts of that of the one above it
+    balance : exponent of a label's (sentences without it) / (sentences with it), which a sentence with it weighs in the
+        loss; 0 for none
+    label_smoothing : how far a target is moved from 0 or 1 towards one half, 0 to 1
+    dropout : before the new layer; within the encoder it is the encoder's own
+    false_votes : at most this share of the dev part's sentences that are neutral alone may have a vote
+    bfloat16 : whether training computes in bfloat16 where it loses nothing much; for processors that have it
+    sentences : at most so many of each part, for trials; 0 for all
+    note, hardware, seed : as in `ExperimentConfig`
+    """
+
+    id: str
+    architecture: str
+    corpora: tuple[str, ...]
+    encoder: str
+    protocol: str = "authors' parts"
+    max_tokens: int = 64
+    freeze_embeddings: bool = False
+    epochs: int = 5
+    batch: int = 32
+    learning_rate: float = 5e-5
+    weight_decay: float = 0.01
+    warmup: int = 500
+    head_learning_rate: float = 1e-3
+    layer_decay: float = 1.0
+    balance: float = 0.0
+    label_smoothing: float = 0.0
+    dropout: float = 0.1
+    false_votes: float = 0.03
+    bfloat16: bool = False
+    sentences: int = 0
+    note: str = ""
+    hardware: str = ""
+    seed: int = 0
+
+
+Config = TrainingConfig | ExperimentConfig | TextEmotionTraining
+CONFIGS: dict[str, type[TrainingConfig] | type[ExperimentConfig] | type[TextEmotionTraining]] = {
     "classical": ClassicalConfig,
     "network": NetworkConfig,
     "speech-text": SpeechTextTraining,
+    "text-emotion": TextEmotionTraining,
 }
 """What the entries of an architecture are; all others have those of `TrainingConfig`."""
 

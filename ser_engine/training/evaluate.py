@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine import calibration
 from ser_engine.corpora.base import Utterance
 from ser_engine.training.config import TrainingConfig
-from ser_engine.training.metrics import expected_calibration_error, interval_over_speakers, report, weighted_accuracy
+from ser_engine.training.metrics import interval_over_speakers, report, weighted_accuracy
 from ser_engine.training.metrics import unweighted_accuracy as ua
 
 
@@ -40,9 +41,33 @@ def measure_run(
     probabilities = np.exp(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)).astype(np.float32)
     speakers = np.array([utterance.speaker for utterance in utterances])
     measured = report(true, predicted, speakers.tolist(), config.labels)
-    measured["metrics"]["ECE"] = round(100 * expected_calibration_error(true, probabilities), 2)
+    # Where no speech was found the application gives no answer, so that there is none to be sure of.
+    measured["confidence"] = calibration.measure(true[~silent], probabilities[~silent])
+    measured["metrics"]["ECE"] = measured["confidence"].pop("ECE")
     measured["no_speech_found"] = int(silent.sum())
+    measured["listeners"] = listeners(utterances)
     return measured | by_groups(utterances, true, predicted)
+
+
+def listeners(utterances: Sequence[Utterance]) -> dict[str, dict[str, Any]]:
+    """Return how often most listeners to the voice alone took a clip for what was meant, in percent, by corpus.
+
+    {corpus: {agreement, clips, per_label {label: percent}}} of the corpora that tell; of two answers that as many
+    listeners gave, each counts half.
+    """
+    found = {}
+    for corpus in sorted({utterance.corpus for utterance in utterances if utterance.heard_as}):
+        some = [utterance for utterance in utterances if utterance.corpus == corpus and utterance.heard_as]
+        labels = np.array([utterance.label for utterance in some])
+        agreed = np.array([(one.label in one.heard_as) / len(one.heard_as) for one in some])
+        found[corpus] = {
+            "agreement": round(100 * float(agreed.mean()), 2),
+            "clips": len(some),
+            "per_label": {
+                str(label): round(100 * float(agreed[labels == label].mean()), 2) for label in np.unique(labels)
+            },
+        }
+    return found
 
 
 def by_groups(

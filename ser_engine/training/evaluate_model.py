@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.analyzer import Analyzer
+from ser_engine.calibration import expected_calibration_error
 from ser_engine.corpora import registry
 from ser_engine.corpora.base import Utterance
 from ser_engine.corpora.labels import LABEL_SETS
@@ -27,7 +28,7 @@ from ser_engine.settings import Settings
 from ser_engine.training import splits
 from ser_engine.training.audit import Finding, Findings, Severity
 from ser_engine.training.evaluate import by_groups, write_json
-from ser_engine.training.metrics import expected_calibration_error, report
+from ser_engine.training.metrics import report
 from ser_engine.training.scores import Scored, fingerprint, score
 from ser_engine.weights import read_config
 

@@ -54,9 +54,9 @@ def fit(
             entry |= _measure(module, held_out, device)
         done["losses"].append(entry.get("validation_loss", entry["loss"]))
         if not config.patience or done["losses"][-1] < done["best_loss"]:
-            done |= {"best_loss": done["losses"][-1], "best_epoch": epoch, "best": _copy(module)}
+            done |= {"best_loss": done["losses"][-1], "best_epoch": epoch, "best": copy_of(module)}
         history(entry)
-        _keep(checkpoint, {"module": module.state_dict(), "optimizer": optimizer.state_dict(), **done})
+        write_checkpoint(checkpoint, {"module": module.state_dict(), "optimizer": optimizer.state_dict(), **done})
     module.load_state_dict(done["best"] or module.state_dict())
     checkpoint.unlink(missing_ok=True)
     return module.cpu().eval()
@@ -106,7 +106,8 @@ def _measure(module: nn.Module, held_out: Task, device: torch.device) -> dict[st
     }
 
 
-def _copy(module: nn.Module) -> dict[str, torch.Tensor]:
+def copy_of(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Return a module's tensors as they are now."""
     return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
 
 
@@ -121,7 +122,7 @@ def _resume(checkpoint: Path, module: nn.Module, optimizer: torch.optim.Optimize
     return found
 
 
-def _keep(target: Path, state: dict[str, Any]) -> None:
+def write_checkpoint(target: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint beside its place and rename it."""
     beside = target.with_suffix(f".{os.getpid()}.part")
     torch.save(state, beside)

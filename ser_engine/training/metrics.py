@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 BOOTSTRAPS = 1000
-BINS = 15
 
 
 def unweighted_accuracy(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> float:
@@ -36,15 +35,6 @@ def interval_over_speakers(
         figures.append(unweighted_accuracy(true[drawn], predicted[drawn]))
     low, high = np.percentile(figures, [2.5, 97.5])
     return float(low), float(high)
-
-
-def expected_calibration_error(true: NDArray[np.int_], probabilities: NDArray[np.float32]) -> float:
-    """Return ECE (Guo et al., 2017, section 2) over 15 equal bins of the top probability, 0 to 1."""
-    confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == true
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = [(bins == b).mean() * abs(correct[bins == b].mean() - confidence[bins == b].mean()) for b in np.unique(bins)]
-    return float(np.sum(gaps))
 
 
 def report(

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ser_engine import weights
+from ser_engine import trained_on, weights
+from ser_engine.calibration import fit_temperature
 from ser_engine.corpora import registry
 from ser_engine.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings
@@ -28,7 +29,6 @@ from ser_engine.training.prepare import PIPELINE, encoder_statistics, keep
 from ser_engine.training.splits import numbered, speaker_independent
 from ser_engine.training.train import (
     HistoryFile,
-    fit_temperature,
     log_probabilities,
     targets_of,
     train_head,
@@ -40,6 +40,7 @@ RUNNERS = {
     "classical": ("ser_engine.training.classical", "run_classical"),
     "network": ("ser_engine.training.network", "run_network"),
     "speech-text": ("ser_engine.training.speech_text", "run_speech_text"),
+    "text-emotion": ("ser_engine.training.text_emotion", "run_text_emotion"),
 }
 
 Features = list[NDArray[np.float32] | None]
@@ -118,7 +119,7 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     if config.protocol != "speaker-independent":
         raise InvalidSettings(f"{path} asks for {config.protocol}, but {config.architecture} is speaker-independent.")
     begun = time.perf_counter()
-    experiment = _prepare(config, path.stem, data, settings)
+    experiment = prepare(config, path.stem, data, settings)
     folds = speaker_independent(experiment.utterances, config.seed)
     opinions = experiment.cross_validate(folds)
 
@@ -137,7 +138,8 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     write_json(folder / "folds.json", fold_entries(experiment.utterances, folds, opinions, config))
     (folder / "history.jsonl").write_bytes((experiment.state / "history.jsonl").read_bytes())
     (experiment.state / "finished").touch()  # the results page shows a run's epochs until then
-    _save_model(config, head, fit_temperature(opinions[heard], true[heard]), entry, settings)
+    clips = [experiment.utterances[i].path for i in np.flatnonzero(heard)]
+    _save_model(config, head, fit_temperature(opinions[heard], true[heard]), entry, clips, settings)
     return entry
 
 
@@ -164,7 +166,7 @@ def audit_run(folder: Path, data: Path) -> dict[str, Any]:
     return entry
 
 
-def _prepare(config: TrainingConfig, name: str, data: Path, settings: Settings) -> Experiment:
+def prepare(config: TrainingConfig, name: str, data: Path, settings: Settings) -> Experiment:
     """Read the corpora, compute their features and make the folder of the run's state."""
     utterances = _read(config.corpora, data, config.labels)
     paths = [utterance.path for utterance in utterances]
@@ -205,13 +207,23 @@ def _stack(features: Features, rows: Rows) -> NDArray[np.float32]:
 
 
 def _save_model(
-    config: TrainingConfig, head: Head, temperature: float, entry: dict[str, Any], settings: Settings
+    config: TrainingConfig,
+    head: Head,
+    temperature: float,
+    entry: dict[str, Any],
+    clips: list[Path],
+    settings: Settings,
 ) -> None:
     """Write the model with its measured figures and its card."""
     measured = {
         "protocol": entry["protocol"],
         **{key: entry["metrics"][key] for key in ("UA", "WA", "UA_ci95", "ECE")},
         "per_corpus": entry["by_corpus"],
+        "per_label": {
+            label: {name: row[name] for name in ("recall", "precision")} for label, row in entry["per_class"].items()
+        },
+        "not_sure": entry["confidence"]["threshold"],
+        "listeners": entry["listeners"],
         "external": entry.get("external", {}),
         "run": entry["id"],
     }
@@ -219,4 +231,5 @@ def _save_model(
     card = {"corpora": list(config.corpora), "measured": measured}
     folder = settings.models_dir / config.id
     WhisperStatistics(config.id, config.labels, head, encoder, temperature, card).save(folder)
+    trained_on.write(folder, clips)
     write_card(folder, entry)

@@ -17,6 +17,7 @@ import torch
 from accelerate import PartialState
 from numpy.typing import NDArray
 
+from ser_engine.calibration import fit_temperature
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.models.speech_text import (
     SpeechText,
@@ -35,7 +36,6 @@ from ser_engine.training.fit_speech_text import Examples, fit
 from ser_engine.training.hear import PREPROCESSINGS, heard_copies, samples_of
 from ser_engine.training.metrics import unweighted_accuracy, weighted_accuracy
 from ser_engine.training.pooled import pooled_speech
-from ser_engine.training.train import fit_temperature
 from ser_engine.training.transcripts import transcripts
 from ser_engine.weights import TENSORS
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional
 
@@ -111,16 +110,6 @@ def weights_of(utterances: Sequence[Utterance], config: TrainingConfig) -> NDArr
     kinds = [f"{utterance.corpus} {utterance.label}" for utterance in utterances]
     _, codes, counts = np.unique(kinds, return_inverse=True, return_counts=True)
     return (1.0 / counts[codes]) ** config.balance
-
-
-def fit_temperature(log_probabilities: NDArray[np.float32], true: NDArray[np.int_]) -> float:
-    """Return the temperature that makes held-out log-probabilities [n, labels] most likely (Guo et al., 2017)."""
-
-    def loss(log_temperature: float) -> float:
-        scaled = torch.from_numpy(log_probabilities) / float(np.exp(log_temperature))
-        return float(functional.cross_entropy(scaled, torch.from_numpy(true)))
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
 
 
 def log_probabilities(head: Head, features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -202,6 +202,14 @@ def analysis() -> Analysis:
     )
 
 
+@pytest.mark.parametrize(("below", "sure"), [(None, None), (0.69, True), (0.71, False)])
+def test_an_answer_is_sure_from_the_threshold_of_its_model_on(
+    analysis: Analysis, below: float | None, sure: bool | None
+) -> None:
+    answer = replace(analysis, not_sure_below=below)
+    assert answer.sure is sure and answer.to_dict()["sure"] is sure
+
+
 def test_the_json_is_what_was_agreed(analysis: Analysis) -> None:
     answer = json.loads(json.dumps(analysis.to_dict(), allow_nan=False))
     assert answer == {
@@ -209,6 +217,7 @@ def test_the_json_is_what_was_agreed(analysis: Analysis) -> None:
         "model": "ours",
         "scores": rounded(0.2, 0.7, 0.1),
         "top": "happy",
+        "sure": None,
         "transcript": {
             "text": "Ça va? Oui.",
             "language": "fr",
@@ -239,7 +248,7 @@ def test_the_json_is_what_was_agreed(analysis: Analysis) -> None:
 
 
 def test_the_keys_come_in_the_order_of_reading(analysis: Analysis) -> None:
-    expected = ["file", "model", "scores", "top", "transcript", "timeline", "quality", "seconds"]
+    expected = ["file", "model", "scores", "top", "sure", "transcript", "timeline", "quality", "seconds"]
     assert list(analysis.to_dict()) == expected
     assert list(analysis.to_dict()["seconds"]) == [*STAGES, "total"]
 

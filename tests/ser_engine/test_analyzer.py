@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_engine import Analysis, Analyzer, Settings
+from ser_engine import Analysis, Analyzer, Settings, trained_on
 from ser_engine.analysis import STAGES
 from ser_engine.corpora import registry
 from ser_engine.corpora.labels import EMOTIONS
@@ -56,7 +57,7 @@ def test_a_recording_becomes_words_and_probabilities(short: Analysis) -> None:
 def test_the_json_has_the_agreed_keys(short: Analysis) -> None:
     answer = json.loads(json.dumps(short.to_dict(), allow_nan=False))
     assert set(answer) == {
-        "file", "model", "scores", "top", "transcript", "timeline", "quality", "seconds",
+        "file", "model", "scores", "top", "sure", "transcript", "timeline", "quality", "seconds",
     }  # fmt: skip
     assert set(answer["scores"]) == set(EMOTIONS)
     assert answer["top"] == max(answer["scores"], key=answer["scores"].__getitem__)
@@ -64,6 +65,30 @@ def test_the_json_has_the_agreed_keys(short: Analysis) -> None:
     assert {"duration_s", "speech_s", "sample_rate", "snr_db", "clipping", "warnings"} <= set(answer["quality"])
     assert set(answer["seconds"]) == {"decode", "clean", "transcribe", "classify", "total"}
     assert answer["timeline"] == []
+
+
+def test_a_model_that_says_from_where_on_it_is_sure_is_taken_at_its_word(
+    analyzer: Analyzer, settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "unsure"
+    shutil.copytree(PROJECT / "models" / analyzer.model.id, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["measured"]["not_sure"] = {"below": 0.999, "coverage": 0.8, "accuracy": 0.9, "without": 0.8}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    recording, other = tmp_path / "dogs.wav", speech_wav(TWO)
+    recording.write_bytes(speech_wav(SENTENCE))
+    trained_on.write(folder, [recording])
+    doubtful = Analyzer(replace(settings, model=str(folder)))
+    found = doubtful.analyze(recording, transcribe=False)
+    assert found.not_sure_below == 0.999 and found.sure is False and found.to_dict()["sure"] is False
+    assert found.quality.warnings[0] == trained_on.WARNING == found.speech.quality.warnings[0]
+    assert doubtful.analyze(recording.read_bytes(), transcribe=False).quality.warnings[0] == trained_on.WARNING
+    assert trained_on.WARNING not in doubtful.analyze(other, transcribe=False).quality.warnings
+    del config["measured"]["not_sure"]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / trained_on.FILE).write_bytes(b"cut")
+    plain = Analyzer(replace(settings, model=str(folder))).analyze(recording, transcribe=False)
+    assert plain.sure is None and trained_on.WARNING not in plain.quality.warnings
 
 
 def test_the_stages_take_time_and_add_up(short: Analysis) -> None:

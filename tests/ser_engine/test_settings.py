@@ -35,6 +35,9 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "cache": ("/tmp/cache of mine", Path("/tmp/cache of mine")),
     "results": ("measured", Path("measured")),
     "threads": ("3", 3),
+    "turn": ("turn:turn.example.org:3478 stun:b", "turn:turn.example.org:3478 stun:b"),
+    "turn_user": ("ada", "ada"),
+    "turn_password": ("secret", "secret"),
 }
 
 BAD = {
@@ -47,6 +50,7 @@ BAD = {
     "SER_MAX_SECONDS": ["30min", "0", "-0.0", "nan"],
     "SER_MIN_SPEECH_S": ["0,3", "0", "-1", "nan"],
     "SER_THREADS": ["all", "-1", "1.0"],
+    "SER_TURN": ["turn.example.org"],
     "SER_CACHE": ["~nobody-of-that-name/cache"],
 }
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.ui.run_files import Write
 
-THREADS = {"warm-up", "analysis"}
+THREADS = {"warm-up", "analysis", "live-scores", "live-words"}
 END_S = 300.0
 """How long such a thread may take to end; warming up imports large libraries."""
 

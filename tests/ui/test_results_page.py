@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from ser_engine import calibration
 from ser_engine.settings import PROJECT
 from tests.ui.run_files import Write, entry, random_split
 from ui import result_table, results
@@ -75,7 +77,8 @@ def test_the_other_way_of_counting_redraws_the_gap(write: Write) -> None:
 
 def test_every_chart_has_words_and_a_table(write: Write, folder: Path) -> None:
     lines = [json.dumps({"fold": "1", "member": 0, "epoch": e, "loss": 1.0 / e}) for e in (1, 2, 3)]
-    write("new", entry(audit={"clips": 3, "findings": []}), history_jsonl="\n".join(lines))
+    sure = calibration.measure(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]], np.float32))
+    write("new", entry(audit={"clips": 3, "findings": []}, confidence=sure), history_jsonl="\n".join(lines))
     write("random", random_split(58.0))
     shutil.copy(REAL / "corpora.json", folder)
     at = page()
@@ -86,6 +89,26 @@ def test_every_chart_has_words_and_a_table(write: Write, folder: Path) -> None:
     # The augmentations of one clip share one table.
     augmented = sum("mel spectrogram" in chart.proto.alt for chart in charts)
     assert len(tables) == len(charts) - augmented + 1
+    assert "How sure it is" in [part.value for part in at.subheader]
+
+
+def test_how_sure_a_run_is_stands_in_words_and_broken_points_are_left_out(write: Write) -> None:
+    threshold = {"below": 0.5, "coverage": 0.8, "accuracy": 0.9, "without": 0.75}
+    bins = [{"confidence": 0.3, "accuracy": 0.25, "clips": 8}, {"confidence": "high"}, 5]
+    curve = [{"coverage": 0.5, "accuracy": 0.95}, {"coverage": 1.0, "accuracy": None}]
+    write("sure", entry(confidence={"reliability": bins, "coverage": curve, "threshold": threshold}))
+    at = page()
+    assert not at.exception
+    told = [chart.proto.alt for chart in at.get("plotly_chart")]
+    assert "Reliability: 30% said, 25% right" in told and "Accuracy of the surest answers: of 50% 95%" in told
+    assert "when no probability reaches 50%" in text(at) and "right in 90 of 100 answers, against 75" in text(at)
+
+
+@pytest.mark.parametrize("broken", [None, [], {}, {"reliability": 3, "coverage": {}}, {"threshold": []}])
+def test_a_run_that_did_not_measure_how_sure_it_is_is_shown_without(write: Write, broken: object) -> None:
+    write("unsure", entry(confidence=broken))
+    at = page()
+    assert not at.exception and "How sure it is" not in [part.value for part in at.subheader]
 
 
 def test_an_empty_folder_is_told(folder: Path) -> None:

@@ -42,6 +42,40 @@ def test_the_headline_is_no_bolder_than_the_probability(probability: float, text
     assert wording.headline(scores(("sad", rest / 2), ("angry", probability), ("calm", rest / 2))) == text
 
 
+def test_under_its_threshold_it_is_not_sure_between_the_first_two() -> None:
+    found = scores(("sad", 0.3), ("disgust", 0.45), ("calm", 0.25))
+    assert wording.headline(found, 0.5) == "Not sure: disgusted or sad"
+    assert wording.explanation(found, 0.5).endswith("Under 50% this model would rather say that it is not sure.")
+    assert wording.headline(found, 0.4) == wording.headline(found) == "Perhaps disgusted"
+    assert wording.explanation(found, 0.4) == wording.explanation(found)
+
+
+CARD = {
+    "protocol": "speaker-independent",
+    "per_label": {"angry": {"recall": 84.27, "precision": 78.9}, "calm": {"recall": 75.0, "precision": 73.0}},
+    "listeners": {"cremad": {"agreement": 41.6, "clips": 7442, "per_label": {"angry": 60.4}}},
+    "not_sure": {"below": 0.52, "coverage": 0.8, "accuracy": 0.845, "without": 0.76},
+}
+
+
+def test_how_it_did_with_strangers_stands_beside_what_people_did() -> None:
+    assert wording.strangers_with("angry", CARD) == (
+        "Of acted voices it had never heard, it found 84 in 100 that were meant to be angry, and was right in 79 "
+        "of 100 that it took for it. Most people who heard the voices of CREMA-D alone named it in 60 of 100."
+    )
+    calm = wording.strangers_with("calm", CARD)
+    assert calm is not None and "CREMA-D" not in calm
+    for card in (None, {}, {**CARD, "protocol": "paper"}, {**CARD, "per_label": {}}):
+        assert wording.strangers_with("angry", card) is None
+
+
+def test_what_it_is_worth_to_be_unsure_is_told() -> None:
+    told = wording.doubt(CARD)
+    assert told is not None and "reaches 52%" in told
+    assert "answered 80 of 100 and was right in 84 of 100 answers, against 76" in told
+    assert wording.doubt({}) is None and wording.doubt(None) is None
+
+
 def test_a_disgusted_voice_is_not_called_disgust() -> None:
     assert wording.headline(scores(("disgust", 0.9), ("calm", 0.1))) == "Very likely disgusted"
 
@@ -114,6 +148,9 @@ def test_what_the_words_did_is_told() -> None:
     assert "agree" in wording.influence(opinions("sad", "sad", "sad"))
     assert "would have said happy" in wording.influence(opinions("sad", "happy", "sad"))
     assert "no words" in wording.influence(opinions("sad", None, "sad"))
+    assert "no words" in wording.influence(opinions("sad", None, "sad"), " ")
+    abstained = wording.influence(opinions("sad", None, "sad"), "Kids are talking by the door.")
+    assert abstained == "No emotion is read in the words themselves, so the voice decides alone."
     sad, angry = opinions("sad", None, "angry").values()
     assert "it was sad" in wording.correction(sad, angry) and "it was" not in wording.correction(sad, sad)
 

@@ -48,6 +48,17 @@ def test_the_facts_are_the_published_ones() -> None:
     assert all(1001 <= int(actor) <= 1091 for actor in WOMEN)
 
 
+def test_what_listeners_heard_is_read_where_their_table_lies(tmp_path: Path) -> None:
+    for name in ("1001_IEO_ANG_HI", "1001_IEO_SAD_LO", "1001_IEO_HAP_LO"):
+        (tmp_path / f"{name}.wav").touch()
+    assert [one.heard_as for one in CORPUS.utterances(tmp_path)] == [()] * 3
+    (tmp_path / "processedResults").mkdir()
+    table = '"","FileName","VoiceVote"\n"1","1001_IEO_ANG_HI","A:D"\n"2","1001_IEO_SAD_LO","N"\n"3","x",""\n'
+    (tmp_path / "processedResults" / "summaryTable.csv").write_text(table)
+    heard = {one.name: one.heard_as for one in CORPUS.utterances(tmp_path)}
+    assert heard == {"1001_IEO_ANG_HI": ("angry", "disgust"), "1001_IEO_SAD_LO": ("neutral",), "1001_IEO_HAP_LO": ()}
+
+
 @pytest.mark.corpora
 def test_the_folder_holds_all_that_was_published(ser_data: Path) -> None:
     utterances = registry.read("crema-d", ser_data)

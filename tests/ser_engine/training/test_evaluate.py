@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ser_engine.calibration import expected_calibration_error
 from ser_engine.corpora.base import Utterance
 from ser_engine.training.config import TrainingConfig
-from ser_engine.training.evaluate import decide, fold_entries, measure_external, measure_run, run_entry, write_json
-from ser_engine.training.metrics import expected_calibration_error, unweighted_accuracy
+from ser_engine.training.evaluate import (
+    decide,
+    fold_entries,
+    listeners,
+    measure_external,
+    measure_run,
+    run_entry,
+    write_json,
+)
+from ser_engine.training.metrics import unweighted_accuracy
 
 CONFIG = TrainingConfig("tiny", "whisper-statistics", ("ravdess", "tess"), labels=("neutral", "happy", "sad"))
 UNIFORM = np.full(3, -np.log(3), np.float32)
@@ -80,15 +90,18 @@ def test_the_figures_are_taken_apart(measured: dict) -> None:
     assert {name: row["clips"] for name, row in measured["by_gender"].items()} == {"female": 7, "male": 3}
 
 
-def test_each_fold_is_calibrated_by_its_own_temperature() -> None:
+def test_each_fold_is_calibrated_by_its_own_temperature_on_what_was_heard() -> None:
     cool, warm = ({1: 0.5, 2: t} for t in (0.5, 3.0))
-    errors = [measure_run(UTTERANCES, HEARD, FOLDS, t, CONFIG)["metrics"]["ECE"] for t in (cool, warm)]
+    found = [measure_run(UTTERANCES, HEARD, FOLDS, t, CONFIG) for t in (cool, warm)]
     true = np.array([CONFIG.labels.index(str(utterance.label)) for utterance in UTTERANCES])
-    for temperatures, error in zip((cool, warm), errors, strict=True):
+    heard = np.ptp(HEARD, axis=1) > 0
+    for temperatures, one in zip((cool, warm), found, strict=True):
         powers = np.exp(HEARD) ** np.array([[1 / temperatures[fold]] for fold in FOLDS])
-        expected = expected_calibration_error(true, powers / powers.sum(axis=1, keepdims=True))
-        assert error == pytest.approx(100 * expected, abs=0.01)
-    assert errors[0] != errors[1]
+        probabilities = powers / powers.sum(axis=1, keepdims=True)
+        expected = expected_calibration_error(true[heard], probabilities[heard])
+        assert one["metrics"]["ECE"] == pytest.approx(100 * expected, abs=0.01)
+        assert sum(row["clips"] for row in one["confidence"]["reliability"]) == heard.sum() == len(UTTERANCES) - 1
+    assert found[0]["metrics"]["ECE"] != found[1]["metrics"]["ECE"]
 
 
 def test_temperatures_do_not_change_what_is_predicted(measured: dict) -> None:
@@ -136,3 +149,17 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_json(path, {"text": object()})
     assert json.loads(path.read_text(encoding="utf-8")) == {"text": "ä"}
     assert [file.name for file in path.parent.iterdir()] == ["run.json"]
+
+
+def test_listeners_who_were_divided_count_half(measured: dict) -> None:
+    heard = [("neutral",), ("neutral", "sad"), ("neutral",)]
+    some = [
+        replace(utterance, heard_as=votes)
+        for utterance, votes in zip(
+            spoken("cremad 1001 male neutral", "cremad 1001 male sad", "cremad 1002 female sad"), heard, strict=True
+        )
+    ]
+    assert listeners([*some, *UTTERANCES]) == {
+        "cremad": {"agreement": 50.0, "clips": 3, "per_label": {"neutral": 100.0, "sad": 25.0}}
+    }
+    assert measured["listeners"] == {}

@@ -7,7 +7,6 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
 
 from ser_engine.training.metrics import (
-    expected_calibration_error,
     interval_over_speakers,
     report,
     unweighted_accuracy,
@@ -79,23 +78,3 @@ def test_the_interval_is_over_speakers() -> None:
 def test_one_speaker_has_no_spread() -> None:
     true, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     assert interval_over_speakers(true, predicted, ["a"] * 4) == pytest.approx((75.0, 75.0))
-
-
-def certain(confidence: float, right: float, count: int = 1000) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels and two probabilities each, of such confidence and so often right."""
-    true = np.zeros(count, int)
-    guess = (np.arange(count) >= round(right * count)).astype(int)
-    probabilities = np.full((count, 2), 1 - confidence, np.float32)
-    probabilities[np.arange(count), guess] = confidence
-    return true, probabilities
-
-
-@pytest.mark.parametrize(("confidence", "right"), [(0.9, 0.9), (0.9, 0.6), (0.6, 0.8), (1.0, 1.0), (1.0, 0.0)])
-def test_calibration_is_how_far_confidence_is_off(confidence: float, right: float) -> None:
-    assert expected_calibration_error(*certain(confidence, right)) == pytest.approx(abs(confidence - right), abs=1e-5)
-
-
-def test_too_sure_here_does_not_make_up_for_not_sure_enough_there() -> None:
-    (true, sure), (_, unsure) = certain(0.95, 0.75), certain(0.6, 0.8)
-    both = expected_calibration_error(np.concatenate([true, true]), np.concatenate([sure, unsure]))
-    assert both == pytest.approx(0.2, abs=1e-5)

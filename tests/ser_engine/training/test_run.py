@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soxr
 
-from ser_engine import Analyzer, Settings
+from ser_engine import Analyzer, Settings, trained_on
 from ser_engine.cli import main
 from ser_engine.corpora import registry
 from ser_engine.errors import CorpusError, InvalidSettings
@@ -166,6 +166,12 @@ def test_the_model_is_there_answers_and_knows_its_figures(bench: Bench) -> None:
         key: bench.entry["metrics"][key] for key in ("UA", "WA", "UA_ci95", "ECE")
     }
     assert card["per_corpus"] == bench.entry["by_corpus"]
+    assert card["per_label"]["happy"] == {
+        name: bench.entry["per_class"]["happy"][name] for name in ("recall", "precision")
+    }
+    assert card["not_sure"] == bench.entry["confidence"]["threshold"]
+    assert analysis.not_sure_below == card["not_sure"]["below"] and analysis.sure is not None
+    assert analysis.quality.warnings[0] == trained_on.WARNING
     assert f"| RAVDESS | {bench.entry['metrics']['UA']:.1f} |" in (
         bench.settings.models_dir / "tiny" / "README.md"
     ).read_text(encoding="utf-8")

@@ -16,7 +16,6 @@ from ser_engine.models.whisper_statistics import Head
 from ser_engine.training.config import TrainingConfig
 from ser_engine.training.train import (
     HistoryFile,
-    fit_temperature,
     log_probabilities,
     targets_of,
     train_head,
@@ -177,16 +176,3 @@ def test_rare_kinds_are_drawn_as_often_as_is_asked() -> None:
     np.testing.assert_allclose(weights_of(utterances, replace(CONFIG, balance=1.0)), [0.25] * 4 + [1, 1])
     np.testing.assert_allclose(weights_of(utterances, replace(CONFIG, balance=0.5)), [0.5] * 4 + [1, 1])
     np.testing.assert_allclose(weights_of(utterances, CONFIG), [1] * 6)
-
-
-# --- temperature
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
-def test_the_temperature_that_was_taken_out_is_found(temperature: float) -> None:
-    rng = np.random.default_rng(0)
-    calibrated = rng.standard_normal((4000, 3)) * 2
-    calibrated -= np.logaddexp.reduce(calibrated, axis=1, keepdims=True)
-    true = (rng.random((4000, 1)) > np.exp(calibrated).cumsum(axis=1)).sum(axis=1)
-    wrong = (calibrated * temperature).astype(np.float32)
-    assert fit_temperature(wrong, true) == pytest.approx(temperature, rel=0.1)

@@ -1,0 +1,163 @@
+"""Live sessions on the bundled model: how soon an answer comes, how many sessions go at once, what an hour leaves.
+
+Sound comes in chunks of 20 ms at 48 kHz, as WebRTC gives it, at the pace at which it is spoken.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from ser_engine.analyzer import Analyzer
+from ser_engine.settings import Settings
+from ser_engine.streaming import HOP_S, MAX_LAG_S, LiveSession, Update
+from tests.speech import SENTENCES, VOICES, silence, speech
+
+RATE = 48_000
+CHUNK_S = 0.02
+# What is said again and again: each sentence by each voice, with a pause in which nothing is to be scored.
+PAUSE_S = 2.0
+# How long each measure listens, and which share of windows a session may skip and still count as held.
+LATENCY_S, SESSIONS_S, HOUR_S = 60.0, 30.0, 3600.0
+MOST_SKIPPED = 0.01
+MOST_SESSIONS = 32
+# What the first minute takes (the threads of libraries, the detector's buffers) is not growth.
+SETTLED_S = 120.0
+
+
+def measure(
+    latency_s: float = LATENCY_S,
+    sessions_s: float = SESSIONS_S,
+    hour_s: float = HOUR_S,
+    most: int = MOST_SESSIONS,
+    analyzer: Analyzer | None = None,
+) -> dict[str, Any]:
+    """Return `live_latency_p50`, `live_latency_p95` (seconds), `live_sessions` and `live_memory_growth_mb`."""
+    analyzer = analyzer or Analyzer(Settings(transcribe=False))
+    analyzer.warm_up()
+    sound = conversation()
+    latencies = latency(analyzer, sound, latency_s)
+    return {
+        "live_latency_p50": round(float(np.median(latencies)), 3),
+        "live_latency_p95": round(float(np.percentile(latencies, 95)), 3),
+        "live_sessions": sessions(analyzer, sound, sessions_s, most),
+        "live_memory_growth_mb": round(memory_growth_mb(analyzer, sound, hour_s), 1),
+    }
+
+
+def conversation() -> NDArray[np.float32]:
+    """Return generated speech with pauses, float32 [n] at 48 kHz."""
+    said = [part for text in SENTENCES for voice in VOICES for part in (speech(text, voice), silence(PAUSE_S))]
+    return soxr.resample(np.concatenate(said), 16_000, RATE)
+
+
+def latency(analyzer: Analyzer, sound: NDArray[np.float32], seconds: float) -> list[float]:
+    """Return the seconds from the end of each window's sound to its update, of the windows that were scored."""
+    found: list[float] = []
+    session = LiveSession(analyzer)
+
+    def told(update: Update, late_s: float) -> None:
+        if update.scores:
+            found.append(late_s)
+
+    Feeder(session, sound, seconds, told).run()
+    return found
+
+
+Told = Callable[[Update, float], None]
+
+
+class Feeder(threading.Thread):
+    """A microphone and the session behind it: chunks come on time, and wait where the session is busy.
+
+    `told`, if given, is called with each update and the seconds since the sound of its window had ended.
+    """
+
+    def __init__(
+        self, session: LiveSession, sound: NDArray[np.float32], seconds: float, told: Told | None = None
+    ) -> None:
+        super().__init__(name="feeder", daemon=True)
+        self.session, self._sound, self._seconds, self._told = session, sound, seconds, told
+
+    def run(self) -> None:
+        """Play the sound, from its beginning again where it ends."""
+        size = round(CHUNK_S * RATE)
+        begun = time.perf_counter()
+        for number in range(round(self._seconds / CHUNK_S)):
+            spoken_s = (number + 1) * CHUNK_S
+            if (early := begun + spoken_s - time.perf_counter()) > 0:
+                time.sleep(early)
+            first = number * size % (len(self._sound) - size)
+            for update in self.session.push(self._sound[first : first + size], RATE, max(0.0, -early)):
+                if self._told:
+                    self._told(update, time.perf_counter() - begun - update.end)
+
+
+def sessions(
+    analyzer: Analyzer,
+    sound: NDArray[np.float32],
+    seconds: float,
+    most: int = MOST_SESSIONS,
+    max_lag_s: float = MAX_LAG_S,
+) -> int:
+    """Return how many sessions at once skip no more than 1% of their windows; they begin at different moments.
+
+    `max_lag_s` is how late a window may be before it is skipped.
+    """
+    held = 0
+    while held < most:
+        count = held + 1
+        feeders = [
+            Feeder(LiveSession(analyzer, max_lag_s=max_lag_s), np.roll(sound, -number * len(sound) // count), seconds)
+            for number in range(count)
+        ]
+        for feeder in feeders:
+            feeder.start()
+            time.sleep(HOP_S / count)
+        for feeder in feeders:
+            feeder.join()
+        if any(feeder.session.duration_s < seconds - CHUNK_S for feeder in feeders):
+            raise RuntimeError("A session broke off; the error stands above.")
+        skipped = sum(feeder.session.skipped for feeder in feeders)
+        windows = skipped + sum(len(feeder.session.timeline) for feeder in feeders)
+        if skipped > MOST_SKIPPED * windows:
+            break
+        held = count
+    return held
+
+
+def memory_growth_mb(analyzer: Analyzer, sound: NDArray[np.float32], seconds: float) -> float:
+    """Return by how many MB the process grows over a session that is played faster than real time.
+
+    Words are handed out and taken, as the page does; audio is not kept.
+    """
+    session = LiveSession(analyzer, words=True)
+    size = round(CHUNK_S * RATE)
+    settled, taken = 0.0, deque[object](maxlen=1)
+    for number in range(round(seconds / CHUNK_S)):
+        first = number * size % (len(sound) - size)
+        session.push(sound[first : first + size], RATE)
+        taken.extend(session.take_spoken())
+        if not settled and session.duration_s >= min(SETTLED_S, seconds / 2):
+            settled = _resident_mb()
+    return max(0.0, _resident_mb() - settled)
+
+
+def _resident_mb() -> float:
+    """Return the memory of this process in MB, after a collection."""
+    gc.collect()
+    if sys.platform != "linux":
+        raise OSError("The memory of a session is measured on Linux alone.")
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -1,0 +1,174 @@
+"""A voice's model and a reader of words as one `Model`: what both say together, and what each says alone.
+
+Neither knows of the other. How their opinions become one is `ser_engine.fusion`'s; here is where they lie, who speaks
+when, and what is kept so that edited words are scored without listening again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ser_engine import weights
+from ser_engine.analysis import CleanSpeech, Scores, TextOpinion, Transcript
+from ser_engine.errors import WeightsUnavailable
+from ser_engine.fusion import fuse, speaks, text_scores
+from ser_engine.models.base import Model
+from ser_engine.models.kept import Kept
+from ser_engine.models.registry import load_model
+from ser_engine.models.text_emotion import TextEmotion
+from ser_engine.settings import Settings
+
+ARCHITECTURE = "fused"
+SPEECH, TEXT = "speech", "text"
+# What `save` itself writes into config.json; the rest is the card.
+WRITTEN = ("id", "architecture", "labels", SPEECH, TEXT)
+MEASURED = "measured"
+"""What a part's config.json may say anew without being another part: its figures."""
+
+
+class Fused:
+    """Two models as one; safe to call from several threads.
+
+    Parameters
+    ----------
+    id : name of the model
+    speech : scores voices, calibrated; its labels are this model's
+    text : reads words
+    parts : for "speech" and "text", the id of the folder and the sha256 of what it says of itself
+    card : further entries of config.json (corpora, measured figures)
+    """
+
+    def __init__(
+        self,
+        id: str,
+        speech: Model,
+        text: TextEmotion,
+        parts: dict[str, dict[str, str]],
+        card: dict[str, Any] | None = None,
+    ) -> None:
+        self.id, self.labels = id, speech.labels
+        self.speech, self.text = speech, text
+        self.parts, self.card = parts, card or {}
+        self._kept: Kept[Scores] = Kept()
+
+    hears, reads = True, True
+
+    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
+        """Return the scores of each recording; without transcripts, and where one abstains, those of the voice."""
+        said: Sequence[Transcript | None] = transcripts if transcripts is not None else [None] * len(batch)
+        heard = self._hear(batch)
+        return [
+            fuse(scores, opinion, transcript.confidence if transcript else 0.0)
+            for scores, opinion, transcript in zip(heard, self._read(said), said, strict=True)
+        ]
+
+    def opinions(self, speech: CleanSpeech, transcript: Transcript | None) -> dict[str, Scores]:
+        """Return the scores of "speech" alone, of "text" alone, and of "both"; "text" only where the words speak."""
+        (heard,), (read,) = self._hear([speech]), self._read([transcript])
+        both = fuse(heard, read, transcript.confidence if transcript else 0.0)
+        told = {TEXT: text_scores(read, self.labels)} if read is not None and speaks(read, self.labels) else {}
+        return {SPEECH: heard, **told, "both": both}
+
+    def forget(self) -> None:
+        """Forget the scores of voices that are kept, as a measurement of time has to."""
+        self._kept.forget()
+        forget = getattr(self.speech, "forget", None)
+        if forget is not None:
+            forget()
+
+    def _hear(self, batch: Sequence[CleanSpeech]) -> list[Scores]:
+        """Return the voices' scores, from what is kept or from the model."""
+        return self._kept.of(
+            [speech.samples for speech in batch], lambda rows: self.speech.predict([batch[row] for row in rows])
+        )
+
+    def _read(self, transcripts: Sequence[Transcript | None]) -> list[TextOpinion | None]:
+        """Return the words' opinions; None without words, and for words in a language that nobody here reads."""
+        rows = [row for row, transcript in enumerate(transcripts) if self._readable(transcript)]
+        opinions = self.text.read([transcript.text for row in rows if (transcript := transcripts[row])])
+        found = dict(zip(rows, opinions, strict=True))
+        return [found.get(row) for row in range(len(transcripts))]
+
+    def _readable(self, transcript: Transcript | None) -> bool:
+        if transcript is None or not transcript.text.strip():
+            return False
+        return transcript.language is None or transcript.language in self.text.languages  # None: written by hand
+
+    def save(self, folder: Path) -> None:
+        """Write config.json into `folder`; the two models stay where they are, and are referred to."""
+        own = {"id": self.id, "architecture": ARCHITECTURE, "labels": list(self.labels), **self.parts}
+        weights.write_config(folder, own | self.card)
+
+    @classmethod
+    def join(cls, id: str, speech: Path, text: Path, settings: Settings, card: dict[str, Any] | None = None) -> Fused:
+        """Return a model of two folders; to be found again, both have to lie in `settings.models_dir`.
+
+        Raises
+        ------
+        WeightsUnavailable
+            A folder holds no model of its kind, or one without weights of its own, such as another of these.
+        """
+        parts = {
+            name: {"id": folder.name, "sha256": identity(folder)} for name, folder in ((SPEECH, speech), (TEXT, text))
+        }
+        return cls(id, load_model(speech, settings), TextEmotion.load(text, settings), parts, card)
+
+    @classmethod
+    def load(cls, folder: Path, settings: Settings) -> Fused:
+        """Read what `save` wrote, and the two models, which lie beside the folder or in `settings.models_dir`.
+
+        Raises
+        ------
+        WeightsUnavailable
+            A model that it refers to is missing, damaged, or not the one that it was made of.
+        """
+        config = weights.read_config(folder)
+        unfit = WeightsUnavailable(f"The config.json in {folder} does not describe a model of voice and words.")
+        parts: dict[str, Any] = {name: config.get(name) for name in (SPEECH, TEXT)}
+        id = config.get("id")
+        if not isinstance(id, str) or not all(_is_reference(part) for part in parts.values()):
+            raise unfit
+        places = {name: _find(part, folder, settings) for name, part in parts.items()}
+        speech, text = load_model(places[SPEECH], settings), TextEmotion.load(places[TEXT], settings)
+        if config.get("labels") != list(speech.labels):
+            raise unfit
+        return cls(id, speech, text, parts, {key: value for key, value in config.items() if key not in WRITTEN})
+
+
+def identity(folder: Path) -> str:
+    """Return the sha256 of all that decides a model's answers: its config.json, which has its weights' checksums.
+
+    Figures that were measured may be written anew.
+
+    Raises
+    ------
+    WeightsUnavailable
+        The folder holds no model, or one without checksums.
+    """
+    config = weights.read_config(folder)
+    if not config.get("weights"):
+        raise WeightsUnavailable(f"{folder} states no checksums of its weights, so it cannot be a part of a model.")
+    lasting = {key: value for key, value in config.items() if key != MEASURED}
+    return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
+
+
+def _find(part: dict[str, str], folder: Path, settings: Settings) -> Path:
+    """Return the folder of a part, which is the one that the model was made of."""
+    for place in (folder.parent / part["id"], settings.models_dir / part["id"]):
+        if (place / weights.CONFIG).is_file():
+            if identity(place) != part["sha256"]:
+                raise WeightsUnavailable(f"{place} is not the model that {folder.name} was made of.")
+            return place
+    raise WeightsUnavailable(f"{folder.name} needs the model {part['id']}, which is not in {settings.models_dir}.")
+
+
+def _is_reference(part: Any) -> bool:
+    """Whether this names a folder beside, and nothing further away."""
+    if not isinstance(part, dict) or set(part) != {"id", "sha256"}:
+        return False
+    named = all(isinstance(value, str) and value for value in part.values())
+    return named and part["id"] == Path(part["id"]).name and part["id"] != ".."

@@ -1,0 +1,239 @@
+"""What words say of emotion: a fine-tuned sentence encoder with one probability for each emotion, that may abstain.
+
+A text may hold several emotions at once, or none, so each label has a sigmoid of its own. Two thresholds go with each
+emotion: from the lower one on it counts as present, as the sentences of GoEmotions are measured; only beyond the higher
+one does it have a vote beside a voice. The higher one is set so that hardly any sentence that people called neutral has
+a vote: most of what is said carries its emotion in the voice alone, and must not be taken for a neutral opinion.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+
+from ser_engine import weights
+from ser_engine.analysis import TextOpinion
+from ser_engine.corpora.labels import EMOTIONS, NEUTRAL
+from ser_engine.errors import WeightsUnavailable
+from ser_engine.models.encoders import UNREADABLE, EncoderReference, encoder_of, load_encoder
+from ser_engine.models.speech_text_processor import SpeechTextProcessor
+from ser_engine.quantization import quantize
+from ser_engine.settings import Settings
+
+ARCHITECTURE = "text-emotion"
+TOKENS = 128
+"""Tokens that are read at once, marks of beginning and end among them; a longer text is read in pieces."""
+PIECES = 64
+"""Of a text that has more pieces, so many are read, evenly over it: some twenty minutes of speech."""
+TEXTS = 32
+"""Pieces that are encoded at once."""
+SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
+# What `save` itself writes into config.json; the rest is the card.
+WRITTEN = ("id", "architecture", "labels", "languages", "thresholds", "vote_thresholds", "encoder", "weights")
+ENCODER, CLASSIFIER = "encoder.", "classifier."
+
+
+class TextEmotionNetwork(nn.Module):
+    """A BERT-like encoder, the mean of its states over the tokens, and one logit a label.
+
+    The mean is how all-MiniLM-L6-v2 was trained to make one vector of a sentence.
+    """
+
+    def __init__(self, encoder: PreTrainedModel, labels: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(encoder.config.hidden_size, labels)
+
+    def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """Map tokens and their mask, int [batch, tokens], to logits [batch, labels]; without real tokens all are 0."""
+        states = self.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
+        shares = mask.unsqueeze(2).to(states.dtype)
+        mean = (states * shares).sum(dim=1) / shares.sum(dim=1).clamp(min=1)
+        return self.classifier(self.dropout(mean))
+
+    @classmethod
+    def from_encoder(
+        cls, encoder: str, labels: int, settings: Settings, dropout: float, seed: int
+    ) -> TextEmotionNetwork:
+        """Return a network to be trained: a pre-trained encoder, named as in `EncoderReference.parse`, and a new head.
+
+        Raises
+        ------
+        WeightsUnavailable, InvalidSettings
+            See `load_encoder`.
+        """
+        loaded, _ = load_encoder(EncoderReference.parse(encoder), "text", settings)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(loaded, labels, dropout)
+
+
+class TextEmotion:
+    """Network, tokenizer and thresholds; safe to call from several threads. It reads words, so it is no `Model`.
+
+    Parameters
+    ----------
+    id : name of the model
+    labels : some of our emotions, neutral among them, in the order of the logits
+    network, processor : trained, and the tokenizer of its encoder
+    thresholds : float32 [labels]; from which probability on a label counts as present
+    vote_thresholds : float32 [labels]; beyond which probability an emotion has a vote; neutral's is not looked at
+    languages : codes of the languages that it reads
+    card : further entries of config.json
+    """
+
+    def __init__(
+        self,
+        id: str,
+        labels: tuple[str, ...],
+        network: TextEmotionNetwork,
+        processor: SpeechTextProcessor,
+        thresholds: NDArray[np.float32],
+        vote_thresholds: NDArray[np.float32],
+        languages: tuple[str, ...] = ("en",),
+        card: dict[str, Any] | None = None,
+    ) -> None:
+        self.id, self.labels, self.languages = id, labels, languages
+        self.network, self.processor = network.eval(), processor
+        self.thresholds, self.vote_thresholds = thresholds, vote_thresholds
+        self.card = card or {}
+        assert processor.tokenizer is not None
+        processor.tokenizer.model_max_length = self.tokens = min(processor.tokenizer.model_max_length, TOKENS)
+
+    def read(self, texts: Sequence[str | None]) -> list[TextOpinion]:
+        """Return what each text says of emotion, the same alone and in any batch; None and empty texts abstain.
+
+        A text of more than `TOKENS` is read in pieces that end with its sentences; probabilities and votes are means
+        over them, by their tokens.
+        """
+        pieces = [self.pieces(text or "") for text in texts]
+        flat = [piece for some in pieces for piece, _ in some]
+        probabilities = self.probabilities(flat)
+        votes = self.votes(probabilities)
+        opinions, first = [], 0
+        for some in pieces:
+            rows = slice(first, first + len(some))
+            first += len(some)
+            if not some:
+                nothing = np.zeros(len(self.labels), np.float32)
+                opinions.append(TextOpinion(self.labels, nothing, nothing))
+                continue
+            shares = np.array([length for _, length in some], np.float64)
+            pooled = [np.average(values[rows], axis=0, weights=shares) for values in (probabilities, votes)]
+            opinions.append(TextOpinion(self.labels, *(values.astype(np.float32) for values in pooled)))
+        return opinions
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return float32 [n, labels] of texts, each cut after `TOKENS`; an empty one has zeros."""
+        found = np.zeros((len(texts), len(self.labels)), np.float32)
+        rows = sorted((row for row, text in enumerate(texts) if text.strip()), key=lambda row: len(texts[row]))
+        with torch.inference_mode():
+            for first in range(0, len(rows), TEXTS):
+                some = rows[first : first + TEXTS]
+                tokens = self.processor(text=[texts[row] for row in some])
+                logits = self.network(tokens["input_ids"], tokens["text_attention_mask"])
+                found[some] = logits.float().sigmoid().numpy()
+        return found
+
+    def votes(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return how far each emotion is beyond its threshold and beyond neutral, in parts of what is left to 1.
+
+        Float32 [n, labels] of probabilities [n, labels]; exactly 0 for neutral and for what does not get there. It
+        rises from 0 without a jump, so that a word more or less never turns an answer at once.
+        """
+        neutral = self.labels.index(NEUTRAL)
+        floor = np.maximum(self.vote_thresholds, probabilities[:, [neutral]])
+        votes = np.clip((probabilities - floor) / np.maximum(1 - floor, 1e-6), 0, 1)
+        votes[:, neutral] = 0
+        return votes.astype(np.float32)
+
+    def pieces(self, text: str) -> list[tuple[str, int]]:
+        """Return the parts of a text that are read one by one, each with its number of tokens; none of an empty one."""
+        room = self.tokens - 2  # beside the marks of beginning and end
+        if not text.strip():
+            return []
+        if len(text) <= room:  # no token is shorter than a character
+            return [(text, 1)]
+        waiting = [sentence for sentence in SENTENCE_END.split(text) if sentence.strip()][::-1]
+        lengths = self.processor.lengths(waiting)
+        found: list[tuple[str, int]] = []
+        while waiting:
+            sentence, length = waiting.pop(), lengths.pop()
+            words = sentence.split()
+            if length > room and len(words) > 1:
+                halves = [" ".join(words[len(words) // 2 :]), " ".join(words[: len(words) // 2])]
+                waiting += halves
+                lengths += self.processor.lengths(halves)
+            elif found and found[-1][1] + length <= room:
+                found[-1] = (f"{found[-1][0]} {sentence}", found[-1][1] + length)
+            else:
+                found.append((sentence, min(max(1, length), room)))
+        return found[:: -(-len(found) // PIECES)]
+
+    def save(self, folder: Path) -> None:
+        """Write config.json, model.safetensors (in 8 bits) and the tokenizer's files into `folder`."""
+        checksums = {weights.TENSORS: weights.write_tensors(folder, quantize(self.network.state_dict()))}
+        files = self.processor.save_pretrained(folder)
+        encoder = self.network.encoder.config.to_dict()
+        config = {
+            "id": self.id,
+            "architecture": ARCHITECTURE,
+            "labels": list(self.labels),
+            "languages": list(self.languages),
+            "thresholds": [round(float(value), 6) for value in self.thresholds],
+            "vote_thresholds": [round(float(value), 6) for value in self.vote_thresholds],
+            # Without where it lay when it was read, which is nobody's business.
+            "encoder": {key: value for key, value in encoder.items() if not key.startswith("_")},
+            **self.card,
+            "weights": checksums | {name: weights.sha256(folder / name) for name in files},
+        }
+        weights.write_config(folder, config)
+
+    @classmethod
+    def load(cls, folder: Path, settings: Settings) -> TextEmotion:
+        """Read what `save` wrote; no other folder is needed.
+
+        Raises
+        ------
+        WeightsUnavailable
+            A file is missing, differs from its checksum or does not fit the others.
+        """
+        config = weights.read_config(folder)
+        if config.get("architecture") != ARCHITECTURE:
+            raise WeightsUnavailable(f"{folder} holds no model that reads emotion in words.")
+        tensors = weights.read_tensors(folder)
+        try:
+            id, labels, languages = config["id"], tuple(config["labels"]), tuple(config["languages"])
+            thresholds = [np.array(config[name], np.float32) for name in ("thresholds", "vote_thresholds")]
+            network = _network(config["encoder"], tensors, len(labels))
+            processor = SpeechTextProcessor.from_pretrained(folder)
+            fits = processor.tokenizer is not None and NEUTRAL in labels and set(labels) <= set(EMOTIONS)
+            inside = all(row.shape == (len(labels),) and ((row > 0) & (row < 1)).all() for row in thresholds)
+            if not (isinstance(id, str) and fits and inside and len(set(labels)) == len(labels)):
+                raise ValueError
+        except UNREADABLE:
+            raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.") from None
+        card = {key: value for key, value in config.items() if key not in WRITTEN}
+        return cls(id, labels, network, processor, thresholds[0], thresholds[1], languages, card)
+
+
+def _network(encoder: Mapping[str, Any], tensors: Mapping[str, Tensor], labels: int) -> TextEmotionNetwork:
+    """Return the network that computes with these tensors; raises ValueError or RuntimeError where they do not fit."""
+    entries = dict(encoder)
+    config: PreTrainedConfig = AutoConfig.for_model(entries.pop("model_type"), **entries)
+    own = {name: tensor for name, tensor in tensors.items() if name.startswith(ENCODER)}
+    body = encoder_of(config, {name.removeprefix(ENCODER): tensor for name, tensor in own.items()})
+    with torch.random.fork_rng(devices=[]):  # loading is no draw
+        network = TextEmotionNetwork(body, labels)
+    rest = {name.removeprefix(CLASSIFIER): tensor for name, tensor in tensors.items() if name not in own}
+    network.classifier.load_state_dict(rest, assign=True)
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,269 @@
+"""Emotion in words: alike alone and in batches, in pieces and after saving; silent where nothing is said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ser_engine import Settings, weights
+from ser_engine.analysis import TextOpinion
+from ser_engine.corpora.goemotions import LABELS
+from ser_engine.errors import WeightsUnavailable
+from ser_engine.models import text_emotion
+from ser_engine.models.registry import default_model, emotion_models, load_model
+from ser_engine.models.text_emotion import TextEmotion
+from tests.ser_engine.models.tiny_text_emotion import CARD, make
+
+TEXTS = ["Kids are talking by the door.", "dogs", "it is eleven o'clock", "say the word door", "what is this about ?"]
+LONG = (
+    "kids are talking . dogs are sitting by the door . it is eleven o ' clock . i wonder what this is about . say word"
+)
+
+
+@pytest.fixture(scope="module")
+def reader(here: Settings) -> TextEmotion:
+    return make(here)
+
+
+@pytest.fixture(scope="module")
+def folder(reader: TextEmotion, here: Settings) -> Path:
+    reader.save(here.models_dir / "tiny-text")
+    return here.models_dir / "tiny-text"
+
+
+def values(opinions: list[TextOpinion]) -> np.ndarray:
+    return np.stack([np.concatenate([opinion.probabilities, opinion.votes]) for opinion in opinions])
+
+
+# --- Reading
+
+
+def test_each_label_has_a_probability_of_its_own(reader: TextEmotion) -> None:
+    opinions = reader.read(TEXTS)
+    assert all(opinion.labels == LABELS for opinion in opinions)
+    found = np.stack([opinion.probabilities for opinion in opinions])
+    assert found.dtype == np.float32 and ((found > 0) & (found < 1)).all()
+    assert np.ptp(found, axis=0).max() > 0.05 and (np.abs(found.sum(axis=1) - 1) > 0.01).any()
+
+
+def test_alone_and_in_any_batch_a_text_says_the_same(reader: TextEmotion) -> None:
+    alone = values([reader.read([text])[0] for text in TEXTS])
+    np.testing.assert_allclose(values(reader.read(TEXTS)), alone, atol=1e-5)
+    many = reader.read([*TEXTS[::-1]] * 20)  # more than are encoded at once
+    np.testing.assert_allclose(values(many[:5])[::-1], alone, atol=1e-5)
+    np.testing.assert_allclose(values(many[-5:])[::-1], alone, atol=1e-5)
+
+
+def test_from_several_threads_it_says_the_same(reader: TextEmotion) -> None:
+    expected = values(reader.read(TEXTS))
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: values(reader.read(TEXTS)), range(12)):
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_no_words_abstain(reader: TextEmotion) -> None:
+    opinions = reader.read(["", None, "  \n ", "dogs"])
+    assert [opinion.emotional for opinion in opinions[:3]] == [0, 0, 0] and not opinions[0].shares()
+    assert reader.read([]) == []
+
+
+# --- Votes
+
+
+def row(**given: float) -> np.ndarray:
+    return np.array([[given.get(label, 0.1) for label in LABELS]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("given", "voting"),
+    [
+        ({"happy": 0.45}, {}),  # present, but no vote yet
+        ({"happy": 0.5}, {}),
+        ({"happy": 0.75}, {"happy": 0.5}),
+        ({"happy": 0.75, "neutral": 0.8}, {}),
+        ({"happy": 0.8, "neutral": 0.6}, {"happy": 0.5}),
+        ({"neutral": 0.99}, {}),
+        ({"angry": 1.0, "disgust": 0.6}, {"angry": 1.0, "disgust": 0.2}),
+        ({"angry": 1.0, "neutral": 1.0}, {}),
+    ],
+)
+def test_an_emotion_votes_beyond_its_threshold_and_beyond_neutral(
+    reader: TextEmotion, given: dict[str, float], voting: dict[str, float]
+) -> None:
+    (votes,) = reader.votes(row(**given))
+    found = {label: float(vote) for label, vote in zip(LABELS, votes, strict=True) if vote != 0}
+    assert found == pytest.approx(voting, abs=1e-6)
+    opinion = TextOpinion(LABELS, row(**given)[0], votes)
+    assert opinion.emotional == pytest.approx(max(voting.values(), default=0))
+    assert sum(opinion.shares().values()) == pytest.approx(1 if voting else 0)
+
+
+def test_a_higher_threshold_makes_it_abstain_more(here: Settings) -> None:
+    emotional = [sum(o.emotional > 0 for o in make(here, threshold).read(TEXTS)) for threshold in (0.05, 0.5, 0.999)]
+    assert emotional[0] >= emotional[1] >= emotional[2] == 0 and emotional[0] > 0
+
+
+# --- Long texts
+
+
+def test_a_long_text_is_cut_at_the_ends_of_sentences(reader: TextEmotion) -> None:
+    assert reader.tokens == 22  # the tiny encoder's
+    found = reader.pieces(LONG)
+    assert " ".join(piece for piece, _ in found) == LONG and len(found) > 1
+    assert all(piece.endswith(".") for piece, _ in found[:-1])
+    assert all(length == reader.processor.lengths([piece])[0] <= 20 for piece, length in found)
+
+
+def test_a_sentence_without_end_is_cut_between_words(reader: TextEmotion) -> None:
+    endless = "kids are talking by the door and " * 30
+    found = reader.pieces(endless)
+    assert " ".join(piece for piece, _ in found).split() == endless.split()
+    assert all(length <= 20 for _, length in found)
+
+
+def test_a_word_without_end_is_read_as_far_as_there_is_room(reader: TextEmotion) -> None:
+    opinion = reader.read(["(" * 5000])[0]
+    assert np.isfinite(opinion.probabilities).all()
+
+
+def test_a_long_text_says_what_its_pieces_say_on_average(reader: TextEmotion) -> None:
+    pieces = reader.pieces(LONG)
+    each = reader.read([piece for piece, _ in pieces])
+    shares = [length for _, length in pieces]
+    mean = np.average(values(each), axis=0, weights=shares)
+    np.testing.assert_allclose(values(reader.read([LONG]))[0], mean, atol=1e-5)
+
+
+def test_of_endless_texts_a_limited_number_of_pieces_is_read(reader: TextEmotion) -> None:
+    pieces = reader.pieces(LONG * 200)
+    assert text_emotion.PIECES / 2 < len(pieces) <= text_emotion.PIECES
+
+
+# --- On disk
+
+
+def test_what_was_saved_says_nearly_the_same_without_the_encoder(
+    reader: TextEmotion, folder: Path, here: Settings, tmp_path: Path
+) -> None:
+    loaded = TextEmotion.load(folder, replace(here, models_dir=tmp_path))
+    np.testing.assert_allclose(values(loaded.read(TEXTS)), values(reader.read(TEXTS)), atol=0.05)
+    assert (loaded.id, loaded.labels, loaded.languages, loaded.card) == ("tiny-text", LABELS, ("en",), CARD)
+    loaded.save(tmp_path / "again")
+    again = TextEmotion.load(tmp_path / "again", here)
+    np.testing.assert_allclose(values(again.read(TEXTS)), values(loaded.read(TEXTS)), atol=0.02)
+
+
+def test_loading_draws_nothing_at_random(folder: Path, here: Settings) -> None:
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    TextEmotion.load(folder, here)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_matrices_are_stored_in_eight_bits_and_no_path_is_told(
+    here: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ser_engine.quantization.MIN_SIZE", 32)  # the tiny ones are smaller than what is worth it
+    make(here).save(tmp_path / "model")
+    stored = load_file(tmp_path / "model" / weights.TENSORS)
+    assert stored["encoder.embeddings.word_embeddings.weight"].dtype == torch.int8
+    text = "".join(file.read_text() for file in (tmp_path / "model").glob("*.json"))
+    assert str(here.models_dir) not in text and "_name_or_path" not in text
+    assert TextEmotion.load(tmp_path / "model", here).read(["dogs"])[0].probabilities.shape == (7,)
+
+
+def test_its_folder_is_no_choice_for_recordings(folder: Path, here: Settings) -> None:
+    assert folder.name not in emotion_models(here)
+    with pytest.raises(WeightsUnavailable, match="There is no emotion model “tiny-text”"):
+        default_model(replace(here, model="tiny-text"))
+    with pytest.raises(WeightsUnavailable, match="of a kind that this version does not know"):
+        load_model(folder, here)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": list(LABELS[:-1])},
+        {"labels": [*LABELS[:-1], "LABEL_9"]},
+        {"labels": ["calm", *LABELS[1:]]},
+        {"labels": [*LABELS[:-1], LABELS[0]]},
+        {"thresholds": [0.5] * 6},
+        {"vote_thresholds": [0.5] * 6 + [1.0]},
+        {"vote_thresholds": [0.5] * 6 + [float("nan")]},
+        {"vote_thresholds": "high"},
+        {"encoder": {"model_type": "bert"}},
+        {"encoder": {"model_type": "no such"}},
+        {"encoder": {}},
+        {"id": 5},
+        {"languages": None},
+    ],
+    ids=str,
+)
+def test_a_config_that_does_not_fit_is_refused(folder: Path, here: Settings, tmp_path: Path, change: Any) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    config = json.loads((copy / weights.CONFIG).read_text())
+    (copy / weights.CONFIG).write_text(json.dumps(config | change))
+    with pytest.raises(WeightsUnavailable, match="does not fit the weights beside it"):
+        TextEmotion.load(copy, here)
+
+
+def without(tensors: dict[str, torch.Tensor]) -> None:
+    del tensors["encoder.encoder.layer.0.output.dense.bias"]
+
+
+def with_more(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["encoder.pooler.dense.bias"] = torch.zeros(12)
+
+
+def with_a_stranger(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["stranger"] = torch.zeros(2)
+
+
+def without_head(tensors: dict[str, torch.Tensor]) -> None:
+    del tensors["classifier.bias"]
+
+
+def of_another_shape(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["encoder.embeddings.LayerNorm.bias"] = torch.zeros(13)
+
+
+@pytest.mark.parametrize("damage", [without, with_more, with_a_stranger, without_head, of_another_shape])
+def test_tensors_that_are_missing_or_too_many_are_refused(
+    folder: Path, here: Settings, tmp_path: Path, damage: Callable[[dict[str, torch.Tensor]], None]
+) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    tensors = load_file(copy / weights.TENSORS)
+    damage(tensors)
+    save_file(tensors, copy / weights.TENSORS)
+    config = json.loads((copy / weights.CONFIG).read_text())
+    config["weights"][weights.TENSORS] = weights.sha256(copy / weights.TENSORS)
+    (copy / weights.CONFIG).write_text(json.dumps(config))
+    with pytest.raises(WeightsUnavailable, match="does not fit the weights beside it"):
+        TextEmotion.load(copy, here)
+
+
+@pytest.mark.parametrize("file", [weights.TENSORS, "tokenizer.json", "tokenizer_config.json"])
+def test_a_file_that_is_missing_or_changed_is_refused(folder: Path, here: Settings, tmp_path: Path, file: str) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    (copy / file).write_bytes((copy / file).read_bytes() + b" ")
+    with pytest.raises(WeightsUnavailable, match=f"{file} is damaged"):
+        TextEmotion.load(copy, here)
+    (copy / file).unlink()
+    with pytest.raises(WeightsUnavailable, match=f"{file} is missing"):
+        TextEmotion.load(copy, here)
+
+
+def test_a_folder_of_another_kind_is_refused(here: Settings, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"architecture": "classical"}')
+    with pytest.raises(WeightsUnavailable, match="no model that reads emotion"):
+        TextEmotion.load(tmp_path, here)

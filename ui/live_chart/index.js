@@ -1,0 +1,277 @@
+// The live page's one component: start and stop, level, two views, timeline, words. Python tells it a moment of the
+// session several times a second; it stays mounted, and changes only what has changed.
+//
+// Before a session it asks for the microphone itself, since the component that connects says nothing when that fails,
+// and takes a lock that all tabs of the browser share, so that only one of them listens.
+
+const PROBLEMS = {
+  insecure: "A live session needs https or localhost; uploading a file works here too.",
+  denied: "The microphone is blocked: allow it for this page beside the browser’s address bar, then start again.",
+  absent: "No microphone was found: connect one and start again, or upload a file.",
+  busy: "The microphone is in use by another program: close that one and start again.",
+  elsewhere: "Another tab of this browser is listening already: stop it there, then start here.",
+  failed: "The microphone could not be opened in this browser; uploading a file works here too.",
+};
+
+// The DOMException names of getUserMedia, as kinds of problem.
+const KINDS = {
+  NotAllowedError: "denied", SecurityError: "denied",
+  NotFoundError: "absent", OverconstrainedError: "absent",
+  NotReadableError: "busy", AbortError: "busy",
+};
+
+const PLAIN = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+const LOCK = "speech-emotion-live";
+const IDLE = "Press Start and speak. What you say is heard by this page’s server alone, and kept only if you save it.";
+const ASKING = "Waiting for the microphone; your browser may ask whether it is allowed.";
+const SAY_EVERY_MS = 3000; // A screen reader that is told more often never comes to the end of a sentence.
+const WIDE_S = 30; // The timeline begins as wide as this, then grows denser.
+const HOP_S = 0.5;
+
+/** One live view on the page; `tell(event, value)` speaks to Python. */
+class Live {
+  constructor(root) {
+    this.root = root.querySelector(".live");
+    this.find = (name) => this.root.querySelector(name);
+    this.view = "chart";
+    this.kind = "all";
+    this.data = { phase: "idle", number: 0 };
+    this.asking = false; // between the click and Python's answer
+    this.problem = null;
+    this.release = () => {}; // gives the lock back
+    this.saidAt = 0;
+    this.find(".toggle").onclick = (event) => {
+      if (event.detail > 1) return; // The second click of a double click does not stop what the first began.
+      if (this.on()) this.stop();
+      else this.start();
+    };
+    for (const button of this.root.querySelectorAll("[data-view]")) {
+      button.onclick = () => this.choose("view", button.dataset.view);
+    }
+    for (const button of this.root.querySelectorAll("[data-kind]")) {
+      button.onclick = () => this.choose("kind", button.dataset.kind);
+    }
+    this.resized = new ResizeObserver(() => this.drawCourse());
+    this.resized.observe(this.find(".course"));
+  }
+
+  on() {
+    return this.asking || this.data.phase === "connecting" || this.data.phase === "live";
+  }
+
+  choose(what, value) {
+    this[what] = value;
+    this.draw();
+  }
+
+  async start() {
+    this.problem = null;
+    if (!usable()) return this.fail("insecure");
+    this.asking = true;
+    this.before = this.data.number;
+    this.draw();
+    if (!(await this.lock())) return this.fail("elsewhere");
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia({ audio: PLAIN });
+      stream.getTracks().forEach((track) => track.stop());
+    } catch (error) {
+      return this.fail(KINDS[error.name] ?? "failed");
+    }
+    if (this.asking) this.tell("start", this.before + 1);
+  }
+
+  stop() {
+    this.asking = false; // A microphone that is allowed only now comes too late.
+    this.release();
+    this.tell("stop", this.data.number);
+    this.draw();
+  }
+
+  fail(kind) {
+    this.asking = false;
+    this.problem = kind;
+    this.release();
+    this.draw();
+    this.tell("problem", kind);
+  }
+
+  /** Return whether this tab may listen, and hold that until `release`; a closed tab gives it back by itself. */
+  lock() {
+    if (!navigator.locks) return Promise.resolve(true);
+    return new Promise((decided) => {
+      navigator.locks.request(LOCK, { ifAvailable: true }, (lock) => {
+        decided(Boolean(lock));
+        return lock && new Promise((free) => (this.release = free));
+      });
+    });
+  }
+
+  take(data) {
+    if (this.asking && data.number !== this.before) this.asking = false;
+    this.data = data;
+    if (!this.on()) this.release();
+    if (data.phase === "connecting") this.connect();
+    this.draw();
+  }
+
+  /** Press the button of the connection's frame, which is of this page's own host, once for each session. */
+  connect() {
+    clearTimeout(this.timer);
+    if (this.data.phase !== "connecting" || this.connected === this.data.number) return;
+    const frame = document.querySelector(".st-key-microphone iframe");
+    const button = frame?.contentDocument?.querySelector("button:enabled");
+    // Python has nothing new to tell meanwhile, so nobody else would call this again.
+    if (!button) return (this.timer = setTimeout(() => this.connect(), 50));
+    this.connected = this.data.number;
+    button.click();
+  }
+
+  draw() {
+    const { data, root } = this;
+    root.dataset.phase = data.phase;
+    root.dataset.view = this.view;
+    root.dataset.end = data.end ?? ""; // of the latest window, seconds of the session
+    root.toggleAttribute("data-on", this.on());
+    root.toggleAttribute("data-problem", Boolean(this.problem));
+    root.toggleAttribute("data-stale", Boolean(data.stale));
+    this.write(".what", this.on() ? "Stop" : "Start");
+    const sentence = this.problem ? PROBLEMS[this.problem] : this.asking ? ASKING : data.sentence || IDLE;
+    this.write(".status", sentence);
+    const seconds = Math.floor(data.seconds ?? 0);
+    this.write(".time", `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`);
+    const level = data.level ?? 0;
+    this.find(".meter i").style.transform = `scaleX(${level})`;
+    this.find(".meter").setAttribute("aria-valuenow", Math.round(100 * level));
+    const grouped = data.groups !== null;
+    this.find(".kinds").hidden = !grouped;
+    const kind = grouped ? this.kind : "all";
+    for (const what of ["view", "kind"]) {
+      for (const button of root.querySelectorAll(`.choice [data-${what}]`)) {
+        button.setAttribute("aria-pressed", button.dataset[what] === (what === "kind" ? kind : this.view));
+      }
+    }
+    this.scale = data[kind] ?? { names: [], values: [], headline: "", columns: [] };
+    this.write(".answer", (data.stale && data.saying) || this.scale.headline);
+    this.write(".saying", data.saying || this.scale.note || "");
+    this.drawBars();
+    this.drawCourse();
+    this.drawWords();
+    this.speak();
+  }
+
+  write(name, text) {
+    const place = this.find(name);
+    if (place.textContent !== text) place.textContent = text;
+  }
+
+  drawBars() {
+    const { names, values } = this.scale;
+    const bars = this.find(".bars");
+    if (this.shown !== names.join("|")) {
+      this.shown = names.join("|");
+      bars.replaceChildren(...names.map(makeRow));
+    }
+    const top = Math.max(...values);
+    values.forEach((value, i) => {
+      const row = bars.children[i];
+      row.classList.toggle("top", value === top);
+      row.children[1].style.transform = `scaleX(${Math.max(0.002, value)})`;
+      row.children[2].textContent = `${Math.round(100 * value)}%`;
+    });
+  }
+
+  drawCourse() {
+    const { names, columns } = this.scale ?? { names: [], columns: [] };
+    const canvas = this.find(".course");
+    const ratio = window.devicePixelRatio || 1;
+    const width = canvas.clientWidth, height = canvas.clientHeight;
+    if (!width) return;
+    const style = getComputedStyle(this.root);
+    const picture = JSON.stringify([names, columns, width, ratio, style.color]);
+    if (picture === this.picture) return; // Nothing that is there already is drawn again.
+    this.picture = picture;
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+    const pen = canvas.getContext("2d");
+    pen.scale(ratio, ratio);
+    pen.fillStyle = style.color;
+    pen.font = `13px ${style.fontFamily}`;
+    pen.textBaseline = "middle";
+    const left = Math.min(width / 3, Math.max(0, ...names.map((name) => pen.measureText(name).width)) + 10);
+    const row = (height - 14) / Math.max(1, names.length);
+    names.forEach((name, i) => {
+      pen.globalAlpha = 0.85;
+      pen.fillText(name, 0, (i + 0.5) * row, left - 6);
+      pen.globalAlpha = 0.12;
+      pen.fillRect(left, (i + 1) * row - 1, width - left, 1);
+    });
+    const step = (width - left) / Math.max(columns.length, WIDE_S / HOP_S);
+    columns.forEach((column, i) => {
+      pen.globalAlpha = column ? 0.25 + 0.75 * column[1] : 0.3;
+      pen.fillStyle = column ? "#1f9a8f" : style.color;
+      const x = left + i * step;
+      if (column) pen.fillRect(x, column[0] * row + 2, Math.max(1, step - 0.5), row - 5);
+      else pen.fillRect(x, names.length * row + 4, Math.max(1, step - 0.5), 2);
+    });
+    const heard = new Set(columns.filter(Boolean).map((column) => names[column[0]]));
+    canvas.setAttribute("aria-label", heard.size ? `Timeline; heard so far: ${[...heard].join(", ")}` : "Timeline, empty yet");
+  }
+
+  drawWords() {
+    const words = this.data.words ?? [];
+    const joined = words.join("\n");
+    if (joined === this.joined) return;
+    this.joined = joined;
+    const place = this.find(".words");
+    place.replaceChildren(...words.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
+    place.scrollTop = place.scrollHeight;
+  }
+
+  /** Tell those who cannot see it what is heard, when it has changed, and not too often. */
+  speak() {
+    if (this.data.phase !== "live" || performance.now() - this.saidAt < SAY_EVERY_MS) return;
+    const text = this.data.saying || this.scale.headline;
+    if (this.find(".spoken").textContent === text) return;
+    this.write(".spoken", text);
+    this.saidAt = performance.now();
+  }
+
+  end() {
+    clearTimeout(this.timer);
+    this.release();
+    this.resized.disconnect();
+  }
+}
+
+/** Whether this page may ask for a microphone at all: browsers hide it from pages on plain http. */
+function usable() {
+  return window.isSecureContext && navigator.mediaDevices?.getUserMedia;
+}
+
+function makeRow(name) {
+  const row = document.createElement("div");
+  row.className = "row";
+  for (const part of ["name", "bar", "share"]) {
+    row.append(Object.assign(document.createElement("span"), { className: part }));
+  }
+  row.children[0].textContent = row.children[0].title = name;
+  return row;
+}
+
+// Streamlit calls the function below again, without a clean-up between, with each new moment: the view that is there
+// goes on. Only the clean-up that belongs to the latest call is meant.
+const views = new WeakMap();
+
+export default function mount({ parentElement, setTriggerValue, data }) {
+  const isNew = !views.has(parentElement);
+  if (isNew) views.set(parentElement, new Live(parentElement));
+  const live = views.get(parentElement);
+  live.tell = setTriggerValue;
+  if (data) live.take(data);
+  if (isNew && !usable()) live.fail("insecure");
+  return () => {
+    if (live.tell !== setTriggerValue) return;
+    live.end();
+    views.delete(parentElement);
+  };
+}
