@@ -10,6 +10,7 @@ from typing import Any
 
 from ser_engine.corpora.labels import EMOTIONS
 from ser_engine.errors import InvalidSettings
+from ser_engine.training.conditions import TITLES
 
 # What an entry of each annotation has to be.
 KINDS: dict[str, type | tuple[type, ...]] = {
@@ -21,7 +22,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     "dict[str, Any]": dict,
 }
 
-MAY_BE_EMPTY = ("external", "optional_corpora")
+MAY_BE_EMPTY = ("external", "optional_corpora", "conditions")
 
 # The least and the most that makes sense; what is written wrong is told before hours are spent.
 COUNT, SHARE, FREE = (1, 10**6), (0.0, 1.0), (0.0, 100.0)
@@ -50,6 +51,7 @@ class TrainingConfig:
     id : name of the model; the run is named after the file
     architecture : a key of `models.registry.ARCHITECTURES`
     corpora, external : what is trained on (and tested fold by fold), and what is only ever tested on
+    conditions : keys of `conditions.TITLES` under which every fold is tested once more
     protocol : how the folds are made
     labels : emotions in the order of the scores
     members, mixtures, hidden, dropout : see `HeadConfig`
@@ -65,6 +67,7 @@ class TrainingConfig:
     architecture: str
     corpora: tuple[str, ...]
     external: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
     protocol: str = "speaker-independent"
     labels: tuple[str, ...] = EMOTIONS
     members: int = 5
@@ -84,6 +87,10 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.labels) - set(EMOTIONS)):
             raise InvalidSettings(f"There are labels that mean nothing: {', '.join(unknown)}.")
+        if unknown := sorted(set(self.conditions) - set(TITLES)):
+            raise InvalidSettings(f"There are conditions that mean nothing: {', '.join(unknown)}.")
+        if "babble" in self.conditions and not self.external:
+            raise InvalidSettings("Babble is made of an external corpus, and none is named.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings
+from ser_engine.training.conditions import digest, worsen
 
 PIPELINE = "1"
 """To be raised whenever decoding, cleaning or the statistics change, so that nothing stale is read."""
@@ -26,11 +27,17 @@ HEARD = ("noise_reduction", "min_speech_s")
 
 
 def encoder_statistics(
-    paths: Sequence[Path], settings: Settings, view: int = 0, workers: int = 0
+    paths: Sequence[Path],
+    settings: Settings,
+    view: int = 0,
+    workers: int = 0,
+    condition: str = "",
+    talkers: Sequence[Path] = (),
 ) -> list[NDArray[np.float32] | None]:
     """Return float32 [layers + 2, 2, width] for each recording, or None where no speech was found in it.
 
-    View 0 is the recording as the application hears it; every further view is another perturbation of its speed.
+    View 0 is the recording as the application hears it; every further view is another perturbation of its speed. Under
+    a condition of `conditions.TITLES` it is heard worse; babble is made of the recordings `talkers`.
 
     What is in `settings.cache` is read; the rest is computed by `workers` processes (0: one a core) with a progress bar
     and written as it is done, so that a run that was stopped goes on where it was.
@@ -43,13 +50,16 @@ def encoder_statistics(
     heard = {name: getattr(settings, name) for name in HEARD if getattr(settings, name) != getattr(Settings(), name)}
     version = hashlib.sha256(f"{PIPELINE} {checksums}{heard or ''}".encode()).hexdigest()
     folder = settings.cache / f"whisper-base-statistics-{version[:12]}"
-    compute = partial(_statistics, settings=settings, view=view)
-    files = compute_once(paths, folder, compute, workers, "encoding", suffix=f"-{view}" if view else "")
+    compute = partial(_statistics, settings=settings, view=view, condition=condition, talkers=talkers)
+    suffix = (f"-{view}" if view else "") + (f"-{digest(condition, talkers)}" if condition else "")
+    files = compute_once(paths, folder, compute, workers, condition or "encoding", suffix)
     features = [np.load(file) for file in files]
     return [array.astype(np.float32) if array.size else None for array in features]
 
 
-def _statistics(data: bytes, settings: Settings, view: int) -> NDArray[np.float16]:
+def _statistics(
+    data: bytes, settings: Settings, view: int, condition: str, talkers: Sequence[Path]
+) -> NDArray[np.float16]:
     """Return the statistics of one recording, float16 [layers + 2, 2, width]; an empty array for no speech."""
     import torch
 
@@ -61,13 +71,16 @@ def _statistics(data: bytes, settings: Settings, view: int) -> NDArray[np.float1
 
     torch.set_flush_denormal(True)
     encoder = shared_whisper(settings).encoder
+    seed = int(hashlib.sha256(data).hexdigest()[:12], 16)
     try:
-        samples = clean(load(data, settings), settings).samples
+        waveform = load(data, settings)
+        if condition:
+            waveform = worsen(waveform, condition, talkers, settings, seed)
+        samples = clean(waveform, settings).samples
     except NoSpeech:
         return np.zeros(0, np.float16)
     if view:
-        checksum = hashlib.sha256(data).hexdigest()
-        samples = perturb_speed(samples, np.random.default_rng([view, int(checksum[:12], 16)]))
+        samples = perturb_speed(samples, np.random.default_rng([view, seed]))
     return statistics(encoder, samples[None])[0].astype(np.float16)
 
 

@@ -24,7 +24,14 @@ from ser_engine.settings import Settings
 from ser_engine.training.audit import audit_folds
 from ser_engine.training.card import write_card
 from ser_engine.training.config import TrainingConfig, read_config
-from ser_engine.training.evaluate import fold_entries, measure_external, measure_run, run_entry, write_json
+from ser_engine.training.evaluate import (
+    fold_entries,
+    measure_condition,
+    measure_external,
+    measure_run,
+    run_entry,
+    write_json,
+)
 from ser_engine.training.prepare import PIPELINE, encoder_statistics, keep
 from ser_engine.training.splits import numbered, speaker_independent
 from ser_engine.training.train import (
@@ -51,13 +58,14 @@ Rows = NDArray[np.int_]
 class Experiment:
     """What is trained on: n utterances, and their features in every view (the first is the one that is tested).
 
-    `true` is int [n], indices into the labels; `heard` is bool [n], false where no speech was found; `state` is the
-    folder in which finished folds are kept.
+    `true` is int [n], indices into the labels; `heard` is bool [n], false where no speech was found; `worse` are the
+    features under each of the configuration's conditions; `state` is the folder in which finished folds are kept.
     """
 
     config: TrainingConfig
     utterances: list[Utterance]
     views: list[Features]
+    worse: list[Features]
     state: Path
 
     @property
@@ -80,19 +88,23 @@ class Experiment:
         return train_head(features, targets, chances, self.config, history)
 
     def cross_validate(self, folds: Rows) -> NDArray[np.float32]:
-        """Return log-probabilities [n, labels], each row by a head that did not hear its speaker.
+        """Return log-probabilities [1 + conditions, n, labels], each row by a head that did not hear its speaker.
 
-        Where no speech was found, the row is uniform.
+        The first are of the clips as they are. Where no speech was found, the row is uniform.
         """
         count = len(self.config.labels)
-        opinions = np.full((len(self.utterances), count), -np.log(count), np.float32)
+        tested = [self.views[0], *self.worse]
+        opinions = np.full((len(tested), len(self.utterances), count), -np.log(count), np.float32)
         for fold in tqdm(np.unique(folds), desc="folds"):
             saved = self.state / f"fold-{fold}.npy"
-            test = np.flatnonzero(self.heard & (folds == fold))
+            test = np.flatnonzero(folds == fold)
             if not saved.exists():
                 head = self.fit(np.flatnonzero(self.heard & (folds != fold)), str(fold))
-                keep(saved, log_probabilities(head, _stack(self.views[0], test)))
-            opinions[test] = np.load(saved)
+                for own, features in zip(opinions, tested, strict=True):
+                    if rows := [int(i) for i in test if features[i] is not None]:
+                        own[rows] = log_probabilities(head, _stack(features, np.array(rows)))
+                keep(saved, opinions[:, test])
+            opinions[:, test] = np.load(saved)
         return opinions
 
 
@@ -121,12 +133,18 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     begun = time.perf_counter()
     experiment = prepare(config, path.stem, data, settings)
     folds = speaker_independent(experiment.utterances, config.seed)
-    opinions = experiment.cross_validate(folds)
+    opinions, *worse = experiment.cross_validate(folds)
 
     true, heard = experiment.true, experiment.heard
     others = {int(fold): heard & (folds != fold) for fold in np.unique(folds)}
     temperatures = {fold: fit_temperature(opinions[rows], true[rows]) for fold, rows in others.items()}
     measured = measure_run(experiment.utterances, opinions, folds, temperatures, config)
+    if worse:
+        plain_ua = measured["metrics"]["UA"]
+        measured["conditions"] = {
+            name: measure_condition(experiment.utterances, found, config, plain_ua)
+            for name, found in zip(config.conditions, worse, strict=True)
+        }
 
     head = experiment.fit(np.flatnonzero(heard), "all")
     if config.external:
@@ -171,14 +189,16 @@ def prepare(config: TrainingConfig, name: str, data: Path, settings: Settings) -
     utterances = _read(config.corpora, data, config.labels)
     paths = [utterance.path for utterance in utterances]
     views = [encoder_statistics(paths, settings, view) for view in range(config.views + 1)]
+    talkers = [one.path for corpus in config.external for one in registry.read(corpus, data)]
+    worse = [encoder_statistics(paths, settings, condition=name, talkers=talkers) for name in config.conditions]
     fingerprint = hashlib.sha256(f"{PIPELINE} {config}".encode())
-    for utterance, *arrays in zip(utterances, *views, strict=True):
+    for utterance, *arrays in zip(utterances, *views, *worse, strict=True):
         fingerprint.update(f"{utterance.corpus}/{utterance.name} {utterance.label}".encode())
         for array in arrays:
             fingerprint.update(b"" if array is None else array.tobytes())
     state = settings.cache / "runs" / f"{name}-{fingerprint.hexdigest()[:12]}"
     state.mkdir(parents=True, exist_ok=True)
-    return Experiment(config, utterances, views, state)
+    return Experiment(config, utterances, views, worse, state)
 
 
 def _read(corpora: tuple[str, ...], data: Path, labels: tuple[str, ...]) -> list[Utterance]:
