@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ser_engine.corpora.registry import corpus
+from ser_engine.training.conditions import TITLES
+
+CORE_W = 10
+"""What a busy core of a server's processor takes, about, with its share of the rest; nothing here measures it."""
 
 
 def write_card(folder: Path, entry: dict[str, Any]) -> None:
@@ -13,7 +17,12 @@ def write_card(folder: Path, entry: dict[str, Any]) -> None:
     metrics, labels = entry["metrics"], entry["labels"]
     rows = [f"| all together | {_figures(metrics)} | {sum(row['clips'] for row in entry['by_corpus'].values())} |"]
     rows += [f"| {corpus(name).title} | {_figures(row)} | {row['clips']} |" for name, row in entry["by_corpus"].items()]
-    recall = [f"| {label} | {row['recall']} | {row['support']} |" for label, row in entry["per_class"].items()]
+    rows += [f"| {gender} speakers | {_plain(row)} | {row['clips']} |" for gender, row in entry["by_gender"].items()]
+    heard = entry["listeners"]
+    recall = [
+        f"| {label} | {row['recall']} | {row['precision']} | {_by_listeners(label, heard)} | {row['support']} |"
+        for label, row in entry["per_class"].items()
+    ]
     sources = [f"- {corpus(name).title}: {corpus(name).citation}; {corpus(name).licence}." for name in entry["corpora"]]
     text = f"""---
 license: cc-by-nc-sa-4.0
@@ -37,27 +46,41 @@ the others in folds of whole speakers. Percent, with 95% intervals over speakers
 |---|---|---|---|---|
 {chr(10).join(rows)}
 
-Expected calibration error, with a temperature fitted on the other folds: {metrics["ECE"]} points.
-
-| emotion | recall | clips |
-|---|---|---|
+| emotion | recall | precision | listeners | clips |
+|---|---|---|---|---|
 {chr(10).join(recall)}
-{_external(entry.get("external", {}))}
+{_listeners(heard)}{_external(entry.get("external", {}))}{_conditions(entry.get("conditions", {}))}
+## How sure it is
+
+Its probabilities are scaled with a temperature that was fitted on the other folds; their expected calibration error is
+{metrics["ECE"]} points. {_not_sure(entry["confidence"]["threshold"])}
+
+## How it was made
+
 Made by `python -m ser_engine train configs/{entry["id"]}.toml` (seed {entry["seed"]}); the whole run is in
-`results/{entry["id"]}/`.
+`results/{entry["id"]}/`. {_cost(entry)}
 
 ## Trained on
 
 {chr(10).join(sources)}
 
-Two of these allow no commercial use, so neither does this model.
+Two of these allow no commercial use, so neither does this model. The file `trained_on.bin` beside the weights knows
+every clip that it has heard, all of those above: the engine warns when one of them is analysed, since that is no test.
+
+## What it is for
+
+Research on speech and its corpora; showing what such a system can and cannot do; sorting recordings of one's own.
+Whoever is listened to has to be told so, in the European Union by law (Regulation (EU) 2024/1689, article 50).
+
+It is not for inferring the emotions of people at work or in education, which article 5 of that regulation forbids but
+for medical or safety reasons; not for deciding about anybody, in hiring, schooling, policing, insurance, credit or
+care; not for finding lies, and not for diagnoses.
 
 ## What it is not
 
 All of this is acted speech in North American English, a few seconds a clip. Calm occurs only in RAVDESS, surprise not
 in CREMA-D, and TESS is two voices. Real feelings are weaker and mixed; other languages, children, whispering and
-singing were not heard in training. It says what a voice sounds like, not what a person feels: it is no lie detector,
-no diagnosis, and nothing to decide about people with.
+singing were not heard in training. It says what a voice sounds like, not what a person feels.
 """
     (folder / "README.md").write_text(text, encoding="utf-8")
 
@@ -65,6 +88,52 @@ no diagnosis, and nothing to decide about people with.
 def _figures(row: dict[str, Any]) -> str:
     low, high = row["UA_ci95"]
     return f"{row['UA']:.1f} | {low:.1f} to {high:.1f} | {row['WA']:.1f}"
+
+
+def _plain(row: dict[str, Any]) -> str:
+    return f"{row['UA']:.1f} | – | {row['WA']:.1f}"
+
+
+def _by_listeners(label: str, listeners: dict[str, Any]) -> str:
+    """Return what listeners reach for a label, the corpora that know it one after the other."""
+    return ", ".join(str(row["per_label"][label]) for row in listeners.values() if label in row["per_label"]) or "–"
+
+
+def _listeners(listeners: dict[str, Any]) -> str:
+    """Return the sentence on people who listened to the same clips."""
+    return "".join(
+        f"\nListeners: most people who heard the voice alone took a clip of {corpus(name).title} for what was meant in "
+        f"{row['agreement']} of 100 ({row['clips']} clips; {corpus(name).citation.split(',')[0]}).\n"
+        for name, row in listeners.items()
+    )
+
+
+def _conditions(found: dict[str, Any]) -> str:
+    """Return the table of the same clips under harder hearing."""
+    if not found:
+        return ""
+    rows = [f"| {TITLES[name]} | {_figures(row)} | {row['lost']:.1f} |" for name, row in found.items()]
+    head = "\nThe same clips, all together, heard worse:\n\n| heard | UA | 95% interval | WA | points of UA lost |\n"
+    return head + "|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _not_sure(threshold: dict[str, float]) -> str:
+    """Return what withholding an answer is worth."""
+    coverage, accuracy, without = (100 * threshold[key] for key in ("coverage", "accuracy", "without"))
+    return (
+        f"Where no probability reaches {100 * threshold['below']:.0f}% it says that it is not sure: it then answers "
+        f"{coverage:.0f} of 100 and is right in {accuracy:.1f} of 100 answers, against {without:.1f} had it always "
+        "answered."
+    )
+
+
+def _cost(entry: dict[str, Any]) -> str:
+    """Return what the run took."""
+    hours = entry["seconds"] / 3600
+    return (
+        f"Its training and tests took {hours:.1f} h of {entry['cores']} processor cores beside what is computed of the "
+        f"clips once; at {CORE_W} W a core, which is a guess, {hours * entry['cores'] * CORE_W:.0f} Wh."
+    )
 
 
 def _external(figures: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -196,6 +197,7 @@ def run_entry(run: str, config: TrainingConfig, measured: dict[str, Any], second
         "labels": list(config.labels),
         **measured,
         "seconds": round(seconds, 1),
+        "cores": os.cpu_count(),
         "seed": config.seed,
         "config": asdict(config),
     }

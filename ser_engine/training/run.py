@@ -79,13 +79,16 @@ class Experiment:
         return np.array([array is not None for array in self.views[0]])
 
     def fit(self, rows: Rows, fold: str) -> Head:
-        """Return a head trained on some rows, in all views."""
+        """Return a head trained on some rows, in all views; how long that took is kept in `state`."""
+        begun = time.perf_counter()
         pairs = [(view, i) for view in range(len(self.views)) for i in rows if self.views[view][i] is not None]
         chosen = [self.utterances[i] for _, i in pairs]
         features = np.concatenate([_stack(view, rows) for view in self.views])
         history = HistoryFile(self.state / "history.jsonl", fold)
         targets, chances = targets_of(chosen, self.config), weights_of(chosen, self.config)
-        return train_head(features, targets, chances, self.config, history)
+        head = train_head(features, targets, chances, self.config, history)
+        (self.state / f"fold-{fold}.seconds").write_text(f"{time.perf_counter() - begun:.1f}", encoding="utf-8")
+        return head
 
     def cross_validate(self, folds: Rows) -> NDArray[np.float32]:
         """Return log-probabilities [1 + conditions, n, labels], each row by a head that did not hear its speaker.
@@ -130,7 +133,6 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
         raise InvalidSettings(f"{path} asks for {config.architecture}, which cannot be trained.")
     if config.protocol != "speaker-independent":
         raise InvalidSettings(f"{path} asks for {config.protocol}, but {config.architecture} is speaker-independent.")
-    begun = time.perf_counter()
     experiment = prepare(config, path.stem, data, settings)
     folds = speaker_independent(experiment.utterances, config.seed)
     opinions, *worse = experiment.cross_validate(folds)
@@ -150,7 +152,8 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     if config.external:
         measured["external"] = _external(config, head, data, settings)
     measured["audit"] = audit_folds(experiment.utterances, numbered(folds)).to_dict()
-    entry = run_entry(path.stem, config, measured, time.perf_counter() - begun)
+    seconds = sum(float(kept.read_text(encoding="utf-8")) for kept in experiment.state.glob("*.seconds"))
+    entry = run_entry(path.stem, config, measured, seconds)
     folder = results / path.stem
     write_json(folder / "run.json", entry)
     write_json(folder / "folds.json", fold_entries(experiment.utterances, folds, opinions, config))
