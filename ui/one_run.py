@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from ser_engine.training.conditions import TITLES
 from ui import confidence, result_charts, result_table, results, theme
 from ui.panels import as_table, draw, shown
 from ui.result_table import CORPORA
@@ -31,6 +32,7 @@ def show(found: Results, run: Run) -> None:
         show_classes(run, paper)
     confidence.show(run)
     show_groups(run)
+    show_conditions(run)
     show_learning(run)
     show_audit(run)
     show_config(run)
@@ -119,6 +121,19 @@ def show_groups(run: Run) -> None:
             | {"Clips": [f"{scores.get('clips', 0):,.0f}" for scores in groups.values()]},
             hide_index=True,
         )
+
+
+def show_conditions(run: Run) -> None:
+    """Show what is left where the same clips are heard worse; nothing of a run that did not try."""
+    if not run.conditions:
+        return
+    st.subheader("Heard worse", anchor=False)
+    columns = {"UA": "UA", "WA": "WA", "lost": "Points of UA lost"}
+    st.table(
+        {"The same clips": [TITLES.get(name, name) for name in run.conditions]}
+        | {title: [shown(row.get(key)) for row in run.conditions.values()] for key, title in columns.items()},
+        hide_index=True,
+    )
 
 
 def show_learning(run: Run) -> None:

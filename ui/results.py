@@ -60,6 +60,8 @@ class Run:
         Rows true, columns predicted, in clips; empty where there is none or it does not fit the labels.
     by_corpus, by_speaker, by_gender
         UA, WA and clips of each.
+    conditions
+        UA, WA and the points of UA that are lost of the same clips heard worse, by `conditions.TITLES`.
     parts
         UA and WA of "speech" alone and of "text" alone, of a network that has both.
     problems
@@ -80,6 +82,7 @@ class Run:
     by_corpus: Mapping[str, Mapping[str, float]]
     by_speaker: Mapping[str, Mapping[str, float]]
     by_gender: Mapping[str, Mapping[str, float]]
+    conditions: Mapping[str, Mapping[str, float]]
     parts: Mapping[str, Mapping[str, float]]
     seconds: float | None
     size_mb: float | None
@@ -197,6 +200,7 @@ def _read_run(path: Path, _changed: int, _size: int) -> Run | str:
         by_corpus=_table(entry, "by_corpus", name, problems),
         by_speaker=_table(entry, "by_speaker", name, problems),
         by_gender=_table(entry, "by_gender", name, problems),
+        conditions=_table(entry, "conditions", name, problems),
         parts=_table(entry, "parts", name, problems),
         seconds=number(entry.get("seconds")),
         size_mb=number(entry.get("size_mb")),

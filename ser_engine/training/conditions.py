@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import soxr
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfilt
 
 from ser_engine.analysis import Waveform
 from ser_engine.errors import InvalidSettings
@@ -66,6 +65,7 @@ def crop(samples: NDArray[np.float32], rate: int, rng: np.random.Generator) -> N
 def telephone(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """Return float32 [n] at `rate` Hz as float32 [m] at 8 kHz, as a telephone line carries it."""
     from librosa import mu_compress, mu_expand
+    from scipy.signal import butter, sosfilt
 
     narrow = soxr.resample(samples, rate, TELEPHONE_HZ, quality="HQ")
     narrow = sosfilt(butter(4, BAND_HZ, "bandpass", fs=TELEPHONE_HZ, output="sos"), narrow)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +21,14 @@ NAMED = TEXT_LABELS[1:]
 
 shares = st.floats(0, 1, width=32)
 weights = st.floats(0.01, 3)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def every_number() -> Iterator[None]:
+    """Hypothesis draws the tiniest numbers as well; the engine, with a model, has the processor take them for zero."""
+    torch.set_flush_denormal(False)
+    yield
+    torch.set_flush_denormal(True)
 
 
 def opinion(**votes: float) -> TextOpinion:

@@ -104,6 +104,17 @@ def test_how_sure_a_run_is_stands_in_words_and_broken_points_are_left_out(write:
     assert "when no probability reaches 50%" in text(at) and "right in 90 of 100 answers, against 75" in text(at)
 
 
+def test_what_harder_hearing_costs_stands_in_a_table(write: Write) -> None:
+    write("worse", entry(conditions={"telephone": {"UA": 51.26, "WA": 50.0, "lost": 3.44}, "rain": {"UA": "wet"}}))
+    at = page()
+    assert not at.exception and "Heard worse" in [part.value for part in at.subheader]
+    (found,) = [table.value for table in at.table if "Points of UA lost" in table.value.columns]
+    assert found.to_numpy().tolist() == [
+        ["by telephone (8 kHz, mu-law)", "51.3", "50.0", "3.4"],
+        ["rain", "–", "–", "–"],
+    ]
+
+
 @pytest.mark.parametrize("broken", [None, [], {}, {"reliability": 3, "coverage": {}}, {"threshold": []}])
 def test_a_run_that_did_not_measure_how_sure_it_is_is_shown_without(write: Write, broken: object) -> None:
     write("unsure", entry(confidence=broken))
