@@ -66,7 +66,7 @@ def _one(one: Conversation) -> None:
     st.html(theme.facts(_facts(one, measured)))
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("What was taken for what", anchor=False)
+        st.subheader("Segments taken for what", anchor=False)
         figure = result_charts.confusion_of(measured.confusion, measured.labels, "segments")
         draw(figure, _told(measured), f"conversation-confusion-{kind}")
         as_table({"Meant": measured.labels, **_columns(measured)})
