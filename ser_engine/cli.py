@@ -74,6 +74,15 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--results", type=Path, default=PROJECT / "results")
     train.set_defaults(verb=_train)
 
+    trial = verbs.add_parser("trial", help="test some folds of a TOML with entries changed, into trials.jsonl")
+    trial.add_argument("config", type=Path)
+    trial.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="entries, as TOML has them")
+    trial.add_argument("--folds", type=int, nargs="+", default=[1], help="which are tested (default: 1)")
+    trial.add_argument("--note", default="", help="why it is tried")
+    trial.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")
+    trial.add_argument("--results", type=Path, default=PROJECT / "results")
+    trial.set_defaults(verb=_trial)
+
     evaluate = verbs.add_parser("evaluate", help="measure a finished model on corpora, its own or not")
     evaluate.add_argument("model", metavar="MODEL", help=MODEL)
     evaluate.add_argument("--corpora", nargs="+", default=(), help="or manifests (default: every corpus that is there)")
@@ -247,6 +256,16 @@ def _train(options: argparse.Namespace, settings: Settings) -> int:
     entry = run(options.config, options.data or settings.data, settings, options.results)
     shown = {key: entry[key] for key in ("id", "metrics", "by_corpus", "external", "no_speech_found") if key in entry}
     print(json.dumps(shown, indent=2))
+    return 0
+
+
+def _trial(options: argparse.Namespace, settings: Settings) -> int:
+    """Try a change on some folds, then print its figures."""
+    from ser_engine.training.trial import trial
+
+    data = options.data or settings.data
+    line = trial(options.config, options.set, options.folds, data, settings, options.results, options.note)
+    print(json.dumps(line, indent=2))
     return 0
 
 

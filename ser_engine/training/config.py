@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -285,8 +286,8 @@ CONFIGS: dict[str, type[TrainingConfig] | type[ExperimentConfig] | type[TextEmot
 """What the entries of an architecture are; all others have those of `TrainingConfig`."""
 
 
-def read_config(path: Path) -> Config:
-    """Read a TOML file.
+def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> Config:
+    """Read a TOML file, with some of its entries changed.
 
     Raises
     ------
@@ -295,7 +296,7 @@ def read_config(path: Path) -> Config:
         no sense.
     """
     try:
-        entries: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        entries: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")) | dict(changes or {})
     except FileNotFoundError:
         raise InvalidSettings(f"There is no configuration {path}.") from None
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -90,15 +91,16 @@ class Experiment:
         (self.state / f"fold-{fold}.seconds").write_text(f"{time.perf_counter() - begun:.1f}", encoding="utf-8")
         return head
 
-    def cross_validate(self, folds: Rows) -> NDArray[np.float32]:
+    def cross_validate(self, folds: Rows, only: Collection[int] | None = None) -> NDArray[np.float32]:
         """Return log-probabilities [1 + conditions, n, labels], each row by a head that did not hear its speaker.
 
-        The first are of the clips as they are. Where no speech was found, the row is uniform.
+        The first are of the clips as they are. Where no speech was found, the row is uniform, and in folds that are not
+        among `only`.
         """
         count = len(self.config.labels)
         tested = [self.views[0], *self.worse]
         opinions = np.full((len(tested), len(self.utterances), count), -np.log(count), np.float32)
-        for fold in tqdm(np.unique(folds), desc="folds"):
+        for fold in tqdm(np.unique(folds) if only is None else sorted(only), desc="folds"):
             saved = self.state / f"fold-{fold}.npy"
             test = np.flatnonzero(folds == fold)
             if not saved.exists():
