@@ -29,7 +29,7 @@ from ui import (
     wording,
 )
 from ui.panels import as_table, draw
-from ui.result_table import CORPORA
+from ui.wording import CORPORA
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator

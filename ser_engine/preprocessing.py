@@ -143,8 +143,12 @@ def _gain(samples: NDArray[np.float32]) -> np.float32:
     peak = float(np.abs(samples).max(initial=0.0))
     if not peak:
         return np.float32(1.0)
-    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-    return np.float32(min(10 ** (LEVEL_DB / 20) / rms, PEAK / peak))
+    return np.float32(min(10 ** (LEVEL_DB / 20) / rms(samples), PEAK / peak))
+
+
+def rms(samples: NDArray[np.floating]) -> float:
+    """Return the root mean square of float [n]; 0 of nothing."""
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
 
 
 def _slice(span: Span) -> slice:

@@ -24,7 +24,7 @@ from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, TooLarge
 from ser_engine.groups import grouped
 from ser_engine.live_audio import KeptAudio, Latest, Resampler, as_mono
 from ser_engine.live_words import LIVE, LONGEST_S, Spoken, Stretches
-from ser_engine.preprocessing import clean, even_level
+from ser_engine.preprocessing import clean, even_level, rms
 from ser_engine.quality import measure
 
 # Three seconds are what the models were trained on; paper-3 (section 3.5.2) rates segments of two.
@@ -310,7 +310,7 @@ def listen(samples: NDArray[np.float32], analyzer: Analyzer, gate: Gate) -> tupl
     """Return what a window, float32 [n] at 16 kHz, is, and the speech in it as the model hears it."""
     window = Waveform(samples, SAMPLE_RATE, LIVE)
     if gate == "rms":
-        if _rms(samples) < RMS_GATE:
+        if rms(samples) < RMS_GATE:
             return "silence", None
         whole = (Span(0.0, window.duration_s),)
         return "speech", CleanSpeech(even_level(samples), whole, measure(window, whole, noise_reduced=False), samples)
@@ -320,10 +320,6 @@ def listen(samples: NDArray[np.float32], analyzer: Analyzer, gate: Gate) -> tupl
         if error.speech_s:
             return "little", None
         return ("silence" if decibels(samples) < SILENCE_DB else "noise"), None
-
-
-def _rms(samples: NDArray[np.float32]) -> float:
-    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
 
 
 def decibels(samples: NDArray[np.float32]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,15 @@ def settings() -> Settings:
 def analyzer(settings: Settings) -> Analyzer:
     """One Analyzer on the shipped weights, which are loaded when first used."""
     return Analyzer(settings)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread throughout a module: tiny models gain nothing by more."""
+    from tests.threads import computing_on  # only now: it imports torch
+
+    with computing_on(1):
+        yield
 
 
 @pytest.fixture(scope="session")

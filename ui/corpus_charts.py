@@ -10,8 +10,8 @@ import numpy as np
 from ui.charts import plain
 from ui.corpora import Contents, Picture, Spread
 from ui.result_charts import DISC
-from ui.result_table import CORPORA
 from ui.theme import ACCENT, GREY
+from ui.wording import CORPORA
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -7,8 +7,8 @@ import streamlit as st
 from ser_engine.training.conditions import TITLES
 from ui import confidence, result_charts, result_table, results, theme
 from ui.panels import as_table, draw, shown
-from ui.result_table import CORPORA
 from ui.results import History, Published, Results, Run
+from ui.wording import CORPORA
 
 
 def show(found: Results, run: Run) -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ui.charts import margin, plain, rows_axis, written_label
-from ui.result_table import CORPORA, Gap, emotions, features_name, model_name
+from ui.result_table import Gap, emotions, features_name, model_name
 from ui.results import History, Published, Run
 from ui.theme import ACCENT, ACCENT_SOFT, GREY, GREY_SOFT
+from ui.wording import CORPORA
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

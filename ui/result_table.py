@@ -11,12 +11,8 @@ from statistics import mean
 from typing import Any
 
 from ui.results import Published, Results, Run, number
-from ui.wording import seconds
+from ui.wording import CORPORA, seconds
 
-CORPORA = {
-    "ravdess": "RAVDESS", "cremad": "CREMA-D", "tess": "TESS", "emodb": "EMO-DB", "savee": "SAVEE",
-    "iemocap": "IEMOCAP", "aesdd": "AESDD", "shemo": "ShEMO", "subesco": "SUBESCO", "banglaser": "BanglaSER",
-}  # fmt: skip
 MODELS = {
     "knn": "k-nearest neighbours",
     "knn-grid-search": "k-nearest neighbours, searched",

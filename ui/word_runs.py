@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from ui import one_run, result_table, theme
+from ui import one_run, theme, wording
 from ui.panels import shown
 from ui.results import History, Unreadable, json_object, number, numbers, read_history
 
@@ -118,6 +118,4 @@ def show(runs: Sequence[WordRun]) -> None:
 
 def abstentions(run: WordRun) -> str:
     """Return on how much of each acted corpus a reader abstains: "RAVDESS 100%, CREMA-D 92%"."""
-    return (
-        ", ".join(f"{result_table.CORPORA.get(name, name)} {share:.0f}%" for name, share in run.abstains.items()) or "–"
-    )
+    return ", ".join(f"{wording.CORPORA.get(name, name)} {share:.0f}%" for name, share in run.abstains.items()) or "–"

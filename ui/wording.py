@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ser_engine.analysis import Quality, Scores, Transcript
+from ser_engine.corpora import registry
 from ser_engine.corpora.labels import EMOTIONS
 
 ADJECTIVES = {"disgust": "disgusted"}
@@ -18,8 +19,8 @@ CERTAINTY = ((0.85, "Very likely"), (0.6, "Probably"), (0.4, "Perhaps"))
 OPINIONS = {"speech": "Voice alone", "text": "Words alone", "both": "Both together"}
 """What a model that listens and reads thinks, by the names that an analysis has for it, in the order of the page."""
 
-TITLES = {"cremad": "CREMA-D"}
-"""Corpora whose listeners are quoted, as people know them."""
+CORPORA = {name: one.title for name, one in registry.CORPORA.items()}
+"""Corpora as people know them."""
 
 SPEAKER_INDEPENDENT = "speaker-independent"
 """The protocol whose test speakers are strangers to the model."""
@@ -223,7 +224,7 @@ def strangers_with(label: str, card: Mapping[str, Any] | None) -> str | None:
     for corpus, heard in (card.get("listeners") or {}).items():
         if label in heard["per_label"]:
             sentence += (
-                f" Most people who heard the voices of {TITLES.get(corpus, corpus)} alone named it in "
+                f" Most people who heard the voices of {CORPORA.get(corpus, corpus)} alone named it in "
                 f"{heard['per_label'][label]:.0f} of 100."
             )
     return sentence

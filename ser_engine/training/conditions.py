@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,6 @@ def worsen(waveform: Waveform, condition: str, talkers: Sequence[Path], settings
     ------
     InvalidSettings
         There is no such condition, or babble has nobody to talk.
-    NoSpeech
-        Babble is to be below the level of speech, and there is none.
     """
     rng = np.random.default_rng([len(condition), seed])
     if condition == "crop":
@@ -77,8 +76,7 @@ def among_talkers(
     waveform: Waveform, talkers: Sequence[Path], settings: Settings, rng: np.random.Generator
 ) -> Waveform:
     """Return a recording with six people talking at once, 10 dB below the level of the speech in it."""
-    from ser_engine.audio import load
-    from ser_engine.preprocessing import find_speech, resample
+    from ser_engine.preprocessing import find_speech, resample, rms
 
     if not talkers:
         raise InvalidSettings("Babble is made of an external corpus, and none is named.")
@@ -87,17 +85,25 @@ def among_talkers(
         samples[round(span.start * waveform.rate) : round(span.end * waveform.rate)]
         for span in find_speech(resample(samples, waveform.rate))
     ]
-    level = _rms(np.concatenate(spoken)) if spoken else 0.0
+    level = rms(np.concatenate(spoken)) if spoken else 0.0
     babble = np.zeros(len(samples))
     for number in rng.choice(len(talkers), TALKERS, replace=len(talkers) < TALKERS):
-        other = load(talkers[number].read_bytes(), settings)
+        other = _talker(talkers[number], settings)
         voice = (
             soxr.resample(other.samples, other.rate, waveform.rate) if other.rate != waveform.rate else other.samples
         )
         voice = np.roll(np.resize(voice, len(samples)), int(rng.integers(len(samples))))
-        babble += voice / max(_rms(voice), 1e-9)
-    babble *= level * 10 ** (-BABBLE_SNR_DB / 20) / max(_rms(babble), 1e-9)
+        babble += voice / max(rms(voice), 1e-9)
+    babble *= level * 10 ** (-BABBLE_SNR_DB / 20) / max(rms(babble), 1e-9)
     return replace(waveform, samples=(samples + babble).astype(np.float32))
+
+
+@lru_cache(maxsize=1024)
+def _talker(path: Path, settings: Settings) -> Waveform:
+    """Read a talker once, who talks beside many recordings."""
+    from ser_engine.audio import load
+
+    return load(path.read_bytes(), settings)
 
 
 def digest(condition: str, talkers: Sequence[Path]) -> str:
@@ -106,7 +112,3 @@ def digest(condition: str, talkers: Sequence[Path]) -> str:
         return condition
     names = "\n".join(sorted(path.name for path in talkers))
     return f"{condition}-{hashlib.sha256(names.encode()).hexdigest()[:8]}"
-
-
-def _rms(samples: NDArray) -> float:
-    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0

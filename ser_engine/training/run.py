@@ -79,6 +79,12 @@ class Experiment:
         """Return bool [n]: whether speech was found."""
         return np.array([array is not None for array in self.views[0]])
 
+    @property
+    def took(self) -> dict[str, float]:
+        """Return {fold: seconds} of every training that has ended, "all" among them."""
+        kept = sorted(self.state.glob("fold-*.seconds"))
+        return {file.stem.removeprefix("fold-"): float(file.read_text(encoding="utf-8")) for file in kept}
+
     def fit(self, rows: Rows, fold: str) -> Head:
         """Return a head trained on some rows, in all views; how long that took is kept in `state`."""
         begun = time.perf_counter()
@@ -154,8 +160,7 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     if config.external:
         measured["external"] = _external(config, head, data, settings)
     measured["audit"] = audit_folds(experiment.utterances, numbered(folds)).to_dict()
-    seconds = sum(float(kept.read_text(encoding="utf-8")) for kept in experiment.state.glob("*.seconds"))
-    entry = run_entry(path.stem, config, measured, seconds)
+    entry = run_entry(path.stem, config, measured, sum(experiment.took.values()))
     folder = results / path.stem
     write_json(folder / "run.json", entry)
     write_json(folder / "folds.json", fold_entries(experiment.utterances, folds, opinions, config))
@@ -194,7 +199,8 @@ def prepare(config: TrainingConfig, name: str, data: Path, settings: Settings) -
     utterances = _read(config.corpora, data, config.labels)
     paths = [utterance.path for utterance in utterances]
     views = [encoder_statistics(paths, settings, view) for view in range(config.views + 1)]
-    talkers = [one.path for corpus in config.external for one in registry.read(corpus, data)]
+    others = config.external if "babble" in config.conditions else ()
+    talkers = [one.path for corpus in others for one in registry.read(corpus, data)]
     worse = [encoder_statistics(paths, settings, condition=name, talkers=talkers) for name in config.conditions]
     fingerprint = hashlib.sha256(f"{PIPELINE} {config}".encode())
     for utterance, *arrays in zip(utterances, *views, *worse, strict=True):

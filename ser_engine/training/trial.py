@@ -62,7 +62,6 @@ def trial(
     rows = np.flatnonzero(np.isin(numbers, folds))
     true, utterances = experiment.true[rows], [experiment.utterances[row] for row in rows]
     predicted, *worse = (decide(found[rows], true)[0] for found in opinions)
-    kept = [float((experiment.state / f"fold-{fold}.seconds").read_text(encoding="utf-8")) for fold in folds]
     line = {
         "run": path.stem,
         "changed": changed,
@@ -75,7 +74,7 @@ def trial(
             for name, found in zip(config.conditions, worse, strict=True)
         },
         "clips": len(rows),
-        "seconds": round(sum(kept), 1),
+        "seconds": round(sum(experiment.took[str(fold)] for fold in folds), 1),
         "note": note,
     }
     _write(results / TRIALS, line)

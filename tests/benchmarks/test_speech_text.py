@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ from ser_engine.models.speech_text import CLIPS_A_THREAD, SpeechText
 from ser_engine.settings import PROJECT
 from ser_engine.training.whisper_base import count_errors
 from tests.speech import RATE, speech
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SENTENCE = "Dogs are sitting by the door."
 # With the real kernels and strides, so that a frame is 20 ms.
@@ -45,14 +46,6 @@ TINY = Size(
         "intermediate_size": 16,
     },
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -204,6 +204,18 @@ def speech_wav(as_microphone: Callable[[Path | bytes], Path]) -> Path:
     return as_microphone(speak("Dogs are sitting by the door."))
 
 
+@pytest.fixture
+def speaking_page(new_page: NewPage, speech_wav: Path) -> Callable[..., Page]:
+    """Return `new_page` with a microphone that plays speech unless something else is said of it."""
+
+    def open_it(**wishes: Any) -> Page:
+        if not wishes.keys() & {"deny_microphone", "no_microphone", "fake_audio"}:
+            wishes["fake_audio"] = speech_wav
+        return new_page(**wishes)
+
+    return open_it
+
+
 @pytest.fixture(scope="session")
 def real_speech_wav(ser_data: Path, as_microphone: Callable[[Path | bytes], Path]) -> Path:
     """Return an actress's angry “Dogs are sitting by the door.”, ready for the fake microphone; needs SER_DATA."""

@@ -40,16 +40,9 @@ def server(app_server: Callable[..., Server]) -> Server:
 
 
 @pytest.fixture
-def open_page(server: Server, new_page: NewPage, speech_wav: Path) -> Callable[..., Page]:
+def open_page(server: Server, speaking_page: Callable[..., Page]) -> Callable[..., Page]:
     """Return a function that opens the live page; its microphone plays speech unless something else is said."""
-
-    def open_it(**wishes) -> Page:
-        if not wishes.keys() & {"deny_microphone", "no_microphone", "fake_audio"}:
-            wishes["fake_audio"] = speech_wav
-        page = new_page(**wishes)
-        return visit(page, server.url)
-
-    return open_it
+    return lambda **wishes: visit(speaking_page(**wishes), server.url)
 
 
 def visit(page: Page, url: str) -> Page:

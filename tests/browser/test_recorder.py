@@ -59,13 +59,11 @@ def server(app_server: Callable[..., Server]) -> Server:
 
 
 @pytest.fixture
-def open_page(server: Server, new_page: NewPage, speech_wav: Path) -> Callable[..., Page]:
+def open_page(server: Server, speaking_page: Callable[..., Page]) -> Callable[..., Page]:
     """Return a function that opens the recorder's page; its microphone plays speech unless something else is said."""
 
     def open_it(**wishes) -> Page:
-        if not wishes.keys() & {"deny_microphone", "no_microphone"}:
-            wishes["fake_audio"] = speech_wav
-        page = new_page(**wishes)
+        page = speaking_page(**wishes)
         page.goto(server.url)
         expect(record_button(page)).to_be_visible(timeout=20_000)
         return page

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from ser_engine import Analysis, Analyzer, Settings
 from ser_engine.analysis import Scores
@@ -16,13 +15,10 @@ from ser_engine.words import between
 from tests.speech import speech_wav
 from tests.tiny_models import write_models
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DOGS, OTHERS = "Dogs are sitting by the door.", "kids are talking it is eleven"
 LONG = "Kids are talking by the door. I wonder what this is about. Dogs are sitting by the door."
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

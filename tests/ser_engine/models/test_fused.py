@@ -24,14 +24,11 @@ from tests.ser_engine.models.tiny_text_emotion import make
 from tests.speech import RATE, speech_wav
 from tests.tiny_models import write_models
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 VOICE = ("neutral", "calm", "happy", "sad", "angry")
 CARD = {"corpora": ["ravdess"], "measured": {"UA": 70.0}}
 DOGS = "Dogs are sitting by the door."
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

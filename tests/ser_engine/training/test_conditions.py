@@ -10,7 +10,7 @@ import pytest
 from ser_engine import Settings, audio
 from ser_engine.analysis import SourceInfo, Waveform
 from ser_engine.errors import InvalidSettings
-from ser_engine.preprocessing import find_speech
+from ser_engine.preprocessing import find_speech, resample
 from ser_engine.training.conditions import BABBLE_SNR_DB, TELEPHONE_HZ, TITLES, digest, worsen
 from tests.speech import RATE, SENTENCES, VOICES, silence, speech
 
@@ -48,13 +48,7 @@ def test_a_telephone_carries_only_its_band_in_256_steps() -> None:
     assert len(np.unique(heard.samples)) <= 256
     hum = Waveform(0.5 * np.sin(2 * np.pi * 60 * np.arange(RATE) / RATE).astype(np.float32), RATE, SOURCE)
     assert worsen(hum, "telephone", (), Settings(), seed=0).samples[800:-800].std() < 0.01
-    assert find_speech(audio_at_16k(heard))
-
-
-def audio_at_16k(waveform: Waveform) -> np.ndarray:
-    from ser_engine.preprocessing import resample
-
-    return resample(waveform.samples, waveform.rate)
+    assert find_speech(resample(heard.samples, heard.rate))
 
 
 def test_babble_lies_ten_decibels_below_the_speech(talkers: list[Path]) -> None:
