@@ -10,6 +10,7 @@ import torch
 import whisper
 from numpy.typing import NDArray
 
+from ser_engine.features.encoder import encodings
 from ser_engine.models.whisper_statistics import WhisperStatistics
 
 
@@ -17,7 +18,7 @@ def analyze(path: Path, model: whisper.Whisper, classifier: WhisperStatistics) -
     """Return (words, probabilities [labels]) of a recording.
 
     Whisper's `transcribe` with its defaults on a float32 model; then every layer's states of the encoder on the
-    recording padded to 30 s, a window at a time, and the same head on their statistics.
+    recording padded to 30 s, a window at a time, and the same head on them.
     """
     samples, _ = librosa.load(path, sr=16_000, mono=True)
     words = model.transcribe(samples, fp16=False)["text"]
@@ -26,8 +27,7 @@ def analyze(path: Path, model: whisper.Whisper, classifier: WhisperStatistics) -
         mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(samples[start:]))
         windows.append(_all_states(model.encoder, mel[None]))
     states = torch.cat(windows, dim=1)
-    statistics = torch.stack([states.mean(dim=1), states.std(dim=1, correction=0)], dim=1)
-    return str(words), classifier.score(statistics.numpy()[None])[0]
+    return str(words), classifier.score(encodings(states[None]))[0]
 
 
 @torch.inference_mode()

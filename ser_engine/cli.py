@@ -76,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
 
     trial = verbs.add_parser("trial", help="test some folds of a TOML with entries changed, into trials.jsonl")
     trial.add_argument("config", type=Path)
-    trial.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="entries, as TOML has them")
+    trial.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="entries, as TOML has them"
+    )
     trial.add_argument("--folds", type=int, nargs="+", default=[1], help="which are tested (default: 1)")
     trial.add_argument("--note", default="", help="why it is tried")
     trial.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")

@@ -1,4 +1,4 @@
-"""Hidden states of Whisper's encoder, run at a recording's true length, and their statistics over time.
+"""Hidden states of Whisper's encoder, run at a recording's true length, and what heads on it are fed with.
 
 Whisper's own code pads to 30 s. A clip of three seconds has 150 positions of 1500, so that running its true length
 is many times faster, and nothing that is pooled over time is diluted by padding.
@@ -6,7 +6,7 @@ is many times faster, and nothing that is pooled over time is diluted by padding
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,22 @@ if TYPE_CHECKING:
 # Longer speech is encoded in stretches: the encoder has positions for 30 s.
 MAX_SAMPLES = 30 * SAMPLE_RATE
 STATISTICS = ("mean", "std")
+# The lower half of Whisper-base's blocks, where how something is said is heard best.
+FRAME_LAYERS = (1, 2, 3, 4)
+FRAMES_A_MEAN = 2
+
+
+class Encoding(NamedTuple):
+    """What is kept of the hidden states of one recording.
+
+    Attributes
+    ----------
+    statistics : [layers + 2, 2, width], mean and standard deviation over time of every layer
+    frames : [t, width], the mean of the layers `FRAME_LAYERS` at 25 frames a second
+    """
+
+    statistics: NDArray[np.floating[Any]]
+    frames: NDArray[np.floating[Any]]
 
 
 def hidden_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
@@ -44,14 +60,24 @@ def hidden_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.
         return torch.stack([*states, encoder.ln_post(x)], dim=1)
 
 
-def statistics(encoder: AudioEncoder, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return mean and standard deviation over time of every layer: float32 [batch, layers + 2, 2, width].
+def encode(encoder: AudioEncoder, samples: NDArray[np.float32]) -> list[Encoding]:
+    """Return the encoding, in float32, of each of the recordings [batch, n] at 16 kHz.
 
-    `samples` is float32 [batch, n] at 16 kHz. Speech of more than 30 s is encoded in equal stretches whose frames
-    are pooled together.
+    Speech of more than 30 s is encoded in equal stretches whose frames are pooled together.
     """
     import torch
 
     pieces = np.array_split(samples, -(-samples.shape[1] // MAX_SAMPLES), axis=1)
-    states = torch.cat([hidden_states(encoder, np.ascontiguousarray(piece)) for piece in pieces], dim=2)
-    return torch.stack([states.mean(dim=2), states.std(dim=2, correction=0)], dim=2).numpy()
+    return encodings(torch.cat([hidden_states(encoder, np.ascontiguousarray(piece)) for piece in pieces], dim=2))
+
+
+def encodings(states: torch.Tensor) -> list[Encoding]:
+    """Return the encoding of each recording of hidden states float32 [batch, layers + 2, frames, width]."""
+    import torch
+
+    statistics = torch.stack([states.mean(dim=2), states.std(dim=2, correction=0)], dim=2)
+    frames = states[:, FRAME_LAYERS].mean(dim=1)
+    if odd := frames.shape[1] % FRAMES_A_MEAN:
+        frames = torch.cat([frames, *[frames[:, -1:]] * (FRAMES_A_MEAN - odd)], dim=1)
+    frames = frames.unflatten(1, (-1, FRAMES_A_MEAN)).mean(dim=2)
+    return [Encoding(*both) for both in zip(statistics.numpy(), frames.numpy(), strict=True)]

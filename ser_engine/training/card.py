@@ -32,9 +32,11 @@ pipeline_tag: audio-classification
 
 # {entry["model"]}
 
-Emotion from the voice: {", ".join(labels)}. A small head ({entry["config"]["members"]} members whose opinions are
-averaged) on the mean and deviation over time of every layer of Whisper-base's frozen encoder, run at the recording's
-true length. Only the head is stored here; the encoder is that of `models/whisper-base`.
+Emotion from the voice: {", ".join(labels)}. Whisper-base's encoder, frozen, hears the recording at its true length; a
+small head ({entry["config"]["members"] + entry["config"]["attentive"]} members whose opinions are averaged) says what
+it sounds like. {entry["config"]["members"]} members see the mean and deviation over time of every layer, and
+{entry["config"]["attentive"]} attend to moments of its lower layers (attentive statistics pooling). Only the head is
+stored here; the encoder is that of `models/whisper-base`.
 
 ## How well it does on strangers' voices
 
@@ -50,7 +52,7 @@ the others in folds of whole speakers. Percent, with 95% intervals over speakers
 |---|---|---|---|---|
 {chr(10).join(recall)}
 {_listeners(heard)}{_external(entry.get("external", {}))}{_conditions(entry.get("conditions", {}))}
-## How sure it is
+{_probe(entry.get("corpus_probe", {}))}## How sure it is
 
 Its probabilities are scaled with a temperature that was fitted on the other folds; their expected calibration error is
 {metrics["ECE"]} points. {_not_sure(entry["confidence"]["threshold"])}
@@ -58,7 +60,7 @@ Its probabilities are scaled with a temperature that was fitted on the other fol
 ## How it was made
 
 Made by `python -m ser_engine train configs/{entry["id"]}.toml` (seed {entry["seed"]}); the whole run is in
-`results/{entry["id"]}/`. {_cost(entry)}
+`results/{entry["id"]}/`. {_augmented(entry["config"])}{_cost(entry)}
 
 ## Trained on
 
@@ -115,6 +117,23 @@ def _conditions(found: dict[str, Any]) -> str:
     rows = [f"| {TITLES[name]} | {_figures(row)} | {row['lost']:.1f} |" for name, row in found.items()]
     head = "\nThe same clips, all together, heard worse:\n\n| heard | UA | 95% interval | WA | points of UA lost |\n"
     return head + "|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _probe(found: dict[str, Any]) -> str:
+    """Return the paragraph on what is left of the corpora in what the head makes of a clip."""
+    if not found:
+        return ""
+    return (
+        f"Corpora differ in more than emotion. Of 100 clips of strangers, the corpora counted alike, a linear probe "
+        f"names the corpus of {found['encoder']:.1f} from the encoder's statistics and of {found['model']:.1f} from "
+        f"what the head makes of them, before its last layer; guessing names {found['chance']:.1f}.\n\n"
+    )
+
+
+def _augmented(config: dict[str, Any]) -> str:
+    """Return the sentence on what is heard in training beside the clips as they are."""
+    versions = [TITLES[name] for name in config.get("augmentation", ())]
+    return f"In training, half of the clips are heard {' or '.join(versions)}. " if versions else ""
 
 
 def _not_sure(threshold: dict[str, float]) -> str:

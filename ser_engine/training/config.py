@@ -13,6 +13,8 @@ from ser_engine.corpora.labels import EMOTIONS
 from ser_engine.errors import InvalidSettings
 from ser_engine.training.conditions import TITLES
 
+STRANGERS = "speaker-independent"
+
 # What an entry of each annotation has to be.
 KINDS: dict[str, type | tuple[type, ...]] = {
     "str": str,
@@ -23,12 +25,16 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     "dict[str, Any]": dict,
 }
 
-MAY_BE_EMPTY = ("external", "optional_corpora", "conditions")
+MAY_BE_EMPTY = ("external", "optional_corpora", "conditions", "augmentation")
 
 # The least and the most that makes sense; what is written wrong is told before hours are spent.
 COUNT, SHARE, FREE = (1, 10**6), (0.0, 1.0), (0.0, 100.0)
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("members", "mixtures", "hidden", "epochs", "batch", "accumulation"), COUNT),
+    **dict.fromkeys(("attention_heads", "attentive_epochs", "attentive_batch"), COUNT),
+    "attentive": (0, 1000),
+    "projection": (8, 10**6),
+    "attentive_learning_rate": (1e-8, 1.0),
     **dict.fromkeys(("views", "seed"), (0, 2**32 - 1)),
     **dict.fromkeys(("weight_decay", "mixup", "balance"), FREE),
     "label_smoothing": SHARE,
@@ -53,14 +59,17 @@ class TrainingConfig:
     architecture : a key of `models.registry.ARCHITECTURES`
     corpora, external : what is trained on (and tested fold by fold), and what is only ever tested on
     conditions : keys of `conditions.TITLES` under which every fold is tested once more
+    augmentation : those of the conditions under which the clips of the other folds are heard in training, too
     protocol : how the folds are made
     labels : emotions in the order of the scores
-    members, mixtures, hidden, dropout : see `HeadConfig`
-    epochs, batch, learning_rate, weight_decay : AdamW with a cosine schedule
+    members, mixtures, hidden, dropout, attentive, projection, attention_heads : see `HeadConfig`
+    epochs, batch, learning_rate, weight_decay : AdamW with a one-cycle schedule
+    attentive_epochs, attentive_batch, attentive_learning_rate : the same of the members that attend to frames
     mixup : Beta(a, a) of mixup (Zhang et al., 2018), 0 for none
     label_smoothing : share of each target that is spread over all labels of the utterance's corpus
     balance : exponent of inverse class frequency within the sampling weights, 0 for none
-    views : how many speed-perturbed copies of each utterance are trained on beside itself; none is ever tested on
+    save : whether a model is made of all clips together, and kept with its card
+    views : how many speed-perturbed copies of each utterance are heard in training, too; none is ever tested on
     seed : of everything random
     """
 
@@ -69,20 +78,28 @@ class TrainingConfig:
     corpora: tuple[str, ...]
     external: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
+    augmentation: tuple[str, ...] = ()
     protocol: str = "speaker-independent"
     labels: tuple[str, ...] = EMOTIONS
     members: int = 5
     mixtures: int = 1
     hidden: int = 256
     dropout: float = 0.3
+    attentive: int = 0
+    projection: int = 256
+    attention_heads: int = 4
     epochs: int = 40
     batch: int = 64
     learning_rate: float = 1e-3
+    attentive_epochs: int = 8
+    attentive_batch: int = 64
+    attentive_learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     mixup: float = 0.0
     label_smoothing: float = 0.0
     balance: float = 0.0
     views: int = 0
+    save: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -90,6 +107,12 @@ class TrainingConfig:
             raise InvalidSettings(f"There are labels that mean nothing: {', '.join(unknown)}.")
         if unknown := sorted(set(self.conditions) - set(TITLES)):
             raise InvalidSettings(f"There are conditions that mean nothing: {', '.join(unknown)}.")
+        if unknown := sorted(set(self.augmentation) - set(self.conditions)):
+            raise InvalidSettings(f"What is trained on has to be tested under, too: {', '.join(unknown)}.")
+        if self.save and self.protocol != STRANGERS:
+            raise InvalidSettings(
+                f"A model's card tells of strangers: with another protocol than {STRANGERS}, save = false."
+            )
         if "babble" in self.conditions and not self.external:
             raise InvalidSettings("Babble is made of an external corpus, and none is named.")
 

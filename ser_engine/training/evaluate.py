@@ -192,7 +192,6 @@ def run_entry(run: str, config: TrainingConfig, measured: dict[str, Any], second
         "model": config.id,
         "features": "mean and deviation over time of all layers of Whisper-base's encoder, frozen",
         "protocol": config.protocol,
-        "speaker_independent": True,
         "corpora": list(config.corpora),
         "labels": list(config.labels),
         **measured,

@@ -14,9 +14,8 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.models.whisper_statistics import WhisperStatistics
 from ser_engine.settings import Settings
 from ser_engine.training.config import TrainingConfig, read_config
-from ser_engine.training.run import Experiment, Rows, prepare
-from ser_engine.training.splits import speaker_independent
-from ser_engine.training.train import log_probabilities
+from ser_engine.training.run import Experiment, prepare
+from ser_engine.training.train import Rows, log_probabilities
 
 
 def fold_model(path: Path, fold: int, data: Path, settings: Settings) -> tuple[Path, list[Utterance]]:
@@ -37,7 +36,7 @@ def fold_model(path: Path, fold: int, data: Path, settings: Settings) -> tuple[P
         raise InvalidSettings(f"{path} asks for {config.architecture}; one fold of whisper-statistics alone is kept.")
     # Nothing is tested here, so that nothing has to be heard worse.
     experiment = prepare(replace(config, conditions=()), path.stem, data, settings)
-    folds = speaker_independent(experiment.utterances, config.seed)
+    folds = experiment.folds()
     known = [int(number) for number in np.unique(folds)]
     if fold not in known:
         raise InvalidSettings(f"{path} has the folds {', '.join(map(str, known))}, and no fold {fold}.")
@@ -60,8 +59,8 @@ def _train(experiment: Experiment, folds: Rows, fold: int, settings: Settings) -
     tuned = others[np.searchsorted(others, fold) % len(others)]
     judge = experiment.fit(np.flatnonzero(heard & (folds != fold) & (folds != tuned)), f"{fold} and {tuned}")
     rows = np.flatnonzero(heard & (folds == tuned))
-    features = np.stack([array for i in rows if (array := experiment.views[0][i]) is not None])
-    temperature = fit_temperature(log_probabilities(judge, features), experiment.true[rows])
+    encodings = [encoding for i in rows if (encoding := experiment.views[0][i]) is not None]
+    temperature = fit_temperature(log_probabilities(judge, encodings), experiment.true[rows])
     encoder = weights.shared_whisper(replace(settings, whisper="base")).encoder
     card = {"corpora": list(config.corpora), "fold": fold}
     return WhisperStatistics(f"{config.id}-fold-{fold}", config.labels, head, encoder, temperature, card)

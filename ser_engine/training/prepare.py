@@ -16,25 +16,29 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ser_engine.errors import NoSpeech
+from ser_engine.features.encoder import STATISTICS, Encoding, encode
 from ser_engine.settings import Settings
 from ser_engine.training.conditions import digest, worsen
 
-PIPELINE = "1"
-"""To be raised whenever decoding, cleaning or the statistics change, so that nothing stale is read."""
+PIPELINE = "2"
+"""To be raised whenever decoding, cleaning or the encodings change, so that nothing stale is read."""
+
+LAYERS = 8
+"""Of Whisper-base: what enters the first of six blocks, what leaves each, and the last of these normalised."""
 
 HEARD = ("noise_reduction", "min_speech_s")
 """Settings that decide what is heard of a recording."""
 
 
-def encoder_statistics(
+def encoder_outputs(
     paths: Sequence[Path],
     settings: Settings,
     view: int = 0,
     workers: int = 0,
     condition: str = "",
     talkers: Sequence[Path] = (),
-) -> list[NDArray[np.float32] | None]:
-    """Return float32 [layers + 2, 2, width] for each recording, or None where no speech was found in it.
+) -> list[Encoding | None]:
+    """Return the encoding, in float16, of each recording, or None where no speech was found in it.
 
     View 0 is the recording as the application hears it; every further view is another perturbation of its speed. Under
     a condition of `conditions.TITLES` it is heard worse; babble is made of the recordings `talkers`.
@@ -49,39 +53,55 @@ def encoder_statistics(
     # What is not the default changes what is heard; the defaults go without saying.
     heard = {name: getattr(settings, name) for name in HEARD if getattr(settings, name) != getattr(Settings(), name)}
     version = hashlib.sha256(f"{PIPELINE} {checksums}{heard or ''}".encode()).hexdigest()
-    folder = settings.cache / f"whisper-base-statistics-{version[:12]}"
-    compute = partial(_statistics, settings=settings, view=view, condition=condition, talkers=talkers)
+    folder = settings.cache / f"whisper-base-encodings-{version[:12]}"
+    compute = partial(_encode, settings=settings, view=view, condition=condition, talkers=talkers, folder=folder)
     suffix = (f"-{view}" if view else "") + (f"-{digest(condition, talkers)}" if condition else "")
     files = compute_once(paths, folder, compute, workers, condition or "encoding", suffix)
-    features = [np.load(file) for file in files]
-    return [array.astype(np.float32) if array.size else None for array in features]
+    return [_unpacked(np.load(file)) for file in tqdm(files, desc="reading", leave=False)]
 
 
-def _statistics(
-    data: bytes, settings: Settings, view: int, condition: str, talkers: Sequence[Path]
+def _encode(
+    data: bytes, settings: Settings, view: int, condition: str, talkers: Sequence[Path], folder: Path
 ) -> NDArray[np.float16]:
-    """Return the statistics of one recording, float16 [layers + 2, 2, width]; an empty array for no speech."""
+    """Return the encoding of one recording as one array, see `_packed`; an empty array for no speech."""
     import torch
 
     from ser_engine.audio import load
-    from ser_engine.features.encoder import statistics
     from ser_engine.preprocessing import clean
     from ser_engine.training.augment import perturb_speed
     from ser_engine.weights import shared_whisper
 
     torch.set_flush_denormal(True)
     encoder = shared_whisper(settings).encoder
-    seed = int(hashlib.sha256(data).hexdigest()[:12], 16)
+    name = hashlib.sha256(data).hexdigest()
+    seed = int(name[:12], 16)
     try:
         waveform = load(data, settings)
         if condition:
-            waveform = worsen(waveform, condition, talkers, settings, seed)
+            worse = worsen(waveform, condition, talkers, settings, seed)
+            plain = folder / f"{name}.npy"
+            if np.array_equal(worse.samples, waveform.samples) and plain.exists():  # no longer than a crop
+                return np.load(plain)
+            waveform = worse
         samples = clean(waveform, settings).samples
     except NoSpeech:
         return np.zeros(0, np.float16)
     if view:
         samples = perturb_speed(samples, np.random.default_rng([view, seed]))
-    return statistics(encoder, samples[None])[0].astype(np.float16)
+    return _packed(encode(encoder, samples[None])[0])
+
+
+def _packed(encoding: Encoding) -> NDArray[np.float16]:
+    """Return float16 [(layers + 2) · 2 + t, width]: the statistics' rows, then the frames."""
+    rows = encoding.statistics.reshape(-1, encoding.frames.shape[1])
+    return np.concatenate([rows, encoding.frames]).astype(np.float16)
+
+
+def _unpacked(array: NDArray[np.float16]) -> Encoding | None:
+    if not array.size:
+        return None
+    rows = LAYERS * len(STATISTICS)
+    return Encoding(array[:rows].reshape(LAYERS, len(STATISTICS), -1), array[rows:])
 
 
 def compute_once(

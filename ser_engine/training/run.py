@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -20,8 +20,10 @@ from ser_engine.calibration import fit_temperature
 from ser_engine.corpora import registry
 from ser_engine.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings
+from ser_engine.features.encoder import Encoding
 from ser_engine.models.whisper_statistics import Head, WhisperStatistics
 from ser_engine.settings import Settings
+from ser_engine.training import corpus_probe, splits
 from ser_engine.training.audit import audit_folds
 from ser_engine.training.card import write_card
 from ser_engine.training.config import TrainingConfig, read_config
@@ -33,10 +35,11 @@ from ser_engine.training.evaluate import (
     run_entry,
     write_json,
 )
-from ser_engine.training.prepare import PIPELINE, encoder_statistics, keep
+from ser_engine.training.prepare import PIPELINE, encoder_outputs, keep
 from ser_engine.training.splits import numbered, speaker_independent
 from ser_engine.training.train import (
     HistoryFile,
+    Rows,
     log_probabilities,
     targets_of,
     train_head,
@@ -51,8 +54,10 @@ RUNNERS = {
     "text-emotion": ("ser_engine.training.text_emotion", "run_text_emotion"),
 }
 
-Features = list[NDArray[np.float32] | None]
-Rows = NDArray[np.int_]
+PROTOCOLS = ("speaker-independent", "stratified-k-fold")
+"""That can be measured: both test every clip once."""
+
+Features = list[Encoding | None]
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,22 @@ class Experiment:
         return np.array([self.config.labels.index(str(utterance.label)) for utterance in self.utterances])
 
     @property
+    def corpora(self) -> Rows:
+        """Return the corpus of each as int [n], an index into the configuration's."""
+        return np.array([self.config.corpora.index(utterance.corpus) for utterance in self.utterances])
+
+    @property
     def heard(self) -> NDArray[np.bool_]:
         """Return bool [n]: whether speech was found."""
-        return np.array([array is not None for array in self.views[0]])
+        return np.array([encoding is not None for encoding in self.views[0]])
+
+    def folds(self) -> Rows:
+        """Return the fold, int [n] from 1, in which each is tested."""
+        numbers = np.zeros(len(self.utterances), int)
+        labels = [str(utterance.label) for utterance in self.utterances]
+        for fold in splits.make(self.config.protocol, self.utterances, labels, self.config.seed):
+            numbers[fold.test] = int(fold.name)
+        return numbers
 
     @property
     def took(self) -> dict[str, float]:
@@ -86,14 +104,15 @@ class Experiment:
         return {file.stem.removeprefix("fold-"): float(file.read_text(encoding="utf-8")) for file in kept}
 
     def fit(self, rows: Rows, fold: str) -> Head:
-        """Return a head trained on some rows, in all views; how long that took is kept in `state`."""
+        """Return a head trained on some rows, in all versions; how long that took is kept in `state`."""
         begun = time.perf_counter()
-        pairs = [(view, i) for view in range(len(self.views)) for i in rows if self.views[view][i] is not None]
-        chosen = [self.utterances[i] for _, i in pairs]
-        features = np.concatenate([_stack(view, rows) for view in self.views])
+        rows = rows[self.heard[rows]]
+        chosen = [self.utterances[i] for i in rows]
+        learned = [self.worse[self.config.conditions.index(name)] for name in self.config.augmentation]
+        versions = [[features[i] for i in rows] for features in (*self.views, *learned)]
         history = HistoryFile(self.state / "history.jsonl", fold)
         targets, chances = targets_of(chosen, self.config), weights_of(chosen, self.config)
-        head = train_head(features, targets, chances, self.config, history)
+        head = train_head(versions, targets, chances, self.config, history)
         (self.state / f"fold-{fold}.seconds").write_text(f"{time.perf_counter() - begun:.1f}", encoding="utf-8")
         return head
 
@@ -113,17 +132,39 @@ class Experiment:
                 head = self.fit(np.flatnonzero(self.heard & (folds != fold)), str(fold))
                 for own, features in zip(opinions, tested, strict=True):
                     if rows := [int(i) for i in test if features[i] is not None]:
-                        own[rows] = log_probabilities(head, _stack(features, np.array(rows)))
+                        own[rows] = log_probabilities(head, _present(features, rows))
+                self._probe(head, folds, int(fold))
                 keep(saved, opinions[:, test])
             opinions[:, test] = np.load(saved)
         return opinions
+
+    def _probe(self, head: Head, folds: Rows, fold: int) -> None:
+        """Keep in `state` which corpora the clips of a fold are taken for."""
+        corpora, plain = self.corpora, self.views[0]
+        if len(np.unique(corpora)) > 1:
+            train, test = (np.flatnonzero(self.heard & own) for own in (folds != fold, folds == fold))
+            known, unknown = _present(plain, train), _present(plain, test)
+            keep(
+                self.state / f"probe-{fold}.npy",
+                corpus_probe.probe(head, known, corpora[train], unknown, self.config.seed),
+            )
+
+    def corpus_probe(self, folds: Rows, only: Collection[int] | None = None) -> dict[str, Any]:
+        """Return how well the corpora can be told apart, over all folds or some; nothing where there is but one."""
+        if len(np.unique(self.corpora)) == 1:
+            return {}
+        numbers = sorted(np.unique(folds)) if only is None else sorted(only)
+        found = [np.load(self.state / f"probe-{fold}.npy") for fold in numbers]
+        true = [self.corpora[self.heard & (folds == fold)] for fold in numbers]
+        return corpus_probe.measure(np.concatenate(true), np.concatenate(found, axis=1))
 
 
 def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, Any]:
     """Train and measure what the TOML at `path` describes, on the corpora in `data`.
 
-    Writes results/<name of the TOML>/{run.json, history.jsonl, folds.json} and, trained on all folds together,
-    models/<id>/{config.json, model.safetensors, README.md}. Returns run.json. Classical systems: see `run_classical`.
+    Writes results/<name of the TOML>/{run.json, history.jsonl, folds.json} and, trained on all folds together unless
+    the TOML says save = false, models/<id>/{config.json, model.safetensors, README.md}. Returns run.json. Other kinds
+    of systems: see `RUNNERS`.
 
     Raises
     ------
@@ -139,10 +180,10 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
         return entry
     if not isinstance(config, TrainingConfig) or config.architecture != "whisper-statistics":
         raise InvalidSettings(f"{path} asks for {config.architecture}, which cannot be trained.")
-    if config.protocol != "speaker-independent":
-        raise InvalidSettings(f"{path} asks for {config.protocol}, but {config.architecture} is speaker-independent.")
+    if config.protocol not in PROTOCOLS:
+        raise InvalidSettings(f"{path} asks for {config.protocol}; {config.architecture} knows {', '.join(PROTOCOLS)}.")
     experiment = prepare(config, path.stem, data, settings)
-    folds = speaker_independent(experiment.utterances, config.seed)
+    folds = experiment.folds()
     opinions, *worse = experiment.cross_validate(folds)
 
     true, heard = experiment.true, experiment.heard
@@ -156,18 +197,22 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
             for name, found in zip(config.conditions, worse, strict=True)
         }
 
-    head = experiment.fit(np.flatnonzero(heard), "all")
-    if config.external:
+    measured["corpus_probe"] = experiment.corpus_probe(folds)
+    head = experiment.fit(np.flatnonzero(heard), "all") if config.save or config.external else None
+    if head and config.external:
         measured["external"] = _external(config, head, data, settings)
-    measured["audit"] = audit_folds(experiment.utterances, numbered(folds)).to_dict()
+    parted = numbered(folds)
+    measured["audit"] = audit_folds(experiment.utterances, parted).to_dict()
+    measured["speaker_independent"] = splits.speakers_apart(experiment.utterances, parted)
     entry = run_entry(path.stem, config, measured, sum(experiment.took.values()))
     folder = results / path.stem
     write_json(folder / "run.json", entry)
     write_json(folder / "folds.json", fold_entries(experiment.utterances, folds, opinions, config))
     (folder / "history.jsonl").write_bytes((experiment.state / "history.jsonl").read_bytes())
     (experiment.state / "finished").touch()  # the results page shows a run's epochs until then
-    clips = [experiment.utterances[i].path for i in np.flatnonzero(heard)]
-    _save_model(config, head, fit_temperature(opinions[heard], true[heard]), entry, clips, settings)
+    if head and config.save:
+        clips = [experiment.utterances[i].path for i in np.flatnonzero(heard)]
+        _save_model(config, head, fit_temperature(opinions[heard], true[heard]), entry, clips, settings)
     return entry
 
 
@@ -198,15 +243,16 @@ def prepare(config: TrainingConfig, name: str, data: Path, settings: Settings) -
     """Read the corpora, compute their features and make the folder of the run's state."""
     utterances = _read(config.corpora, data, config.labels)
     paths = [utterance.path for utterance in utterances]
-    views = [encoder_statistics(paths, settings, view) for view in range(config.views + 1)]
+    views = [encoder_outputs(paths, settings, view) for view in range(config.views + 1)]
     others = config.external if "babble" in config.conditions else ()
     talkers = [one.path for corpus in others for one in registry.read(corpus, data)]
-    worse = [encoder_statistics(paths, settings, condition=name, talkers=talkers) for name in config.conditions]
+    worse = [encoder_outputs(paths, settings, condition=name, talkers=talkers) for name in config.conditions]
     fingerprint = hashlib.sha256(f"{PIPELINE} {config}".encode())
-    for utterance, *arrays in zip(utterances, *views, *worse, strict=True):
+    for utterance, *encodings in zip(utterances, *views, *worse, strict=True):
         fingerprint.update(f"{utterance.corpus}/{utterance.name} {utterance.label}".encode())
-        for array in arrays:
-            fingerprint.update(b"" if array is None else array.tobytes())
+        for encoding in encodings:
+            for array in encoding or ():
+                fingerprint.update(array.tobytes())
     state = settings.cache / "runs" / f"{name}-{fingerprint.hexdigest()[:12]}"
     state.mkdir(parents=True, exist_ok=True)
     return Experiment(config, utterances, views, worse, state)
@@ -223,18 +269,17 @@ def _external(config: TrainingConfig, head: Head, data: Path, settings: Settings
     figures = {}
     for corpus in config.external:
         utterances = _read((corpus,), data, config.labels)
-        features = encoder_statistics([utterance.path for utterance in utterances], settings)
-        rows = np.flatnonzero([array is not None for array in features])
-        opinions = log_probabilities(head, _stack(features, rows))
+        features = encoder_outputs([utterance.path for utterance in utterances], settings)
+        rows = np.flatnonzero([encoding is not None for encoding in features])
+        opinions = log_probabilities(head, _present(features, rows))
         figures[corpus] = measure_external([utterances[i] for i in rows], opinions, config)
         figures[corpus]["no_speech_found"] = len(utterances) - len(rows)
     return figures
 
 
-def _stack(features: Features, rows: Rows) -> NDArray[np.float32]:
-    """Return those of the rows in which speech was found as float32 [m, layers + 2, 2, width]."""
-    chosen = [features[i] for i in rows]
-    return np.stack([array for array in chosen if array is not None])
+def _present(features: Features, rows: Iterable[int]) -> list[Encoding]:
+    """Return those of the rows in which speech was found."""
+    return [encoding for row in rows if (encoding := features[row]) is not None]
 
 
 def _save_model(

@@ -1,10 +1,11 @@
-"""Train heads on cached statistics: fold by fold for the figures, then once on everything for the weights."""
+"""Train heads on cached encodings: fold by fold for the figures, then once on everything for the weights."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,18 +14,27 @@ from torch import Tensor
 from torch.nn import functional
 
 from ser_engine.corpora.base import Utterance
-from ser_engine.models.whisper_statistics import Head, HeadConfig, Member
+from ser_engine.features.encoder import Encoding
+from ser_engine.models.whisper_statistics import AttentiveMember, Head, HeadConfig, Member, collate
 from ser_engine.training.config import TrainingConfig
 
 # Eight layer weights per statistic have to travel far from equal shares within the few steps there are.
 LAYER_RATE = 5.0
+# Batches hold recordings of about one length, so that little of them is padding; this many frames of 40 ms apart.
+LENGTH_JITTER = 8.0
+# Of the recordings, this share is heard as it is in an epoch; the others in one of their further versions.
+PLAIN = 0.5
+# Of recordings that are scored together.
+SCORED = 64
+
+Rows = NDArray[np.int_]
 
 History = Callable[[dict[str, float]], None]
 """Told {"member", "epoch", "loss"} after each epoch."""
 
 
 def train_head(
-    features: NDArray[np.float32],
+    versions: Sequence[Sequence[Encoding | None]],
     targets: NDArray[np.float32],
     weights: NDArray[np.float64],
     config: TrainingConfig,
@@ -34,55 +44,126 @@ def train_head(
 
     Parameters
     ----------
-    features : float32 [n, layers, 2, width]
+    versions : encodings of the n recordings as they are, then of each version of them that is learned from, too; None
+        where there was no speech in it any more. Each epoch hears one half of the recordings, drawn at random, in one
+        of their further versions.
     targets : float32 [n, labels], each row a distribution
     weights : [n], how often each utterance is drawn in relation to the others
     history : told the loss after each epoch of each member
     """
-    _, layers, _, width = features.shape
+    plain = _all_present(versions[0])
+    # What is not there is heard as it is.
+    filled = [[one or other for one, other in zip(version, plain, strict=True)] for version in versions]
+    statistics = np.stack([one.statistics for one in plain]).astype(np.float32)
+    _, layers, _, width = statistics.shape
     shape = HeadConfig(
-        len(config.labels), layers, width, config.hidden, config.members, config.mixtures, config.dropout
-    )
+        len(config.labels), layers, width, config.hidden, config.members, config.mixtures, config.dropout,
+        config.attentive, config.projection, config.attention_heads,
+    )  # fmt: skip
     torch.manual_seed(config.seed)
     head = Head(shape)
-    head.mean.copy_(torch.from_numpy(features.mean(axis=0)))
-    head.scale.copy_(torch.from_numpy(1.0 / (features.std(axis=0) + 1e-3)))
-    inputs, wanted = head.standardise(torch.from_numpy(features)), torch.from_numpy(targets)
-    for number, member in enumerate(head.trainable()):
-        _train_member(member, inputs, wanted, weights, config, number, history)
+    head.mean.copy_(torch.from_numpy(statistics.mean(axis=0)))
+    head.scale.copy_(torch.from_numpy(1.0 / (statistics.std(axis=0) + 1e-3)))
+    wanted = torch.from_numpy(targets)
+    if members := head.trainable():
+        inputs = torch.stack([head.standardise(_statistics_of(version)) for version in filled])
+        for number, member in enumerate(members):
+            _train_member(_OnStatistics(member, inputs, config), wanted, weights, config, number, history)
+    if attending := head.attending():
+        frames = np.concatenate([one.frames for one in plain])
+        head.frame_mean.copy_(torch.from_numpy(frames.mean(axis=0, dtype=np.float32)))
+        head.frame_scale.copy_(torch.from_numpy(1.0 / (frames.std(axis=0, dtype=np.float32) + 1e-3)))
+        for number, attentive in enumerate(attending, start=config.members):
+            _train_member(_OnFrames(attentive, head, filled, config), wanted, weights, config, number, history)
     return head.eval()
 
 
+def _all_present(encodings: Sequence[Encoding | None]) -> list[Encoding]:
+    found = [one for one in encodings if one is not None]
+    assert len(found) == len(encodings)  # who calls leaves out recordings without speech
+    return found
+
+
+def _statistics_of(encodings: Sequence[Encoding]) -> Tensor:
+    """Return the statistics of n recordings, float32 [n, layers, 2, width]."""
+    return torch.from_numpy(np.stack([one.statistics for one in encodings]).astype(np.float32))
+
+
+class _OnStatistics:
+    """How a member on statistics is trained."""
+
+    def __init__(self, member: Member, inputs: Tensor, config: TrainingConfig) -> None:
+        self.member, self.inputs = member, inputs
+        self.further = len(inputs) - 1
+        self.epochs, self.batch = config.epochs, config.batch
+        self.rates = [LAYER_RATE * config.learning_rate, config.learning_rate]
+        self.groups: list[dict[str, Any]] = [
+            {"params": [member.layer_logits], "weight_decay": 0.0},
+            {"params": member.classifier.parameters(), "weight_decay": config.weight_decay},
+        ]
+
+    def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
+        """Return the rows of an epoch, batch by batch."""
+        return np.array_split(order, -(-len(order) // self.batch))
+
+    def pool(self, rows: Rows, version: Rows) -> Tensor:
+        """Return the weighted layers, whose mixup is the same as of the inputs and eight times less work."""
+        return self.member.weigh(self.inputs[version, rows])
+
+
+class _OnFrames:
+    """How a member on frames is trained."""
+
+    def __init__(
+        self, member: AttentiveMember, head: Head, versions: Sequence[Sequence[Encoding]], config: TrainingConfig
+    ) -> None:
+        self.member, self.head, self.versions = member, head, versions
+        self.further = len(versions) - 1
+        self.epochs, self.batch = config.attentive_epochs, config.attentive_batch
+        self.rates = [config.attentive_learning_rate]
+        self.groups: list[dict[str, Any]] = [{"params": member.parameters(), "weight_decay": config.weight_decay}]
+        self.lengths = np.array([[len(one.frames) for one in version] for version in versions])
+
+    def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
+        """Return the rows of an epoch, batch by batch; of about one length in each."""
+        about = self.lengths[version[order], order] + rng.uniform(-LENGTH_JITTER, LENGTH_JITTER, len(order))
+        batches = np.array_split(order[np.argsort(about)], -(-len(order) // self.batch))
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def pool(self, rows: Rows, version: Rows) -> Tensor:
+        """Return what is mixed up: what the member keeps of each recording's frames."""
+        _, frames, present = collate([self.versions[which][row] for which, row in zip(version, rows, strict=True)])
+        return self.member.pool(self.head.standardise_frames(frames), present)
+
+
 def _train_member(
-    member: Member,
-    inputs: Tensor,
+    task: _OnStatistics | _OnFrames,
     targets: Tensor,
     weights: NDArray[np.float64],
     config: TrainingConfig,
     number: int,
     history: History | None,
 ) -> None:
-    """Train one member with AdamW, a one-cycle schedule and mixup of the inputs, from its own seed."""
+    """Train one member with AdamW, a one-cycle schedule and mixup, from its own seed."""
     rng = np.random.default_rng([config.seed, number])
-    steps = -(-len(inputs) // config.batch)
-    rates = [LAYER_RATE * config.learning_rate, config.learning_rate]
-    groups = [
-        {"params": [member.layer_logits], "weight_decay": 0.0},
-        {"params": member.classifier.parameters(), "weight_decay": config.weight_decay},
-    ]
-    optimiser = torch.optim.AdamW(groups, config.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=config.epochs * steps, pct_start=0.1)
+    count, further = len(targets), task.further
+    steps = -(-count // task.batch)
+    optimiser = torch.optim.AdamW(task.groups, task.rates[-1])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, task.rates, total_steps=task.epochs * steps, pct_start=0.1
+    )
     chances = weights / weights.sum()
-    member.train()
-    for epoch in range(1, config.epochs + 1):
-        order = rng.choice(len(inputs), size=len(inputs), p=chances) if config.balance else rng.permutation(len(inputs))
+    task.member.train()
+    for epoch in range(1, task.epochs + 1):
+        order = rng.choice(count, size=count, p=chances) if config.balance else rng.permutation(count)
+        version = np.where(rng.random(count) < PLAIN, 0, rng.integers(min(1, further), further + 1, count))
         total = 0.0
-        for rows in np.array_split(order, steps):
-            x, y = member.weigh(inputs[rows]), targets[rows]
-            if config.mixup:  # of the weighted layers, which is the same as of the inputs and eight times less work
+        for rows in task.batches(order, version, rng):
+            x, y = task.pool(rows, version[rows]), targets[rows]
+            if config.mixup:
                 share, other = float(rng.beta(config.mixup, config.mixup)), rng.permutation(len(rows))
                 x, y = share * x + (1 - share) * x[other], share * y + (1 - share) * y[other]
-            loss = functional.cross_entropy(member.classifier(x), y)
+            loss = functional.cross_entropy(task.member.classifier(x), y)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -112,10 +193,25 @@ def weights_of(utterances: Sequence[Utterance], config: TrainingConfig) -> NDArr
     return (1.0 / counts[codes]) ** config.balance
 
 
-def log_probabilities(head: Head, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return float32 [n, labels] for statistics [n, layers, 2, width]."""
+def log_probabilities(head: Head, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+    """Return float32 [n, labels] for n encodings."""
+    return _by_length(head, encodings)
+
+
+def embeddings(head: Head, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+    """Return float32 [n, hidden · members] for n encodings: see `Head.embed`."""
+    return _by_length(head.embed, encodings)
+
+
+def _by_length(
+    compute: Callable[[Tensor, Tensor, Tensor], Tensor], encodings: Sequence[Encoding]
+) -> NDArray[np.float32]:
+    """Return what is computed of n encodings, those of about one length together, in their order."""
+    order = np.argsort([len(one.frames) for one in encodings])
+    batches = np.array_split(order, -(-len(encodings) // SCORED))
     with torch.inference_mode():
-        return head(torch.from_numpy(features)).numpy()
+        found = [compute(*collate([encodings[row] for row in rows])) for rows in batches]
+    return torch.cat(found).numpy()[np.argsort(order)]
 
 
 class HistoryFile:

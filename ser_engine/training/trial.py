@@ -16,7 +16,6 @@ from ser_engine.training.config import TrainingConfig, read_config
 from ser_engine.training.evaluate import by_groups, decide
 from ser_engine.training.metrics import unweighted_accuracy, weighted_accuracy
 from ser_engine.training.run import prepare
-from ser_engine.training.splits import speaker_independent
 
 TRIALS = "trials.jsonl"
 
@@ -41,7 +40,8 @@ def trial(
 
     Returns
     -------
-    {run, changed, folds, UA, WA, by_corpus {corpus: UA}, conditions {condition: UA}, clips, seconds, note}
+    {run, changed, folds, UA, WA, by_corpus {corpus: UA}, conditions {condition: UA}, corpus_probe, clips, seconds,
+    note}
 
     Raises
     ------
@@ -55,7 +55,7 @@ def trial(
     if not isinstance(config, TrainingConfig) or config.protocol != "speaker-independent":
         raise InvalidSettings(f"{path} asks for {config.architecture}; trials are of whisper-statistics alone.")
     experiment = prepare(config, path.stem, data, settings)
-    numbers = speaker_independent(experiment.utterances, config.seed)
+    numbers = experiment.folds()
     if unknown := sorted(set(folds) - set(numbers.tolist())):
         raise InvalidSettings(f"{path} has no fold {unknown[0]}; it has {', '.join(map(str, np.unique(numbers)))}.")
     opinions = experiment.cross_validate(numbers, folds)
@@ -73,6 +73,7 @@ def trial(
             name: round(unweighted_accuracy(true, found), 2)
             for name, found in zip(config.conditions, worse, strict=True)
         },
+        "corpus_probe": experiment.corpus_probe(numbers, folds),
         "clips": len(rows),
         "seconds": round(sum(experiment.took[str(fold)] for fold in folds), 1),
         "note": note,

@@ -11,7 +11,7 @@ from whisper.audio import log_mel_spectrogram
 from whisper.model import AudioEncoder
 
 from ser_engine import Settings
-from ser_engine.features.encoder import MAX_SAMPLES, hidden_states, statistics
+from ser_engine.features.encoder import MAX_SAMPLES, encode, hidden_states
 from ser_engine.weights import shared_whisper
 from tests.speech import RATE, Samples, music, noise, silence, speech
 
@@ -27,7 +27,7 @@ def encoder(settings: Settings) -> AudioEncoder:
 def small() -> AudioEncoder:
     """An encoder of the same build with random weights: fast enough for half a minute and more."""
     torch.manual_seed(0)
-    small = AudioEncoder(n_mels=80, n_ctx=1500, n_state=32, n_head=2, n_layer=2).eval().requires_grad_(False)
+    small = AudioEncoder(n_mels=80, n_ctx=1500, n_state=32, n_head=2, n_layer=3).eval().requires_grad_(False)
     nn.init.normal_(small.positional_embedding, std=0.3)
     return small
 
@@ -68,7 +68,7 @@ def test_the_first_layer_is_what_enters_the_first_block(small: AudioEncoder) -> 
 
 @pytest.mark.parametrize(("samples", "frames"), [(0.3 * RATE, 15), (RATE, 50), (3 * RATE, 150), (MAX_SAMPLES, 1500)])
 def test_there_are_frames_for_the_true_length_alone(small: AudioEncoder, samples: float, frames: int) -> None:
-    assert hidden_states(small, noise(30)[None, : round(samples)]).shape == (1, 4, frames, 32)
+    assert hidden_states(small, noise(30)[None, : round(samples)]).shape == (1, 5, frames, 32)
 
 
 @pytest.mark.parametrize("samples", [4801, 16_001, 16_159, 16_160, 40_319])
@@ -84,17 +84,30 @@ def test_neighbours_in_a_batch_do_not_matter(encoder: AudioEncoder) -> None:
         torch.testing.assert_close(states, hidden_states(encoder, clip[None])[0], atol=1e-3, rtol=1e-3)
 
 
-def test_statistics_are_those_of_the_frames(encoder: AudioEncoder) -> None:
+def test_an_encoding_is_made_of_the_hidden_states(encoder: AudioEncoder) -> None:
     clip = speech()[: 2 * RATE]
-    found = statistics(encoder, clip[None])
-    assert found.shape == (1, LAYERS, 2, WIDTH) and found.dtype == np.float32
-    np.testing.assert_allclose(found[0], pooled(hidden_states(encoder, clip[None])[0]), atol=1e-3)
-    assert (found[:, :, 1] >= 0).all() and np.isfinite(found).all()
+    (found,) = encode(encoder, clip[None])
+    states = hidden_states(encoder, clip[None])[0]
+    assert found.statistics.shape == (LAYERS, 2, WIDTH) and found.statistics.dtype == np.float32
+    np.testing.assert_allclose(found.statistics, pooled(states), atol=1e-3)
+    assert (found.statistics[:, 1] >= 0).all() and np.isfinite(found.statistics).all()
+    assert found.frames.shape == (50, WIDTH) and found.frames.dtype == np.float32  # 25 a second
+    lower = states[1:5].mean(dim=0)
+    np.testing.assert_allclose(found.frames[7], lower[14:16].mean(dim=0), atol=1e-4)
+
+
+def test_an_odd_last_frame_stays_as_it_is(small: AudioEncoder) -> None:
+    samples = noise(1)[: round(0.3 * RATE)]
+    (found,) = encode(small, samples[None])
+    last = hidden_states(small, samples[None])[0, 1:5, -1].mean(dim=0)
+    assert len(found.frames) == 8  # of 15 of 20 ms
+    np.testing.assert_allclose(found.frames[-1], last, atol=1e-5)
 
 
 def test_they_are_far_from_those_of_a_padded_clip(encoder: AudioEncoder) -> None:
     clip = speech()[: 2 * RATE]
-    alone, padded = (statistics(encoder, samples[None]) for samples in (clip, np.concatenate([clip, silence(4)])))
+    both = (encode(encoder, samples[None]) for samples in (clip, np.concatenate([clip, silence(4)])))
+    alone, padded = (one.statistics for (one,) in both)
     assert np.abs(alone - padded).mean() > 0.1 * np.abs(alone).mean()
 
 
@@ -104,13 +117,16 @@ def test_longer_speech_is_pooled_over_all_of_its_frames(small: AudioEncoder, sec
     parts = np.array_split(samples, pieces)
     assert max(len(part) for part in parts) <= MAX_SAMPLES
     expected = pooled(*(hidden_states(small, np.ascontiguousarray(part)[None])[0] for part in parts))
-    np.testing.assert_allclose(statistics(small, samples[None])[0], expected, atol=1e-4)
+    (found,) = encode(small, samples[None])
+    np.testing.assert_allclose(found.statistics, expected, atol=1e-4)
+    assert abs(len(found.frames) - 25 * seconds) <= 1
 
 
 def test_the_end_of_longer_speech_counts(small: AudioEncoder) -> None:
     samples = long_sound(70.0)
     other = np.concatenate([samples[: 50 * RATE], 0.05 * samples[50 * RATE :]])
-    assert np.abs(statistics(small, samples[None]) - statistics(small, other[None])).max() > 0.01
+    first, second = (encode(small, sound[None])[0].statistics for sound in (samples, other))
+    assert np.abs(first - second).max() > 0.01
 
 
 def long_sound(seconds: float) -> Samples:

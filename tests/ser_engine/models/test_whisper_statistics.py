@@ -17,8 +17,9 @@ from torch import Tensor
 from ser_engine import Settings
 from ser_engine.analysis import CleanSpeech, Quality, Scores, Span
 from ser_engine.errors import WeightsUnavailable
+from ser_engine.features.encoder import Encoding
 from ser_engine.models.registry import load_model
-from ser_engine.models.whisper_statistics import BATCH, Head, HeadConfig, WhisperStatistics
+from ser_engine.models.whisper_statistics import BATCH, Head, HeadConfig, WhisperStatistics, collate
 from ser_engine.weights import shared_whisper
 from tests.speech import RATE, Samples, music, noise, speech
 
@@ -29,10 +30,12 @@ CARD = {"corpora": ["ravdess"], "measured": {"UA": 71.5, "WA": 70.25}}
 def head(**changes: Any) -> Head:
     """Return a head with random weights, whose features are standardised by other random numbers."""
     torch.manual_seed(0)
-    made = Head(HeadConfig(**{"labels": len(LABELS), "hidden": 16, "members": 3, "mixtures": 2} | changes)).eval()
-    made.mean.normal_()
-    made.scale.uniform_(0.5, 1.5)
-    for member in made.trainable():
+    shape = {"labels": len(LABELS), "hidden": 16, "members": 3, "mixtures": 2, "attentive": 2, "projection": 32}
+    made = Head(HeadConfig(**shape | changes)).eval()
+    for centre, scale in ((made.mean, made.scale), (made.frame_mean, made.frame_scale)):
+        centre.normal_()
+        scale.uniform_(0.5, 1.5)
+    for member in (*made.trainable(), *made.attending()):
         member.classifier[-1].weight.data.mul_(8)  # so that there are opinions
     return made
 
@@ -55,8 +58,16 @@ def probabilities(scores: list[Scores]) -> np.ndarray:
     return np.stack([score.probabilities for score in scores])
 
 
-def features(count: int, layers: int = 8, width: int = 512) -> Tensor:
+def statistics(count: int, layers: int = 8, width: int = 512) -> Tensor:
     return torch.randn((count, layers, 2, width), generator=torch.Generator().manual_seed(1))
+
+
+def encoded(count: int) -> list[Encoding]:
+    """Return encodings of different lengths."""
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(1, 40, count)
+    frames = [rng.standard_normal((length, 512), np.float32) for length in lengths]
+    return [Encoding(*both) for both in zip(statistics(count).numpy(), frames, strict=True)]
 
 
 # --- scores
@@ -107,26 +118,61 @@ def test_speech_of_more_than_half_a_minute_is_judged(model: WhisperStatistics) -
 
 def test_dropout_is_off_when_scoring(model: WhisperStatistics) -> None:
     again = WhisperStatistics("again", LABELS, head().train(), model.encoder)
-    assert np.array_equal(again.score(features(5).numpy()), again.score(features(5).numpy()))
+    assert np.array_equal(again.score(encoded(5)), again.score(encoded(5)))
 
 
 def test_the_members_log_opinions_are_averaged() -> None:
-    made, given = head(), features(6)
+    made, given = head(), collate(encoded(6))
     with torch.inference_mode():
-        answer = made(given)
-        standard = (given - made.mean) * made.scale
+        answer = made(*given)
+        standard = (given[0] - made.mean) * made.scale
         opinions = np.stack([member(standard).softmax(dim=1).numpy() for member in made.trainable()])
-    geometric = np.exp(np.log(opinions).mean(axis=0))
+        frames = (given[1] - made.frame_mean) * made.frame_scale
+        attentive = np.stack([member(frames, given[2]).softmax(dim=1).numpy() for member in made.attending()])
+    # Either kind has one half of the say, though there are three members of one and two of the other.
+    geometric = np.exp((np.log(opinions).mean(axis=0) + np.log(attentive).mean(axis=0)) / 2)
     expected = geometric / geometric.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(answer.exp().numpy(), expected, atol=1e-5)
-    assert np.ptp(opinions, axis=0).max() > 0.05  # they are not all the same
+    for kind in (opinions, attentive):
+        assert np.ptp(kind, axis=0).max() > 0.05  # they are not all the same
+
+
+@pytest.mark.parametrize(("members", "attentive"), [(2, 0), (0, 2)])
+def test_either_kind_can_do_alone(members: int, attentive: int, model: WhisperStatistics) -> None:
+    shape = HeadConfig(len(LABELS), hidden=16, members=members, attentive=attentive, projection=32)
+    alone = WhisperStatistics("alone", LABELS, Head(shape), model.encoder)
+    np.testing.assert_allclose(alone.score(encoded(3)).sum(axis=1), 1, atol=1e-5)
+
+
+def test_what_is_filled_up_is_not_heard() -> None:
+    (member, *_), encodings = head().attending(), encoded(6)
+    _, frames, present = collate(encodings)
+    assert present.sum(dim=1).tolist() == [len(one.frames) for one in encodings]
+    noisy = torch.where(present[..., None], frames, torch.randn_like(frames) * 99)
+    with torch.inference_mode():
+        together = member(noisy, present)
+        for row, one in enumerate(encodings):
+            alone = member(torch.from_numpy(one.frames)[None], torch.ones(1, len(one.frames), dtype=torch.bool))
+            torch.testing.assert_close(together[row], alone[0], atol=1e-4, rtol=1e-4)
+
+
+def test_attention_weighs_moments_and_plain_statistics_do_not() -> None:
+    (member, *_) = head().attending()
+    frames = torch.randn((1, 9, 512), generator=torch.Generator().manual_seed(2))
+    pooled = member.pool(frames, torch.ones(1, 9, dtype=torch.bool)).detach()[0]
+    assert len(pooled) == 2 * (4 * 32 + 512)
+    mean, deviation = pooled[2 * 4 * 32 :].split(512)
+    torch.testing.assert_close(mean, frames[0].mean(dim=0), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(deviation, frames[0].std(dim=0, correction=0), atol=1e-4, rtol=1e-4)
+    attended = pooled[: 4 * 32].unflatten(0, (4, 32))
+    assert (attended[0] - attended[1]).abs().max() > 1e-3  # its heads attend to different moments
 
 
 @pytest.mark.parametrize("mixtures", [1, 3])
 def test_each_mixture_is_a_weighted_mean_of_the_layers(mixtures: int) -> None:
     made = head(mixtures=mixtures, members=1, width=5, layers=4)
     (member,) = made.trainable()
-    given = features(2, 4, 5)
+    given = statistics(2, 4, 5)
     weights = torch.softmax(member.layer_logits.detach(), dim=2).numpy()
     assert weights.shape == (mixtures, 2, 4)
     expected = np.einsum("blsw,ksl->bksw", given.numpy(), weights).reshape(2, -1)
@@ -138,7 +184,7 @@ def test_each_mixture_is_a_weighted_mean_of_the_layers(mixtures: int) -> None:
 
 
 def test_a_high_temperature_makes_it_less_sure_of_the_same(model: WhisperStatistics) -> None:
-    given = features(8).numpy()
+    given = encoded(8)
     cold, warm = (WhisperStatistics("t", LABELS, head(), model.encoder, t).score(given) for t in (1.0, 3.0))
     assert (warm.max(axis=1) < cold.max(axis=1)).all()
     assert np.array_equal(warm.argmax(axis=1), cold.argmax(axis=1))
@@ -155,7 +201,7 @@ def test_what_is_saved_is_what_is_loaded(model: WhisperStatistics, settings: Set
     assert (loaded.id, loaded.labels, loaded.temperature, loaded.card) == ("tried", LABELS, 1.7, CARD)
     assert loaded.head.config == model.head.config
     assert loaded.encoder is model.encoder  # one encoder in memory for all
-    np.testing.assert_allclose(loaded.score(features(20).numpy()), model.score(features(20).numpy()), atol=0.02)
+    np.testing.assert_allclose(loaded.score(encoded(20)), model.score(encoded(20)), atol=0.02)
     np.testing.assert_allclose(probabilities(loaded.predict(CLIPS)), probabilities(model.predict(CLIPS)), atol=0.02)
 
 
@@ -191,6 +237,8 @@ UNFIT: dict[str, Callable[[Config], Any]] = {
     "a width below zero": lambda config: config["head"].update(width=-512),
     "other mixtures": lambda config: config["head"].update(mixtures=1),
     "impossible dropout": lambda config: config["head"].update(dropout=2.0),
+    "fewer attentive members than were stored": lambda config: config["head"].update(attentive=1),
+    "other heads of attention": lambda config: config["head"].update(attention_heads=3),
     "an entry that means nothing": lambda config: config["head"].update(heads=8),
     "no temperature": lambda config: config.pop("temperature"),
     "temperature in words": lambda config: config.update(temperature="warm"),

@@ -17,7 +17,8 @@ FIGURES: dict[str, Any] = {
     "seed": 77,
     "labels": ["neutral", "happy"],
     "corpora": ["ravdess", "tess"],
-    "config": {"members": 13},
+    "config": {"members": 13, "attentive": 8, "augmentation": ["telephone"]},
+    "corpus_probe": {"encoder": 98.89, "model": 87.78, "chance": 33.34},
     "no_speech_found": 29,
     "metrics": {"UA": 61.11, "WA": 62.22, "UA_ci95": [58.88, 64.44], "ECE": 3.21},
     "by_corpus": {
@@ -65,7 +66,15 @@ def test_the_figures_of_the_run_are_on_it(tmp_path: Path) -> None:
     plain = " ".join(text.split())
     assert "EMO-DB, from which nothing was learned: UA 33.3 over all labels, 44.4 (35.4 to 55.7) among the 1" in plain
     assert "(454 clips)" in plain and "3.21 points" in plain
-    assert "# tiny-voice" in text and "(13 members" in plain and "(29) count as wrong" in plain
+    assert (
+        "# tiny-voice" in text
+        and "(21 members" in plain
+        and "13 members see" in plain
+        and "8 attend" in plain
+        and "(29) count as wrong" in plain
+    )
+    assert "98.9 from the encoder" in plain and "87.8 from what the head" in plain and "guessing names 33.3" in plain
+    assert "half of the clips are heard by telephone" in plain
     assert "configs/ours-tiny.toml` (seed 77)" in plain
     assert "reaches 47%" in plain and "answers 80 of 100 and is right in 84.8 of 100 answers, against 62.2" in plain
     assert "took 2.4 h of 17 processor cores" in plain and "408 Wh" in plain

@@ -40,6 +40,9 @@ epochs = 12
 batch = 8
 learning_rate = 5e-3
 mixup = 0.2
+attentive = 1
+projection = 32
+attentive_batch = 8
 views = 1
 """
 
@@ -161,7 +164,10 @@ def test_each_fold_tests_those_whom_it_did_not_hear(bench: Bench) -> None:
 def test_history_tells_of_each_epoch_of_each_member_of_each_fold(bench: Bench) -> None:
     lines = history(bench.results)
     assert [(line["fold"], line["member"], line["epoch"]) for line in lines] == [
-        (fold, member, epoch) for fold in ("1", "2", "3", "all") for member in range(2) for epoch in range(1, 13)
+        (fold, member, epoch)
+        for fold in ("1", "2", "3", "all")
+        for member, epochs in ((0, 12), (1, 12), (2, 8))  # the last attends to frames
+        for epoch in range(1, epochs + 1)
     ]
 
 
@@ -243,6 +249,18 @@ def test_another_recording_under_the_same_name_is_trained_on_anew(bench: Bench, 
     assert entry["no_speech_found"] == 0
 
 
+def test_random_folds_are_measured_and_called_so_and_make_no_model(bench: Bench, tmp_path: Path) -> None:
+    config = tmp_path / "random.toml"
+    short = TOML.replace('external = ["emodb"]\nconditions = ["telephone", "babble"]', "").replace("= 12", "= 2")
+    others = 'id = "other"\nprotocol = "stratified-k-fold"\nsave = false'
+    config.write_text(short.replace('id = "tiny"', others), encoding="utf-8")
+    entry = run(config, bench.data, bench.settings, tmp_path)
+    assert entry["protocol"] == "stratified-k-fold" and entry["speaker_independent"] is False
+    assert entry["by_corpus"]["ravdess"]["clips"] == 19 and "external" not in entry
+    assert "speakers-apart" not in [finding["id"] for finding in entry["audit"]["findings"]]
+    assert not (bench.settings.models_dir / "other").exists()
+
+
 # --- what cannot be run
 
 
@@ -252,8 +270,8 @@ def test_what_cannot_be_trained_is_told_before_anything_is_computed(bench: Bench
         ("whisper-statistics", "wav2vec", r"asks for wav2vec, which cannot be trained\.$"),
         (
             'id = "tiny"',
-            'id = "tiny"\nprotocol = "speaker-known"',
-            r"asks for speaker-known, but .* speaker-independent\.$",
+            'id = "tiny"\nprotocol = "speaker-known"\nsave = false',
+            r"asks for speaker-known; .* knows speaker-independent, stratified-k-fold\.$",
         ),
     ):
         config = tmp_path / "other.toml"

@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from ser_engine.corpora.base import Utterance
+from ser_engine.features.encoder import Encoding
 from ser_engine.models.whisper_statistics import Head
 from ser_engine.training.config import TrainingConfig
 from ser_engine.training.train import (
@@ -29,6 +31,7 @@ CONFIG = TrainingConfig(
     "tiny", "whisper-statistics", ("ravdess",), labels=LABELS, members=2, mixtures=2, hidden=16, epochs=30, batch=32,
     learning_rate=5e-3, dropout=0.1,
 )  # fmt: skip
+ATTENTIVE = {"attentive": 2, "projection": 32, "attention_heads": 2, "attentive_epochs": 20, "attentive_batch": 32}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,13 +41,22 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-def examples(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return statistics in which only the mean of the second layer says which label it is, and the labels."""
+def examples(count: int, seed: int = 0) -> tuple[list[Encoding], np.ndarray]:
+    """Return encodings and labels, of which the mean of the second layer tells, and one moment among the frames."""
     rng = np.random.default_rng(seed)
     true = rng.integers(0, len(LABELS), count)
-    features = (5 + 3 * rng.standard_normal((count, LAYERS, 2, WIDTH))).astype(np.float32)
-    features[np.arange(count), 1, 0, true] += 9
-    return features, true
+    statistics = (5 + 3 * rng.standard_normal((count, LAYERS, 2, WIDTH))).astype(np.float32)
+    statistics[np.arange(count), 1, 0, true] += 9
+    found = []
+    for row, label in zip(statistics, true, strict=True):
+        frames = (2 + rng.standard_normal((rng.integers(3, 30), WIDTH))).astype(np.float16)
+        frames[rng.integers(len(frames)), label] += 9
+        found.append(Encoding(row, frames))
+    return found, true
+
+
+def stacked(encodings: list[Encoding]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([one.statistics for one in encodings]))
 
 
 def one_hot(true: np.ndarray) -> np.ndarray:
@@ -53,7 +65,7 @@ def one_hot(true: np.ndarray) -> np.ndarray:
 
 def trained(config: TrainingConfig, weights: np.ndarray | None = None) -> Head:
     features, true = examples(300)
-    return train_head(features, one_hot(true), np.ones(300) if weights is None else weights, config)
+    return train_head([features], one_hot(true), np.ones(300) if weights is None else weights, config)
 
 
 def accuracy(head: Head) -> float:
@@ -77,7 +89,7 @@ def test_what_was_learned_holds_for_others(head: Head) -> None:
 def test_shuffled_labels_teach_nothing() -> None:
     features, true = examples(300)
     shuffled = np.random.default_rng(2).permutation(true)
-    head = train_head(features, one_hot(shuffled), np.ones(300), replace(CONFIG, epochs=5))
+    head = train_head([features], one_hot(shuffled), np.ones(300), replace(CONFIG, epochs=5))
     assert accuracy(head) < 0.6
 
 
@@ -97,15 +109,17 @@ def test_the_shape_is_that_of_the_configuration(head: Head) -> None:
 
 def test_features_are_standardised_by_those_that_were_trained_on(head: Head) -> None:
     features, _ = examples(300)
-    standard = head.standardise(torch.from_numpy(features))
+    standard = head.standardise(stacked(features))
     np.testing.assert_allclose(standard.mean(dim=0), 0, atol=1e-3)
     np.testing.assert_allclose(standard.std(dim=0), 1, atol=0.01)
 
 
 def test_a_constant_feature_does_no_harm() -> None:
     features, true = examples(100)
-    features[:, 3] = 7.0
-    head = train_head(features, one_hot(true), np.ones(100), replace(CONFIG, epochs=2))
+    for statistics, frames in features:
+        statistics[3] = 7.0
+        frames[:, 4] = 7.0
+    head = train_head([features], one_hot(true), np.ones(100), replace(CONFIG, epochs=2, **ATTENTIVE))
     assert np.isfinite(log_probabilities(head, features)).all()
 
 
@@ -117,16 +131,49 @@ def test_the_seed_decides_and_each_member_is_another(head: Head) -> None:
     assert np.array_equal(opinions[0], opinions[1])
     assert not np.allclose(opinions[0], opinions[2], atol=1e-3)
     one, two = head.trainable()
-    standard = head.standardise(torch.from_numpy(features))
+    standard = head.standardise(stacked(features))
     assert not torch.allclose(one(standard), two(standard), atol=1e-3)
 
 
 def test_all_members_have_a_say(head: Head) -> None:
     features, _ = examples(20)
-    standard = head.standardise(torch.from_numpy(features))
+    standard = head.standardise(stacked(features))
     with torch.inference_mode():
         mean = torch.stack([member(standard).log_softmax(dim=1) for member in head.trainable()]).mean(dim=0)
     np.testing.assert_allclose(log_probabilities(head, features), mean.log_softmax(dim=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_a_moment_that_tells_them_apart_is_attended_to(mixup: float) -> None:
+    config = replace(CONFIG, **ATTENTIVE, members=0, attentive_learning_rate=5e-3, mixup=mixup)
+    assert accuracy(trained(config)) > 0.8
+    short = replace(config, attentive_epochs=2)
+    features, _ = examples(20)
+    first, again, other = (log_probabilities(trained(one), features) for one in (short, short, replace(short, seed=1)))
+    assert np.array_equal(first, again) and not np.allclose(first, other, atol=1e-3)
+
+
+def test_both_kinds_are_trained_and_told_apart_by_their_numbers(tmp_path: Path) -> None:
+    features, true = examples(100)
+    path = tmp_path / "history.jsonl"
+    config = replace(CONFIG, **ATTENTIVE | {"attentive": 1, "attentive_epochs": 2}, epochs=3)
+    head = train_head([features], one_hot(true), np.ones(100), config, HistoryFile(path, 1))
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [line["member"] for line in lines] == [0, 0, 0, 1, 1, 1, 2, 2]
+    frames = np.concatenate([one.frames for one in features]).astype(np.float32)
+    standard = head.standardise_frames(torch.from_numpy(frames))
+    np.testing.assert_allclose(standard.mean(dim=0), 0, atol=1e-2)
+    np.testing.assert_allclose(standard.std(dim=0), 1, atol=0.02)
+
+
+@pytest.mark.parametrize("kind", [{}, ATTENTIVE | {"members": 0, "attentive_learning_rate": 5e-3}])
+def test_further_versions_are_learned_from_and_what_is_not_there_is_heard_as_it_is(kind: dict[str, Any]) -> None:
+    (features, true), config = examples(300), replace(CONFIG, **kind)
+    # As it is, a recording tells nothing: all that can be learned is in its other version.
+    nothing = [Encoding(np.zeros_like(one.statistics), np.zeros_like(one.frames)) for one in features]
+    told = [one if i % 3 else None for i, one in enumerate(features)]
+    assert accuracy(train_head([nothing, told], one_hot(true), np.ones(300), config)) > 0.7
+    assert accuracy(train_head([nothing], one_hot(true), np.ones(300), config)) < 0.6
 
 
 def test_mixed_inputs_are_learned_from_all_the_same() -> None:
@@ -148,7 +195,7 @@ def test_history_tells_of_every_epoch_and_falls(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     config = replace(CONFIG, epochs=6)
     for fold in (1, "all"):
-        train_head(features, one_hot(true), np.ones(100), config, HistoryFile(path, fold))
+        train_head([features], one_hot(true), np.ones(100), config, HistoryFile(path, fold))
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [(line["fold"], line["member"], line["epoch"]) for line in lines] == [
         (fold, member, epoch) for fold in (1, "all") for member in (0, 1) for epoch in range(1, 7)
