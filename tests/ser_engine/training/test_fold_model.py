@@ -22,7 +22,7 @@ from tests.speech import RATE, speech
 def test_it_has_not_heard_the_speakers_of_its_fold_and_is_kept(tmp_path: Path) -> None:
     write_corpora(tmp_path / "data")
     config = tmp_path / "tried.toml"
-    config.write_text(TOML.replace("views = 1", "views = 0"), encoding="utf-8")
+    config.write_text(TOML.replace("views = 1", 'augmentation = ["telephone"]'), encoding="utf-8")
     settings = Settings(cache=tmp_path / "cache")
     folder, unheard = fold_model(config, 2, tmp_path / "data", settings)
     assert folder.is_relative_to(tmp_path / "cache") and {one.speaker for one in unheard} == {"ravdess/04"}
