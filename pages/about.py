@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import streamlit as st
 
 from ui import caveats, engine, session, theme, wording
@@ -24,19 +26,20 @@ st.html(
 )
 
 WHISPER_HEARS = (
-    "The same Whisper's inner states, as it listens, tell a small network how the words were said. It was trained on "
+    "Whisper *base*'s inner states, as it listens, tell a small network how the words were said. It was trained on "
     "acted speech, and answers"
 )
 ANOTHER_HEARS = "The model that was chosen listens, and reads the words where it can. It answers"
 
 st.header("How it works", anchor=False)
+whisper = engine.analyzer().settings.whisper
 hears = WHISPER_HEARS if card and card.get("architecture") == "whisper-statistics" else ANOTHER_HEARS
 each = f"each of {wording.count(len(labels))} {wording.kind(labels)}s" if labels else "each of its labels"
 st.markdown(
     f"""
 1. **Decode.** The file becomes samples; its bytes decide what it is, not its name.
 2. **Clean.** Speech is found, silence is left out, the level is evened, and noise is reduced only where there is much.
-3. **Transcribe.** OpenAI's Whisper *base* writes down the words. Where it is not sure that words were said, it
+3. **Transcribe.** OpenAI's Whisper *{whisper}* writes down the words. Where it is not sure that words were said, it
    writes none.
 4. **Classify.** {hears} with a probability for {each}.
 """
@@ -89,5 +92,10 @@ st.markdown(
     "It goes to the computer that runs this page and no further: no other service is asked. It is held in memory "
     "while your page is open, is written to no disk, and is gone when you close or reload the page."
 )
+
+if text := engine.card_text(model):
+    # Its headings come under the page's own.
+    with st.expander("The model's card: data, all figures, limits, what it is for"):
+        st.markdown(re.sub(r"^#", "##", text, flags=re.MULTILINE))
 
 caveats.show(card, labels)

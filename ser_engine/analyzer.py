@@ -5,6 +5,7 @@ Importing this module is cheap; whatever needs torch is imported where it is fir
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -232,6 +233,22 @@ class Analyzer:
             return None
         known = {key: config[key] for key in ("id", "architecture", "labels", "corpora") if key in config}
         return {**known, **config["measured"]}
+
+    def card_text(self) -> str | None:
+        """Return the emotion model's card, the README.md of its folder, as Markdown without front matter; None if none.
+
+        Raises
+        ------
+        WeightsUnavailable
+            There is no such model.
+        """
+        from ser_engine.models.registry import default_model
+
+        try:
+            text = (default_model(self.settings, fetch=False) / "README.md").read_text(encoding="utf-8")
+        except OSError:
+            return None
+        return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL).strip()
 
 
 def windows(speech: CleanSpeech) -> list[tuple[float, float]]:

@@ -108,6 +108,14 @@ def card(model: str = "") -> dict[str, Any] | None:
         return None
 
 
+def card_text(model: str = "") -> str | None:
+    """Return a model's card as Markdown (`Analyzer.card_text`); None where there is none."""
+    try:
+        return analyzer(model).card_text()
+    except SerError:
+        return None
+
+
 class WarmUp:
     """Loads the models once, in a thread of its own; `ended` is set when that is done, or has failed."""
 

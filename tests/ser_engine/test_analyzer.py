@@ -255,6 +255,17 @@ def test_the_card_is_what_the_models_folder_says(analyzer: Analyzer, settings: S
     assert card == {**known, **config["measured"]}
 
 
+def test_the_cards_text_is_there_for_people(analyzer: Analyzer, settings: Settings, tmp_path: Path) -> None:
+    text = analyzer.card_text()
+    assert text is not None and text.startswith(f"# {analyzer.model.id}") and "license:" not in text
+    folder = settings.models_dir / analyzer.model.id
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    other = Analyzer(replace(settings, model=str(tmp_path)))
+    assert other.card_text() is None
+    (tmp_path / "README.md").write_text("Plain words.\n", encoding="utf-8")
+    assert other.card_text() == "Plain words."
+
+
 def test_importing_the_engine_loads_no_model_library() -> None:
     heavy = "{'torch', 'whisper', 'transformers', 'librosa', 'noisereduce', 'silero_vad', 'streamlit'}"
     code = f"import sys, ser_engine, ser_engine.cli; print(sorted({heavy} & set(sys.modules)))"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from ser_engine import Analysis, Analyzer
+from ser_engine import Analysis, Analyzer, Settings
 from ser_engine.errors import SerError
 from tests.speech import speech_wav
 from ui import downloads, wording
@@ -232,6 +233,9 @@ def test_about_quotes_the_card_and_the_licences(analyzer: Analyzer) -> None:
     # Each corpus stands there by its title, not by the key that the card has for it.
     assert measured - corpora == {"All three together"} and not measured & set(card["per_corpus"])
     assert "non-commercial" in text(about)
+    (whole,) = about.expander
+    assert "2024/1689" in whole.markdown[0].value and not re.search(r"^# ", whole.markdown[0].value, re.MULTILINE)
+    assert f"Whisper *{Settings().whisper}* writes" in text(about)
 
 
 def test_two_sessions_keep_their_own_answers(speech: bytes, long_speech: bytes) -> None:
