@@ -7,6 +7,7 @@ from typing import Any
 
 from ser_engine.corpora.registry import corpus
 from ser_engine.training.conditions import TITLES
+from ser_engine.training.train import PLAIN
 
 CORE_W = 10
 """What a busy core of a server's processor takes, about, with its share of the rest; nothing here measures it."""
@@ -133,7 +134,7 @@ def _probe(found: dict[str, Any]) -> str:
 def _augmented(config: dict[str, Any]) -> str:
     """Return the sentence on what is heard in training beside the clips as they are."""
     versions = [TITLES[name] for name in config.get("augmentation", ())]
-    return f"In training, half of the clips are heard {' or '.join(versions)}. " if versions else ""
+    return f"In training, {100 * (1 - PLAIN):.0f} of 100 clips are heard {' or '.join(versions)}. " if versions else ""
 
 
 def _not_sure(threshold: dict[str, float]) -> str:

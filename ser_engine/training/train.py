@@ -23,7 +23,7 @@ LAYER_RATE = 5.0
 # Batches hold recordings of about one length, so that little of them is padding; this many frames of 40 ms apart.
 LENGTH_JITTER = 8.0
 # Of the recordings, this share is heard as it is in an epoch; the others in one of their further versions.
-PLAIN = 0.5
+PLAIN = 2 / 3
 # Of recordings that are scored together.
 SCORED = 64
 
@@ -45,7 +45,7 @@ def train_head(
     Parameters
     ----------
     versions : encodings of the n recordings as they are, then of each version of them that is learned from, too; None
-        where there was no speech in it any more. Each epoch hears one half of the recordings, drawn at random, in one
+        where there was no speech in it any more. Each epoch hears a third of the recordings, drawn at random, in one
         of their further versions.
     targets : float32 [n, labels], each row a distribution
     weights : [n], how often each utterance is drawn in relation to the others

@@ -74,7 +74,7 @@ def test_the_figures_of_the_run_are_on_it(tmp_path: Path) -> None:
         and "(29) count as wrong" in plain
     )
     assert "98.9 from the encoder" in plain and "87.8 from what the head" in plain and "guessing names 33.3" in plain
-    assert "half of the clips are heard by telephone" in plain
+    assert "33 of 100 clips are heard by telephone" in plain
     assert "configs/ours-tiny.toml` (seed 77)" in plain
     assert "reaches 47%" in plain and "answers 80 of 100 and is right in 84.8 of 100 answers, against 62.2" in plain
     assert "took 2.4 h of 17 processor cores" in plain and "408 Wh" in plain
