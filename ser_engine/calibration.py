@@ -95,9 +95,10 @@ def threshold(true: NDArray[np.int_], probabilities: NDArray[np.float32], covera
 
 
 def measure(true: NDArray[np.int_], probabilities: NDArray[np.float32]) -> dict[str, Any]:
-    """Return what a run stores: `ECE` in percent, `reliability`, `coverage` (the curve) and `threshold`."""
+    """Return what a run stores: `ECE` in percent, `mean` top probability, `reliability`, `coverage`, `threshold`."""
     return {
         "ECE": round(100 * expected_calibration_error(true, probabilities), 2),
+        "mean": round(float(probabilities.max(axis=1).mean()), 4),
         "reliability": reliability(true, probabilities),
         "coverage": coverage_curve(true, probabilities),
         "threshold": threshold(true, probabilities).to_dict(),

@@ -51,6 +51,21 @@ def test_the_accuracies_are_those_of_the_run_and_of_the_card() -> None:
     assert rows((DEFAULT / "README.md").read_text(encoding="utf-8"), "| tested on |") == quoted
 
 
+def test_worse_hearing_and_doubt_are_those_of_the_run() -> None:
+    run = read(PROJECT / "results" / read(DEFAULT / "config.json")["measured"]["run"] / "run.json")
+    told, lost = " ".join(README.split()), {name: row["lost"] for name, row in run["conditions"].items()}
+    assert (
+        f"Cut to three seconds, the same clips cost it {lost['crop']:.1f} points of UA, by telephone (8 kHz, mu-law) "
+        f"{lost['telephone']:.1f}, among six people talking 10 dB below {lost['babble']:.1f}" in told
+    )
+    threshold, error = run["confidence"]["threshold"], run["metrics"]["ECE"]
+    assert f"off by {error:.1f} points on average" in told
+    assert (
+        f"it answers {100 * threshold['coverage']:.0f} of 100 clips and is right in {100 * threshold['accuracy']:.1f} "
+        f"of 100 answers, against {100 * threshold['without']:.1f} had it always answered" in told
+    )
+
+
 def test_what_the_protocol_is_worth_is_what_was_measured() -> None:
     results = PROJECT / "results"
     known, strangers = (

@@ -56,7 +56,7 @@ the others in folds of whole speakers. Percent, with 95% intervals over speakers
 {_probe(entry.get("corpus_probe", {}))}## How sure it is
 
 Its probabilities are scaled with a temperature that was fitted on the other folds; their expected calibration error is
-{metrics["ECE"]} points. {_not_sure(entry["confidence"]["threshold"])}
+{metrics["ECE"]} points. {_not_sure(entry["confidence"]["threshold"])}{_foreign(entry)}
 
 ## How it was made
 
@@ -145,6 +145,20 @@ def _not_sure(threshold: dict[str, float]) -> str:
         f"{coverage:.0f} of 100 and is right in {accuracy:.1f} of 100 answers, against {without:.1f} had it always "
         "answered."
     )
+
+
+def _foreign(entry: dict[str, Any]) -> str:
+    """Return how sure it is where nothing was learned."""
+    told = ""
+    for name, row in entry.get("external", {}).items():
+        sure = row["confidence"]
+        right = f", of which {100 * sure['accuracy']:.1f} are right" if sure["accuracy"] is not None else ""
+        told += (
+            f" On {corpus(name).title}, of which it heard nothing, its highest probability is "
+            f"{100 * sure['mean']:.0f}% on average, against {100 * entry['confidence']['mean']:.0f}% on strangers in "
+            f"its own corpora, and it gives {100 * sure['coverage']:.0f} of 100 answers{right}."
+        )
+    return told
 
 
 def _cost(entry: dict[str, Any]) -> str:

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from ser_engine import calibration
 from ser_engine.corpora.base import Utterance
 from ser_engine.training.config import TrainingConfig
 from ser_engine.training.metrics import interval_over_speakers, report, weighted_accuracy
 from ser_engine.training.metrics import unweighted_accuracy as ua
+
+STATISTICS = "mean and deviation over time of all layers of Whisper-base's encoder, frozen"
 
 
 def measure_run(
@@ -142,15 +145,30 @@ def _by(
 
 
 def measure_external(
-    utterances: Sequence[Utterance], log_probabilities: NDArray[np.float32], config: TrainingConfig
+    utterances: Sequence[Utterance],
+    log_probabilities: NDArray[np.float32],
+    config: TrainingConfig,
+    temperature: float = 1.0,
+    below: float = 0.0,
 ) -> dict[str, Any]:
-    """Return the figures on a corpus that nothing was trained on: over all our labels, and among those it has."""
+    """Return the figures on a corpus that nothing was trained on: over all our labels, and among those it has.
+
+    `confidence` says how sure the model is there at its temperature, from 0 to 1: the mean top probability, the share
+    of the clips whose own is not `below` its threshold, and how many of those answers are right.
+    """
     true = np.array([config.labels.index(str(utterance.label)) for utterance in utterances])
     speakers = [utterance.speaker for utterance in utterances]
     shared = np.unique(true)
     among = shared[log_probabilities[:, shared].argmax(axis=1)]
     predicted = log_probabilities.argmax(axis=1)
+    confidence = softmax(log_probabilities / temperature, axis=1).max(axis=1)
+    sure = confidence >= below
     return {
+        "confidence": {
+            "mean": round(float(confidence.mean()), 4),
+            "coverage": round(float(sure.mean()), 4),
+            "accuracy": round(float((predicted == true)[sure].mean()), 4) if sure.any() else None,
+        },
         "clips": len(utterances),
         "UA": round(ua(true, predicted), 2),
         "UA_among_shared_labels": round(ua(true, among), 2),
@@ -190,7 +208,7 @@ def run_entry(run: str, config: TrainingConfig, measured: dict[str, Any], second
     return {
         "id": run,
         "model": config.id,
-        "features": "mean and deviation over time of all layers of Whisper-base's encoder, frozen",
+        "features": f"{STATISTICS}, and moments of its lower layers" if config.attentive else STATISTICS,
         "protocol": config.protocol,
         "corpora": list(config.corpora),
         "labels": list(config.labels),

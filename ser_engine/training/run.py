@@ -197,10 +197,12 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
             for name, found in zip(config.conditions, worse, strict=True)
         }
 
+    temperature = fit_temperature(opinions[heard], true[heard])
     measured["corpus_probe"] = experiment.corpus_probe(folds)
     head = experiment.fit(np.flatnonzero(heard), "all") if config.save or config.external else None
     if head and config.external:
-        measured["external"] = _external(config, head, data, settings)
+        below = measured["confidence"]["threshold"]["below"]
+        measured["external"] = _external(config, head, data, settings, temperature, below)
     parted = numbered(folds)
     measured["audit"] = audit_folds(experiment.utterances, parted).to_dict()
     measured["speaker_independent"] = splits.speakers_apart(experiment.utterances, parted)
@@ -212,7 +214,7 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     (experiment.state / "finished").touch()  # the results page shows a run's epochs until then
     if head and config.save:
         clips = [experiment.utterances[i].path for i in np.flatnonzero(heard)]
-        _save_model(config, head, fit_temperature(opinions[heard], true[heard]), entry, clips, settings)
+        _save_model(config, head, temperature, entry, clips, settings)
     return entry
 
 
@@ -264,7 +266,9 @@ def _read(corpora: tuple[str, ...], data: Path, labels: tuple[str, ...]) -> list
     return [utterance for utterance in everything if utterance.label in labels]
 
 
-def _external(config: TrainingConfig, head: Head, data: Path, settings: Settings) -> dict[str, dict[str, Any]]:
+def _external(
+    config: TrainingConfig, head: Head, data: Path, settings: Settings, temperature: float, below: float
+) -> dict[str, dict[str, Any]]:
     """Return figures on corpora that were not trained on, clips without speech left out and counted."""
     figures = {}
     for corpus in config.external:
@@ -272,7 +276,7 @@ def _external(config: TrainingConfig, head: Head, data: Path, settings: Settings
         features = encoder_outputs([utterance.path for utterance in utterances], settings)
         rows = np.flatnonzero([encoding is not None for encoding in features])
         opinions = log_probabilities(head, _present(features, rows))
-        figures[corpus] = measure_external([utterances[i] for i in rows], opinions, config)
+        figures[corpus] = measure_external([utterances[i] for i in rows], opinions, config, temperature, below)
         figures[corpus]["no_speech_found"] = len(utterances) - len(rows)
     return figures
 

@@ -80,6 +80,7 @@ def test_a_threshold_answers_as_many_as_it_says(coverage: float) -> None:
 
 def test_what_is_measured_is_ready_for_json() -> None:
     found = measure(*graded())
-    assert set(found) == {"ECE", "reliability", "coverage", "threshold"}
+    assert set(found) == {"ECE", "mean", "reliability", "coverage", "threshold"}
+    assert found["mean"] == pytest.approx(graded()[1].max(axis=1).mean(), abs=1e-4)
     assert found["threshold"] == threshold(*graded()).to_dict()
     assert found["ECE"] == pytest.approx(100 * expected_calibration_error(*graded()), abs=0.01)

@@ -30,7 +30,9 @@ FIGURES: dict[str, Any] = {
         "neutral": {"recall": 81.81, "precision": 82.82, "support": 1001},
         "happy": {"recall": 43.21, "precision": 45.45, "support": 800},
     },
-    "confidence": {"threshold": {"below": 0.4747, "coverage": 0.7979, "accuracy": 0.8484, "without": 0.6222}},
+    "confidence": {
+        "mean": 0.6868, "threshold": {"below": 0.4747, "coverage": 0.7979, "accuracy": 0.8484, "without": 0.6222},
+    },
     "listeners": {"cremad": {"agreement": 40.94, "clips": 7441, "per_label": {"happy": 30.31}}},
     "conditions": {
         "babble": {
@@ -42,7 +44,7 @@ FIGURES: dict[str, Any] = {
     "external": {
         "emodb": {
             "UA": 33.33, "UA_among_shared_labels": 44.44, "UA_among_shared_labels_ci95": [35.35, 55.66], "clips": 454,
-            "shared_labels": ["neutral"],
+            "shared_labels": ["neutral"], "confidence": {"mean": 0.5353, "coverage": 0.6161, "accuracy": 0.7373},
         }
     },
 }  # fmt: skip
@@ -77,6 +79,7 @@ def test_the_figures_of_the_run_are_on_it(tmp_path: Path) -> None:
     assert "33 of 100 clips are heard by telephone" in plain
     assert "configs/ours-tiny.toml` (seed 77)" in plain
     assert "reaches 47%" in plain and "answers 80 of 100 and is right in 84.8 of 100 answers, against 62.2" in plain
+    assert "is 54% on average, against 69%" in plain and "gives 62 of 100 answers, of which 73.7 are right" in plain
     assert "took 2.4 h of 17 processor cores" in plain and "408 Wh" in plain
     assert "CREMA-D for what was meant in 40.94 of 100 (7441 clips; Cao et al. (2014))" in plain
 

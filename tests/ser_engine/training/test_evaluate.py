@@ -119,6 +119,15 @@ def test_a_corpus_that_was_not_learned_is_judged_among_its_own_labels_too() -> N
     assert figures["UA_among_shared_labels_ci95"] == [100.0, 100.0]
 
 
+def test_how_sure_it_is_of_a_corpus_that_was_not_learned() -> None:
+    utterances = spoken("emodb 03 male neutral", "emodb 08 female sad")
+    heard = np.log(np.array([[0.8, 0.1, 0.1], [0.5, 0.2, 0.3]], np.float32))
+    sure = measure_external(utterances, heard, CONFIG, below=0.6)["confidence"]
+    assert sure == {"mean": 0.65, "coverage": 0.5, "accuracy": 1.0}
+    assert measure_external(utterances, heard, CONFIG, temperature=3.0)["confidence"]["mean"] < 0.6
+    assert measure_external(utterances, heard, CONFIG, below=0.9)["confidence"]["accuracy"] is None
+
+
 def test_folds_say_who_was_tested() -> None:
     entries = fold_entries(UTTERANCES, FOLDS, HEARD, CONFIG)
     assert {fold: entry["test_speakers"] for fold, entry in entries.items()} == {
@@ -134,7 +143,8 @@ def test_a_run_says_what_it_was(measured: dict) -> None:
     entry = run_entry("ours-tiny", CONFIG, measured, 12.345)
     assert (entry["id"], entry["model"], entry["seconds"]) == ("ours-tiny", "tiny", 12.3)
     assert entry["corpora"] == ["ravdess", "tess"] and entry["labels"] == ["neutral", "happy", "sad"]
-    assert entry["protocol"] == "speaker-independent" and entry["speaker_independent"] is True
+    assert entry["protocol"] == "speaker-independent" and "moments" not in entry["features"]
+    assert "moments" in run_entry("x", replace(CONFIG, attentive=1), measured, 1.0)["features"]
     assert entry["metrics"] is measured["metrics"]
     again = {
         name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(json.dumps(entry["config"])).items()
