@@ -33,6 +33,7 @@ def show(found: Results, run: Run) -> None:
     confidence.show(run)
     show_groups(run)
     show_conditions(run)
+    show_corpus_probe(run)
     show_learning(run)
     show_audit(run)
     show_config(run)
@@ -133,6 +134,22 @@ def show_conditions(run: Run) -> None:
         {"The same clips": [TITLES.get(name, name) for name in run.conditions]}
         | {title: [shown(row.get(key)) for row in run.conditions.values()] for key, title in columns.items()},
         hide_index=True,
+    )
+
+
+def show_corpus_probe(run: Run) -> None:
+    """Say how well the corpora can be told apart; nothing of a run that did not ask."""
+    found = run.corpus_probe
+    if len(found) < len(results.PROBED):
+        return
+    st.subheader("What else it hears", anchor=False)
+    st.html(
+        theme.line(
+            "quiet",
+            f"Which corpus a stranger's clip is from, a linear probe names in {found['encoder']:.1f} of 100 from the "
+            f"encoder's statistics and in {found['model']:.1f} from what the model makes of them; guessing, in "
+            f"{found['chance']:.1f}. What tells corpora apart, such as bandwidth, can pass for emotion.",
+        )
     )
 
 

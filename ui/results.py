@@ -20,6 +20,7 @@ PUBLISHED = "published.toml"
 TRAP = "augmented-before-split"
 """The protocol that is there to show a leak; it is never set beside the others as their equal."""
 METRICS = ("UA", "WA", "UA_plus_WA", "macro_f1", "weighted_f1")
+PROBED = ("encoder", "model", "chance")
 
 
 class Unreadable(Exception):
@@ -62,6 +63,8 @@ class Run:
         UA, WA and clips of each.
     conditions
         UA, WA and the points of UA that are lost of the same clips heard worse, by `conditions.TITLES`.
+    corpus_probe
+        How often a probe names a clip's corpus, in per cent: from the "encoder", from the "model", and by "chance".
     parts
         UA and WA of "speech" alone and of "text" alone, of a network that has both.
     problems
@@ -83,6 +86,7 @@ class Run:
     by_speaker: Mapping[str, Mapping[str, float]]
     by_gender: Mapping[str, Mapping[str, float]]
     conditions: Mapping[str, Mapping[str, float]]
+    corpus_probe: Mapping[str, float]
     parts: Mapping[str, Mapping[str, float]]
     seconds: float | None
     size_mb: float | None
@@ -201,6 +205,7 @@ def _read_run(path: Path, _changed: int, _size: int) -> Run | str:
         by_speaker=_table(entry, "by_speaker", name, problems),
         by_gender=_table(entry, "by_gender", name, problems),
         conditions=_table(entry, "conditions", name, problems),
+        corpus_probe=numbers(entry.get("corpus_probe"), PROBED),
         parts=_table(entry, "parts", name, problems),
         seconds=number(entry.get("seconds")),
         size_mb=number(entry.get("size_mb")),

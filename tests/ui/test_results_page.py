@@ -115,6 +115,17 @@ def test_what_harder_hearing_costs_stands_in_a_table(write: Write) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("probe", "there"),
+    [({"encoder": 99.94, "model": 87.65, "chance": 33.33}, True), ({"encoder": 99.9, "model": "?"}, False), (3, False)],
+)
+def test_what_is_left_of_the_corpora_is_told(write: Write, probe: object, there: bool) -> None:
+    write("probed", entry(corpus_probe=probe))
+    at = page()
+    assert not at.exception and ("What else it hears" in [part.value for part in at.subheader]) is there
+    assert ("99.9 of 100" in text(at) and "87.7 from" in text(at) and "guessing, in 33.3" in text(at)) is there
+
+
 @pytest.mark.parametrize("broken", [None, [], {}, {"reliability": 3, "coverage": {}}, {"threshold": []}])
 def test_a_run_that_did_not_measure_how_sure_it_is_is_shown_without(write: Write, broken: object) -> None:
     write("unsure", entry(confidence=broken))
