@@ -113,6 +113,8 @@ class TrainingConfig:
             raise InvalidSettings(
                 f"A model's card tells of strangers: with another protocol than {STRANGERS}, save = false."
             )
+        if self.projection % 8:  # by the groups of `whisper_statistics.GROUPS`
+            raise InvalidSettings(f"The projection is {self.projection}, which is no multiple of 8.")
         if "babble" in self.conditions and not self.external:
             raise InvalidSettings("Babble is made of an external corpus, and none is named.")
 

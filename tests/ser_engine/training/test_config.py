@@ -34,7 +34,7 @@ def test_every_entry_arrives(tmp_path: Path) -> None:
         "labels": ["sad", "happy"], "members": 2, "mixtures": 3, "hidden": 4, "dropout": 0.25, "epochs": 5, "batch": 6,
         "learning_rate": 1, "weight_decay": 0.5, "mixup": 0.1, "label_smoothing": 0.2, "balance": 0.3, "views": 7,
         "save": False, "seed": 8, "conditions": ["crop", "telephone"], "augmentation": ["telephone"], "attentive": 9,
-        "projection": 10,
+        "projection": 16,
         "attention_heads": 11, "attentive_epochs": 12, "attentive_batch": 13, "attentive_learning_rate": 0.5,
     }  # fmt: skip
     assert set(given) == {item.name for item in fields(TrainingConfig)}
@@ -61,6 +61,7 @@ def test_the_shipped_experiments_can_be_read(path: Path) -> None:
         (LEAST + 'conditions = ["rain"]', "conditions that mean nothing: rain"),
         (LEAST + 'conditions = ["babble"]', "Babble is made of an external corpus"),
         (LEAST + 'conditions = ["crop"]\naugmentation = ["telephone"]', "has to be tested under, too: telephone"),
+        (LEAST + "projection = 20", "projection is 20, which is no multiple of 8"),
         (LEAST + "epoch = 3", "mean nothing: epoch"),
         (LEAST + "[model]\nhidden = 3", "mean nothing: model"),
         (LEAST + 'labels = ["happy", "bored"]', "mean nothing: bored"),
