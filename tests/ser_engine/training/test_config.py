@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -38,8 +39,8 @@ def test_every_entry_arrives(tmp_path: Path) -> None:
         "attention_heads": 11, "attentive_epochs": 12, "attentive_batch": 13, "attentive_learning_rate": 0.5,
     }  # fmt: skip
     assert set(given) == {item.name for item in fields(TrainingConfig)}
-    # A TOML value is written as Python writes it, but for the quotes of lists of words.
-    text = "\n".join(f"{name} = {value!r}" for name, value in given.items())
+    # Such values are written in TOML as in JSON.
+    text = "\n".join(f"{name} = {json.dumps(value)}" for name, value in given.items())
     config = read_config(written(tmp_path, text))
     for name, value in given.items():
         assert getattr(config, name) == (tuple(value) if isinstance(value, list) else value), name
