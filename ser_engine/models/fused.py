@@ -63,12 +63,12 @@ class Fused:
         heard = self._hear(batch)
         return [
             fuse(scores, opinion, transcript.confidence if transcript else 0.0)
-            for scores, opinion, transcript in zip(heard, self._read(said), said, strict=True)
+            for scores, opinion, transcript in zip(heard, self.read(said), said, strict=True)
         ]
 
     def opinions(self, speech: CleanSpeech, transcript: Transcript | None) -> dict[str, Scores]:
         """Return the scores of "speech" alone, of "text" alone, and of "both"; "text" only where the words speak."""
-        (heard,), (read,) = self._hear([speech]), self._read([transcript])
+        (heard,), (read,) = self._hear([speech]), self.read([transcript])
         both = fuse(heard, read, transcript.confidence if transcript else 0.0)
         told = {TEXT: text_scores(read, self.labels)} if read is not None and speaks(read, self.labels) else {}
         return {SPEECH: heard, **told, "both": both}
@@ -86,7 +86,7 @@ class Fused:
             [speech.samples for speech in batch], lambda rows: self.speech.predict([batch[row] for row in rows])
         )
 
-    def _read(self, transcripts: Sequence[Transcript | None]) -> list[TextOpinion | None]:
+    def read(self, transcripts: Sequence[Transcript | None]) -> list[TextOpinion | None]:
         """Return the words' opinions; None without words, and for words in a language that nobody here reads."""
         rows = [row for row, transcript in enumerate(transcripts) if self._readable(transcript)]
         opinions = self.text.read([transcript.text for row in rows if (transcript := transcripts[row])])

@@ -88,6 +88,53 @@ singing were not heard in training. It says what a voice sounds like, not what a
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
+def write_fused_card(folder: Path, entry: dict[str, Any]) -> None:
+    """Write folder/README.md of a model of voice and words from run.json's content."""
+    config, words, metrics = entry["config"], entry["words"], entry["metrics"]
+    rows = [f"| all together | {_figures(metrics)} | {sum(row['clips'] for row in entry['by_corpus'].values())} |"]
+    rows += [f"| {corpus(name).title} | {_figures(row)} | {row['clips']} |" for name, row in entry["by_corpus"].items()]
+    rows += [f"| {gender} speakers | {_plain(row)} | {row['clips']} |" for gender, row in entry["by_gender"].items()]
+    alone = entry["parts"]["speech"]
+    voice = entry["features"].removeprefix("voice by ").partition(",")[0]
+    text = f"""---
+license: cc-by-nc-sa-4.0
+language: en
+pipeline_tag: audio-classification
+---
+
+# {entry["model"]}
+
+Emotion from a voice and its words: {", ".join(entry["labels"])}. The voice is heard by [{voice}](../{voice}/README.md),
+the words that Whisper writes down are read by [{config["text"]}](../{config["text"]}/README.md); nothing further is
+stored here. Words that say nothing of an emotion change nothing, words that agree sharpen the answer, and words that
+disagree widen it; a voice that is sure is not outvoted (`ser_engine/fusion.py` says how, and what follows).
+
+## How well it does on strangers' voices
+
+The voice by a model that had not heard its speaker, the words as Whisper heard them. Percent, with 95% intervals over
+speakers; clips in which no speech was found ({entry["no_speech_found"]}) count as wrong.
+
+| tested on | UA | 95% interval | WA | clips |
+|---|---|---|---|---|
+{chr(10).join(rows)}
+
+The voice alone has a UA of {alone["UA"]:.1f} and a WA of {alone["WA"]:.1f} on the same clips. Actors say sentences that
+mean nothing of what they play, so that words can only mislead here: they speak up in {words["speak"]:.2f} of 100 clips,
+change the answer in {words["change"]:.2f}, and cost {words["lost"]:.2f} points of UA. What they are worth where people
+say what they feel, no corpus here can tell.
+
+## How sure it is
+
+The expected calibration error is {metrics["ECE"]} points. {_not_sure(entry["confidence"]["threshold"])}
+
+## How it was made
+
+Made by `python -m ser_engine train configs/{entry["id"]}.toml`; the whole run is in `results/{entry["id"]}/`. What the
+two parts were trained on, what they are for and what they are not, their own cards say; all of it holds here, too.
+"""
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
 def _figures(row: dict[str, Any]) -> str:
     low, high = row["UA_ci95"]
     return f"{row['UA']:.1f} | {low:.1f} to {high:.1f} | {row['WA']:.1f}"

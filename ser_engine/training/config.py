@@ -301,8 +301,34 @@ class TextEmotionTraining:
     seed: int = 0
 
 
-Config = TrainingConfig | ExperimentConfig | TextEmotionTraining
-CONFIGS: dict[str, type[TrainingConfig] | type[ExperimentConfig] | type[TextEmotionTraining]] = {
+@dataclass(frozen=True, kw_only=True)
+class FusedTraining:
+    """One model of a voice and a reader of words; every entry of the TOML is a field here, and nothing else.
+
+    Attributes
+    ----------
+    id : name of the model; the run is named after the file
+    architecture : "fused"
+    corpora : on which it is measured; those of the voice's run
+    speech : the TOML beside this one, without its suffix, of the voice's run
+    text : the reader's folder in the models folder
+    protocol : the voice's
+    note, hardware : as in `ExperimentConfig`
+    """
+
+    id: str
+    architecture: str
+    corpora: tuple[str, ...]
+    speech: str
+    text: str
+    protocol: str = STRANGERS
+    note: str = ""
+    hardware: str = ""
+
+
+Config = TrainingConfig | ExperimentConfig | TextEmotionTraining | FusedTraining
+CONFIGS: dict[str, type[TrainingConfig | ExperimentConfig | TextEmotionTraining | FusedTraining]] = {
+    "fused": FusedTraining,
     "classical": ClassicalConfig,
     "network": NetworkConfig,
     "speech-text": SpeechTextTraining,

@@ -49,6 +49,7 @@ from ser_engine.training.train import (
 # Architecture → module and function; modules are imported when a system of theirs is trained.
 RUNNERS = {
     "classical": ("ser_engine.training.classical", "run_classical"),
+    "fused": ("ser_engine.training.fused", "run_fused"),
     "network": ("ser_engine.training.network", "run_network"),
     "speech-text": ("ser_engine.training.speech_text", "run_speech_text"),
     "text-emotion": ("ser_engine.training.text_emotion", "run_text_emotion"),
@@ -187,8 +188,7 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     opinions, *worse = experiment.cross_validate(folds)
 
     true, heard = experiment.true, experiment.heard
-    others = {int(fold): heard & (folds != fold) for fold in np.unique(folds)}
-    temperatures = {fold: fit_temperature(opinions[rows], true[rows]) for fold, rows in others.items()}
+    temperatures = fold_temperatures(opinions, true, heard, folds)
     measured = measure_run(experiment.utterances, opinions, folds, temperatures, config)
     if worse:
         plain_ua = measured["metrics"]["UA"]
@@ -216,6 +216,14 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
         clips = [experiment.utterances[i].path for i in np.flatnonzero(heard)]
         _save_model(config, head, temperature, entry, clips, settings)
     return entry
+
+
+def fold_temperatures(
+    opinions: NDArray[np.float32], true: Rows, heard: NDArray[np.bool_], folds: Rows
+) -> dict[int, float]:
+    """Return for each fold the temperature that is fitted on the clips of the others in which speech was found."""
+    others = {int(fold): heard & (folds != fold) for fold in np.unique(folds)}
+    return {fold: fit_temperature(opinions[rows], true[rows]) for fold, rows in others.items()}
 
 
 def audit_run(folder: Path, data: Path) -> dict[str, Any]:
@@ -295,7 +303,17 @@ def _save_model(
     settings: Settings,
 ) -> None:
     """Write the model with its measured figures and its card."""
-    measured = {
+    encoder = weights.shared_whisper(replace(settings, whisper="base")).encoder
+    card = {"corpora": list(config.corpora), "measured": card_of(entry)}
+    folder = settings.models_dir / config.id
+    WhisperStatistics(config.id, config.labels, head, encoder, temperature, card).save(folder)
+    trained_on.write(folder, clips)
+    write_card(folder, entry)
+
+
+def card_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of run.json that stand in a model's config.json; `Analyzer.card` passes them on."""
+    return {
         "protocol": entry["protocol"],
         **{key: entry["metrics"][key] for key in ("UA", "WA", "UA_ci95", "ECE")},
         "per_corpus": entry["by_corpus"],
@@ -307,9 +325,3 @@ def _save_model(
         "external": entry.get("external", {}),
         "run": entry["id"],
     }
-    encoder = weights.shared_whisper(replace(settings, whisper="base")).encoder
-    card = {"corpora": list(config.corpora), "measured": measured}
-    folder = settings.models_dir / config.id
-    WhisperStatistics(config.id, config.labels, head, encoder, temperature, card).save(folder)
-    trained_on.write(folder, clips)
-    write_card(folder, entry)

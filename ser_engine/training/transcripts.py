@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from ser_engine.analysis import Transcript
 from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings
 from ser_engine.training.prepare import HEARD
@@ -37,7 +38,12 @@ _worker: dict[str, Any] = {}
 
 
 def transcripts(paths: Sequence[Path], settings: Settings, workers: int = 0) -> list[str]:
-    """Return the words that Whisper hears in each recording; an empty text where it hears none.
+    """Return the words alone of what `heard_words` returns."""
+    return [found.text for found in heard_words(paths, settings, workers)]
+
+
+def heard_words(paths: Sequence[Path], settings: Settings, workers: int = 0) -> list[Transcript]:
+    """Return the words that Whisper hears in each recording, without segments; an empty text where it hears none.
 
     What is in `settings.cache` is read; the rest is heard by `workers` processes of one thread each (0: one a core),
     with a progress bar, and written as it is done, so that a run that was stopped goes on where it was.
@@ -53,14 +59,14 @@ def transcripts(paths: Sequence[Path], settings: Settings, workers: int = 0) -> 
     folder.mkdir(parents=True, exist_ok=True)
     chunks = [paths[first : first + CHUNK] for first in range(0, len(paths), CHUNK)]
     workers = min(workers or os.cpu_count() or 1, len(chunks)) or 1
-    found: list[str] = []
+    found: list[Transcript] = []
     with (
         ProcessPoolExecutor(workers, initializer=_start, initargs=(settings,)) as pool,
         tqdm(total=len(paths), desc="transcribing", unit="clip") as bar,
     ):
-        for texts in pool.map(partial(_hear, folder=folder), chunks):
-            found += texts
-            bar.update(len(texts))
+        for heard in pool.map(partial(_hear, folder=folder), chunks):
+            found += heard
+            bar.update(len(heard))
     return found
 
 
@@ -84,7 +90,7 @@ def _transcriber() -> Transcriber:
     return _worker["transcriber"]
 
 
-def _hear(paths: Sequence[Path], folder: Path) -> list[str]:
+def _hear(paths: Sequence[Path], folder: Path) -> list[Transcript]:
     """Return the words of some recordings, from the cache or by listening."""
     from ser_engine.audio import load
     from ser_engine.preprocessing import clean
@@ -92,33 +98,39 @@ def _hear(paths: Sequence[Path], folder: Path) -> list[str]:
     settings = _worker["settings"]
     recordings = [path.read_bytes() for path in paths]
     targets = [folder / f"{hashlib.sha256(data).hexdigest()}.json" for data in recordings]
-    texts = {target: _kept(target) for target in targets}
+    known = {target: _kept(target) for target in targets}
     speeches: dict[Path, CleanSpeech] = {}
     for data, target in zip(recordings, targets, strict=True):
-        if texts[target] is None:
+        if known[target] is None:
             try:
                 speeches[target] = clean(load(data, settings), settings)
             except NoSpeech:
-                texts[target] = _keep(target, "")
+                known[target] = _keep(target, "")
     if speeches:
         heard = _transcriber().transcribe_all(list(speeches.values()), TOGETHER)
         for target, found in zip(speeches, heard, strict=True):
-            texts[target] = _keep(target, found.text, found.language, found.confidence)
-    return [texts[target] or "" for target in targets]
+            known[target] = _keep(target, found.text, found.language, found.confidence)
+    return [transcript for target in targets if (transcript := known[target]) is not None]
 
 
-def _kept(target: Path) -> str | None:
+def _kept(target: Path) -> Transcript | None:
     """Return the words in a file of the cache, or None where there are none that can be read."""
     try:
-        return str(json.loads(target.read_text(encoding="utf-8"))["text"])
-    except (FileNotFoundError, ValueError, KeyError):  # the last two: a disk that lost what was written
+        entry = json.loads(target.read_text(encoding="utf-8"))
+        return _transcript(str(entry["text"]), entry["language"], float(entry["confidence"]))
+    except (FileNotFoundError, ValueError, TypeError, KeyError):  # the last two: a disk that lost what was written
         return None
 
 
-def _keep(target: Path, text: str, language: str | None = None, confidence: float = 0.0) -> str:
-    """Write one entry of the cache, beside and renamed, and return its words."""
-    entry = {"text": text, "language": language, "confidence": round(confidence, 4)}
+def _keep(target: Path, text: str, language: str | None = None, confidence: float = 0.0) -> Transcript:
+    """Write one entry of the cache, beside and renamed, and return it."""
+    confidence = round(confidence, 4)
+    entry = {"text": text, "language": language, "confidence": confidence}
     beside = target.with_suffix(f".{os.getpid()}.part")
     beside.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
     beside.replace(target)
-    return text
+    return _transcript(text, language, confidence)
+
+
+def _transcript(text: str, language: str | None, confidence: float) -> Transcript:
+    return Transcript(text, language, (), confidence, "kept")
