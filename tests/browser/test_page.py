@@ -95,8 +95,10 @@ def download(page: Page, button: str) -> str:
 def agrees(page: Page, expected: Analysis) -> None:
     """Check that what the page shows is what the engine says."""
     assert expected.transcript is not None
-    expect(page.get_by_role("heading", name=wording.headline(expected.scores), exact=True)).to_be_visible()
-    expect(page.get_by_text(wording.explanation(expected.scores))).to_be_visible()
+    expect(
+        page.get_by_role("heading", name=wording.headline(expected.scores, expected.not_sure_below), exact=True)
+    ).to_be_visible()
+    expect(page.get_by_text(wording.explanation(expected.scores, expected.not_sure_below))).to_be_visible()
     expect(words(page)).to_have_value(expected.transcript.text)
     answer = json.loads(download(page, "Download JSON"))
     assert answer["top"] == expected.scores.top and answer["transcript"]["text"] == expected.transcript.text
