@@ -81,7 +81,7 @@ def test_the_table_says_the_same(recordings: Path, capsys: Captured) -> None:
     name, emotion, probability, seconds, words = row[:40].strip(), *row[40:].split(maxsplit=3)
     assert str(recordings / "b.wav").endswith(name.lstrip("…"))
     # A question mark stands where the model says that it is not sure.
-    assert emotion == answer["top"] + "?" * (answer["scores"][answer["top"]] < answer["not_sure_below"])
+    assert emotion == answer["top"] + "?" * (answer["sure"] is False)
     assert float(probability) == pytest.approx(answer["scores"][answer["top"]], abs=0.006)
     assert float(seconds) == pytest.approx(answer["quality"]["duration_s"], abs=0.06)
     assert words == "Dogs are sitting by the door."
