@@ -16,9 +16,6 @@ CORE_W = 10
 def write_card(folder: Path, entry: dict[str, Any]) -> None:
     """Write folder/README.md from run.json's content."""
     metrics, labels = entry["metrics"], entry["labels"]
-    rows = [f"| all together | {_figures(metrics)} | {sum(row['clips'] for row in entry['by_corpus'].values())} |"]
-    rows += [f"| {corpus(name).title} | {_figures(row)} | {row['clips']} |" for name, row in entry["by_corpus"].items()]
-    rows += [f"| {gender} speakers | {_plain(row)} | {row['clips']} |" for gender, row in entry["by_gender"].items()]
     heard = entry["listeners"]
     recall = [
         f"| {label} | {row['recall']} | {row['precision']} | {_by_listeners(label, heard)} | {row['support']} |"
@@ -47,7 +44,7 @@ the others in folds of whole speakers. Percent, with 95% intervals over speakers
 
 | tested on | UA | 95% interval | WA | clips |
 |---|---|---|---|---|
-{chr(10).join(rows)}
+{_accuracies(entry)}
 
 | emotion | recall | precision | listeners | clips |
 |---|---|---|---|---|
@@ -88,14 +85,10 @@ singing were not heard in training. It says what a voice sounds like, not what a
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def write_fused_card(folder: Path, entry: dict[str, Any]) -> None:
-    """Write folder/README.md of a model of voice and words from run.json's content."""
+def write_fused_card(folder: Path, entry: dict[str, Any], voice: str) -> None:
+    """Write folder/README.md of a model of words and the model `voice` from run.json's content."""
     config, words, metrics = entry["config"], entry["words"], entry["metrics"]
-    rows = [f"| all together | {_figures(metrics)} | {sum(row['clips'] for row in entry['by_corpus'].values())} |"]
-    rows += [f"| {corpus(name).title} | {_figures(row)} | {row['clips']} |" for name, row in entry["by_corpus"].items()]
-    rows += [f"| {gender} speakers | {_plain(row)} | {row['clips']} |" for gender, row in entry["by_gender"].items()]
     alone = entry["parts"]["speech"]
-    voice = entry["features"].removeprefix("voice by ").partition(",")[0]
     text = f"""---
 license: cc-by-nc-sa-4.0
 language: en
@@ -116,7 +109,7 @@ speakers; clips in which no speech was found ({entry["no_speech_found"]}) count 
 
 | tested on | UA | 95% interval | WA | clips |
 |---|---|---|---|---|
-{chr(10).join(rows)}
+{_accuracies(entry)}
 
 The voice alone has a UA of {alone["UA"]:.1f} and a WA of {alone["WA"]:.1f} on the same clips. Actors say sentences that
 mean nothing of what they play, so that words can only mislead here: they speak up in {words["speak"]:.2f} of 100 clips,
@@ -133,6 +126,15 @@ Made by `python -m ser_engine train configs/{entry["id"]}.toml`; the whole run i
 two parts were trained on, what they are for and what they are not, their own cards say; all of it holds here, too.
 """
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _accuracies(entry: dict[str, Any]) -> str:
+    """Return the rows of the table of what was tested on: all, each corpus, each gender."""
+    clips = sum(row["clips"] for row in entry["by_corpus"].values())
+    rows = [f"| all together | {_figures(entry['metrics'])} | {clips} |"]
+    rows += [f"| {corpus(name).title} | {_figures(row)} | {row['clips']} |" for name, row in entry["by_corpus"].items()]
+    rows += [f"| {gender} speakers | {_plain(row)} | {row['clips']} |" for gender, row in entry["by_gender"].items()]
+    return "\n".join(rows)
 
 
 def _figures(row: dict[str, Any]) -> str:

@@ -41,8 +41,7 @@ def measure_run(
     """
     true = np.array([config.labels.index(str(utterance.label)) for utterance in utterances])
     predicted, silent = decide(log_probabilities, true)
-    scaled = log_probabilities / np.array([temperatures[fold] for fold in folds])[:, None]
-    probabilities = np.exp(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)).astype(np.float32)
+    probabilities = calibrated(log_probabilities, folds, temperatures)
     speakers = np.array([utterance.speaker for utterance in utterances])
     measured = report(true, predicted, speakers.tolist(), config.labels)
     # Where no speech was found the application gives no answer, so that there is none to be sure of.
@@ -51,6 +50,14 @@ def measure_run(
     measured["no_speech_found"] = int(silent.sum())
     measured["listeners"] = listeners(utterances)
     return measured | by_groups(utterances, true, predicted)
+
+
+def calibrated(
+    log_probabilities: NDArray[np.float32], folds: NDArray[np.int_], temperatures: dict[int, float]
+) -> NDArray[np.float32]:
+    """Return probabilities float32 [n, labels], each row at the temperature of its fold."""
+    scaled = log_probabilities / np.array([temperatures[fold] for fold in folds])[:, None]
+    return softmax(scaled, axis=1).astype(np.float32)
 
 
 def measure_condition(

@@ -14,7 +14,7 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.models.whisper_statistics import WhisperStatistics
 from ser_engine.settings import Settings
 from ser_engine.training.config import TrainingConfig, read_config
-from ser_engine.training.run import Experiment, prepare
+from ser_engine.training.run import Experiment, prepare, present
 from ser_engine.training.train import Rows, log_probabilities
 
 
@@ -59,7 +59,7 @@ def _train(experiment: Experiment, folds: Rows, fold: int, settings: Settings) -
     tuned = others[np.searchsorted(others, fold) % len(others)]
     judge = experiment.fit(np.flatnonzero(heard & (folds != fold) & (folds != tuned)), f"{fold} and {tuned}")
     rows = np.flatnonzero(heard & (folds == tuned))
-    encodings = [encoding for i in rows if (encoding := experiment.views[0][i]) is not None]
+    encodings = present(experiment.views[0], rows)
     temperature = fit_temperature(log_probabilities(judge, encodings), experiment.true[rows])
     encoder = weights.shared_whisper(replace(settings, whisper="base")).encoder
     card = {"corpora": list(config.corpora), "fold": fold}

@@ -22,7 +22,7 @@ from ser_engine.settings import Settings
 from ser_engine.training.audit import audit_folds
 from ser_engine.training.card import write_fused_card
 from ser_engine.training.config import FusedTraining, TrainingConfig, read_config
-from ser_engine.training.evaluate import decide, fold_entries, measure_run, write_json
+from ser_engine.training.evaluate import calibrated, decide, fold_entries, measure_run, write_json
 from ser_engine.training.metrics import unweighted_accuracy, weighted_accuracy
 from ser_engine.training.run import card_of, fold_temperatures, prepare
 from ser_engine.training.splits import numbered, speakers_apart
@@ -56,8 +56,7 @@ def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings,
     utterances, true, folds = experiment.utterances, experiment.true, experiment.folds()
     opinions = experiment.cross_validate(folds)[0]
     temperatures = fold_temperatures(opinions, true, experiment.heard, folds)
-    scaled = opinions / np.array([temperatures[fold] for fold in folds])[:, None]
-    voices = np.exp(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)).astype(np.float32)
+    voices = calibrated(opinions, folds, temperatures)
     words = heard_words([utterance.path for utterance in utterances], settings)
     read = model.read(words)
     both = np.stack(
@@ -95,7 +94,7 @@ def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings,
     write_json(results / path.stem / "folds.json", fold_entries(utterances, folds, found, voice))
     model.card = {"corpora": list(voice.corpora), "measured": card_of(entry)}
     model.save(settings.models_dir / config.id)
-    write_fused_card(settings.models_dir / config.id, entry)
+    write_fused_card(settings.models_dir / config.id, entry, voice.id)
     return entry
 
 

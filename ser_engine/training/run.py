@@ -105,9 +105,8 @@ class Experiment:
         return {file.stem.removeprefix("fold-"): float(file.read_text(encoding="utf-8")) for file in kept}
 
     def fit(self, rows: Rows, fold: str) -> Head:
-        """Return a head trained on some rows, in all versions; how long that took is kept in `state`."""
+        """Return a head trained on all versions of rows in which speech was found; `state` keeps how long that took."""
         begun = time.perf_counter()
-        rows = rows[self.heard[rows]]
         chosen = [self.utterances[i] for i in rows]
         learned = [self.worse[self.config.conditions.index(name)] for name in self.config.augmentation]
         versions = [[features[i] for i in rows] for features in (*self.views, *learned)]
@@ -133,7 +132,7 @@ class Experiment:
                 head = self.fit(np.flatnonzero(self.heard & (folds != fold)), str(fold))
                 for own, features in zip(opinions, tested, strict=True):
                     if rows := [int(i) for i in test if features[i] is not None]:
-                        own[rows] = log_probabilities(head, _present(features, rows))
+                        own[rows] = log_probabilities(head, present(features, rows))
                 self._probe(head, folds, int(fold))
                 keep(saved, opinions[:, test])
             opinions[:, test] = np.load(saved)
@@ -144,7 +143,7 @@ class Experiment:
         corpora, plain = self.corpora, self.views[0]
         if len(np.unique(corpora)) > 1:
             train, test = (np.flatnonzero(self.heard & own) for own in (folds != fold, folds == fold))
-            known, unknown = _present(plain, train), _present(plain, test)
+            known, unknown = present(plain, train), present(plain, test)
             keep(
                 self.state / f"probe-{fold}.npy",
                 corpus_probe.probe(head, known, corpora[train], unknown, self.config.seed),
@@ -283,13 +282,13 @@ def _external(
         utterances = _read((corpus,), data, config.labels)
         features = encoder_outputs([utterance.path for utterance in utterances], settings)
         rows = np.flatnonzero([encoding is not None for encoding in features])
-        opinions = log_probabilities(head, _present(features, rows))
+        opinions = log_probabilities(head, present(features, rows))
         figures[corpus] = measure_external([utterances[i] for i in rows], opinions, config, temperature, below)
         figures[corpus]["no_speech_found"] = len(utterances) - len(rows)
     return figures
 
 
-def _present(features: Features, rows: Iterable[int]) -> list[Encoding]:
+def present(features: Features, rows: Iterable[int]) -> list[Encoding]:
     """Return those of the rows in which speech was found."""
     return [encoding for row in rows if (encoding := features[row]) is not None]
 

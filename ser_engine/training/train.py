@@ -54,7 +54,7 @@ def train_head(
     plain = _all_present(versions[0])
     # What is not there is heard as it is.
     filled = [[one or other for one, other in zip(version, plain, strict=True)] for version in versions]
-    statistics = np.stack([one.statistics for one in plain]).astype(np.float32)
+    statistics = _statistics_of(plain).numpy()
     _, layers, _, width = statistics.shape
     shape = HeadConfig(
         len(config.labels), layers, width, config.hidden, config.members, config.mixtures, config.dropout,

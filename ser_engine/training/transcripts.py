@@ -118,7 +118,7 @@ def _kept(target: Path) -> Transcript | None:
     try:
         entry = json.loads(target.read_text(encoding="utf-8"))
         return _transcript(str(entry["text"]), entry["language"], float(entry["confidence"]))
-    except (FileNotFoundError, ValueError, TypeError, KeyError):  # the last two: a disk that lost what was written
+    except (FileNotFoundError, ValueError, TypeError, KeyError):  # all but the first: a disk that lost what was written
         return None
 
 
