@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
 
 PROJECT = Path(__file__).resolve().parents[2]
+PATIENCE_MS = 180_000
+"""How long an answer may take: the first one waits for the models, on a machine that is busy with other tests."""
 START_S = 90.0
 """How long a server may take to answer; a cold machine reads many libraries."""
 
@@ -102,6 +104,18 @@ class Watch:
     def _said(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.errors.append(message.text)
+
+
+def upload(page: Page, name: str, data: bytes, kind: str = "audio/wav") -> None:
+    """Give the page a file, as if chosen in the dialogue."""
+    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": kind, "buffer": data})
+
+
+def answered(page: Page, name: str) -> None:
+    """Wait for the answer to the recording of that name."""
+    expect(page.locator(".eyebrow", has_text=name)).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Answered in")).to_be_visible()
+    settle(page)
 
 
 def settle(page: Page) -> None:

@@ -22,7 +22,7 @@ from playwright.sync_api import Locator, Page, expect
 from ser_engine import Analysis, Analyzer, Settings
 from ser_engine.errors import SerError
 from tests.browser.conftest import NewPage
-from tests.browser.pages import PROJECT, Server, Watch, own_address, settle
+from tests.browser.pages import PATIENCE_MS, PROJECT, Server, Watch, answered, own_address, settle, upload
 from tests.speech import encode, noise, silence, tone
 from tests.speech import speech_wav as speak
 from tests.tiny_models import write_models
@@ -30,8 +30,6 @@ from ui import wording
 
 pytestmark = pytest.mark.browser
 
-PATIENCE_MS = 180_000
-"""How long an answer may take: the first one waits for the models, on a machine that is busy with other tests."""
 FIRST_PAINT_S = 10.0
 """From asking a server that has just started to the title; on an idle machine it is one to two seconds."""
 STEADY = 0.02
@@ -68,17 +66,6 @@ def open_page(page: Page, url: str) -> Page:
     expect(page.get_by_role("heading", name="What does this voice sound like?")).to_be_visible(timeout=30_000)
     expect(page.locator("input[type=file]")).to_be_attached(timeout=30_000)
     return page
-
-
-def upload(page: Page, name: str, data: bytes, kind: str = "audio/wav") -> None:
-    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": kind, "buffer": data})
-
-
-def answered(page: Page, name: str) -> None:
-    """Wait for the answer to the recording of that name."""
-    expect(page.locator(".eyebrow", has_text=name)).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.get_by_text("Answered in")).to_be_visible()
-    settle(page)
 
 
 def words(page: Page) -> Locator:

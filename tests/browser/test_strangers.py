@@ -9,17 +9,15 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from playwright.sync_api import expect
 
 from ser_engine import Settings
 from ser_engine.training.fold_model import fold_model
 from tests.browser.conftest import NewPage
-from tests.browser.pages import Server, settle
+from tests.browser.pages import Server, answered, upload
 from ui import wording
 
 pytestmark = [pytest.mark.browser, pytest.mark.corpora]
 
-PATIENCE_MS = 180_000
 RECIPE = """
 id = "strangers"
 architecture = "whisper-statistics"
@@ -66,11 +64,8 @@ def test_a_stranger_is_understood_in_seven_of_eight(
         wav = io.BytesIO()
         soundfile.write(wav, *soundfile.read(path), format="WAV")
         name = f"{label}.wav"
-        file = {"name": name, "mimeType": "audio/wav", "buffer": wav.getvalue()}
-        page.locator("input[type=file]").set_input_files(file)
-        expect(page.locator(".eyebrow", has_text=name)).to_be_visible(timeout=PATIENCE_MS)
-        expect(page.get_by_text("Answered in")).to_be_visible()
-        settle(page)
+        upload(page, name, wav.getvalue())
+        answered(page, name)
         said = re.compile(rf"^(?!Not sure).*\b{wording.adjective(label)}$")
         right[label] = page.get_by_role("heading", name=said).count() == 1
     assert sum(right.values()) >= RIGHT, right
