@@ -18,7 +18,7 @@ def analyze(path: Path, model: whisper.Whisper, classifier: WhisperStatistics) -
     """Return (words, probabilities [labels]) of a recording.
 
     Whisper's `transcribe` with its defaults on a float32 model; then every layer's states of the encoder on the
-    recording padded to 30 s, a window at a time, and the same head on them.
+    recording padded to 30 s, a window at a time, and the same head on them. What the words say is not asked.
     """
     samples, _ = librosa.load(path, sr=16_000, mono=True)
     words = model.transcribe(samples, fp16=False)["text"]

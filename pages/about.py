@@ -25,15 +25,21 @@ st.html(
     theme.line("lead", "An engine that listens twice: to how something is said, and to what is said. Both are shown.")
 )
 
+OURS = ("whisper-statistics", "fused")
 WHISPER_HEARS = (
     "Whisper *base*'s inner states, as it listens, tell a small network how the words were said. It was trained on "
     "acted speech, and answers"
+)
+READS = (
+    " Another reads the words; where they speak of an emotion they add what they say, and where they do not, the voice "
+    "alone counts."
 )
 ANOTHER_HEARS = "The model that was chosen listens, and reads the words where it can. It answers"
 
 st.header("How it works", anchor=False)
 whisper = engine.analyzer().settings.whisper
-hears = WHISPER_HEARS if card and card.get("architecture") == "whisper-statistics" else ANOTHER_HEARS
+hears = WHISPER_HEARS if card and card.get("architecture") in OURS else ANOTHER_HEARS
+reads = READS if card and card.get("architecture") == "fused" else ""
 each = f"each of {wording.count(len(labels))} {wording.kind(labels)}s" if labels else "each of its labels"
 st.markdown(
     f"""
@@ -41,7 +47,7 @@ st.markdown(
 2. **Clean.** Speech is found, silence is left out, the level is evened, and noise is reduced only where there is much.
 3. **Transcribe.** OpenAI's Whisper *{whisper}* writes down the words. Where it is not sure that words were said, it
    writes none.
-4. **Classify.** {hears} with a probability for {each}.
+4. **Classify.** {hears} with a probability for {each}.{reads}
 """
 )
 
@@ -93,9 +99,11 @@ st.markdown(
     "while your page is open, is written to no disk, and is gone when you close or reload the page."
 )
 
-if text := engine.card_text(model):
-    # Its headings come under the page's own.
-    with st.expander("The model's card: data, all figures, limits, what it is for"):
-        st.markdown(re.sub(r"^#", "##", text, flags=re.MULTILINE))
+for number, (name, text) in enumerate(engine.cards(model).items()):
+    kind = "The card of its part" if number else "The model's card"
+    with st.expander(f"{kind} {name}: data, all figures, limits, what it is for"):
+        # Its headings come under the page's own; what it links to lies beside it, not behind the page.
+        beneath = re.sub(r"^#", "##", text, flags=re.MULTILINE)
+        st.markdown(re.sub(r"\[([^]]+)]\((?![a-z]+:)[^)]*\)", r"\1", beneath))
 
 caveats.show(card, labels)

@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,21 +234,25 @@ class Analyzer:
         known = {key: config[key] for key in ("id", "architecture", "labels", "corpora") if key in config}
         return {**known, **config["measured"]}
 
-    def card_text(self) -> str | None:
-        """Return the emotion model's card, the README.md of its folder, as Markdown without front matter; None if none.
+    def cards(self) -> dict[str, str]:
+        """Return the cards of the emotion model and of those that it is made of, by their names.
+
+        A card is the README.md of a folder, here as Markdown without front matter; who has none is not among them.
 
         Raises
         ------
         WeightsUnavailable
-            There is no such model.
+            There is no such model, or one of its parts is missing.
         """
-        from ser_engine.models.registry import default_model
+        from ser_engine.models.registry import default_model, parts
 
-        try:
-            text = (default_model(self.settings, fetch=False) / "README.md").read_text(encoding="utf-8")
-        except OSError:
-            return None
-        return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL).strip()
+        folder = default_model(self.settings, fetch=False)
+        texts = {}
+        for place in (folder, *parts(folder, self.settings)):
+            with suppress(OSError):
+                text = (place / "README.md").read_text(encoding="utf-8")
+                texts[place.name] = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL).strip()
+        return texts
 
 
 def windows(speech: CleanSpeech) -> list[tuple[float, float]]:

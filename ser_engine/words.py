@@ -29,23 +29,27 @@ def between(transcript: Transcript, start: float, end: float) -> Transcript:
 def edited(transcript: Transcript | None, text: str, speech: Sequence[Span]) -> Transcript:
     """Return the transcript with a person's words; each goes to the segment of the words that it replaces or follows.
 
-    Where nothing had been heard, all words are one segment over the recording's `speech`. Language, confidence and
-    the segments' times stay Whisper's.
+    Where nothing had been heard, all words are one segment over the recording's `speech`. Language and the segments'
+    times stay Whisper's; there is no doubt about words that a person has set right, so their confidence is 1.
     """
     if transcript is None:
         transcript = Transcript("", None, (), 1.0, BY_HAND)
+    if text == transcript.text:
+        return transcript
     segments = transcript.segments
     if not segments and text.strip():
         segments = (TranscriptSegment(speech[0].start, speech[-1].end, "", 1.0),) if speech else ()
-    if not segments or text == transcript.text:
-        return replace(transcript, text=text)
+    if not segments:
+        return replace(transcript, text=text, confidence=1.0)
     new = text.split()
     homes = _homes([segment.text.split() for segment in segments], new)
     texts: list[list[str]] = [[] for _ in segments]
     for word, home in zip(new, homes, strict=True):
         texts[home].append(word)
-    placed = (replace(segment, text=" ".join(words)) for segment, words in zip(segments, texts, strict=True))
-    return replace(transcript, text=text, segments=tuple(placed))
+    placed = (
+        replace(segment, text=" ".join(words), confidence=1.0) for segment, words in zip(segments, texts, strict=True)
+    )
+    return replace(transcript, text=text, segments=tuple(placed), confidence=1.0)
 
 
 def _homes(old: Sequence[Sequence[str]], new: Sequence[str]) -> list[int]:

@@ -14,10 +14,16 @@ from ser_engine.settings import PROJECT
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 DEFAULT = PROJECT / "models" / (PROJECT / "models" / "DEFAULT").read_text(encoding="utf-8").strip()
+VOICE, WORDS = (PROJECT / "models" / name for name in ("whisper-base-statistics", "goemotions-minilm"))
 
 
 def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def measured_of(model: Path) -> Any:
+    """Return the run.json that a model's config.json names."""
+    return read(PROJECT / "results" / read(model / "config.json")["measured"]["run"] / "run.json")
 
 
 def published(id: str) -> dict[str, Any]:
@@ -34,7 +40,7 @@ def rows(text: str, heading: str) -> list[list[str]]:
 
 
 def test_the_accuracies_are_those_of_the_run_and_of_the_card() -> None:
-    run = read(PROJECT / "results" / read(DEFAULT / "config.json")["measured"]["run"] / "run.json")
+    run = measured_of(DEFAULT)
     measured = {"all together": run["metrics"] | {"clips": sum(row["clips"] for row in run["by_corpus"].values())}}
     measured |= run["by_corpus"]
     quoted = rows(README, "| tested on |")
@@ -44,7 +50,7 @@ def test_the_accuracies_are_those_of_the_run_and_of_the_card() -> None:
         low, high = row["UA_ci95"]
         assert [ua, interval, wa] == [f"{row['UA']:.1f}", f"{low:.1f} to {high:.1f}", f"{row['WA']:.1f}"]
         assert int(clips) == row["clips"]
-    german = run["external"]["emodb"]
+    german = measured_of(VOICE)["external"]["emodb"]
     low, high = german["UA_among_shared_labels_ci95"]
     assert f"is {german['UA_among_shared_labels']:.1f} ({low:.1f} to {high:.1f})" in README
     assert f"{run['no_speech_found']} of the {sum(row['clips'] for row in run['by_corpus'].values()):,} clips" in README
@@ -53,17 +59,28 @@ def test_the_accuracies_are_those_of_the_run_and_of_the_card() -> None:
 
 
 def test_worse_hearing_and_doubt_are_those_of_the_run() -> None:
-    run = read(PROJECT / "results" / read(DEFAULT / "config.json")["measured"]["run"] / "run.json")
+    run = measured_of(VOICE)
     told, lost = " ".join(README.split()), {name: row["lost"] for name, row in run["conditions"].items()}
     assert (
         f"Cut to three seconds, the same clips cost it {lost['crop']:.1f} points of UA, by telephone (8 kHz, mu-law) "
         f"{lost['telephone']:.1f}, among six people talking 10 dB below {lost['babble']:.1f}" in told
     )
+    run = measured_of(DEFAULT)
     threshold, error = run["confidence"]["threshold"], run["metrics"]["ECE"]
     assert f"off by {error:.1f} points on average" in told
     assert (
         f"it answers {100 * threshold['coverage']:.0f} of 100 clips and is right in {100 * threshold['accuracy']:.1f} "
         f"of 100 answers, against {100 * threshold['without']:.1f} had it always answered" in told
+    )
+
+
+def test_what_words_do_to_the_voice_is_what_was_measured() -> None:
+    told, both, words = " ".join(README.split()), measured_of(DEFAULT)["words"], measured_of(WORDS)["metrics"]
+    low, high = words["macro_f1_ci95"]
+    assert f"macro-F1 {words['macro_f1']:.1f} on its test part ({low:.1f} to {high:.1f})" in told
+    assert (
+        f"they speak up in {both['speak']:.2f} of 100 clips, change {both['change']:.2f} answers in 100 and cost "
+        f"{both['lost']:.2f} points of UA" in told
     )
 
 
@@ -139,6 +156,7 @@ def test_what_the_readme_links_to_is_there(link: str) -> None:
 
 def test_the_weights_are_small_enough_to_ship() -> None:
     assert (PROJECT / "models" / "whisper-base" / "model.safetensors").stat().st_size <= 80e6
-    assert (DEFAULT / "model.safetensors").stat().st_size <= 30e6
+    assert (VOICE / "model.safetensors").stat().st_size <= 30e6
+    assert (WORDS / "model.safetensors").stat().st_size <= 25e6
     words = read(PROJECT / "results" / "whisper-base-wer" / "run.json")
     assert words["clips"] >= 500 and words["wer_int8"] <= words["wer_fp16"] + 0.7

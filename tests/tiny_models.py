@@ -16,7 +16,8 @@ def write_models(folder: Path) -> Path:
     """Fill `folder` with links to the shipped models, "tiny-words" that listens and reads, and "tiny-foreign"."""
     folder.mkdir(parents=True, exist_ok=True)
     for shipped in Settings().models_dir.iterdir():
-        (folder / shipped.name).symlink_to(shipped)
+        if shipped.name != "encoders":  # where people keep real ones, into which nothing is written here
+            (folder / shipped.name).symlink_to(shipped)
     write_words(folder)
     write_foreign(folder / "tiny-foreign")
     return folder

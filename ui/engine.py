@@ -108,12 +108,12 @@ def card(model: str = "") -> dict[str, Any] | None:
         return None
 
 
-def card_text(model: str = "") -> str | None:
-    """Return a model's card as Markdown (`Analyzer.card_text`); None where there is none."""
+def cards(model: str = "") -> dict[str, str]:
+    """Return the cards of a model and of its parts as Markdown (`Analyzer.cards`), by their names."""
     try:
-        return analyzer(model).card_text()
+        return analyzer(model).cards()
     except SerError:
-        return None
+        return {}
 
 
 class WarmUp:

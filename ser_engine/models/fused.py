@@ -18,7 +18,7 @@ from ser_engine.errors import WeightsUnavailable
 from ser_engine.fusion import fuse, speaks, text_scores
 from ser_engine.models.base import Model
 from ser_engine.models.kept import Kept
-from ser_engine.models.registry import load_model
+from ser_engine.models.registry import is_part, load_model, part_folder
 from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.settings import Settings
 
@@ -130,7 +130,7 @@ class Fused:
         unfit = WeightsUnavailable(f"The config.json in {folder} does not describe a model of voice and words.")
         parts: dict[str, Any] = {name: config.get(name) for name in (SPEECH, TEXT)}
         id = config.get("id")
-        if not isinstance(id, str) or not all(_is_reference(part) for part in parts.values()):
+        if not isinstance(id, str) or not all(is_part(part) for part in parts.values()):
             raise unfit
         places = {name: _find(part, folder, settings) for name, part in parts.items()}
         speech, text = load_model(places[SPEECH], settings), TextEmotion.load(places[TEXT], settings)
@@ -157,18 +157,8 @@ def identity(folder: Path) -> str:
 
 
 def _find(part: dict[str, str], folder: Path, settings: Settings) -> Path:
-    """Return the folder of a part, which is the one that the model was made of."""
-    for place in (folder.parent / part["id"], settings.models_dir / part["id"]):
-        if (place / weights.CONFIG).is_file():
-            if identity(place) != part["sha256"]:
-                raise WeightsUnavailable(f"{place} is not the model that {folder.name} was made of.")
-            return place
-    raise WeightsUnavailable(f"{folder.name} needs the model {part['id']}, which is not in {settings.models_dir}.")
-
-
-def _is_reference(part: Any) -> bool:
-    """Whether this names a folder beside, and nothing further away."""
-    if not isinstance(part, dict) or set(part) != {"id", "sha256"}:
-        return False
-    named = all(isinstance(value, str) and value for value in part.values())
-    return named and part["id"] == Path(part["id"]).name and part["id"] != ".."
+    """Return the folder of a part, if it is the one that the model was made of."""
+    place = part_folder(part["id"], folder, settings)
+    if identity(place) != part["sha256"]:
+        raise WeightsUnavailable(f"{place} is not the model that {folder.name} was made of.")
+    return place

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.base import Model
 from ser_engine.models.hub_files import PREFIX, find
 from ser_engine.settings import Settings
-from ser_engine.weights import read_config
+from ser_engine.weights import CONFIG, read_config
 
 # Architecture in config.json → module and class; modules are imported when a model of theirs is loaded.
 ARCHITECTURES = {
@@ -92,6 +93,40 @@ def emotion_models(settings: Settings) -> tuple[str, ...]:
     """Return the names of the emotion models in `settings.models_dir`, sorted."""
     folders = settings.models_dir.iterdir() if settings.models_dir.is_dir() else ()
     return tuple(sorted(folder.name for folder in folders if _is_emotion_model(folder)))
+
+
+def parts(folder: Path, settings: Settings) -> tuple[Path, ...]:
+    """Return the folders of the models that a model is made of, in the order of its config.json; none for most.
+
+    Raises
+    ------
+    WeightsUnavailable
+        The folder holds no model, or one of its parts is nowhere.
+    """
+    named = [entry for entry in read_config(folder).values() if is_part(entry)]
+    return tuple(part_folder(part["id"], folder, settings) for part in named)
+
+
+def is_part(entry: Any) -> bool:
+    """Whether an entry of config.json names another model's folder beside it, and nothing further away."""
+    if not isinstance(entry, dict) or set(entry) != {"id", "sha256"}:
+        return False
+    named = all(isinstance(value, str) and value for value in entry.values())
+    return named and entry["id"] == Path(entry["id"]).name and entry["id"] != ".."
+
+
+def part_folder(id: str, folder: Path, settings: Settings) -> Path:
+    """Return the folder of a part of the model in `folder`, which lies beside it or in `settings.models_dir`.
+
+    Raises
+    ------
+    WeightsUnavailable
+        It is in neither.
+    """
+    for place in (folder.parent / id, settings.models_dir / id):
+        if (place / CONFIG).is_file():
+            return place
+    raise WeightsUnavailable(f"{folder.name} needs the model {id}, which is not in {settings.models_dir}.")
 
 
 def _offer(settings: Settings) -> str:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ser_engine import trained_on
 from ser_engine.corpora.registry import corpus
 from ser_engine.training.conditions import TITLES
 from ser_engine.training.train import PLAIN
 
 CORE_W = 10
 """What a busy core of a server's processor takes, about, with its share of the rest; nothing here measures it."""
+USE = """## What it is for
+
+Research on speech and its corpora; showing what such a system can and cannot do; sorting recordings of one's own.
+Whoever is listened to has to be told so, in the European Union by law (Regulation (EU) 2024/1689, article 50).
+
+It is not for inferring the emotions of people at work or in education, which article 5 of that regulation forbids but
+for medical or safety reasons; not for deciding about anybody, in hiring, schooling, policing, insurance, credit or
+care; not for finding lies, and not for diagnoses.
+
+## What it is not
+
+All of this is acted speech in North American English, a few seconds a clip. Calm occurs only in RAVDESS, surprise not
+in CREMA-D, and TESS is two voices. Real feelings are weaker and mixed; other languages, children, whispering and
+singing were not heard in training. It says what a voice sounds like, not what a person feels.
+"""
 
 
 def write_card(folder: Path, entry: dict[str, Any]) -> None:
     """Write folder/README.md from run.json's content."""
     metrics, labels = entry["metrics"], entry["labels"]
-    heard = entry["listeners"]
-    recall = [
-        f"| {label} | {row['recall']} | {row['precision']} | {_by_listeners(label, heard)} | {row['support']} |"
-        for label, row in entry["per_class"].items()
-    ]
-    sources = [f"- {corpus(name).title}: {corpus(name).citation}; {corpus(name).licence}." for name in entry["corpora"]]
     text = f"""---
 license: cc-by-nc-sa-4.0
 language: en
@@ -46,10 +57,7 @@ the others in folds of whole speakers. Percent, with 95% intervals over speakers
 |---|---|---|---|---|
 {_accuracies(entry)}
 
-| emotion | recall | precision | listeners | clips |
-|---|---|---|---|---|
-{chr(10).join(recall)}
-{_listeners(heard)}{_external(entry.get("external", {}))}{_conditions(entry.get("conditions", {}))}
+{_by_emotion(entry)}{_external(entry.get("external", {}))}{_conditions(entry.get("conditions", {}))}
 {_probe(entry.get("corpus_probe", {}))}## How sure it is
 
 Its probabilities are scaled with a temperature that was fitted on the other folds; their expected calibration error is
@@ -60,28 +68,8 @@ Its probabilities are scaled with a temperature that was fitted on the other fol
 Made by `python -m ser_engine train configs/{entry["id"]}.toml` (seed {entry["seed"]}); the whole run is in
 `results/{entry["id"]}/`. {_augmented(entry["config"])}{_cost(entry)}
 
-## Trained on
-
-{chr(10).join(sources)}
-
-Two of these allow no commercial use, so neither does this model. The file `trained_on.bin` beside the weights knows
-every clip that it has heard, all of those above: the engine warns when one of them is analysed, since that is no test.
-
-## What it is for
-
-Research on speech and its corpora; showing what such a system can and cannot do; sorting recordings of one's own.
-Whoever is listened to has to be told so, in the European Union by law (Regulation (EU) 2024/1689, article 50).
-
-It is not for inferring the emotions of people at work or in education, which article 5 of that regulation forbids but
-for medical or safety reasons; not for deciding about anybody, in hiring, schooling, policing, insurance, credit or
-care; not for finding lies, and not for diagnoses.
-
-## What it is not
-
-All of this is acted speech in North American English, a few seconds a clip. Calm occurs only in RAVDESS, surprise not
-in CREMA-D, and TESS is two voices. Real feelings are weaker and mixed; other languages, children, whispering and
-singing were not heard in training. It says what a voice sounds like, not what a person feels.
-"""
+{_trained_on(entry["corpora"])}
+{USE}"""
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
@@ -97,10 +85,11 @@ pipeline_tag: audio-classification
 
 # {entry["model"]}
 
-Emotion from a voice and its words: {", ".join(entry["labels"])}. The voice is heard by [{voice}](../{voice}/README.md),
-the words that Whisper writes down are read by [{config["text"]}](../{config["text"]}/README.md); nothing further is
-stored here. Words that say nothing of an emotion change nothing, words that agree sharpen the answer, and words that
-disagree widen it; a voice that is sure is not outvoted (`ser_engine/fusion.py` says how, and what follows).
+Emotion from a voice and its words: {", ".join(entry["labels"])}.
+The voice is heard by [{voice}](../{voice}/README.md), the words that Whisper writes down are read by
+[{config["text"]}](../{config["text"]}/README.md); no further weights are stored
+here. Words that say nothing of an emotion change nothing, words that agree sharpen the answer, and words that disagree
+widen it; a voice that is sure is not outvoted (`ser_engine/fusion.py` says how, and what follows).
 
 ## How well it does on strangers' voices
 
@@ -111,10 +100,12 @@ speakers; clips in which no speech was found ({entry["no_speech_found"]}) count 
 |---|---|---|---|---|
 {_accuracies(entry)}
 
+{_by_emotion(entry)}
 The voice alone has a UA of {alone["UA"]:.1f} and a WA of {alone["WA"]:.1f} on the same clips. Actors say sentences that
 mean nothing of what they play, so that words can only mislead here: they speak up in {words["speak"]:.2f} of 100 clips,
 change the answer in {words["change"]:.2f}, and cost {words["lost"]:.2f} points of UA. What they are worth where people
-say what they feel, no corpus here can tell.
+say what they feel, no corpus here can tell. How well the voice alone is understood by telephone, in noise and in
+another language, and how well the words alone are read, their own cards say.
 
 ## How sure it is
 
@@ -122,10 +113,37 @@ The expected calibration error is {metrics["ECE"]} points. {_not_sure(entry["con
 
 ## How it was made
 
-Made by `python -m ser_engine train configs/{entry["id"]}.toml`; the whole run is in `results/{entry["id"]}/`. What the
-two parts were trained on, what they are for and what they are not, their own cards say; all of it holds here, too.
-"""
+Made by `python -m ser_engine train configs/{entry["id"]}.toml`; the whole run is in `results/{entry["id"]}/`. Nothing
+was trained for it but its two parts, whose cards say what that took.
+
+{_trained_on(entry["corpora"])}
+{USE}"""
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _by_emotion(entry: dict[str, Any]) -> str:
+    """Return the table of what becomes of each emotion, beside what people heard, with who they were below it."""
+    heard = entry["listeners"]
+    rows = [
+        f"| {label} | {row['recall']} | {row['precision']} | {_by_listeners(label, heard)} | {row['support']} |"
+        for label, row in entry["per_class"].items()
+    ]
+    return f"""| emotion | recall | precision | listeners | clips |
+|---|---|---|---|---|
+{chr(10).join(rows)}
+{_listeners(heard)}"""
+
+
+def _trained_on(corpora: Sequence[str]) -> str:
+    """Return the chapter on where the voices are from; some corpora allow no commercial use."""
+    sources = [f"- {corpus(name).title}: {corpus(name).citation}; {corpus(name).licence}." for name in corpora]
+    return f"""## Trained on
+
+{chr(10).join(sources)}
+
+Two of these allow no commercial use, so neither does this model. The file `{trained_on.FILE}` beside this card knows
+every clip that it has heard, all of those above: the engine warns when one of them is analysed, since that is no test.
+"""
 
 
 def _accuracies(entry: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine import trained_on
 from ser_engine.analysis import Scores
 from ser_engine.errors import InvalidSettings
 from ser_engine.fusion import fuse, speaks
@@ -32,7 +33,8 @@ from ser_engine.training.transcripts import heard_words
 def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings, results: Path) -> dict[str, Any]:
     """Measure and write the model that the TOML at `path` describes, of a voice's run and a finished reader of words.
 
-    Writes results/<name of the TOML>/{run.json, folds.json} and models/<id>/{config.json, README.md}. The folds of the
+    Writes results/<name of the TOML>/{run.json, folds.json} and models/<id>/{config.json, trained_on.bin,
+    README.md}. The folds of the
     voice's run that are not kept are trained first. Returns run.json.
 
     Raises
@@ -93,8 +95,10 @@ def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings,
     write_json(results / path.stem / "run.json", entry)
     write_json(results / path.stem / "folds.json", fold_entries(utterances, folds, found, voice))
     model.card = {"corpora": list(voice.corpora), "measured": card_of(entry)}
-    model.save(settings.models_dir / config.id)
-    write_fused_card(settings.models_dir / config.id, entry, voice.id)
+    folder = settings.models_dir / config.id
+    model.save(folder)
+    trained_on.write(folder, [utterances[i].path for i in np.flatnonzero(experiment.heard)])
+    write_fused_card(folder, entry, voice.id)
     return entry
 
 

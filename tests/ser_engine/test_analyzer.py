@@ -57,7 +57,7 @@ def test_a_recording_becomes_words_and_probabilities(short: Analysis) -> None:
 def test_the_json_has_the_agreed_keys(short: Analysis) -> None:
     answer = json.loads(json.dumps(short.to_dict(), allow_nan=False))
     assert set(answer) == {
-        "file", "model", "scores", "top", "sure", "transcript", "timeline", "quality", "seconds",
+        "file", "model", "scores", "top", "sure", "opinions", "transcript", "timeline", "quality", "seconds",
     }  # fmt: skip
     assert set(answer["scores"]) == set(EMOTIONS)
     assert answer["top"] == max(answer["scores"], key=answer["scores"].__getitem__)
@@ -256,14 +256,15 @@ def test_the_card_is_what_the_models_folder_says(analyzer: Analyzer, settings: S
 
 
 def test_the_cards_text_is_there_for_people(analyzer: Analyzer, settings: Settings, tmp_path: Path) -> None:
-    text = analyzer.card_text()
-    assert text is not None and text.startswith(f"# {analyzer.model.id}") and "license:" not in text
-    folder = settings.models_dir / analyzer.model.id
+    cards = analyzer.cards()
+    assert list(cards) == ["voice-and-words", "whisper-base-statistics", "goemotions-minilm"]
+    assert all(text.startswith(f"# {name}") and "license:" not in text for name, text in cards.items())
+    folder = settings.models_dir / "whisper-base-statistics"
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     other = Analyzer(replace(settings, model=str(tmp_path)))
-    assert other.card_text() is None
+    assert other.cards() == {}
     (tmp_path / "README.md").write_text("Plain words.\n", encoding="utf-8")
-    assert other.card_text() == "Plain words."
+    assert other.cards() == {tmp_path.name: "Plain words."}
 
 
 def test_importing_the_engine_loads_no_model_library() -> None:

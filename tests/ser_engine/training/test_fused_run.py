@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ser_engine import Analyzer, Settings
+from ser_engine import Analyzer, Settings, trained_on
 from ser_engine.errors import CorpusError, InvalidSettings, WeightsUnavailable
 from ser_engine.models.fused import Fused
 from ser_engine.settings import PROJECT
@@ -73,10 +73,14 @@ def test_what_words_cost_is_measured_and_stands_on_the_card(bench: Bench) -> Non
     assert (bench.folder / "results" / "spoken" / "folds.json").exists()
     analyzer = Analyzer(replace(bench.settings, model="both"))
     assert isinstance(analyzer.model, Fused)
-    card, text = analyzer.card(), analyzer.card_text()
-    assert card is not None and text is not None and card["UA"] == entry["metrics"]["UA"]
+    card, cards = analyzer.card(), analyzer.cards()
+    text = cards["both"]
+    assert card is not None and list(cards) == ["both", "tiny"] and card["UA"] == entry["metrics"]["UA"]
     assert f"The voice alone has a UA of {entry['parts']['speech']['UA']:.1f}" in text
     assert "[tiny](../tiny/README.md)" in text and "[talkative](../talkative/README.md)" in text
+    assert "forbids" in text and "listeners" in text  # what it is not for, and what people reached, stand there, too
+    own, voices = (bench.settings.models_dir / name / trained_on.FILE for name in ("both", "tiny"))
+    assert own.read_bytes() == voices.read_bytes()
 
 
 def test_what_does_not_fit_is_one_sentence(bench: Bench, tmp_path: Path) -> None:
