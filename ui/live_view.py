@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ser_engine.analysis import Scores
+from ser_engine.analyzer import not_sure_below
 from ser_engine.errors import InvalidSettings
 from ser_engine.groups import grouped, left_out
 from ser_engine.streaming import Update
@@ -61,7 +62,8 @@ def moment(state: LiveState) -> dict[str, Any]:
         told["saying"] = STATES.get(timeline[-1].state, "")
     if last is not None and last.scores is not None:
         state.course.follow(timeline)
-        told["all"] = scale(last.scores, state.course.labels)
+        below = not_sure_below(job.session.analyzer.model)
+        told["all"] = scale(last.scores, state.course.labels, below)
         told["groups"] = groups(last.scores, state.course.groups)
     return told
 
@@ -96,12 +98,15 @@ class Course:
             self.groups.append(_point(merged(update.scores)))
 
 
-def scale(scores: Scores, points: Sequence[Point]) -> dict[str, Any]:
-    """Return the model's labels with their probabilities, the answer in words, and the timeline in them."""
+def scale(scores: Scores, points: Sequence[Point], below: float | None = None) -> dict[str, Any]:
+    """Return the model's labels with their probabilities, the answer in words, and the timeline in them.
+
+    With less than `below` the answer is that it is not sure.
+    """
     return {
         "names": [wording.name(label) for label in scores.labels],
         "values": [round(float(value), 3) for value in scores.probabilities],
-        "headline": wording.headline(scores),
+        "headline": wording.headline(scores, below),
         "note": "",
         "columns": columns(points),
     }

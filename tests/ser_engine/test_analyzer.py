@@ -54,6 +54,19 @@ def test_a_recording_becomes_words_and_probabilities(short: Analysis) -> None:
     assert short.model == (PROJECT / "models" / "DEFAULT").read_text(encoding="utf-8").strip()
 
 
+def test_words_that_say_nothing_of_an_emotion_leave_the_voice_alone(short: Analysis) -> None:
+    assert short.opinions is not None and set(short.opinions) == {"speech", "both"}
+    np.testing.assert_array_equal(short.scores.probabilities, short.opinions["speech"].probabilities)
+
+
+def test_words_that_say_much_of_one_count(analyzer: Analyzer, short: Analysis) -> None:
+    moved = analyzer.rescore(short, "I hate you, get out of here!")
+    assert moved.opinions is not None and moved.opinions["text"].top == "angry"
+    heard, both = (opinion.to_dict()["angry"] for opinion in (short.scores, moved.scores))
+    assert both / (1 - both) > 2 * heard / (1 - heard)
+    np.testing.assert_array_equal(moved.opinions["speech"].probabilities, short.scores.probabilities)
+
+
 def test_the_json_has_the_agreed_keys(short: Analysis) -> None:
     answer = json.loads(json.dumps(short.to_dict(), allow_nan=False))
     assert set(answer) == {

@@ -225,6 +225,18 @@ def test_the_measured_accuracy_stands_beside_the_answer(page: AppTest, speech: b
     assert measured is not None and measured in text(page)
 
 
+def test_words_that_are_corrected_show_what_they_move(page: AppTest, speech: bytes) -> None:
+    upload(page, "dogs.wav", speech)
+    assert "Voice and words" in headings(page)
+    assert not any("Words alone" in table.value for table in page.table)
+    page.text_area[0].set_value("I hate you, get out of here!").run()
+    assert healthy(page) and "scored anew" in text(page)
+    (table,) = (table.value for table in page.table if "Words alone" in table.value)
+    (angry,) = (row for row in table.to_dict("records") if row["Emotion"] == "Angry")
+    voice, both = (int(angry[column].rstrip("%")) for column in ("Voice alone", "Both together"))
+    assert both > voice
+
+
 def test_about_quotes_the_card_and_the_licences(analyzer: Analyzer) -> None:
     about = AppTest.from_file(str(PROJECT / "pages" / "about.py"), default_timeout=60).run()
     card = analyzer.card()

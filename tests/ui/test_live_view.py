@@ -51,6 +51,12 @@ def test_a_moment_holds_the_last_answer_and_the_way_to_it(job: LiveJob) -> None:
     assert told["stale"] == (job.session.timeline[-1].state != "speech")
 
 
+def test_who_is_not_sure_says_so() -> None:
+    divided = scores(angry=0.5, happy=0.4, sad=0.1)
+    assert live_view.scale(divided, [], 0.6)["headline"] == "Not sure: angry or happy"
+    assert live_view.scale(divided, [], 0.4)["headline"] == live_view.scale(divided, [])["headline"]
+
+
 def test_silence_and_noise_are_said() -> None:
     assert set(live_view.STATES) == {"little", "noise", "silence"}
 
