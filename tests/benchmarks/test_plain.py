@@ -13,6 +13,7 @@ from whisper.model import Whisper
 from benchmarks import plain
 from ser_engine import Analyzer, Settings
 from ser_engine.features.encoder import hidden_states
+from ser_engine.models.fused import Fused
 from ser_engine.models.whisper_statistics import WhisperStatistics
 from ser_engine.training.whisper_base import count_errors
 from ser_engine.weights import shared_whisper
@@ -28,8 +29,8 @@ def whisper(settings: Settings) -> Whisper:
 
 @pytest.fixture(scope="module")
 def classifier(analyzer: Analyzer) -> WhisperStatistics:
-    assert isinstance(analyzer.model, WhisperStatistics)
-    return analyzer.model
+    assert isinstance(analyzer.model, Fused) and isinstance(analyzer.model.speech, WhisperStatistics)
+    return analyzer.model.speech
 
 
 @pytest.fixture(scope="module")

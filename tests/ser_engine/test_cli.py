@@ -45,7 +45,9 @@ def test_json_has_the_agreed_keys(tmp_path: Path, capsys: Captured) -> None:
     assert err == ""
     assert out.count("\n") == 1
     answer = json.loads(out, parse_constant=pytest.fail)  # NaN is no JSON
-    assert list(answer) == ["file", "model", "scores", "top", "sure", "transcript", "timeline", "quality", "seconds"]
+    assert list(answer) == [
+        "file", "model", "scores", "top", "sure", "opinions", "transcript", "timeline", "quality", "seconds",
+    ]  # fmt: skip
     assert answer["file"] == str(path)
     assert set(answer["scores"]) == set(EMOTIONS)
     assert sum(answer["scores"].values()) == pytest.approx(1, abs=1e-5)
