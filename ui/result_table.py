@@ -28,6 +28,7 @@ MODELS = {
     "rda": "Regularised discriminant",
     "majority": "Majority class",
     "whisper-base-statistics": "Whisper-base statistics",
+    "voice-and-words": "Voice and words",
 }
 FEATURES = {f"acoustic{count}": f"{count} acoustic features" for count in (94, 173, 371)}
 NEW, HEARD, LEAKED = "● new", "○ heard before", "✕ copies leaked"
@@ -58,12 +59,12 @@ class Gap:
 def gaps(runs: Sequence[Run]) -> list[Gap]:
     """Return the pairs among the runs, the best system on new voices first.
 
-    A pair has the same model, features, corpora and emotions, and another protocol. Where a system was measured on
-    new voices in several ways, each way is a pair of its own.
+    A pair has the same model, features, corpora, emotions and seed, and another protocol. Where a system was measured
+    on new voices in several ways, each way is a pair of its own.
     """
     families: dict[tuple[object, ...], list[Run]] = defaultdict(list)
     for run in runs:
-        families[run.kinship].append(run)
+        families[*run.kinship, run.seed].append(run)
     found = []
     for family in families.values():
         heard = [run for run in family if not run.speaker_independent and not run.trap]
@@ -108,9 +109,19 @@ def to_csv(runs: Sequence[Run], published: Mapping[str, Published]) -> str:
     return text.getvalue()
 
 
+def on_new_voices(runs: Sequence[Run]) -> list[Run]:
+    """Return one run of each system that was tested on new voices, the lowest seed's; the others repeat it."""
+    new = [run for run in runs if run.speaker_independent]
+    first: dict[tuple[object, ...], int] = {}
+    for run in new:
+        system = (*run.kinship, run.protocol)
+        first[system] = min(run.seed, first.get(system, run.seed))
+    return [run for run in new if run.seed == first[*run.kinship, run.protocol]]
+
+
 def best(runs: Sequence[Run]) -> Run | None:
     """Return the best run on new voices among those on the most corpora; easy corpora alone win nothing."""
-    new = [run for run in runs if run.speaker_independent]
+    new = on_new_voices(runs)
     return max(new, key=lambda run: (len(run.corpora), run.metrics["UA"]), default=None)
 
 
@@ -131,7 +142,7 @@ def explanation(results: Results) -> str:
         )
     if found is None:
         return "All runs here were tested on voices that were trained on, too. What they say of a stranger is unknown."
-    peers = sum(run.speaker_independent for run in results.runs)
+    peers = len(on_new_voices(results.runs))
     spread = f" (95% interval {found.interval[0]:.0f} to {found.interval[1]:.0f})" if found.interval else ""
     first = f"{model_name(found)} on {corpora_names(found.corpora)}{spread}, every emotion counting alike"
     first += f": the best of {peers} systems measured that way." if peers > 1 else "."
@@ -180,8 +191,9 @@ def interval(run: Run) -> str | None:
 
 
 def model_name(run: Run) -> str:
-    """Return a model's name in words, or its id where it has no other."""
-    return MODELS.get(run.model, run.model)
+    """Return a model's name in words, or its id where it has no other; of a run with another seed, with that."""
+    name = MODELS.get(run.model, run.model)
+    return f"{name}, seed {run.seed}" if run.seed else name
 
 
 def features_name(run: Run) -> str:

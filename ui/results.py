@@ -106,8 +106,14 @@ class Run:
 
     @property
     def kinship(self) -> tuple[object, ...]:
-        """What two runs share that differ in nothing but the protocol: model, features, corpora and emotions."""
+        """What two runs share that differ in nothing but protocol and seed: model, features, corpora and emotions."""
         return self.model, self.features, tuple(sorted(self.corpora)), tuple(sorted(self.labels))
+
+    @property
+    def seed(self) -> int:
+        """What chance began with; 0 where the run does not say."""
+        seed = self.config.get("seed")
+        return seed if isinstance(seed, int) else 0
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,19 @@ def test_the_order_of_corpora_and_emotions_is_no_difference(folder: Path, write:
     assert len(result_table.gaps(results.read(folder).runs)) == 1
 
 
+def test_another_seed_is_no_other_system(folder: Path, write: Write) -> None:
+    write("first", entry())
+    write("again", entry(metrics={"UA": 41.0, "WA": 42.0}, config={"estimator": "knn", "seed": 1}))
+    write("heard", random_split(70.0))
+    found = results.read(folder)
+    best = result_table.best(found.runs)
+    assert best is not None and best.id == "first" and "the best of" not in result_table.explanation(found)
+    assert [(gap.new.id, gap.points()) for gap in result_table.gaps(found.runs)] == [("first", 30.0)]
+    assert {result_table.model_name(run) for run in found.runs} == {
+        result_table.MODELS["knn"], f"{result_table.MODELS['knn']}, seed 1",
+    }  # fmt: skip
+
+
 def test_a_leak_is_shown_apart_and_never_counts_as_the_gap(folder: Path, write: Write) -> None:
     write("new", entry())
     write("random", random_split(58.0))
