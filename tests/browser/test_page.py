@@ -402,7 +402,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(new_page: NewPage, app_url:
     assert fits(page)
     upload(page, "a recording with quite a long name of its own, spoken by nobody.wav", speak(LONG))
     answered(page, "a recording")
-    expect(page.locator(".js-plotly-plot")).to_have_count(4, timeout=30_000)
+    expect(page.locator(".js-plotly-plot")).to_have_count(5, timeout=30_000)
     assert fits(page)
     page.goto(f"{app_url}/about")
     expect(page.get_by_role("heading", name="What becomes of a recording")).to_be_visible()
@@ -420,7 +420,7 @@ def test_everything_can_be_reached_and_used_by_keyboard(new_page: NewPage, app_u
     upload(page, "dogs.wav", dogs)
     answered(page, "dogs.wav")
     # A chart that arrives late takes the focus from what is being used.
-    expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=30_000)
+    expect(page.locator(".js-plotly-plot")).to_have_count(4, timeout=30_000)
     page.wait_for_load_state("networkidle")
     wanted = {"Remove", "Record 3 s", "As a table", "Transcript", "Download JSON", "Download CSV", "Forget"}
     page.locator("h1").click()
@@ -486,7 +486,7 @@ def test_the_screenshot_of_the_readme(
     page = open_page(new_page(viewport=(1200, 1120), device_scale_factor=1.5), app_url)
     upload(page, "dogs.wav", data)
     answered(page, "dogs.wav")
-    expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=30_000)
+    expect(page.locator(".js-plotly-plot")).to_have_count(4, timeout=30_000)
     page.wait_for_timeout(1500)
     path = PROJECT / os.environ["SER_SCREENSHOT"]
     path.parent.mkdir(parents=True, exist_ok=True)
