@@ -85,8 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     trial.add_argument("--results", type=Path, default=PROJECT / "results")
     trial.set_defaults(verb=_trial)
 
-    evaluate = verbs.add_parser("evaluate", help="measure a finished model on corpora, its own or not")
-    evaluate.add_argument("model", metavar="MODEL", help=MODEL)
+    evaluate = verbs.add_parser("evaluate", help="measure a finished model on corpora, or a run's figures again")
+    evaluate.add_argument("model", metavar="MODEL", help=f"{MODEL}; or a run in results/ that kept its predictions")
     evaluate.add_argument("--corpora", nargs="+", default=(), help="or manifests (default: every corpus that is there)")
     evaluate.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")
     evaluate.add_argument(
@@ -275,6 +275,8 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     """Measure a finished model, then print the figures and what they are worth."""
     if options.conversation:
         return _evaluate_conversation(options, settings)
+    if (options.results / options.model / "predictions.npz").exists():
+        return _evaluate_run(options.results / options.model)
     from ser_engine.training.evaluate_model import Plan, evaluate
 
     plan = Plan(
@@ -289,6 +291,19 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     entry = evaluate(plan, options.data or settings.data, settings, options.results, options.workers)
     keys = ("id", "model", "protocol", "note", "metrics", "by_corpus", "left_out", "dropped", "no_speech_found")
     print(json.dumps({key: entry[key] for key in keys}, indent=2, ensure_ascii=False))
+    return 0
+
+
+def _evaluate_run(folder: Path) -> int:
+    """Compute a run's figures again from what it kept; 1 where its run.json has others."""
+    from ser_engine.training import predictions
+
+    measured = predictions.recompute(folder)
+    shown = ("metrics", "by_corpus", "conditions", "no_speech_found")
+    print(json.dumps({key: measured[key] for key in shown if key in measured}, indent=2, ensure_ascii=False))
+    if wrong := predictions.differing(folder, measured):
+        print(f"{folder / 'run.json'} says otherwise: {', '.join(wrong)}.", file=sys.stderr)
+        return 1
     return 0
 
 

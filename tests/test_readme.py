@@ -84,6 +84,31 @@ def test_what_words_do_to_the_voice_is_what_was_measured() -> None:
     )
 
 
+def test_another_seed_and_random_folds_have_the_figures_that_were_measured() -> None:
+    told, results = " ".join(README.split()), PROJECT / "results"
+    again, known = (
+        read(results / f"ours-whisper_statistics{run}" / "run.json")
+        for run in ("_seed_1-speaker_independent", "-stratified_k_fold")
+    )
+    shipped = measured_of(VOICE)
+    assert {**again["config"], "seed": 0, "save": True} == shipped["config"]
+    assert {**known["config"], "protocol": shipped["config"]["protocol"], "save": True} == shipped["config"]
+    corpora = {name: row["UA"] for name, row in again["by_corpus"].items()}
+    assert (
+        f"another seed the same recipe has {again['metrics']['UA']:.1f} on strangers (CREMA-D {corpora['cremad']:.1f}, "
+        f"RAVDESS {corpora['ravdess']:.1f}, TESS {corpora['tess']:.1f}, "
+        f"EMO-DB {again['external']['emodb']['UA_among_shared_labels']:.1f})" in told
+    )
+    papers = [
+        published(id)["WA"] for id in ("paper-3/table-32/HuBERT-augmented/English", "paper-1/table-8/HuBERT-BERT")
+    ]
+    assert (
+        f"has a UA of {known['metrics']['UA']:.1f} and a WA of {known['metrics']['WA']:.1f}; paper-3's fine-tuned "
+        f"HuBERT has a WA of {papers[0]:.1f} on four English corpora, paper-1's HuBERT and BERT {papers[1]:.1f} on five"
+        in told
+    )
+
+
 def test_what_the_protocol_is_worth_is_what_was_measured() -> None:
     results = PROJECT / "results"
     known, strangers = (

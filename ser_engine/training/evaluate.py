@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def measure_run(
     log_probabilities: NDArray[np.float32],
     folds: NDArray[np.int_],
     temperatures: dict[int, float],
-    config: TrainingConfig,
+    labels: Sequence[str],
 ) -> dict[str, Any]:
     """Return the measured entries of run.json.
 
@@ -39,11 +39,11 @@ def measure_run(
     folds : int [n]
     temperatures : for each fold the temperature that was fitted on the other folds
     """
-    true = np.array([config.labels.index(str(utterance.label)) for utterance in utterances])
+    true = np.array([labels.index(str(utterance.label)) for utterance in utterances])
     predicted, silent = decide(log_probabilities, true)
     probabilities = calibrated(log_probabilities, folds, temperatures)
     speakers = np.array([utterance.speaker for utterance in utterances])
-    measured = report(true, predicted, speakers.tolist(), config.labels)
+    measured = report(true, predicted, speakers.tolist(), labels)
     # Where no speech was found the application gives no answer, so that there is none to be sure of.
     measured["confidence"] = calibration.measure(true[~silent], probabilities[~silent])
     measured["metrics"]["ECE"] = measured["confidence"].pop("ECE")
@@ -60,11 +60,32 @@ def calibrated(
     return softmax(scaled, axis=1).astype(np.float32)
 
 
+def fold_temperatures(
+    log_probabilities: NDArray[np.float32], true: NDArray[np.int_], folds: NDArray[np.int_]
+) -> dict[int, float]:
+    """Return for each fold the temperature that is fitted on the clips of the others in which speech was found."""
+    heard = ~decide(log_probabilities, true)[1]
+    others = {int(fold): heard & (folds != fold) for fold in np.unique(folds)}
+    return {fold: calibration.fit_temperature(log_probabilities[rows], true[rows]) for fold, rows in others.items()}
+
+
+def measure_conditions(
+    utterances: Sequence[Utterance],
+    log_probabilities: NDArray[np.float32],
+    worse: Mapping[str, NDArray[np.float32]],
+    labels: Sequence[str],
+) -> dict[str, Any]:
+    """Return the figures of the same clips under each condition of `worse`, beside those as they are."""
+    true = np.array([labels.index(str(utterance.label)) for utterance in utterances])
+    plain_ua = round(ua(true, decide(log_probabilities, true)[0]), 2)
+    return {name: measure_condition(utterances, found, labels, plain_ua) for name, found in worse.items()}
+
+
 def measure_condition(
-    utterances: Sequence[Utterance], log_probabilities: NDArray[np.float32], config: TrainingConfig, plain_ua: float
+    utterances: Sequence[Utterance], log_probabilities: NDArray[np.float32], labels: Sequence[str], plain_ua: float
 ) -> dict[str, Any]:
     """Return the figures of the same clips heard under a condition, `lost` the points of UA that it costs."""
-    true = np.array([config.labels.index(str(utterance.label)) for utterance in utterances])
+    true = np.array([labels.index(str(utterance.label)) for utterance in utterances])
     predicted, silent = decide(log_probabilities, true)
     speakers = [utterance.speaker for utterance in utterances]
     found = ua(true, predicted)
@@ -154,7 +175,7 @@ def _by(
 def measure_external(
     utterances: Sequence[Utterance],
     log_probabilities: NDArray[np.float32],
-    config: TrainingConfig,
+    labels: Sequence[str],
     temperature: float = 1.0,
     below: float = 0.0,
 ) -> dict[str, Any]:
@@ -163,7 +184,7 @@ def measure_external(
     `confidence` says how sure the model is there at its temperature, from 0 to 1: the mean top probability, the share
     of the clips whose own is not `below` its threshold, and how many of those answers are right.
     """
-    true = np.array([config.labels.index(str(utterance.label)) for utterance in utterances])
+    true = np.array([labels.index(str(utterance.label)) for utterance in utterances])
     speakers = [utterance.speaker for utterance in utterances]
     shared = np.unique(true)
     among = shared[log_probabilities[:, shared].argmax(axis=1)]
@@ -180,15 +201,15 @@ def measure_external(
         "UA": round(ua(true, predicted), 2),
         "UA_among_shared_labels": round(ua(true, among), 2),
         "UA_among_shared_labels_ci95": [round(b, 2) for b in interval_over_speakers(true, among, speakers)],
-        "shared_labels": [config.labels[i] for i in shared],
+        "shared_labels": [labels[i] for i in shared],
     }
 
 
 def fold_entries(
-    utterances: Sequence[Utterance], folds: NDArray[np.int_], opinions: NDArray[np.float32], config: TrainingConfig
+    utterances: Sequence[Utterance], folds: NDArray[np.int_], opinions: NDArray[np.float32], labels: Sequence[str]
 ) -> dict[str, Any]:
     """Return for each fold who was tested and how well."""
-    true = np.array([config.labels.index(str(utterance.label)) for utterance in utterances])
+    true = np.array([labels.index(str(utterance.label)) for utterance in utterances])
     predicted, _ = decide(opinions, true)
     entries = {}
     for fold in np.unique(folds):

@@ -20,12 +20,13 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.fusion import fuse, speaks
 from ser_engine.models.fused import Fused
 from ser_engine.settings import Settings
+from ser_engine.training import predictions
 from ser_engine.training.audit import audit_folds
 from ser_engine.training.card import write_fused_card
 from ser_engine.training.config import FusedTraining, TrainingConfig, read_config
-from ser_engine.training.evaluate import calibrated, decide, fold_entries, measure_run, write_json
+from ser_engine.training.evaluate import calibrated, decide, fold_entries, fold_temperatures, measure_run, write_json
 from ser_engine.training.metrics import unweighted_accuracy, weighted_accuracy
-from ser_engine.training.run import card_of, fold_temperatures, prepare
+from ser_engine.training.run import card_of, prepare
 from ser_engine.training.splits import numbered, speakers_apart
 from ser_engine.training.transcripts import heard_words
 
@@ -33,9 +34,8 @@ from ser_engine.training.transcripts import heard_words
 def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings, results: Path) -> dict[str, Any]:
     """Measure and write the model that the TOML at `path` describes, of a voice's run and a finished reader of words.
 
-    Writes results/<name of the TOML>/{run.json, folds.json} and models/<id>/{config.json, trained_on.bin,
-    README.md}. The folds of the
-    voice's run that are not kept are trained first. Returns run.json.
+    Writes results/<name of the TOML>/{run.json, folds.json, predictions.npz} and models/<id>/{config.json,
+    trained_on.bin, README.md}. The folds of the voice's run that are not kept are trained first. Returns run.json.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings,
     experiment = prepare(voice, source.stem, data, settings)
     utterances, true, folds = experiment.utterances, experiment.true, experiment.folds()
     opinions = experiment.cross_validate(folds)[0]
-    temperatures = fold_temperatures(opinions, true, experiment.heard, folds)
+    temperatures = fold_temperatures(opinions, true, folds)
     voices = calibrated(opinions, folds, temperatures)
     words = heard_words([utterance.path for utterance in utterances], settings)
     read = model.read(words)
@@ -68,7 +68,7 @@ def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings,
         ]
     )
     found = np.log(np.maximum(both, 1e-9)).astype(np.float32)
-    measured = measure_run(utterances, found, folds, dict.fromkeys(temperatures, 1.0), voice)
+    measured = measure_run(utterances, found, folds, dict.fromkeys(temperatures, 1.0), voice.labels)
     alone, _ = decide(opinions, true)
     together, _ = decide(found, true)
     parted = numbered(folds)
@@ -93,7 +93,8 @@ def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings,
         "config": asdict(config),
     }
     write_json(results / path.stem / "run.json", entry)
-    write_json(results / path.stem / "folds.json", fold_entries(utterances, folds, found, voice))
+    write_json(results / path.stem / "folds.json", fold_entries(utterances, folds, found, voice.labels))
+    predictions.write(results / path.stem, utterances, folds, found[None])
     model.card = {"corpora": list(voice.corpora), "measured": card_of(entry)}
     folder = settings.models_dir / config.id
     model.save(folder)

@@ -23,13 +23,14 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.features.encoder import Encoding
 from ser_engine.models.whisper_statistics import Head, WhisperStatistics
 from ser_engine.settings import Settings
-from ser_engine.training import corpus_probe, splits
+from ser_engine.training import corpus_probe, predictions, splits
 from ser_engine.training.audit import audit_folds
 from ser_engine.training.card import write_card
 from ser_engine.training.config import TrainingConfig, read_config
 from ser_engine.training.evaluate import (
     fold_entries,
-    measure_condition,
+    fold_temperatures,
+    measure_conditions,
     measure_external,
     measure_run,
     run_entry,
@@ -162,9 +163,9 @@ class Experiment:
 def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, Any]:
     """Train and measure what the TOML at `path` describes, on the corpora in `data`.
 
-    Writes results/<name of the TOML>/{run.json, history.jsonl, folds.json} and, trained on all folds together unless
-    the TOML says save = false, models/<id>/{config.json, model.safetensors, README.md}. Returns run.json. Other kinds
-    of systems: see `RUNNERS`.
+    Writes results/<name of the TOML>/{run.json, history.jsonl, folds.json, predictions.npz} and, trained on all folds
+    together unless the TOML says save = false, models/<id>/{config.json, model.safetensors, README.md}. Returns
+    run.json. Other kinds of systems: see `RUNNERS`.
 
     Raises
     ------
@@ -184,17 +185,14 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
         raise InvalidSettings(f"{path} asks for {config.protocol}; {config.architecture} knows {', '.join(PROTOCOLS)}.")
     experiment = prepare(config, path.stem, data, settings)
     folds = experiment.folds()
-    opinions, *worse = experiment.cross_validate(folds)
+    found = experiment.cross_validate(folds)
 
-    true, heard = experiment.true, experiment.heard
-    temperatures = fold_temperatures(opinions, true, heard, folds)
-    measured = measure_run(experiment.utterances, opinions, folds, temperatures, config)
-    if worse:
-        plain_ua = measured["metrics"]["UA"]
-        measured["conditions"] = {
-            name: measure_condition(experiment.utterances, found, config, plain_ua)
-            for name, found in zip(config.conditions, worse, strict=True)
-        }
+    opinions, true, heard = found[0], experiment.true, experiment.heard
+    temperatures = fold_temperatures(opinions, true, folds)
+    measured = measure_run(experiment.utterances, opinions, folds, temperatures, config.labels)
+    if config.conditions:
+        worse = dict(zip(config.conditions, found[1:], strict=True))
+        measured["conditions"] = measure_conditions(experiment.utterances, opinions, worse, config.labels)
 
     temperature = fit_temperature(opinions[heard], true[heard])
     measured["corpus_probe"] = experiment.corpus_probe(folds)
@@ -208,21 +206,14 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     entry = run_entry(path.stem, config, measured, sum(experiment.took.values()))
     folder = results / path.stem
     write_json(folder / "run.json", entry)
-    write_json(folder / "folds.json", fold_entries(experiment.utterances, folds, opinions, config))
+    write_json(folder / "folds.json", fold_entries(experiment.utterances, folds, opinions, config.labels))
+    predictions.write(folder, experiment.utterances, folds, found)
     (folder / "history.jsonl").write_bytes((experiment.state / "history.jsonl").read_bytes())
     (experiment.state / "finished").touch()  # the results page shows a run's epochs until then
     if head and config.save:
         clips = [experiment.utterances[i].path for i in np.flatnonzero(heard)]
         _save_model(config, head, temperature, entry, clips, settings)
     return entry
-
-
-def fold_temperatures(
-    opinions: NDArray[np.float32], true: Rows, heard: NDArray[np.bool_], folds: Rows
-) -> dict[int, float]:
-    """Return for each fold the temperature that is fitted on the clips of the others in which speech was found."""
-    others = {int(fold): heard & (folds != fold) for fold in np.unique(folds)}
-    return {fold: fit_temperature(opinions[rows], true[rows]) for fold, rows in others.items()}
 
 
 def audit_run(folder: Path, data: Path) -> dict[str, Any]:
@@ -283,7 +274,7 @@ def _external(
         features = encoder_outputs([utterance.path for utterance in utterances], settings)
         rows = np.flatnonzero([encoding is not None for encoding in features])
         opinions = log_probabilities(head, present(features, rows))
-        figures[corpus] = measure_external([utterances[i] for i in rows], opinions, config, temperature, below)
+        figures[corpus] = measure_external([utterances[i] for i in rows], opinions, config.labels, temperature, below)
         figures[corpus]["no_speech_found"] = len(utterances) - len(rows)
     return figures
 

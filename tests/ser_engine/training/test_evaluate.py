@@ -59,7 +59,7 @@ HEARD = opinions("neutral", "happy", "sad", "neutral", "sad", "sad", "neutral", 
 
 @pytest.fixture
 def measured() -> dict:
-    return measure_run(UTTERANCES, HEARD, FOLDS, {1: 1.0, 2: 1.0}, CONFIG)
+    return measure_run(UTTERANCES, HEARD, FOLDS, {1: 1.0, 2: 1.0}, CONFIG.labels)
 
 
 def test_no_speech_counts_as_wrong_whatever_was_said() -> None:
@@ -92,7 +92,7 @@ def test_the_figures_are_taken_apart(measured: dict) -> None:
 
 def test_each_fold_is_calibrated_by_its_own_temperature_on_what_was_heard() -> None:
     cool, warm = ({1: 0.5, 2: t} for t in (0.5, 3.0))
-    found = [measure_run(UTTERANCES, HEARD, FOLDS, t, CONFIG) for t in (cool, warm)]
+    found = [measure_run(UTTERANCES, HEARD, FOLDS, t, CONFIG.labels) for t in (cool, warm)]
     true = np.array([CONFIG.labels.index(str(utterance.label)) for utterance in UTTERANCES])
     heard = np.ptp(HEARD, axis=1) > 0
     for temperatures, one in zip((cool, warm), found, strict=True):
@@ -105,7 +105,7 @@ def test_each_fold_is_calibrated_by_its_own_temperature_on_what_was_heard() -> N
 
 
 def test_temperatures_do_not_change_what_is_predicted(measured: dict) -> None:
-    other = measure_run(UTTERANCES, HEARD, FOLDS, {1: 0.3, 2: 4.0}, CONFIG)
+    other = measure_run(UTTERANCES, HEARD, FOLDS, {1: 0.3, 2: 4.0}, CONFIG.labels)
     assert other["confusion"] == measured["confusion"]
 
 
@@ -113,7 +113,7 @@ def test_a_corpus_that_was_not_learned_is_judged_among_its_own_labels_too() -> N
     utterances = spoken("emodb 03 male neutral", "emodb 03 male sad", "emodb 08 female neutral", "emodb 08 female sad")
     heard = opinions("neutral", "happy", "neutral", "sad")
     heard[1] = np.log([0.1, 0.6, 0.3])  # happy above all, but sad rather than neutral
-    figures = measure_external(utterances, heard, CONFIG)
+    figures = measure_external(utterances, heard, CONFIG.labels)
     assert figures["shared_labels"] == ["neutral", "sad"]
     assert (figures["clips"], figures["UA"], figures["UA_among_shared_labels"]) == (4, 75.0, 100.0)
     assert figures["UA_among_shared_labels_ci95"] == [100.0, 100.0]
@@ -122,14 +122,14 @@ def test_a_corpus_that_was_not_learned_is_judged_among_its_own_labels_too() -> N
 def test_how_sure_it_is_of_a_corpus_that_was_not_learned() -> None:
     utterances = spoken("emodb 03 male neutral", "emodb 08 female sad")
     heard = np.log(np.array([[0.8, 0.1, 0.1], [0.5, 0.2, 0.3]], np.float32))
-    sure = measure_external(utterances, heard, CONFIG, below=0.6)["confidence"]
+    sure = measure_external(utterances, heard, CONFIG.labels, below=0.6)["confidence"]
     assert sure == {"mean": 0.65, "coverage": 0.5, "accuracy": 1.0}
-    assert measure_external(utterances, heard, CONFIG, temperature=3.0)["confidence"]["mean"] < 0.6
-    assert measure_external(utterances, heard, CONFIG, below=0.9)["confidence"]["accuracy"] is None
+    assert measure_external(utterances, heard, CONFIG.labels, temperature=3.0)["confidence"]["mean"] < 0.6
+    assert measure_external(utterances, heard, CONFIG.labels, below=0.9)["confidence"]["accuracy"] is None
 
 
 def test_folds_say_who_was_tested() -> None:
-    entries = fold_entries(UTTERANCES, FOLDS, HEARD, CONFIG)
+    entries = fold_entries(UTTERANCES, FOLDS, HEARD, CONFIG.labels)
     assert {fold: entry["test_speakers"] for fold, entry in entries.items()} == {
         "1": ["ravdess/01", "tess/YAF"],
         "2": ["ravdess/02", "tess/OAF"],

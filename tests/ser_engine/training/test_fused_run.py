@@ -13,6 +13,7 @@ from ser_engine import Analyzer, Settings, trained_on
 from ser_engine.errors import CorpusError, InvalidSettings, WeightsUnavailable
 from ser_engine.models.fused import Fused
 from ser_engine.settings import PROJECT
+from ser_engine.training import predictions
 from ser_engine.training.run import run
 from tests.ser_engine.models.tiny_text_emotion import make
 from tests.ser_engine.training.test_run import TOML, write_corpora
@@ -71,6 +72,8 @@ def test_what_words_cost_is_measured_and_stands_on_the_card(bench: Bench) -> Non
     written = (bench.folder / "results" / "spoken" / "run.json").read_text(encoding="utf-8")
     assert json.loads(written) == json.loads(json.dumps(entry))
     assert (bench.folder / "results" / "spoken" / "folds.json").exists()
+    kept = bench.folder / "results" / "spoken"
+    assert not predictions.differing(kept, predictions.recompute(kept))
     analyzer = Analyzer(replace(bench.settings, model="both"))
     assert isinstance(analyzer.model, Fused)
     card, cards = analyzer.card(), analyzer.cards()

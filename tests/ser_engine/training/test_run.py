@@ -17,6 +17,7 @@ from ser_engine.cli import main
 from ser_engine.corpora import registry
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.settings import PROJECT
+from ser_engine.training import predictions
 from ser_engine.training.run import run
 from tests.speech import RATE, encode, silence, speech, tone
 
@@ -123,6 +124,7 @@ def test_conditions_are_tested_on_the_same_clips(bench: Bench) -> None:
 def test_run_json_says_what_was_done_and_is_what_was_returned(bench: Bench) -> None:
     entry = bench.entry
     assert read(bench.results / "tried" / "run.json") == json.loads(json.dumps(entry))
+    assert not predictions.differing(bench.results / "tried", predictions.recompute(bench.results / "tried"))
     assert (entry["id"], entry["model"], entry["corpora"], entry["labels"]) == ("tried", "tiny", ["ravdess"], LABELS)
     assert entry["config"]["mixtures"] == 2 and entry["speaker_independent"] is True
     assert entry["by_corpus"]["ravdess"]["clips"] == 19

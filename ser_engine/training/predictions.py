@@ -1,0 +1,86 @@
+"""What the models of a run said of each clip, kept beside its figures, which follow from it without any data."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_engine.corpora.base import Utterance
+from ser_engine.errors import InvalidSettings
+from ser_engine.training.evaluate import fold_temperatures, measure_conditions, measure_run
+
+FILE = "predictions.npz"
+
+
+def write(
+    folder: Path,
+    utterances: Sequence[Utterance],
+    folds: NDArray[np.int_],
+    log_probabilities: NDArray[np.float32],
+) -> None:
+    """Write the folder's file, beside and renamed.
+
+    Parameters
+    ----------
+    utterances : n, of which corpus, name, label, speaker, gender and what listeners heard are kept
+    folds : int [n]
+    log_probabilities : float32 [1 + conditions, n, labels]; the first are of the clips as they are
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".{FILE}.{os.getpid()}.part"
+    with beside.open("wb") as file:
+        np.savez_compressed(
+            file,
+            corpus=[one.corpus for one in utterances],
+            name=[one.name for one in utterances],
+            label=[str(one.label) for one in utterances],
+            speaker=[one.speaker for one in utterances],
+            gender=[one.gender or "" for one in utterances],
+            heard_as=[" ".join(one.heard_as) for one in utterances],
+            fold=folds,
+            log_probabilities=log_probabilities,
+        )
+    beside.replace(folder / FILE)
+
+
+def recompute(folder: Path) -> dict[str, Any]:
+    """Return the entries of a run's run.json that follow from what its models said, computed from that.
+
+    Raises
+    ------
+    InvalidSettings
+        The folder holds no such run.
+    """
+    try:
+        entry = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        labels, config = entry["labels"], entry["config"]
+        with np.load(folder / FILE, allow_pickle=False) as kept:
+            columns = [kept[name].tolist() for name in ("corpus", "name", "label", "speaker", "gender", "heard_as")]
+            folds, (opinions, *worse) = kept["fold"], kept["log_probabilities"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InvalidSettings(f"{folder} holds no run whose figures could be computed again.") from None
+    utterances = [
+        Utterance(corpus, Path(name), label, speaker, gender or None, heard_as=tuple(heard_as.split()))
+        for corpus, name, label, speaker, gender, heard_as in zip(*columns, strict=True)
+    ]
+    true = np.array([labels.index(utterance.label) for utterance in utterances])
+    # What voice and words said together is calibrated already: by the voice's folds.
+    joined = config["architecture"] == "fused"
+    temperatures = dict.fromkeys(folds.tolist(), 1.0) if joined else fold_temperatures(opinions, true, folds)
+    measured = measure_run(utterances, opinions, folds, temperatures, labels)
+    if worse:
+        named = dict(zip(config["conditions"], worse, strict=True))
+        measured["conditions"] = measure_conditions(utterances, opinions, named, labels)
+    return measured
+
+
+def differing(folder: Path, measured: dict[str, Any]) -> list[str]:
+    """Return the entries of the folder's run.json that are not what was computed again."""
+    entry = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return [key for key, value in json.loads(json.dumps(measured)).items() if entry.get(key) != value]
