@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +65,7 @@ def recompute(folder: Path) -> dict[str, Any]:
         with np.load(folder / FILE, allow_pickle=False) as kept:
             columns = [kept[name].tolist() for name in ("corpus", "name", "label", "speaker", "gender", "heard_as")]
             folds, (opinions, *worse) = kept["fold"], kept["log_probabilities"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error):
         raise InvalidSettings(f"{folder} holds no run whose figures could be computed again.") from None
     utterances = [
         Utterance(corpus, Path(name), label, speaker, gender or None, heard_as=tuple(heard_as.split()))
