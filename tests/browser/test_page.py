@@ -467,7 +467,9 @@ def test_every_chart_says_in_words_what_it_shows(new_page: NewPage, app_url: str
     answered(page, "dogs.wav")
     scores = json.loads(download(page, "Download JSON"))["scores"]
     best = max(scores, key=scores.get)
-    expect(page.get_by_label(f"{best} {wording.percent(scores[best])}, ")).to_have_count(1)
+    told = f"{best} {wording.percent(scores[best])}, "
+    expect(page.get_by_label(f"{wording.OPINIONS['both']}: {told}")).to_have_count(1)
+    expect(page.get_by_label(told)).to_have_count(2)  # all emotions, and those of voice and words
 
 
 def test_the_first_paint_does_not_wait_for_the_models(new_page: NewPage, app_server: Callable[..., Server]) -> None:
