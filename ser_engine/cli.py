@@ -275,9 +275,11 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     """Measure a finished model, then print the figures and what they are worth."""
     if options.conversation:
         return _evaluate_conversation(options, settings)
-    if (options.results / options.model / "predictions.npz").exists():
-        return _evaluate_run(options.results / options.model)
+    from ser_engine.training import predictions
     from ser_engine.training.evaluate_model import Plan, evaluate
+
+    if (options.results / options.model / predictions.FILE).exists():
+        return _evaluate_run(options.results / options.model)
 
     plan = Plan(
         model=options.model,

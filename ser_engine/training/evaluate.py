@@ -28,6 +28,7 @@ def measure_run(
     folds: NDArray[np.int_],
     temperatures: dict[int, float],
     labels: Sequence[str],
+    worse: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> dict[str, Any]:
     """Return the measured entries of run.json.
 
@@ -38,6 +39,7 @@ def measure_run(
         speech was found the row is uniform, and counts as wrong
     folds : int [n]
     temperatures : for each fold the temperature that was fitted on the other folds
+    worse : log-probabilities of the same clips under each condition
     """
     true = np.array([labels.index(str(utterance.label)) for utterance in utterances])
     predicted, silent = decide(log_probabilities, true)
@@ -49,7 +51,13 @@ def measure_run(
     measured["metrics"]["ECE"] = measured["confidence"].pop("ECE")
     measured["no_speech_found"] = int(silent.sum())
     measured["listeners"] = listeners(utterances)
-    return measured | by_groups(utterances, true, predicted)
+    measured |= by_groups(utterances, true, predicted)
+    if worse:
+        plain_ua = measured["metrics"]["UA"]
+        measured["conditions"] = {
+            name: measure_condition(utterances, found, labels, plain_ua) for name, found in worse.items()
+        }
+    return measured
 
 
 def calibrated(
@@ -67,18 +75,6 @@ def fold_temperatures(
     heard = ~decide(log_probabilities, true)[1]
     others = {int(fold): heard & (folds != fold) for fold in np.unique(folds)}
     return {fold: calibration.fit_temperature(log_probabilities[rows], true[rows]) for fold, rows in others.items()}
-
-
-def measure_conditions(
-    utterances: Sequence[Utterance],
-    log_probabilities: NDArray[np.float32],
-    worse: Mapping[str, NDArray[np.float32]],
-    labels: Sequence[str],
-) -> dict[str, Any]:
-    """Return the figures of the same clips under each condition of `worse`, beside those as they are."""
-    true = np.array([labels.index(str(utterance.label)) for utterance in utterances])
-    plain_ua = round(ua(true, decide(log_probabilities, true)[0]), 2)
-    return {name: measure_condition(utterances, found, labels, plain_ua) for name, found in worse.items()}
 
 
 def measure_condition(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ser_engine.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings
-from ser_engine.training.evaluate import fold_temperatures, measure_conditions, measure_run
+from ser_engine.training.evaluate import fold_temperatures, measure_run
 
 FILE = "predictions.npz"
 
@@ -75,11 +75,8 @@ def recompute(folder: Path) -> dict[str, Any]:
     # What voice and words said together is calibrated already: by the voice's folds.
     joined = config["architecture"] == "fused"
     temperatures = dict.fromkeys(folds.tolist(), 1.0) if joined else fold_temperatures(opinions, true, folds)
-    measured = measure_run(utterances, opinions, folds, temperatures, labels)
-    if worse:
-        named = dict(zip(config["conditions"], worse, strict=True))
-        measured["conditions"] = measure_conditions(utterances, opinions, named, labels)
-    return measured
+    named = dict(zip(config.get("conditions", ()), worse, strict=True))
+    return measure_run(utterances, opinions, folds, temperatures, labels, named)
 
 
 def differing(folder: Path, measured: dict[str, Any]) -> list[str]:

@@ -30,7 +30,6 @@ from ser_engine.training.config import TrainingConfig, read_config
 from ser_engine.training.evaluate import (
     fold_entries,
     fold_temperatures,
-    measure_conditions,
     measure_external,
     measure_run,
     run_entry,
@@ -189,10 +188,8 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
 
     opinions, true, heard = found[0], experiment.true, experiment.heard
     temperatures = fold_temperatures(opinions, true, folds)
-    measured = measure_run(experiment.utterances, opinions, folds, temperatures, config.labels)
-    if config.conditions:
-        worse = dict(zip(config.conditions, found[1:], strict=True))
-        measured["conditions"] = measure_conditions(experiment.utterances, opinions, worse, config.labels)
+    worse = dict(zip(config.conditions, found[1:], strict=True))
+    measured = measure_run(experiment.utterances, opinions, folds, temperatures, config.labels, worse)
 
     temperature = fit_temperature(opinions[heard], true[heard])
     measured["corpus_probe"] = experiment.corpus_probe(folds)
