@@ -60,12 +60,12 @@ def _plain(analyzer: Analyzer, clip: Path) -> float:
     """Return the median seconds of the plain pipeline on its own copy of the float32 model, warm."""
     from benchmarks import plain
     from ser_engine.models.fused import Fused
-    from ser_engine.models.whisper_statistics import WhisperStatistics
+    from ser_engine.models.whisper_statistics import OnWhisperEncoder
 
     model = load_whisper(Settings())
     assert isinstance(analyzer.model, Fused)
     classifier = analyzer.model.speech
-    assert isinstance(classifier, WhisperStatistics)
+    assert isinstance(classifier, OnWhisperEncoder)
     plain.analyze(clip, model, classifier)
     return float(np.median(_timed(lambda: plain.analyze(clip, model, classifier), PLAIN_REPETITIONS)))
 

@@ -63,11 +63,22 @@ def fuse(speech: Scores, opinion: TextOpinion | None, confidence: float, weight:
     confidence : how sure the recognizer is of the words, 0 to 1; what is no number counts as 0
     weight : w, 0 or more; the bound on conflict holds up to `WEIGHT`
     """
+    return tilted(speech, factors(opinion, confidence, speech.labels, weight))
+
+
+def factors(
+    opinion: TextOpinion | None, confidence: float, labels: Sequence[str], weight: float = WEIGHT
+) -> NDArray[np.float64]:
+    """Return by what words multiply each label's odds, float64 [labels]; all the same where they change nothing."""
     exponent = weight * (min(confidence, 1.0) if confidence > 0 else 0.0)
-    ratios = tilt(opinion, speech.labels)
-    if exponent == 0 or bool((ratios == ratios[:1]).all()):
+    return np.asarray(tilt(opinion, labels) ** exponent, np.float64)
+
+
+def tilted(speech: Scores, factors: NDArray[np.float64]) -> Scores:
+    """Return a voice's scores with its labels' odds multiplied; the same ones where the factors are all alike."""
+    if bool((factors == factors[:1]).all()):
         return speech
-    products = speech.probabilities.astype(np.float64) * ratios**exponent
+    products = speech.probabilities.astype(np.float64) * factors
     return _normalised(speech.labels, products) if products.sum() > 0 else speech
 
 

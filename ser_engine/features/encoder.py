@@ -6,6 +6,8 @@ is many times faster, and nothing that is pooled over time is diluted by padding
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,6 +25,8 @@ STATISTICS = ("mean", "std")
 # The lower half of Whisper-base's blocks, where how something is said is heard best.
 FRAME_LAYERS = (1, 2, 3, 4)
 FRAMES_A_MEAN = 2
+# After so many blocks those begin that are tuned for emotion.
+LOWER_BLOCKS = 2
 
 
 class Encoding(NamedTuple):
@@ -45,30 +49,53 @@ def hidden_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.
     the last of these normalised as Whisper's decoder sees it. A frame is 20 ms.
     """
     import torch
+
+    with torch.inference_mode():
+        states = list(_states(encoder, samples))
+        return torch.stack([*states, encoder.ln_post(states[-1])], dim=1)
+
+
+def lower_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
+    """Return what leaves block `LOWER_BLOCKS`, float32 [batch, frames, width], of [batch, n] samples at 16 kHz.
+
+    Nothing above it is computed. n is at most 30 s; a frame is 20 ms.
+    """
+    import torch
+
+    with torch.inference_mode():
+        return next(islice(_states(encoder, samples), LOWER_BLOCKS, None))
+
+
+def _states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> Iterator[torch.Tensor]:
+    """Yield what enters the first block, then what leaves each, float32 [batch, frames, width]."""
+    import torch
     from torch.nn import functional
     from whisper.audio import log_mel_spectrogram
 
-    with torch.inference_mode():
-        # One at a time: Whisper's spectrogram takes its reference level from all that it is given.
-        mel = torch.stack([log_mel_spectrogram(torch.from_numpy(clip), encoder.conv1.in_channels) for clip in samples])
-        x = functional.gelu(encoder.conv2(functional.gelu(encoder.conv1(mel)))).permute(0, 2, 1)
-        x = x + encoder.positional_embedding[: x.shape[1]]
-        states = [x]
-        for block in encoder.blocks:
-            x = block(x)
-            states.append(x)
-        return torch.stack([*states, encoder.ln_post(x)], dim=1)
+    # One at a time: Whisper's spectrogram takes its reference level from all that it is given.
+    mel = torch.stack([log_mel_spectrogram(torch.from_numpy(clip), encoder.conv1.in_channels) for clip in samples])
+    x = functional.gelu(encoder.conv2(functional.gelu(encoder.conv1(mel)))).permute(0, 2, 1)
+    x = x + encoder.positional_embedding[: x.shape[1]]
+    yield x
+    for block in encoder.blocks:
+        x = block(x)
+        yield x
 
 
 def encode(encoder: AudioEncoder, samples: NDArray[np.float32]) -> list[Encoding]:
-    """Return the encoding, in float32, of each of the recordings [batch, n] at 16 kHz.
+    """Return the encoding, in float32, of each of the recordings [batch, n] at 16 kHz."""
+    return encodings(long_states(encoder, samples))
 
-    Speech of more than 30 s is encoded in equal stretches whose frames are pooled together.
+
+def long_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
+    """Return what `hidden_states` does, of recordings [batch, n] of any length.
+
+    Speech of more than 30 s is heard in equal stretches whose frames follow each other.
     """
     import torch
 
     pieces = np.array_split(samples, -(-samples.shape[1] // MAX_SAMPLES), axis=1)
-    return encodings(torch.cat([hidden_states(encoder, np.ascontiguousarray(piece)) for piece in pieces], dim=2))
+    return torch.cat([hidden_states(encoder, np.ascontiguousarray(piece)) for piece in pieces], dim=2)
 
 
 def encodings(states: torch.Tensor) -> list[Encoding]:
@@ -76,8 +103,14 @@ def encodings(states: torch.Tensor) -> list[Encoding]:
     import torch
 
     statistics = torch.stack([states.mean(dim=2), states.std(dim=2, correction=0)], dim=2)
-    frames = states[:, FRAME_LAYERS].mean(dim=1)
+    frames = thinned(states[:, FRAME_LAYERS].mean(dim=1))
+    return [Encoding(*both) for both in zip(statistics.numpy(), frames.numpy(), strict=True)]
+
+
+def thinned(frames: torch.Tensor) -> torch.Tensor:
+    """Return means of every `FRAMES_A_MEAN` frames of [batch, t, width]; the last is repeated where one is missing."""
+    import torch
+
     if odd := frames.shape[1] % FRAMES_A_MEAN:
         frames = torch.cat([frames, *[frames[:, -1:]] * (FRAMES_A_MEAN - odd)], dim=1)
-    frames = frames.unflatten(1, (-1, FRAMES_A_MEAN)).mean(dim=2)
-    return [Encoding(*both) for both in zip(statistics.numpy(), frames.numpy(), strict=True)]
+    return frames.unflatten(1, (-1, FRAMES_A_MEAN)).mean(dim=2)

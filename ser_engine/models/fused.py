@@ -6,8 +6,6 @@ when, and what is kept so that edited words are scored without listening again.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from ser_engine.errors import WeightsUnavailable
 from ser_engine.fusion import fuse, speaks, text_scores
 from ser_engine.models.base import Model
 from ser_engine.models.kept import Kept
-from ser_engine.models.registry import is_part, load_model, part_folder
+from ser_engine.models.registry import found_part, identity, is_part, load_model
 from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.settings import Settings
 
@@ -26,8 +24,6 @@ ARCHITECTURE = "fused"
 SPEECH, TEXT = "speech", "text"
 # What `save` itself writes into config.json; the rest is the card.
 WRITTEN = ("id", "architecture", "labels", SPEECH, TEXT)
-MEASURED = "measured"
-"""What a part's config.json may say anew without being another part: its figures."""
 
 
 class Fused:
@@ -132,33 +128,8 @@ class Fused:
         id = config.get("id")
         if not isinstance(id, str) or not all(is_part(part) for part in parts.values()):
             raise unfit
-        places = {name: _find(part, folder, settings) for name, part in parts.items()}
+        places = {name: found_part(part, folder, settings) for name, part in parts.items()}
         speech, text = load_model(places[SPEECH], settings), TextEmotion.load(places[TEXT], settings)
         if config.get("labels") != list(speech.labels):
             raise unfit
         return cls(id, speech, text, parts, {key: value for key, value in config.items() if key not in WRITTEN})
-
-
-def identity(folder: Path) -> str:
-    """Return the sha256 of all that decides a model's answers: its config.json, which has its weights' checksums.
-
-    Figures that were measured may be written anew.
-
-    Raises
-    ------
-    WeightsUnavailable
-        The folder holds no model, or one without checksums.
-    """
-    config = weights.read_config(folder)
-    if not config.get("weights"):
-        raise WeightsUnavailable(f"{folder} states no checksums of its weights, so it cannot be a part of a model.")
-    lasting = {key: value for key, value in config.items() if key != MEASURED}
-    return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
-
-
-def _find(part: dict[str, str], folder: Path, settings: Settings) -> Path:
-    """Return the folder of a part, if it is the one that the model was made of."""
-    place = part_folder(part["id"], folder, settings)
-    if identity(place) != part["sha256"]:
-        raise WeightsUnavailable(f"{place} is not the model that {folder.name} was made of.")
-    return place

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,13 @@ ARCHITECTURES = {
     "classical": ("ser_engine.models.classical", "Classical"),
     "network": ("ser_engine.models.network", "Network"),
     "speech-text": ("ser_engine.models.speech_text", "SpeechText"),
+    "whisper-tuned": ("ser_engine.models.whisper_tuned", "WhisperTuned"),
     "fused": ("ser_engine.models.fused", "Fused"),
     "transformers": ("ser_engine.models.hub", "HubModel"),
 }
+
+MEASURED = "measured"
+"""What a part's config.json may say anew without being another part: its figures."""
 
 # What lies among the models and names no emotions of a voice: Whisper, the networks whose embeddings others read, and
 # what reads words alone.
@@ -96,7 +102,7 @@ def emotion_models(settings: Settings) -> tuple[str, ...]:
 
 
 def parts(folder: Path, settings: Settings) -> tuple[Path, ...]:
-    """Return the folders of the models that a model is made of, in the order of its config.json; none for most.
+    """Return the folders of the models that a model is made of, each before its own parts; none for most.
 
     Raises
     ------
@@ -104,7 +110,8 @@ def parts(folder: Path, settings: Settings) -> tuple[Path, ...]:
         The folder holds no model, or one of its parts is nowhere.
     """
     named = [entry for entry in read_config(folder).values() if is_part(entry)]
-    return tuple(part_folder(part["id"], folder, settings) for part in named)
+    places = [part_folder(part["id"], folder, settings) for part in named]
+    return tuple(one for place in places for one in (place, *parts(place, settings)))
 
 
 def is_part(entry: Any) -> bool:
@@ -127,6 +134,37 @@ def part_folder(id: str, folder: Path, settings: Settings) -> Path:
         if (place / CONFIG).is_file():
             return place
     raise WeightsUnavailable(f"{folder.name} needs the model {id}, which is not in {settings.models_dir}.")
+
+
+def identity(folder: Path) -> str:
+    """Return the sha256 of all that decides a model's answers: its config.json, which has its weights' checksums.
+
+    Figures that were measured may be written anew.
+
+    Raises
+    ------
+    WeightsUnavailable
+        The folder holds no model, or one without checksums.
+    """
+    config = read_config(folder)
+    if not config.get("weights"):
+        raise WeightsUnavailable(f"{folder} states no checksums of its weights, so it cannot be a part of a model.")
+    lasting = {key: value for key, value in config.items() if key != MEASURED}
+    return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
+
+
+def found_part(part: dict[str, str], folder: Path, settings: Settings) -> Path:
+    """Return the folder of a part of the model in `folder`, if it is the one that the model was made of.
+
+    Raises
+    ------
+    WeightsUnavailable
+        It is nowhere, or another one.
+    """
+    place = part_folder(part["id"], folder, settings)
+    if identity(place) != part["sha256"]:
+        raise WeightsUnavailable(f"{place} is not the model that {folder.name} was made of.")
+    return place
 
 
 def _offer(settings: Settings) -> str:

@@ -8,6 +8,7 @@ others attend to moments of its first layers. They err differently, which makes 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +25,7 @@ from whisper.model import AudioEncoder
 from ser_engine import weights
 from ser_engine.analysis import CleanSpeech, Scores, Transcript
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.features.encoder import STATISTICS, Encoding, encode
+from ser_engine.features.encoder import STATISTICS, Encoding, encodings, long_states
 from ser_engine.settings import Settings
 
 ENCODER = "whisper-base"
@@ -85,6 +86,7 @@ class AttentiveMember(nn.Module):
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
+        self.config = config
         inner = config.projection
         self.project = nn.Sequential(nn.Linear(config.width, inner), nn.GELU(), nn.Dropout(FRAME_DROPOUT))
         self.near = nn.Conv1d(inner, inner, NEIGHBOURS, padding="same", groups=GROUPS)
@@ -202,7 +204,43 @@ def collate(encodings: Sequence[Encoding]) -> tuple[Tensor, Tensor, Tensor]:
     return statistics, frames, torch.arange(frames.shape[1]) < lengths[:, None]
 
 
-class WhisperStatistics:
+class OnWhisperEncoder(ABC):
+    """A `Model` whose opinion follows from the states of Whisper-base's encoder; words play no part.
+
+    Parameters
+    ----------
+    id : name of the model
+    labels : emotions in the order of the scores
+    encoder : Whisper-base's audio encoder, float32, in evaluation mode
+    """
+
+    def __init__(self, id: str, labels: tuple[str, ...], encoder: AudioEncoder) -> None:
+        self.id, self.labels, self.encoder = id, labels, encoder
+
+    @abstractmethod
+    def judge(self, states: Tensor) -> NDArray[np.float32]:
+        """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write config.json and model.safetensors (what was trained, in float16) into `folder`."""
+
+    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
+        """Return the scores of each recording. Equal lengths are encoded together."""
+        by_length: dict[int, list[int]] = defaultdict(list)
+        for i, speech in enumerate(batch):
+            by_length[len(speech.samples)].append(i)
+        scores: dict[int, Scores] = {}
+        for rows in by_length.values():
+            for first in range(0, len(rows), BATCH):
+                some = rows[first : first + BATCH]
+                states = long_states(self.encoder, np.stack([batch[i].samples for i in some]))
+                for i, probabilities in zip(some, self.judge(states), strict=True):
+                    scores[i] = Scores(self.labels, probabilities)
+        return [scores[i] for i in range(len(batch))]
+
+
+class WhisperStatistics(OnWhisperEncoder):
     """Encoder, head and temperature as one `Model`; safe to call from several threads.
 
     Parameters
@@ -224,29 +262,19 @@ class WhisperStatistics:
         temperature: float = 1.0,
         card: dict[str, Any] | None = None,
     ) -> None:
-        self.id, self.labels = id, labels
-        self.head, self.encoder = head.eval(), encoder
+        super().__init__(id, labels, encoder)
+        self.head = head.eval()
         self.temperature = temperature
         self.card = card or {}
 
-    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
-        """Return the scores of each recording; words play no part. Equal lengths are encoded together."""
-        by_length: dict[int, list[int]] = defaultdict(list)
-        for i, speech in enumerate(batch):
-            by_length[len(speech.samples)].append(i)
-        scores: dict[int, Scores] = {}
-        for rows in by_length.values():
-            for first in range(0, len(rows), BATCH):
-                some = rows[first : first + BATCH]
-                heard = encode(self.encoder, np.stack([batch[i].samples for i in some]))
-                for i, probabilities in zip(some, self.score(heard), strict=True):
-                    scores[i] = Scores(self.labels, probabilities)
-        return [scores[i] for i in range(len(batch))]
+    def judge(self, states: Tensor) -> NDArray[np.float32]:
+        """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
+        return self.score(encodings(states))
 
-    def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+    def score(self, encoded: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of encoded recordings."""
         with torch.inference_mode():
-            logits = self.head(*collate(encodings)) / self.temperature
+            logits = self.head(*collate(encoded)) / self.temperature
             return logits.softmax(dim=1).numpy()
 
     def save(self, folder: Path) -> None:

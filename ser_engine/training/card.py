@@ -8,6 +8,7 @@ from typing import Any
 
 from ser_engine import trained_on
 from ser_engine.corpora.registry import corpus
+from ser_engine.features.encoder import LOWER_BLOCKS
 from ser_engine.training.conditions import TITLES
 from ser_engine.training.train import PLAIN
 
@@ -32,7 +33,7 @@ singing were not heard in training. It says what a voice sounds like, not what a
 
 def write_card(folder: Path, entry: dict[str, Any]) -> None:
     """Write folder/README.md from run.json's content."""
-    metrics, labels = entry["metrics"], entry["labels"]
+    metrics = entry["metrics"]
     text = f"""---
 license: cc-by-nc-sa-4.0
 language: en
@@ -41,17 +42,13 @@ pipeline_tag: audio-classification
 
 # {entry["model"]}
 
-Emotion from the voice: {", ".join(labels)}. Whisper-base's encoder, frozen, hears the recording at its true length; a
-small head ({entry["config"]["members"] + entry["config"]["attentive"]} members whose opinions are averaged) says what
-it sounds like. {entry["config"]["members"]} members see the mean and deviation over time of every layer, and
-{entry["config"]["attentive"]} attend to moments of its lower layers (attentive statistics pooling). Only the head is
-stored here; the encoder is that of `models/whisper-base`.
+Emotion from the voice: {", ".join(entry["labels"])}. {_tuned(entry) if "beside" in entry else _frozen(entry)}
 
 ## How well it does on strangers' voices
 
-Every clip was scored by a head that had not heard its speaker: RAVDESS in EmoBox's six published folds of whole actors,
-the others in folds of whole speakers. Percent, with 95% intervals over speakers. Clips in which no speech was found
-({entry["no_speech_found"]}) count as wrong.
+Every clip was scored by a model that had not heard its speaker: RAVDESS in EmoBox's six published folds of whole
+actors, the others in folds of whole speakers. Percent, with 95% intervals over speakers. Clips in which no speech was
+found ({entry["no_speech_found"]}) count as wrong.
 
 | tested on | UA | 95% interval | WA | clips |
 |---|---|---|---|---|
@@ -71,6 +68,28 @@ Made by `python -m ser_engine train configs/{entry["id"]}.toml` (seed {entry["se
 {_trained_on(entry["corpora"])}
 {USE}"""
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _frozen(entry: dict[str, Any]) -> str:
+    """Return what a head on the frozen encoder is."""
+    config = entry["config"]
+    return f"""Whisper-base's encoder, frozen, hears the recording at its true length; a
+small head ({config["members"] + config["attentive"]} members whose opinions are averaged) says what
+it sounds like. {config["members"]} members see the mean and deviation over time of every layer, and
+{config["attentive"]} attend to moments of its lower layers (attentive statistics pooling). Only the head is
+stored here; the encoder is that of `models/whisper-base`."""
+
+
+def _tuned(entry: dict[str, Any]) -> str:
+    """Return what tuned blocks beside a frozen model are."""
+    config, parts, beside = entry["config"], entry["parts"], entry["beside"]
+    first, last = LOWER_BLOCKS + 1, LOWER_BLOCKS + config["blocks"]
+    return f"""Two opinions have the same say: that of
+[{beside}](../{beside}/README.md), which listens through Whisper-base's encoder as it is, and that of copies of the
+encoder's blocks {first} to {last} ({config["members"]} of each), tuned for emotion together with a head that attends to
+moments of their states. Only the tuned copies and their head are stored here; what is below them is that of
+`models/whisper-base`. On the clips below the tuned blocks alone have a UA of {parts["tuned"]["UA"]:.1f}, the frozen one
+alone {parts["frozen"]["UA"]:.1f}."""
 
 
 def write_fused_card(folder: Path, entry: dict[str, Any], voice: str) -> None:

@@ -14,6 +14,8 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.training.conditions import TITLES
 
 STRANGERS = "speaker-independent"
+TUNABLE_BLOCKS = 4
+"""Blocks of Whisper-base above `features.encoder.LOWER_BLOCKS`."""
 
 # What an entry of each annotation has to be.
 KINDS: dict[str, type | tuple[type, ...]] = {
@@ -37,7 +39,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "attentive_learning_rate": (1e-8, 1.0),
     **dict.fromkeys(("views", "seed"), (0, 2**32 - 1)),
     **dict.fromkeys(("weight_decay", "mixup", "balance"), FREE),
-    "label_smoothing": SHARE,
+    **dict.fromkeys(("label_smoothing", "masked"), SHARE),
     "dropout": (0.0, 0.99),
     "learning_rate": (1e-8, 1.0),
     "folds": (2, 100),
@@ -117,6 +119,39 @@ class TrainingConfig:
             raise InvalidSettings(f"The projection is {self.projection}, which is no multiple of 8.")
         if "babble" in self.conditions and not self.external:
             raise InvalidSettings("Babble is made of an external corpus, and none is named.")
+
+
+@dataclass(frozen=True)
+class TunedTraining(TrainingConfig):
+    """One training of some of Whisper's blocks, to stand beside a finished run on the frozen encoder.
+
+    Of the entries of `TrainingConfig`, mixtures, attentive and views mean nothing here; members is how many are tuned.
+
+    Attributes
+    ----------
+    beside : the TOML beside this one, without its suffix, of the run that stands beside it
+    blocks : how many blocks are tuned, from the one after `features.encoder.LOWER_BLOCKS` on
+    attentive_epochs, attentive_batch, attentive_learning_rate : of the head alone, before the blocks learn, too
+    epochs, batch, learning_rate : of the blocks; AdamW with a one-cycle schedule
+    head_learning_rate : of the head in these epochs
+    masked : at most this share of a clip's frames is put to zero in training, twice (SpecAugment, Park et al., 2019)
+    bfloat16 : whether the blocks compute in bfloat16 in training; for processors that have it
+    """
+
+    beside: str = ""
+    blocks: int = 2
+    head_learning_rate: float = 3e-4
+    masked: float = 0.0
+    bfloat16: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.beside:
+            raise InvalidSettings("beside names no run, and nothing is tuned to stand alone.")
+        if not 1 <= self.blocks <= TUNABLE_BLOCKS:
+            raise InvalidSettings(f"There are 1 to {TUNABLE_BLOCKS} blocks to be tuned, and not {self.blocks}.")
+        if self.views or self.attentive or self.mixtures != 1:
+            raise InvalidSettings(f"views, attentive and mixtures mean nothing to {self.architecture}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,6 +368,7 @@ CONFIGS: dict[str, type[TrainingConfig | ExperimentConfig | TextEmotionTraining 
     "network": NetworkConfig,
     "speech-text": SpeechTextTraining,
     "text-emotion": TextEmotionTraining,
+    "whisper-tuned": TunedTraining,
 }
 """What the entries of an architecture are; all others have those of `TrainingConfig`."""
 

@@ -6,7 +6,7 @@ learns to name the corpus from the clips of the speakers that a model was traine
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,37 +16,35 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ser_engine.features.encoder import Encoding
-from ser_engine.models.whisper_statistics import Head
 from ser_engine.training.metrics import unweighted_accuracy
-from ser_engine.training.train import embeddings
 
 # More clips to learn from change nothing, and take their time.
 CLIPS = 3000
 SOURCES = ("encoder", "model")
-"""What is probed: the mean of the encoder's statistics over its layers, and the embedding that the head makes."""
+"""What is probed: what the frozen encoder says, averaged over time, and the embedding that the model makes."""
 
 
 def probe(
-    head: Head,
-    known: Sequence[Encoding],
+    sources: Sequence[Callable[[Sequence[Any]], NDArray[np.float32]]],
+    known: Sequence[Any],
     corpora: NDArray[np.int_],
-    unknown: Sequence[Encoding],
+    unknown: Sequence[Any],
     seed: int = 0,
 ) -> NDArray[np.int_]:
     """Return the corpora int [2, m] that a probe takes m clips of unheard speakers for, a row for each of `SOURCES`.
 
     Parameters
     ----------
-    head : trained on the speakers of `known`
-    known, corpora : n encodings, and int [n] from which corpus each is
-    unknown : m encodings
+    sources : for each of `SOURCES`, what makes float32 [n, width] of n features; the model has heard those of `known`
+    known, corpora : n features, and int [n] from which corpus each is
+    unknown : m features
     """
     rows = np.random.default_rng(seed).permutation(len(known))[:CLIPS]
     some = [known[row] for row in rows]
     found = []
-    for features in (_layers_mean, lambda encodings: embeddings(head, encodings)):
+    for embed in sources:
         classifier = make_pipeline(StandardScaler(), RidgeClassifier(10.0, class_weight="balanced"))
-        found.append(classifier.fit(features(some), corpora[rows]).predict(features(unknown)))
+        found.append(classifier.fit(embed(some), corpora[rows]).predict(embed(unknown)))
     return np.stack(found)
 
 
@@ -56,5 +54,6 @@ def measure(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> dict[str, An
     return {**shares, "chance": round(100 / len(np.unique(true)), 2)}
 
 
-def _layers_mean(encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+def layers_mean(encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+    """Return float32 [n, 2 · width], the mean of the layers' statistics of n encodings."""
     return np.stack([one.statistics.mean(axis=0, dtype=np.float32).ravel() for one in encodings])

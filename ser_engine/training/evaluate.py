@@ -15,7 +15,7 @@ from scipy.special import softmax
 
 from ser_engine import calibration
 from ser_engine.corpora.base import Utterance
-from ser_engine.training.config import TrainingConfig
+from ser_engine.training.config import TrainingConfig, TunedTraining
 from ser_engine.training.metrics import interval_over_speakers, report, weighted_accuracy
 from ser_engine.training.metrics import unweighted_accuracy as ua
 
@@ -227,12 +227,19 @@ def write_json(path: Path, value: Any) -> None:
     beside.replace(path)
 
 
+def _features(config: TrainingConfig) -> str:
+    """Return what a model is fed with."""
+    if isinstance(config, TunedTraining):
+        return f"blocks of Whisper-base's encoder tuned for emotion, beside {config.beside}"
+    return f"{STATISTICS}, and moments of its lower layers" if config.attentive else STATISTICS
+
+
 def run_entry(run: str, config: TrainingConfig, measured: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Return run.json: the figures with what they were measured on and how."""
     return {
         "id": run,
         "model": config.id,
-        "features": f"{STATISTICS}, and moments of its lower layers" if config.attentive else STATISTICS,
+        "features": _features(config),
         "protocol": config.protocol,
         "corpora": list(config.corpora),
         "labels": list(config.labels),

@@ -35,7 +35,7 @@ def fold_model(path: Path, fold: int, data: Path, settings: Settings) -> tuple[P
     if not isinstance(config, TrainingConfig) or config.architecture != "whisper-statistics":
         raise InvalidSettings(f"{path} asks for {config.architecture}; one fold of whisper-statistics alone is kept.")
     # Nothing is tested here, so that nothing has to be heard worse but what is learned from.
-    experiment = prepare(replace(config, conditions=config.augmentation), path.stem, data, settings)
+    experiment = prepare(replace(config, conditions=config.augmentation), path, data, settings)
     folds = experiment.folds()
     known = [int(number) for number in np.unique(folds)]
     if fold not in known:

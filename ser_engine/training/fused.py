@@ -7,9 +7,14 @@ words can do there is nothing.
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,32 +22,37 @@ from numpy.typing import NDArray
 from ser_engine import trained_on
 from ser_engine.analysis import Scores
 from ser_engine.errors import InvalidSettings
-from ser_engine.fusion import fuse, speaks
-from ser_engine.models.fused import Fused
+from ser_engine.fusion import factors, tilted
+from ser_engine.models.fused import TEXT, Fused
 from ser_engine.settings import Settings
 from ser_engine.training import predictions
 from ser_engine.training.audit import audit_folds
 from ser_engine.training.card import write_fused_card
 from ser_engine.training.config import FusedTraining, TrainingConfig, read_config
 from ser_engine.training.evaluate import calibrated, decide, fold_entries, fold_temperatures, measure_run, write_json
-from ser_engine.training.metrics import unweighted_accuracy, weighted_accuracy
-from ser_engine.training.run import card_of, prepare
+from ser_engine.training.metrics import accuracies, unweighted_accuracy
+from ser_engine.training.run import card_of, read
 from ser_engine.training.splits import numbered, speakers_apart
-from ser_engine.training.transcripts import heard_words
+from ser_engine.training.transcripts import PIPELINE, heard_words
+from ser_engine.weights import read_config as read_model
+
+WORDS = "words.npz"
+"""What the words of each clip said, beside the run, so that another voice can be joined without listening again."""
 
 
 def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings, results: Path) -> dict[str, Any]:
     """Measure and write the model that the TOML at `path` describes, of a voice's run and a finished reader of words.
 
-    Writes results/<name of the TOML>/{run.json, folds.json, predictions.npz} and models/<id>/{config.json,
-    trained_on.bin, README.md}. The folds of the voice's run that are not kept are trained first. Returns run.json.
+    Writes results/<name of the TOML>/{run.json, folds.json, predictions.npz, words.npz} and
+    models/<id>/{config.json, trained_on.bin, README.md}. What words.npz holds of the same recognizer and the same
+    reader is not listened for again. Returns run.json.
 
     Raises
     ------
     CorpusError
         A corpus is not in `data`.
     InvalidSettings
-        The TOML is wrong, or the one of the voice that it names.
+        The TOML is wrong, or the one of the voice that it names, or that one's run is not in `results`.
     WeightsUnavailable
         One of the two finished models is not in `settings.models_dir`.
     """
@@ -54,18 +64,14 @@ def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings,
         raise InvalidSettings(f"{path} is about other corpora than {source}, whose voices it takes.")
     parts = (settings.models_dir / voice.id, settings.models_dir / config.text)
     model = Fused.join(config.id, *parts, settings)
-    experiment = prepare(voice, source.stem, data, settings)
-    utterances, true, folds = experiment.utterances, experiment.true, experiment.folds()
-    opinions = experiment.cross_validate(folds)[0]
+    said = predictions.read_of(results / source.stem, read(voice.corpora, data, voice.labels))
+    utterances, folds, opinions = said.utterances, said.folds, said.log_probabilities[0]
+    true = np.array([voice.labels.index(str(utterance.label)) for utterance in utterances])
     temperatures = fold_temperatures(opinions, true, folds)
     voices = calibrated(opinions, folds, temperatures)
-    words = heard_words([utterance.path for utterance in utterances], settings)
-    read = model.read(words)
+    words = _words(results / path.stem / WORDS, model, [utterance.path for utterance in utterances], settings)
     both = np.stack(
-        [
-            fuse(Scores(voice.labels, own), opinion, said.confidence).probabilities
-            for own, opinion, said in zip(voices, read, words, strict=True)
-        ]
+        [tilted(Scores(voice.labels, own), row).probabilities for own, row in zip(voices, words, strict=True)]
     )
     found = np.log(np.maximum(both, 1e-9)).astype(np.float32)
     measured = measure_run(utterances, found, folds, dict.fromkeys(temperatures, 1.0), voice.labels)
@@ -81,9 +87,9 @@ def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings,
         "corpora": list(voice.corpora),
         "labels": list(voice.labels),
         **measured,
-        "parts": {"speech": _figures(true, alone)},
+        "parts": {"speech": accuracies(true, alone)},
         "words": {
-            "speak": _percent(np.array([opinion is not None and speaks(opinion, voice.labels) for opinion in read])),
+            "speak": _percent((words != words[:, :1]).any(axis=1)),
             "change": _percent(alone != together),
             "lost": round(unweighted_accuracy(true, alone) - unweighted_accuracy(true, together), 2),
         },
@@ -98,16 +104,36 @@ def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings,
     model.card = {"corpora": list(voice.corpora), "measured": card_of(entry)}
     folder = settings.models_dir / config.id
     model.save(folder)
-    trained_on.write(folder, [utterances[i].path for i in np.flatnonzero(experiment.heard)])
+    copyfile(parts[0] / trained_on.FILE, folder / trained_on.FILE)
     write_fused_card(folder, entry, voice.id)
     return entry
 
 
-def _figures(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> dict[str, float]:
-    return {
-        "UA": round(unweighted_accuracy(true, predicted), 2),
-        "WA": round(weighted_accuracy(true, predicted), 2),
-    }
+def _words(kept: Path, model: Fused, clips: Sequence[Path], settings: Settings) -> NDArray[np.float64]:
+    """Return by what the words of each clip multiply the odds of each label, [n, labels]; `kept` is read or written."""
+    whisper = read_model(settings.models_dir / f"whisper-{settings.whisper}").get("weights")
+    names = [f"{clip.parent.name}/{clip.name}" for clip in clips]
+    known = [names, model.labels, model.parts[TEXT]["sha256"], whisper, settings.language, PIPELINE]
+    identity = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+    try:
+        with np.load(kept, allow_pickle=False) as file:
+            if str(file["identity"]) == identity:
+                return np.asarray(file["factors"], np.float64)
+    except (OSError, ValueError, KeyError, BadZipFile):
+        pass
+    words = heard_words(clips, settings)
+    found = np.stack(
+        [
+            factors(opinion, said.confidence, model.labels)
+            for opinion, said in zip(model.read(words), words, strict=True)
+        ]
+    )
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    beside = kept.with_suffix(".part")
+    with beside.open("wb") as opened:
+        np.savez_compressed(opened, identity=identity, factors=found.astype(np.float32))
+    beside.replace(kept)
+    return found.astype(np.float32).astype(np.float64)
 
 
 def _percent(marks: NDArray[np.bool_]) -> float:

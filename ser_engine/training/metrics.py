@@ -22,6 +22,14 @@ def weighted_accuracy(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> fl
     return 100.0 * float(np.mean(true == predicted))
 
 
+def accuracies(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> dict[str, float]:
+    """Return {"UA", "WA"} in percent, to two digits."""
+    return {
+        "UA": round(unweighted_accuracy(true, predicted), 2),
+        "WA": round(weighted_accuracy(true, predicted), 2),
+    }
+
+
 def interval_over_speakers(
     true: NDArray[np.int_], predicted: NDArray[np.int_], speakers: Sequence[str], seed: int = 0
 ) -> tuple[float, float]:

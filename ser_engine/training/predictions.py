@@ -7,7 +7,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -51,6 +51,50 @@ def write(
     beside.replace(folder / FILE)
 
 
+class Said(NamedTuple):
+    """What the models of a run said of n clips, and what is known of these; arguments are as of `write`."""
+
+    utterances: list[Utterance]
+    folds: NDArray[np.int_]
+    log_probabilities: NDArray[np.float32]
+
+
+def read(folder: Path) -> Said:
+    """Return what `write` wrote; the utterances' paths are their names.
+
+    Raises
+    ------
+    InvalidSettings
+        The folder holds no such file.
+    """
+    try:
+        with np.load(folder / FILE, allow_pickle=False) as kept:
+            columns = [kept[name].tolist() for name in ("corpus", "name", "label", "speaker", "gender", "heard_as")]
+            folds, opinions = kept["fold"], kept["log_probabilities"]
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error):
+        raise InvalidSettings(f"{folder} holds nothing of what models said of each clip ({FILE}).") from None
+    utterances = [
+        Utterance(corpus, Path(name), label, speaker, gender or None, heard_as=tuple(heard_as.split()))
+        for corpus, name, label, speaker, gender, heard_as in zip(*columns, strict=True)
+    ]
+    return Said(utterances, folds, opinions)
+
+
+def read_of(folder: Path, utterances: Sequence[Utterance], folds: NDArray[np.int_] | None = None) -> Said:
+    """Return what models said of these very clips, in these very folds if any are given.
+
+    Raises
+    ------
+    InvalidSettings
+        The folder holds no such file, or one of other clips or folds.
+    """
+    said = read(folder)
+    clips, kept = ([(one.corpus, one.name, one.label, one.speaker) for one in some] for some in (utterances, said[0]))
+    if clips != kept or (folds is not None and not np.array_equal(folds, said.folds)):
+        raise InvalidSettings(f"The run {folder} is of other clips or folds than these; train it anew.")
+    return said._replace(utterances=list(utterances))
+
+
 def recompute(folder: Path) -> dict[str, Any]:
     """Return the entries of a run's run.json that follow from what its models said, computed from that.
 
@@ -62,15 +106,9 @@ def recompute(folder: Path) -> dict[str, Any]:
     try:
         entry = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         labels, config = entry["labels"], entry["config"]
-        with np.load(folder / FILE, allow_pickle=False) as kept:
-            columns = [kept[name].tolist() for name in ("corpus", "name", "label", "speaker", "gender", "heard_as")]
-            folds, (opinions, *worse) = kept["fold"], kept["log_probabilities"]
-    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error):
+    except (OSError, ValueError, KeyError, TypeError):
         raise InvalidSettings(f"{folder} holds no run whose figures could be computed again.") from None
-    utterances = [
-        Utterance(corpus, Path(name), label, speaker, gender or None, heard_as=tuple(heard_as.split()))
-        for corpus, name, label, speaker, gender, heard_as in zip(*columns, strict=True)
-    ]
+    utterances, folds, (opinions, *worse) = read(folder)
     true = np.array([labels.index(utterance.label) for utterance in utterances])
     # What voice and words said together is calibrated already: by the voice's folds.
     joined = config["architecture"] == "fused"

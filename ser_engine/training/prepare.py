@@ -9,16 +9,19 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ser_engine.errors import NoSpeech
-from ser_engine.features.encoder import STATISTICS, Encoding, encode
+from ser_engine.features.encoder import MAX_SAMPLES, STATISTICS, Encoding, encode, lower_states
 from ser_engine.settings import Settings
 from ser_engine.training.conditions import digest, worsen
+
+if TYPE_CHECKING:
+    from whisper.model import AudioEncoder
 
 PIPELINE = "2"
 """To be raised whenever decoding, cleaning or the encodings change, so that nothing stale is read."""
@@ -46,6 +49,33 @@ def encoder_outputs(
     What is in `settings.cache` is read; the rest is computed by `workers` processes (0: one a core) with a progress bar
     and written as it is done, so that a run that was stopped goes on where it was.
     """
+    files = _computed("encodings", _encoding, paths, settings, view, workers, condition, talkers)
+    return [_unpacked(np.load(file)) for file in tqdm(files, desc="reading", leave=False)]
+
+
+def lower_outputs(
+    paths: Sequence[Path], settings: Settings, workers: int = 0, condition: str = "", talkers: Sequence[Path] = ()
+) -> list[NDArray[np.float16] | None]:
+    """Return what leaves the encoder's lower blocks, float16 [t, width], of at most the first 30 s of each recording.
+
+    None where no speech was found in it. Conditions, workers and what is kept are as of `encoder_outputs`.
+    """
+    files = _computed("lower-states", _lower, paths, settings, 0, workers, condition, talkers)
+    found = [np.load(file) for file in tqdm(files, desc="reading", leave=False)]
+    return [states if states.size else None for states in found]
+
+
+def _computed(
+    kind: str,
+    compute: Callable[[AudioEncoder, NDArray[np.float32]], NDArray[np.float16]],
+    paths: Sequence[Path],
+    settings: Settings,
+    view: int,
+    workers: int,
+    condition: str,
+    talkers: Sequence[Path],
+) -> list[Path]:
+    """Return the files, in a folder of this kind, of what is computed of the encoder and a recording's samples."""
     from ser_engine.weights import read_config
 
     settings = replace(settings, whisper="base")  # whatever size the words are transcribed with
@@ -53,17 +83,24 @@ def encoder_outputs(
     # What is not the default changes what is heard; the defaults go without saying.
     heard = {name: getattr(settings, name) for name in HEARD if getattr(settings, name) != getattr(Settings(), name)}
     version = hashlib.sha256(f"{PIPELINE} {checksums}{heard or ''}".encode()).hexdigest()
-    folder = settings.cache / f"whisper-base-encodings-{version[:12]}"
-    compute = partial(_encode, settings=settings, view=view, condition=condition, talkers=talkers, folder=folder)
+    folder = settings.cache / f"whisper-base-{kind}-{version[:12]}"
+    listen = partial(
+        _listen, compute=compute, settings=settings, view=view, condition=condition, talkers=talkers, folder=folder
+    )
     suffix = (f"-{view}" if view else "") + (f"-{digest(condition, talkers)}" if condition else "")
-    files = compute_once(paths, folder, compute, workers, condition or "encoding", suffix)
-    return [_unpacked(np.load(file)) for file in tqdm(files, desc="reading", leave=False)]
+    return compute_once(paths, folder, listen, workers, condition or kind, suffix)
 
 
-def _encode(
-    data: bytes, settings: Settings, view: int, condition: str, talkers: Sequence[Path], folder: Path
+def _listen(
+    data: bytes,
+    compute: Callable[[AudioEncoder, NDArray[np.float32]], NDArray[np.float16]],
+    settings: Settings,
+    view: int,
+    condition: str,
+    talkers: Sequence[Path],
+    folder: Path,
 ) -> NDArray[np.float16]:
-    """Return the encoding of one recording as one array, see `_packed`; an empty array for no speech."""
+    """Return what is computed of one recording; an empty array for no speech."""
     import torch
 
     from ser_engine.audio import load
@@ -81,14 +118,25 @@ def _encode(
             worse = worsen(waveform, condition, talkers, settings, seed)
             plain = folder / f"{name}.npy"
             if np.array_equal(worse.samples, waveform.samples) and plain.exists():  # no longer than a crop
-                return np.load(plain)
+                kept: NDArray[np.float16] = np.load(plain)
+                return kept
             waveform = worse
         samples = clean(waveform, settings).samples
     except NoSpeech:
         return np.zeros(0, np.float16)
     if view:
         samples = perturb_speed(samples, np.random.default_rng([view, seed]))
+    return compute(encoder, samples)
+
+
+def _encoding(encoder: AudioEncoder, samples: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return the encoding of one recording as one array, see `_packed`."""
     return _packed(encode(encoder, samples[None])[0])
+
+
+def _lower(encoder: AudioEncoder, samples: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return what leaves the lower blocks, [t, width], of one recording."""
+    return lower_states(encoder, samples[None, :MAX_SAMPLES])[0].numpy().astype(np.float16)
 
 
 def _packed(encoding: Encoding) -> NDArray[np.float16]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Collection, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,7 @@ from ser_engine.corpora import registry
 from ser_engine.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings
 from ser_engine.features.encoder import Encoding
-from ser_engine.models.whisper_statistics import Head, WhisperStatistics
+from ser_engine.models.whisper_statistics import Head, OnWhisperEncoder, WhisperStatistics
 from ser_engine.settings import Settings
 from ser_engine.training import corpus_probe, predictions, splits
 from ser_engine.training.audit import audit_folds
@@ -40,6 +42,7 @@ from ser_engine.training.splits import numbered, speaker_independent
 from ser_engine.training.train import (
     HistoryFile,
     Rows,
+    embeddings,
     log_probabilities,
     targets_of,
     train_head,
@@ -58,11 +61,20 @@ RUNNERS = {
 PROTOCOLS = ("speaker-independent", "stratified-k-fold")
 """That can be measured: both test every clip once."""
 
-Features = list[Encoding | None]
+EXPERIMENTS = {
+    "whisper-statistics": ("ser_engine.training.run", "prepare_statistics"),
+    "whisper-tuned": ("ser_engine.training.tuned", "prepare_tuned"),
+}
+"""Architecture → module and function that make the `Experiment` of what is learned fold by fold."""
+
+Feature = TypeVar("Feature")
+"""What is known of a clip."""
+Trained = TypeVar("Trained")
+"""What a fold's training makes."""
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(ABC, Generic[Feature, Trained]):
     """What is trained on: n utterances, and their features in every view (the first is the one that is tested).
 
     `true` is int [n], indices into the labels; `heard` is bool [n], false where no speech was found; `worse` are the
@@ -71,9 +83,48 @@ class Experiment:
 
     config: TrainingConfig
     utterances: list[Utterance]
-    views: list[Features]
-    worse: list[Features]
+    views: list[list[Feature | None]]
+    worse: list[list[Feature | None]]
     state: Path
+
+    @abstractmethod
+    def train(
+        self,
+        versions: Sequence[Sequence[Feature | None]],
+        targets: NDArray[np.float32],
+        weights: NDArray[np.float64],
+        fold: str,
+        history: HistoryFile,
+    ) -> Trained:
+        """Return what is trained of n clips; see `train.train_head`."""
+
+    @abstractmethod
+    def opinions(self, trained: Trained, features: Sequence[Feature]) -> NDArray[np.float32]:
+        """Return log-probabilities float32 [n, labels] of n clips."""
+
+    @abstractmethod
+    def sources(self, trained: Trained) -> list[Callable[[Sequence[Any]], NDArray[np.float32]]]:
+        """Return what makes embeddings of features, for each of `corpus_probe.SOURCES`."""
+
+    @abstractmethod
+    def external_opinions(
+        self, trained: Trained, paths: Sequence[Path], settings: Settings
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        """Return in which of some recordings there is speech, int [m], and joint log-probabilities [m, labels]."""
+
+    @abstractmethod
+    def joined(self, found: NDArray[np.float32], folds: Rows, results: Path) -> NDArray[np.float32]:
+        """Return the log-probabilities that the finished model would have, of those that were cross-validated."""
+
+    @abstractmethod
+    def measured(self, found: NDArray[np.float32], folds: Rows, results: Path) -> dict[str, Any]:
+        """Return further entries of run.json; arguments are as of `joined`."""
+
+    @abstractmethod
+    def finished(
+        self, trained: Trained, temperature: float, card: dict[str, Any], settings: Settings
+    ) -> OnWhisperEncoder:
+        """Return the finished model."""
 
     @property
     def true(self) -> Rows:
@@ -104,20 +155,19 @@ class Experiment:
         kept = sorted(self.state.glob("fold-*.seconds"))
         return {file.stem.removeprefix("fold-"): float(file.read_text(encoding="utf-8")) for file in kept}
 
-    def fit(self, rows: Rows, fold: str) -> Head:
-        """Return a head trained on all versions of rows in which speech was found; `state` keeps how long that took."""
+    def fit(self, rows: Rows, fold: str) -> Trained:
+        """Return what is trained on all versions of rows with speech in them; `state` keeps how long that took."""
         begun = time.perf_counter()
         chosen = [self.utterances[i] for i in rows]
         learned = [self.worse[self.config.conditions.index(name)] for name in self.config.augmentation]
         versions = [[features[i] for i in rows] for features in (*self.views, *learned)]
         history = HistoryFile(self.state / "history.jsonl", fold)
-        targets, chances = targets_of(chosen, self.config), weights_of(chosen, self.config)
-        head = train_head(versions, targets, chances, self.config, history)
+        trained = self.train(versions, targets_of(chosen, self.config), weights_of(chosen, self.config), fold, history)
         (self.state / f"fold-{fold}.seconds").write_text(f"{time.perf_counter() - begun:.1f}", encoding="utf-8")
-        return head
+        return trained
 
     def cross_validate(self, folds: Rows, only: Collection[int] | None = None) -> NDArray[np.float32]:
-        """Return log-probabilities [1 + conditions, n, labels], each row by a head that did not hear its speaker.
+        """Return log-probabilities [1 + conditions, n, labels], each row by what did not hear its speaker.
 
         The first are of the clips as they are. Where no speech was found, the row is uniform, and in folds that are not
         among `only`.
@@ -129,16 +179,16 @@ class Experiment:
             saved = self.state / f"fold-{fold}.npy"
             test = np.flatnonzero(folds == fold)
             if not saved.exists():
-                head = self.fit(np.flatnonzero(self.heard & (folds != fold)), str(fold))
+                trained = self.fit(np.flatnonzero(self.heard & (folds != fold)), str(fold))
                 for own, features in zip(opinions, tested, strict=True):
                     if rows := [int(i) for i in test if features[i] is not None]:
-                        own[rows] = log_probabilities(head, present(features, rows))
-                self._probe(head, folds, int(fold))
+                        own[rows] = self.opinions(trained, present(features, rows))
+                self._probe(trained, folds, int(fold))
                 keep(saved, opinions[:, test])
             opinions[:, test] = np.load(saved)
         return opinions
 
-    def _probe(self, head: Head, folds: Rows, fold: int) -> None:
+    def _probe(self, trained: Trained, folds: Rows, fold: int) -> None:
         """Keep in `state` which corpora the clips of a fold are taken for."""
         corpora, plain = self.corpora, self.views[0]
         if len(np.unique(corpora)) > 1:
@@ -146,7 +196,7 @@ class Experiment:
             known, unknown = present(plain, train), present(plain, test)
             keep(
                 self.state / f"probe-{fold}.npy",
-                corpus_probe.probe(head, known, corpora[train], unknown, self.config.seed),
+                corpus_probe.probe(self.sources(trained), known, corpora[train], unknown, self.config.seed),
             )
 
     def corpus_probe(self, folds: Rows, only: Collection[int] | None = None) -> dict[str, Any]:
@@ -157,6 +207,53 @@ class Experiment:
         found = [np.load(self.state / f"probe-{fold}.npy") for fold in numbers]
         true = [self.corpora[self.heard & (folds == fold)] for fold in numbers]
         return corpus_probe.measure(np.concatenate(true), np.concatenate(found, axis=1))
+
+
+@dataclass(frozen=True)
+class StatisticsExperiment(Experiment[Encoding, Head]):
+    """Heads on encodings of the frozen encoder."""
+
+    def train(
+        self,
+        versions: Sequence[Sequence[Encoding | None]],
+        targets: NDArray[np.float32],
+        weights: NDArray[np.float64],
+        fold: str,
+        history: HistoryFile,
+    ) -> Head:
+        """Return a head."""
+        return train_head(versions, targets, weights, self.config, history)
+
+    def opinions(self, trained: Head, features: Sequence[Encoding]) -> NDArray[np.float32]:
+        """Return log-probabilities float32 [n, labels] of n clips."""
+        return log_probabilities(trained, features)
+
+    def sources(self, trained: Head) -> list[Callable[[Sequence[Any]], NDArray[np.float32]]]:
+        """Return what makes embeddings: of the encoder's statistics over its layers, and of the head's last layers."""
+        return [corpus_probe.layers_mean, partial(embeddings, trained)]
+
+    def external_opinions(
+        self, trained: Head, paths: Sequence[Path], settings: Settings
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        """Return in which of some recordings there is speech, int [m], and log-probabilities [m, labels]."""
+        features = encoder_outputs(paths, settings)
+        rows = np.flatnonzero([encoding is not None for encoding in features])
+        return rows, self.opinions(trained, present(features, rows))
+
+    def joined(self, found: NDArray[np.float32], folds: Rows, results: Path) -> NDArray[np.float32]:
+        """Return what was found: the head alone has the say."""
+        return found
+
+    def measured(self, found: NDArray[np.float32], folds: Rows, results: Path) -> dict[str, Any]:
+        """Return nothing further."""
+        return {}
+
+    def finished(
+        self, trained: Head, temperature: float, card: dict[str, Any], settings: Settings
+    ) -> WhisperStatistics:
+        """Return the head and its encoder as a model."""
+        encoder = weights.shared_whisper(replace(settings, whisper="base")).encoder
+        return WhisperStatistics(self.config.id, self.config.labels, trained, encoder, temperature, card)
 
 
 def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, Any]:
@@ -178,25 +275,27 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
         module, function = RUNNERS[config.architecture]
         entry: dict[str, Any] = getattr(import_module(module), function)(path, config, data, settings, results)
         return entry
-    if not isinstance(config, TrainingConfig) or config.architecture != "whisper-statistics":
+    if not isinstance(config, TrainingConfig) or config.architecture not in EXPERIMENTS:
         raise InvalidSettings(f"{path} asks for {config.architecture}, which cannot be trained.")
     if config.protocol not in PROTOCOLS:
         raise InvalidSettings(f"{path} asks for {config.protocol}; {config.architecture} knows {', '.join(PROTOCOLS)}.")
-    experiment = prepare(config, path.stem, data, settings)
+    experiment = prepare(config, path, data, settings)
     folds = experiment.folds()
-    found = experiment.cross_validate(folds)
+    own = experiment.cross_validate(folds)
+    found = experiment.joined(own, folds, results)
 
     opinions, true, heard = found[0], experiment.true, experiment.heard
     temperatures = fold_temperatures(opinions, true, folds)
     worse = dict(zip(config.conditions, found[1:], strict=True))
     measured = measure_run(experiment.utterances, opinions, folds, temperatures, config.labels, worse)
+    measured |= experiment.measured(own, folds, results)
 
     temperature = fit_temperature(opinions[heard], true[heard])
     measured["corpus_probe"] = experiment.corpus_probe(folds)
-    head = experiment.fit(np.flatnonzero(heard), "all") if config.save or config.external else None
-    if head and config.external:
+    trained = experiment.fit(np.flatnonzero(heard), "all") if config.save or config.external else None
+    if trained is not None and config.external:
         below = measured["confidence"]["threshold"]["below"]
-        measured["external"] = _external(config, head, data, settings, temperature, below)
+        measured["external"] = _external(experiment, trained, data, settings, temperature, below)
     parted = numbered(folds)
     measured["audit"] = audit_folds(experiment.utterances, parted).to_dict()
     measured["speaker_independent"] = splits.speakers_apart(experiment.utterances, parted)
@@ -207,9 +306,12 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     predictions.write(folder, experiment.utterances, folds, found)
     (folder / "history.jsonl").write_bytes((experiment.state / "history.jsonl").read_bytes())
     (experiment.state / "finished").touch()  # the results page shows a run's epochs until then
-    if head and config.save:
-        clips = [experiment.utterances[i].path for i in np.flatnonzero(heard)]
-        _save_model(config, head, temperature, entry, clips, settings)
+    if trained is not None and config.save:
+        card = {"corpora": list(config.corpora), "measured": card_of(entry)}
+        model = settings.models_dir / config.id
+        experiment.finished(trained, temperature, card, settings).save(model)
+        trained_on.write(model, [experiment.utterances[i].path for i in np.flatnonzero(heard)])
+        write_card(model, entry)
     return entry
 
 
@@ -230,72 +332,83 @@ def audit_run(folder: Path, data: Path) -> dict[str, Any]:
         raise InvalidSettings(f"{folder} holds no run whose split could be made again.") from None
     if "audit" in entry:
         raise InvalidSettings(f"{folder} has its audit already.")
-    utterances = _read(tuple(corpora), data, tuple(labels))
+    utterances = read(tuple(corpora), data, tuple(labels))
     entry["audit"] = audit_folds(utterances, numbered(speaker_independent(utterances, seed))).to_dict()
     write_json(folder / "run.json", entry)
     return entry
 
 
-def prepare(config: TrainingConfig, name: str, data: Path, settings: Settings) -> Experiment:
-    """Read the corpora, compute their features and make the folder of the run's state."""
-    utterances = _read(config.corpora, data, config.labels)
+def prepare(config: TrainingConfig, path: Path, data: Path, settings: Settings) -> Experiment[Any, Any]:
+    """Read the corpora, compute their features and make the folder of the state of the run that `path` names."""
+    module, function = EXPERIMENTS[config.architecture]
+    experiment: Experiment[Any, Any] = getattr(import_module(module), function)(config, path, data, settings)
+    return experiment
+
+
+def prepare_statistics(config: TrainingConfig, path: Path, data: Path, settings: Settings) -> StatisticsExperiment:
+    """Return what heads on the frozen encoder are trained on."""
+    utterances = read(config.corpora, data, config.labels)
     paths = [utterance.path for utterance in utterances]
     views = [encoder_outputs(paths, settings, view) for view in range(config.views + 1)]
-    others = config.external if "babble" in config.conditions else ()
-    talkers = [one.path for corpus in others for one in registry.read(corpus, data)]
+    talkers = talkers_of(config, data)
     worse = [encoder_outputs(paths, settings, condition=name, talkers=talkers) for name in config.conditions]
+    state = state_of(config, path.stem, utterances, [*views, *worse], settings)
+    return StatisticsExperiment(config, utterances, views, worse, state)
+
+
+def talkers_of(config: TrainingConfig, data: Path) -> list[Path]:
+    """Return the recordings that babble is made of; none where there is no babble."""
+    others = config.external if "babble" in config.conditions else ()
+    return [one.path for corpus in others for one in registry.read(corpus, data)]
+
+
+def state_of(
+    config: TrainingConfig,
+    name: str,
+    utterances: Sequence[Utterance],
+    features: Sequence[Sequence[Iterable[NDArray[np.floating[Any]]] | None]],
+    settings: Settings,
+) -> Path:
+    """Return the folder, which is made, of the state of a run of this configuration on these very features."""
     fingerprint = hashlib.sha256(f"{PIPELINE} {config}".encode())
-    for utterance, *encodings in zip(utterances, *views, *worse, strict=True):
+    for utterance, *versions in zip(utterances, *features, strict=True):
         fingerprint.update(f"{utterance.corpus}/{utterance.name} {utterance.label}".encode())
-        for encoding in encodings:
-            for array in encoding or ():
+        for version in versions:
+            for array in () if version is None else version:
                 fingerprint.update(array.tobytes())
     state = settings.cache / "runs" / f"{name}-{fingerprint.hexdigest()[:12]}"
     state.mkdir(parents=True, exist_ok=True)
-    return Experiment(config, utterances, views, worse, state)
+    return state
 
 
-def _read(corpora: tuple[str, ...], data: Path, labels: tuple[str, ...]) -> list[Utterance]:
+def read(corpora: tuple[str, ...], data: Path, labels: tuple[str, ...]) -> list[Utterance]:
     """Return all utterances of the corpora that have one of the labels."""
     everything = [utterance for corpus in corpora for utterance in registry.read(corpus, data)]
     return [utterance for utterance in everything if utterance.label in labels]
 
 
 def _external(
-    config: TrainingConfig, head: Head, data: Path, settings: Settings, temperature: float, below: float
+    experiment: Experiment[Any, Trained],
+    trained: Trained,
+    data: Path,
+    settings: Settings,
+    temperature: float,
+    below: float,
 ) -> dict[str, dict[str, Any]]:
     """Return figures on corpora that were not trained on, clips without speech left out and counted."""
     figures = {}
-    for corpus in config.external:
-        utterances = _read((corpus,), data, config.labels)
-        features = encoder_outputs([utterance.path for utterance in utterances], settings)
-        rows = np.flatnonzero([encoding is not None for encoding in features])
-        opinions = log_probabilities(head, present(features, rows))
-        figures[corpus] = measure_external([utterances[i] for i in rows], opinions, config.labels, temperature, below)
+    labels = experiment.config.labels
+    for corpus in experiment.config.external:
+        utterances = read((corpus,), data, labels)
+        rows, opinions = experiment.external_opinions(trained, [utterance.path for utterance in utterances], settings)
+        figures[corpus] = measure_external([utterances[i] for i in rows], opinions, labels, temperature, below)
         figures[corpus]["no_speech_found"] = len(utterances) - len(rows)
     return figures
 
 
-def present(features: Features, rows: Iterable[int]) -> list[Encoding]:
+def present(features: Sequence[Feature | None], rows: Iterable[int]) -> list[Feature]:
     """Return those of the rows in which speech was found."""
-    return [encoding for row in rows if (encoding := features[row]) is not None]
-
-
-def _save_model(
-    config: TrainingConfig,
-    head: Head,
-    temperature: float,
-    entry: dict[str, Any],
-    clips: list[Path],
-    settings: Settings,
-) -> None:
-    """Write the model with its measured figures and its card."""
-    encoder = weights.shared_whisper(replace(settings, whisper="base")).encoder
-    card = {"corpora": list(config.corpora), "measured": card_of(entry)}
-    folder = settings.models_dir / config.id
-    WhisperStatistics(config.id, config.labels, head, encoder, temperature, card).save(folder)
-    trained_on.write(folder, clips)
-    write_card(folder, entry)
+    return [found for row in rows if (found := features[row]) is not None]
 
 
 def card_of(entry: dict[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ser_engine.corpora.base import Utterance
@@ -68,13 +68,13 @@ def train_head(
     if members := head.trainable():
         inputs = torch.stack([head.standardise(_statistics_of(version)) for version in filled])
         for number, member in enumerate(members):
-            _train_member(_OnStatistics(member, inputs, config), wanted, weights, config, number, history)
+            train_task(_OnStatistics(member, inputs, config), wanted, weights, config, number, history)
     if attending := head.attending():
         frames = np.concatenate([one.frames for one in plain])
         head.frame_mean.copy_(torch.from_numpy(frames.mean(axis=0, dtype=np.float32)))
         head.frame_scale.copy_(torch.from_numpy(1.0 / (frames.std(axis=0, dtype=np.float32) + 1e-3)))
         for number, attentive in enumerate(attending, start=config.members):
-            _train_member(_OnFrames(attentive, head, filled, config), wanted, weights, config, number, history)
+            train_task(_OnFrames(attentive, head, filled, config), wanted, weights, config, number, history)
     return head.eval()
 
 
@@ -102,6 +102,15 @@ class _OnStatistics:
             {"params": member.classifier.parameters(), "weight_decay": config.weight_decay},
         ]
 
+    @property
+    def classifier(self) -> nn.Module:
+        """Return what maps what `pool` returns to logits."""
+        return self.member.classifier
+
+    def train(self) -> None:
+        """Make everything ready to learn."""
+        self.member.train()
+
     def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
         """Return the rows of an epoch, batch by batch."""
         return np.array_split(order, -(-len(order) // self.batch))
@@ -124,11 +133,18 @@ class _OnFrames:
         self.groups: list[dict[str, Any]] = [{"params": member.parameters(), "weight_decay": config.weight_decay}]
         self.lengths = np.array([[len(one.frames) for one in version] for version in versions])
 
+    @property
+    def classifier(self) -> nn.Module:
+        """Return what maps what `pool` returns to logits."""
+        return self.member.classifier
+
+    def train(self) -> None:
+        """Make everything ready to learn."""
+        self.member.train()
+
     def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
         """Return the rows of an epoch, batch by batch; of about one length in each."""
-        about = self.lengths[version[order], order] + rng.uniform(-LENGTH_JITTER, LENGTH_JITTER, len(order))
-        batches = np.array_split(order[np.argsort(about)], -(-len(order) // self.batch))
-        return [batches[i] for i in rng.permutation(len(batches))]
+        return about_one_length(order, self.lengths[version[order], order], self.batch, LENGTH_JITTER, rng)
 
     def pool(self, rows: Rows, version: Rows) -> Tensor:
         """Return what is mixed up: what the member keeps of each recording's frames."""
@@ -136,16 +152,43 @@ class _OnFrames:
         return self.member.pool(self.head.standardise_frames(frames), present)
 
 
-def _train_member(
-    task: _OnStatistics | _OnFrames,
+class Task(Protocol):
+    """How something is trained: what of it learns, in which batches, and what of a batch is mixed up and classified.
+
+    `groups` are AdamW's; one with a "clip" has its gradient's norm held under that.
+    """
+
+    batch: int
+    epochs: int
+    further: int
+    rates: list[float]
+    groups: list[dict[str, Any]]
+
+    @property
+    def classifier(self) -> nn.Module:
+        """Return what maps what `pool` returns to logits."""
+
+    def train(self) -> None:
+        """Make everything ready to learn."""
+
+    def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
+        """Return the rows of an epoch, batch by batch."""
+
+    def pool(self, rows: Rows, version: Rows) -> Tensor:
+        """Return what is mixed up, [batch, pooled], of rows each in its version."""
+
+
+def train_task(
+    task: Task,
     targets: Tensor,
     weights: NDArray[np.float64],
     config: TrainingConfig,
     number: int,
     history: History | None,
+    done: int = 0,
 ) -> None:
-    """Train one member with AdamW, a one-cycle schedule and mixup, from its own seed."""
-    rng = np.random.default_rng([config.seed, number])
+    """Train one member with AdamW, a one-cycle schedule and mixup, from its own seed; `done` epochs came before."""
+    rng = np.random.default_rng([config.seed, number, *[done] * (done > 0)])
     count, further = len(targets), task.further
     steps = -(-count // task.batch)
     optimiser = torch.optim.AdamW(task.groups, task.rates[-1])
@@ -153,8 +196,8 @@ def _train_member(
         optimiser, task.rates, total_steps=task.epochs * steps, pct_start=0.1
     )
     chances = weights / weights.sum()
-    task.member.train()
-    for epoch in range(1, task.epochs + 1):
+    task.train()
+    for epoch in range(done + 1, done + task.epochs + 1):
         order = rng.choice(count, size=count, p=chances) if config.balance else rng.permutation(count)
         version = np.where(rng.random(count) < PLAIN, 0, rng.integers(min(1, further), further + 1, count))
         total = 0.0
@@ -163,14 +206,26 @@ def _train_member(
             if config.mixup:
                 share, other = float(rng.beta(config.mixup, config.mixup)), rng.permutation(len(rows))
                 x, y = share * x + (1 - share) * x[other], share * y + (1 - share) * y[other]
-            loss = functional.cross_entropy(task.member.classifier(x), y)
+            loss = functional.cross_entropy(task.classifier(x), y.to(x.device))
             optimiser.zero_grad()
             loss.backward()
+            for group in optimiser.param_groups:
+                if bound := group.get("clip"):
+                    nn.utils.clip_grad_norm_(group["params"], bound)
             optimiser.step()
             schedule.step()
             total += loss.item()
         if history:
             history({"member": number, "epoch": epoch, "loss": total / steps})
+
+
+def about_one_length(
+    order: Rows, lengths: NDArray[np.int_], batch: int, jitter: float, rng: np.random.Generator
+) -> list[Rows]:
+    """Return batches, in random order, of rows `order` whose lengths differ little; `jitter` is how much at least."""
+    about = lengths + rng.uniform(-jitter, jitter, len(order))
+    batches = np.array_split(order[np.argsort(about)], -(-len(order) // batch))
+    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def targets_of(utterances: Sequence[Utterance], config: TrainingConfig) -> NDArray[np.float32]:

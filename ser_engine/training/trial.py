@@ -54,7 +54,7 @@ def trial(
     config = read_config(path, changed)
     if not isinstance(config, TrainingConfig) or config.protocol != "speaker-independent":
         raise InvalidSettings(f"{path} asks for {config.architecture}; trials are of whisper-statistics alone.")
-    experiment = prepare(config, path.stem, data, settings)
+    experiment = prepare(config, path, data, settings)
     numbers = experiment.folds()
     if unknown := sorted(set(folds) - set(numbers.tolist())):
         raise InvalidSettings(f"{path} has no fold {unknown[0]}; it has {', '.join(map(str, np.unique(numbers)))}.")

@@ -95,8 +95,8 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def history(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "tried" / "history.jsonl").read_text("utf-8").splitlines()]
+def history(folder: Path, name: str = "tried") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / name / "history.jsonl").read_text("utf-8").splitlines()]
 
 
 def state(settings: Settings) -> Path:

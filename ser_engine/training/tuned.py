@@ -1,0 +1,318 @@
+"""Tune blocks of Whisper's encoder fold by fold, from what leaves the blocks below them, to stand beside a frozen run.
+
+The states of the lower blocks are computed once and kept, so that an epoch costs the tuned blocks alone. A head learns
+first, on blocks that stay as they are; then both learn, at a rate that falls to nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from scipy.special import log_softmax
+from torch import Tensor, nn
+from whisper.model import AudioEncoder
+
+from ser_engine import weights
+from ser_engine.errors import InvalidSettings
+from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics
+from ser_engine.models.whisper_tuned import TunedMember, WhisperTuned, opinion
+from ser_engine.settings import Settings
+from ser_engine.training import predictions
+from ser_engine.training.config import TrainingConfig, TunedTraining, read_config
+from ser_engine.training.evaluate import decide
+from ser_engine.training.metrics import accuracies
+from ser_engine.training.prepare import encoder_outputs, lower_outputs
+from ser_engine.training.run import Experiment, present, read, state_of, talkers_of
+from ser_engine.training.train import (
+    SCORED,
+    History,
+    HistoryFile,
+    Rows,
+    about_one_length,
+    log_probabilities,
+    train_task,
+)
+
+# Of the clips, so many tell the mean and deviation of the frames.
+STANDARDISED = 1000
+# Of a batch's lengths, in frames of 20 ms: see `train.LENGTH_JITTER`.
+LENGTH_JITTER = 12.0
+# The norm that the gradient of the blocks is held under.
+CLIP = 1.0
+MASKS = 2
+
+Lower = NDArray[np.float16]
+"""What leaves the encoder's lower blocks: [t, width], a frame 20 ms."""
+
+
+class _Head:
+    """How the head of a member is trained while its blocks stay as they are."""
+
+    def __init__(self, member: TunedMember, versions: Sequence[Sequence[Lower]], config: TunedTraining) -> None:
+        self.member, self.versions, self.config = member, versions, config
+        self.further = len(versions) - 1
+        self.lengths = np.array([[len(one) for one in version] for version in versions])
+        self.rng = np.random.default_rng(config.seed)
+        self.device = next(member.parameters()).device
+        self.dtype = torch.bfloat16 if config.bfloat16 else torch.float32
+        self.epochs, self.batch = config.attentive_epochs, config.attentive_batch
+        self.rates = [config.attentive_learning_rate]
+        self.groups: list[dict[str, Any]] = [
+            {"params": list(member.head.parameters()), "weight_decay": config.weight_decay}
+        ]
+
+    @property
+    def classifier(self) -> nn.Module:
+        """Return what maps what `pool` returns to logits."""
+        return self.member.head.classifier
+
+    def train(self) -> None:
+        """Make everything ready to learn."""
+        self.member.train()
+
+    def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
+        """Return the rows of an epoch, batch by batch; of about one length in each."""
+        return about_one_length(order, self.lengths[version[order], order], self.batch, LENGTH_JITTER, rng)
+
+    def pool(self, rows: Rows, version: Rows) -> Tensor:
+        """Return what is mixed up: what the head keeps of each recording."""
+        with torch.no_grad():
+            frames = self.member.frames(self.cut(rows, version), self.dtype)
+        return self.member.pool(frames)
+
+    def cut(self, rows: Rows, version: Rows) -> Tensor:
+        """Return recordings [batch, t, width], each cut, anywhere, to the length of the shortest."""
+        some = [self.versions[which][row] for which, row in zip(version, rows, strict=True)]
+        length = min(map(len, some))
+        starts = [int(self.rng.integers(len(one) - length + 1)) for one in some]
+        cut = np.stack([one[start : start + length] for one, start in zip(some, starts, strict=True)])
+        return torch.from_numpy(cut).to(self.device).float()
+
+
+class _Blocks(_Head):
+    """How the blocks of a member and its head are trained together."""
+
+    def __init__(self, member: TunedMember, versions: Sequence[Sequence[Lower]], config: TunedTraining) -> None:
+        super().__init__(member, versions, config)
+        self.epochs, self.batch = config.epochs, config.batch
+        self.rates = [config.learning_rate, config.head_learning_rate]
+        self.groups = [
+            {"params": list(member.blocks.parameters()), "weight_decay": config.weight_decay, "clip": CLIP},
+            *self.groups,
+        ]
+
+    def pool(self, rows: Rows, version: Rows) -> Tensor:
+        """Return what is mixed up: what the head keeps of each recording, parts of which are hidden."""
+        return self.member.pool(self.member.frames(self._masked(self.cut(rows, version)), self.dtype))
+
+    def _masked(self, lower: Tensor) -> Tensor:
+        """Return states [batch, t, width] in which stretches are zero."""
+        count, most = lower.shape[1], int(self.config.masked * lower.shape[1])
+        for one in lower if most else ():
+            for _ in range(MASKS):
+                length = int(self.rng.integers(most))
+                start = int(self.rng.integers(count - length + 1))
+                one[start : start + length] = 0
+        return lower
+
+
+def train_tuned(
+    versions: Sequence[Sequence[Lower | None]],
+    targets: NDArray[np.float32],
+    chances: NDArray[np.float64],
+    config: TunedTraining,
+    encoder: AudioEncoder,
+    number: int,
+    history: History | None = None,
+) -> TunedMember:
+    """Train one member, on a GPU where there is one.
+
+    Parameters
+    ----------
+    versions : states of the n recordings as they are, then of each version of them that is learned from, too; None
+        where there was no speech in it any more, so that it is heard as it is
+    targets : float32 [n, labels], each row a distribution
+    chances : [n], how often each utterance is drawn in relation to the others
+    encoder : whose blocks are copied
+    number : of the member, which decides its seed
+    history : told the loss after each epoch
+    """
+    torch.set_flush_denormal(True)
+    plain = present(versions[0], range(len(versions[0])))
+    assert len(plain) == len(versions[0])  # who calls leaves out recordings without speech
+    filled = [[one if one is not None else other for one, other in zip(v, plain, strict=True)] for v in versions]
+    torch.manual_seed(config.seed + number)
+    member = untrained(config, encoder)
+    _standardise(member, plain, np.random.default_rng(config.seed))
+    member.to("cuda" if torch.cuda.is_available() else "cpu")
+    wanted = torch.from_numpy(targets)
+    head = _Head(member, filled, config)
+    train_task(head, wanted, chances, config, number, history)
+    train_task(_Blocks(member, filled, config), wanted, chances, config, number, history, head.epochs)
+    return member.cpu().eval()
+
+
+def untrained(config: TunedTraining, encoder: AudioEncoder) -> TunedMember:
+    """Return a member with the encoder's own blocks and a random head."""
+    shape = HeadConfig(
+        labels=len(config.labels),
+        width=encoder.positional_embedding.shape[1],
+        hidden=config.hidden,
+        dropout=config.dropout,
+        projection=config.projection,
+        attention_heads=config.attention_heads,
+    )
+    return TunedMember(encoder, config.blocks, shape)
+
+
+def _standardise(member: TunedMember, plain: Sequence[Lower], rng: np.random.Generator) -> None:
+    """Give a member the mean and deviation of the frames that its blocks make before they are tuned."""
+    rows = rng.permutation(len(plain))[:STANDARDISED]
+    with torch.inference_mode():
+        found = torch.cat([member.frames(torch.from_numpy(plain[row])[None])[0] for row in rows])
+    member.frame_mean.copy_(found.mean(dim=0))
+    member.frame_scale.copy_(1.0 / (found.std(dim=0) + 1e-3))
+
+
+def _by_length(compute: Callable[[Tensor], Tensor], features: Sequence[Lower]) -> NDArray[np.float32]:
+    """Return what is computed of n recordings, those of one length together, in their order."""
+    rows_of = defaultdict(list)
+    for row, one in enumerate(features):
+        rows_of[len(one)].append(row)
+    found: dict[int, NDArray[np.float32]] = {}
+    with torch.inference_mode():
+        for rows in rows_of.values():
+            for first in range(0, len(rows), SCORED):
+                some = rows[first : first + SCORED]
+                told = compute(torch.from_numpy(np.stack([features[row] for row in some])).float()).numpy()
+                found |= dict(zip(some, told, strict=True))
+    return np.stack([found[row] for row in range(len(features))])
+
+
+def together(own: NDArray[np.float32], beside: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return joint log-probabilities [..., labels]: both have the same say."""
+    joint: NDArray[np.float32] = log_softmax((own + beside) / 2, axis=-1).astype(np.float32)
+    return joint
+
+
+@dataclass(frozen=True)
+class TunedExperiment(Experiment[Lower, list[TunedMember]]):
+    """Tuned members on states of the lower blocks; `encoder` and `beside` are what they are made of and stand beside.
+
+    `source` is the name of the run that the model `beside` comes from.
+    """
+
+    tuning: TunedTraining
+    encoder: AudioEncoder
+    beside: Path
+    source: str
+
+    def train(
+        self,
+        versions: Sequence[Sequence[Lower | None]],
+        targets: NDArray[np.float32],
+        weights: NDArray[np.float64],
+        fold: str,
+        history: HistoryFile,
+    ) -> list[TunedMember]:
+        """Return the members; those that `state` keeps of an earlier attempt are not trained again."""
+        members = []
+        for number in range(self.tuning.members):
+            kept = self.state / f"fold-{fold}-member-{number}.safetensors"
+            if kept.exists():
+                member = untrained(self.tuning, self.encoder).eval()
+                member.load_state_dict(load_file(kept))
+            else:
+                told = partial(_told, history, number)
+                member = train_tuned(versions, targets, weights, self.tuning, self.encoder, number, told)
+                beside = kept.with_suffix(".part")
+                save_file(member.state_dict(), beside)
+                beside.replace(kept)
+            members.append(member)
+        return members
+
+    def opinions(self, trained: list[TunedMember], features: Sequence[Lower]) -> NDArray[np.float32]:
+        """Return log-probabilities float32 [n, labels] of n clips, of the members alone."""
+        return _by_length(partial(opinion, trained), features)
+
+    def sources(self, trained: list[TunedMember]) -> list[Callable[[Sequence[Any]], NDArray[np.float32]]]:
+        """Return what makes embeddings: the mean of the states over time, and of the members' last layers."""
+
+        def embed(lower: Tensor) -> Tensor:
+            return torch.cat([member.embed(lower) for member in trained], dim=1)
+
+        return [partial(_by_length, partial(torch.mean, dim=1)), partial(_by_length, embed)]
+
+    def external_opinions(
+        self, trained: list[TunedMember], paths: Sequence[Path], settings: Settings
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        """Return in which of some recordings there is speech, int [m], and joint log-probabilities [m, labels]."""
+        lower, encoded = lower_outputs(paths, settings), encoder_outputs(paths, settings)
+        rows = np.flatnonzero([one is not None for one in lower])
+        head = WhisperStatistics.load(self.beside, settings).head
+        return rows, together(
+            self.opinions(trained, present(lower, rows)), log_probabilities(head, present(encoded, rows))
+        )
+
+    def joined(self, found: NDArray[np.float32], folds: Rows, results: Path) -> NDArray[np.float32]:
+        """Return what the members and the frozen run say together of each clip, under each condition."""
+        return together(found, self._said_beside(folds, results))
+
+    def measured(self, found: NDArray[np.float32], folds: Rows, results: Path) -> dict[str, Any]:
+        """Return {"beside", "parts"}: the frozen model's id, and the figures of the members alone and of it alone."""
+        said = {"tuned": found[0], "frozen": self._said_beside(folds, results)[0]}
+        parts = {name: accuracies(self.true, decide(one, self.true)[0]) for name, one in said.items()}
+        return {"beside": self.beside.name, "parts": parts}
+
+    def _said_beside(self, folds: Rows, results: Path) -> NDArray[np.float32]:
+        said = predictions.read_of(results / self.source, self.utterances, folds).log_probabilities
+        if len(said) != 1 + len(self.config.conditions):
+            raise InvalidSettings(f"The run {self.source} was tested under other conditions than these.")
+        return said
+
+    def finished(
+        self, trained: list[TunedMember], temperature: float, card: dict[str, Any], settings: Settings
+    ) -> WhisperTuned:
+        """Return the members and the model beside them as one."""
+        return WhisperTuned.join(self.config.id, trained, self.beside, settings, temperature, card)
+
+
+def _told(history: HistoryFile, number: int, entry: dict[str, float]) -> None:
+    history({**entry, "member": number})
+
+
+def prepare_tuned(config: TrainingConfig, path: Path, data: Path, settings: Settings) -> TunedExperiment:
+    """Return what the members are trained on; see `run.prepare`.
+
+    Raises
+    ------
+    InvalidSettings
+        The run that is to stand beside it is none on the frozen encoder, or of other corpora, labels or conditions.
+    """
+    assert isinstance(config, TunedTraining)
+    source = path.parent / f"{config.beside}.toml"
+    frozen = read_config(source)
+    if not isinstance(frozen, TrainingConfig) or frozen.architecture != "whisper-statistics":
+        raise InvalidSettings(f"{path}: beside names {source}, which is no run on the frozen encoder.")
+    for name in ("corpora", "labels", "conditions", "protocol"):
+        if getattr(frozen, name) != getattr(config, name):
+            raise InvalidSettings(f"{path} and {source}, which stands beside it, differ in {name}.")
+    utterances = read(config.corpora, data, config.labels)
+    paths = [utterance.path for utterance in utterances]
+    talkers = talkers_of(config, data)
+    plain = lower_outputs(paths, settings)
+    worse = [lower_outputs(paths, settings, condition=name, talkers=talkers) for name in config.conditions]
+    hashed = [[None if one is None else (one,) for one in version] for version in (plain, *worse)]
+    state = state_of(config, path.stem, utterances, hashed, settings)
+    encoder = weights.shared_whisper(replace(settings, whisper="base")).encoder
+    beside = settings.models_dir / frozen.id
+    return TunedExperiment(config, utterances, [plain], worse, state, config, encoder, beside, source.stem)
