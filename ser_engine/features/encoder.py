@@ -56,14 +56,14 @@ def hidden_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.
 
 
 def lower_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
-    """Return what leaves block `LOWER_BLOCKS`, float32 [batch, frames, width], of [batch, n] samples at 16 kHz.
+    """Return what leaves block `LOWER_BLOCKS`, float32 [batch, t, width], of [batch, n] samples at 16 kHz.
 
-    Nothing above it is computed. n is at most 30 s; a frame is 20 ms.
+    Nothing above it is computed. n is at most 30 s; t are means of every `FRAMES_A_MEAN` frames, 40 ms.
     """
     import torch
 
     with torch.inference_mode():
-        return next(islice(_states(encoder, samples), LOWER_BLOCKS, None))
+        return thinned(next(islice(_states(encoder, samples), LOWER_BLOCKS, None)))
 
 
 def _states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> Iterator[torch.Tensor]:

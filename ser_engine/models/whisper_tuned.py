@@ -34,8 +34,8 @@ from ser_engine.settings import Settings
 
 ARCHITECTURE = "whisper-tuned"
 BESIDE = "beside"
-STRETCH = 500
-"""Frames of 20 ms that the tuned blocks are given at a time: clips of acted speech are no longer."""
+STRETCH = 250
+"""Frames of 40 ms that the tuned blocks are given at a time: clips of acted speech are no longer."""
 # What `save` itself writes into config.json; the rest is the card.
 WRITTEN = ("id", "architecture", "encoder", "labels", "blocks", "head", BESIDE, "temperature", "weights")
 
@@ -62,16 +62,18 @@ class TunedMember(nn.Module):
         self.register_buffer("frame_scale", torch.ones(config.width))
         self.head = AttentiveMember(config)
 
-    def frames(self, lower: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Map states [batch, t, width] of the lower blocks to frames [batch, t / 2, width] of 40 ms.
+    def frames(self, lower: Tensor, hidden: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Map states [batch, t, width] of the lower blocks, 40 ms each, to frames [batch, t, width].
 
-        The mean of what is given and of what leaves each block; `dtype` is what the blocks compute in.
+        The mean of what is given and of what leaves each block. Where bool `hidden` [batch, t] is true the blocks are
+        given zeros; `dtype` is what they compute in.
         """
-        x, total = lower.to(dtype), lower.float()
+        total = lower.float()
+        x = (lower if hidden is None else lower.masked_fill(hidden[..., None], 0)).to(dtype)
         for block in self.blocks:
             x = block(x)
             total = total + x.float()
-        return thinned(total / (1 + len(self.blocks)))
+        return total / (1 + len(self.blocks))
 
     def standardise(self, frames: Tensor) -> Tensor:
         """Return frames [batch, t, width] with the training set's mean and deviation taken out."""
@@ -133,7 +135,7 @@ class WhisperTuned(OnWhisperEncoder):
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
         with torch.inference_mode():
             frozen = self.beside.head(*collate(encodings(states)))
-            both = (frozen + opinion(self.members, states[:, LOWER_BLOCKS])) / 2
+            both = (frozen + opinion(self.members, thinned(states[:, LOWER_BLOCKS]))) / 2
             probabilities: NDArray[Any] = (both / self.temperature).softmax(dim=1).numpy()
             return probabilities
 

@@ -39,7 +39,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "attentive_learning_rate": (1e-8, 1.0),
     **dict.fromkeys(("views", "seed"), (0, 2**32 - 1)),
     **dict.fromkeys(("weight_decay", "mixup", "balance"), FREE),
-    **dict.fromkeys(("label_smoothing", "masked"), SHARE),
+    **dict.fromkeys(("label_smoothing", "masked", "averaging"), SHARE),
     "dropout": (0.0, 0.99),
     "learning_rate": (1e-8, 1.0),
     "folds": (2, 100),
@@ -134,7 +134,9 @@ class TunedTraining(TrainingConfig):
     attentive_epochs, attentive_batch, attentive_learning_rate : of the head alone, before the blocks learn, too
     epochs, batch, learning_rate : of the blocks; AdamW with a one-cycle schedule
     head_learning_rate : of the head in these epochs
-    masked : at most this share of a clip's frames is put to zero in training, twice (SpecAugment, Park et al., 2019)
+    masked : at most this share of a clip's frames is hidden from the blocks in training, twice (as in SpecAugment, Park
+        et al., 2019)
+    averaging : how much of the moving average of the weights is kept at each step; 0 for the last weights
     bfloat16 : whether the blocks compute in bfloat16 in training; for processors that have it
     """
 
@@ -142,6 +144,7 @@ class TunedTraining(TrainingConfig):
     blocks: int = 2
     head_learning_rate: float = 3e-4
     masked: float = 0.0
+    averaging: float = 0.998
     bfloat16: bool = False
 
     def __post_init__(self) -> None:

@@ -56,7 +56,7 @@ def encoder_outputs(
 def lower_outputs(
     paths: Sequence[Path], settings: Settings, workers: int = 0, condition: str = "", talkers: Sequence[Path] = ()
 ) -> list[NDArray[np.float16] | None]:
-    """Return what leaves the encoder's lower blocks, float16 [t, width], of at most the first 30 s of each recording.
+    """Return `lower_states`, float16 [t, width], of at most the first 30 s of each recording.
 
     None where no speech was found in it. Conditions, workers and what is kept are as of `encoder_outputs`.
     """

@@ -89,8 +89,28 @@ def _statistics_of(encodings: Sequence[Encoding]) -> Tensor:
     return torch.from_numpy(np.stack([one.statistics for one in encodings]).astype(np.float32))
 
 
-class _OnStatistics:
+class _OnFeatures:
+    """How a member on features that do not change is trained."""
+
+    member: Member | AttentiveMember
+
+    @property
+    def classifier(self) -> nn.Module:
+        """Return what maps what `pool` returns to logits."""
+        return self.member.classifier
+
+    def train(self) -> None:
+        """Make everything ready to learn."""
+        self.member.train()
+
+    def stepped(self) -> None:
+        """Do nothing more."""
+
+
+class _OnStatistics(_OnFeatures):
     """How a member on statistics is trained."""
+
+    member: Member
 
     def __init__(self, member: Member, inputs: Tensor, config: TrainingConfig) -> None:
         self.member, self.inputs = member, inputs
@@ -102,15 +122,6 @@ class _OnStatistics:
             {"params": member.classifier.parameters(), "weight_decay": config.weight_decay},
         ]
 
-    @property
-    def classifier(self) -> nn.Module:
-        """Return what maps what `pool` returns to logits."""
-        return self.member.classifier
-
-    def train(self) -> None:
-        """Make everything ready to learn."""
-        self.member.train()
-
     def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
         """Return the rows of an epoch, batch by batch."""
         return np.array_split(order, -(-len(order) // self.batch))
@@ -120,8 +131,10 @@ class _OnStatistics:
         return self.member.weigh(self.inputs[version, rows])
 
 
-class _OnFrames:
+class _OnFrames(_OnFeatures):
     """How a member on frames is trained."""
+
+    member: AttentiveMember
 
     def __init__(
         self, member: AttentiveMember, head: Head, versions: Sequence[Sequence[Encoding]], config: TrainingConfig
@@ -132,15 +145,6 @@ class _OnFrames:
         self.rates = [config.attentive_learning_rate]
         self.groups: list[dict[str, Any]] = [{"params": member.parameters(), "weight_decay": config.weight_decay}]
         self.lengths = np.array([[len(one.frames) for one in version] for version in versions])
-
-    @property
-    def classifier(self) -> nn.Module:
-        """Return what maps what `pool` returns to logits."""
-        return self.member.classifier
-
-    def train(self) -> None:
-        """Make everything ready to learn."""
-        self.member.train()
 
     def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
         """Return the rows of an epoch, batch by batch; of about one length in each."""
@@ -176,6 +180,9 @@ class Task(Protocol):
 
     def pool(self, rows: Rows, version: Rows) -> Tensor:
         """Return what is mixed up, [batch, pooled], of rows each in its version."""
+
+    def stepped(self) -> None:
+        """Be told that a batch has been learned from."""
 
 
 def train_task(
@@ -214,6 +221,7 @@ def train_task(
                     nn.utils.clip_grad_norm_(group["params"], bound)
             optimiser.step()
             schedule.step()
+            task.stepped()
             total += loss.item()
         if history:
             history({"member": number, "epoch": epoch, "loss": total / steps})

@@ -1,7 +1,7 @@
 """Tune blocks of Whisper's encoder fold by fold, from what leaves the blocks below them, to stand beside a frozen run.
 
 The states of the lower blocks are computed once and kept, so that an epoch costs the tuned blocks alone. A head learns
-first, on blocks that stay as they are; then both learn, at a rate that falls to nothing.
+first, on blocks that stay as they are; then both learn, and what is kept is a moving average of their weights.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from scipy.special import log_softmax
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from whisper.model import AudioEncoder
 
 from ser_engine import weights
@@ -33,6 +34,7 @@ from ser_engine.training.metrics import accuracies
 from ser_engine.training.prepare import encoder_outputs, lower_outputs
 from ser_engine.training.run import Experiment, present, read, state_of, talkers_of
 from ser_engine.training.train import (
+    LENGTH_JITTER,
     SCORED,
     History,
     HistoryFile,
@@ -44,14 +46,12 @@ from ser_engine.training.train import (
 
 # Of the clips, so many tell the mean and deviation of the frames.
 STANDARDISED = 1000
-# Of a batch's lengths, in frames of 20 ms: see `train.LENGTH_JITTER`.
-LENGTH_JITTER = 12.0
 # The norm that the gradient of the blocks is held under.
 CLIP = 1.0
 MASKS = 2
 
 Lower = NDArray[np.float16]
-"""What leaves the encoder's lower blocks: [t, width], a frame 20 ms."""
+"""What leaves the encoder's lower blocks: [t, width], 40 ms each."""
 
 
 class _Head:
@@ -79,6 +79,9 @@ class _Head:
         """Make everything ready to learn."""
         self.member.train()
 
+    def stepped(self) -> None:
+        """Do nothing more."""
+
     def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
         """Return the rows of an epoch, batch by batch; of about one length in each."""
         return about_one_length(order, self.lengths[version[order], order], self.batch, LENGTH_JITTER, rng)
@@ -86,7 +89,7 @@ class _Head:
     def pool(self, rows: Rows, version: Rows) -> Tensor:
         """Return what is mixed up: what the head keeps of each recording."""
         with torch.no_grad():
-            frames = self.member.frames(self.cut(rows, version), self.dtype)
+            frames = self.member.frames(self.cut(rows, version), dtype=self.dtype)
         return self.member.pool(frames)
 
     def cut(self, rows: Rows, version: Rows) -> Tensor:
@@ -99,7 +102,7 @@ class _Head:
 
 
 class _Blocks(_Head):
-    """How the blocks of a member and its head are trained together."""
+    """How the blocks of a member and its head are trained together; `averaged` is the mean of its latest weights."""
 
     def __init__(self, member: TunedMember, versions: Sequence[Sequence[Lower]], config: TunedTraining) -> None:
         super().__init__(member, versions, config)
@@ -109,20 +112,35 @@ class _Blocks(_Head):
             {"params": list(member.blocks.parameters()), "weight_decay": config.weight_decay, "clip": CLIP},
             *self.groups,
         ]
+        self.averaged = AveragedModel(member, multi_avg_fn=partial(_moving_average, config.averaging))
+
+    def stepped(self) -> None:
+        """Move the mean of the weights."""
+        self.averaged.update_parameters(self.member)
 
     def pool(self, rows: Rows, version: Rows) -> Tensor:
         """Return what is mixed up: what the head keeps of each recording, parts of which are hidden."""
-        return self.member.pool(self.member.frames(self._masked(self.cut(rows, version)), self.dtype))
+        lower = self.cut(rows, version)
+        return self.member.pool(self.member.frames(lower, self._hidden(*lower.shape[:2]), self.dtype))
 
-    def _masked(self, lower: Tensor) -> Tensor:
-        """Return states [batch, t, width] in which stretches are zero."""
-        count, most = lower.shape[1], int(self.config.masked * lower.shape[1])
-        for one in lower if most else ():
+    def _hidden(self, batch: int, frames: int) -> Tensor:
+        """Return which frames are hidden, bool [batch, frames]: random stretches."""
+        hidden = np.zeros((batch, frames), bool)
+        most = int(self.config.masked * frames)
+        for row in hidden if most else ():
             for _ in range(MASKS):
                 length = int(self.rng.integers(most))
-                start = int(self.rng.integers(count - length + 1))
-                one[start : start + length] = 0
-        return lower
+                start = int(self.rng.integers(frames - length + 1))
+                row[start : start + length] = True
+        return torch.from_numpy(hidden).to(self.device)
+
+
+@torch.no_grad()
+def _moving_average(decay: float, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+    """Let the mean keep `decay` of itself; less at first, when it knows little."""
+    kept = min(decay, (float(count) + 1) / (float(count) + 10))
+    for mean, now in zip(averaged, current, strict=True):
+        mean.lerp_(now, 1 - kept)
 
 
 def train_tuned(
@@ -157,7 +175,9 @@ def train_tuned(
     wanted = torch.from_numpy(targets)
     head = _Head(member, filled, config)
     train_task(head, wanted, chances, config, number, history)
-    train_task(_Blocks(member, filled, config), wanted, chances, config, number, history, head.epochs)
+    blocks = _Blocks(member, filled, config)
+    train_task(blocks, wanted, chances, config, number, history, head.epochs)
+    member.load_state_dict(blocks.averaged.module.state_dict())
     return member.cpu().eval()
 
 
