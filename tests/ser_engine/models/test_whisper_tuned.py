@@ -18,8 +18,8 @@ from ser_engine.features.encoder import LOWER_BLOCKS, encodings, long_states, th
 from ser_engine.models.registry import load_model, parts
 from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics, collate
 from ser_engine.models.whisper_tuned import STRETCH, TunedMember, WhisperTuned, opinion
-from tests.ser_engine.models.test_whisper_statistics import CARD, CLIPS, LABELS, heard, probabilities
-from tests.ser_engine.models.test_whisper_statistics import model as frozen  # noqa: F401 - a fixture
+from ser_engine.weights import shared_whisper
+from tests.ser_engine.models.test_whisper_statistics import CARD, CLIPS, LABELS, head, heard, probabilities
 from tests.speech import RATE, speech
 
 
@@ -36,15 +36,20 @@ def member(model: WhisperStatistics, seed: int = 0) -> TunedMember:
     return made
 
 
+@pytest.fixture(scope="module")
+def frozen(settings: Settings) -> WhisperStatistics:
+    return WhisperStatistics("tried", LABELS, head(), shared_whisper(settings).encoder, 1.7, CARD)
+
+
 @pytest.fixture
-def folder(frozen: WhisperStatistics, tmp_path: Path) -> Path:  # noqa: F811
+def folder(frozen: WhisperStatistics, tmp_path: Path) -> Path:
     """Return a folder of models with the frozen one in it."""
     frozen.save(tmp_path / "tried")
     return tmp_path
 
 
 @pytest.fixture
-def model(frozen: WhisperStatistics, folder: Path, settings: Settings) -> WhisperTuned:  # noqa: F811
+def model(frozen: WhisperStatistics, folder: Path, settings: Settings) -> WhisperTuned:
     both = [member(frozen, seed) for seed in (0, 1)]
     return WhisperTuned.join("both", both, folder / "tried", settings, 1.3, CARD)
 
@@ -65,7 +70,7 @@ def test_alone_and_in_any_batch_the_answer_is_the_same(model: WhisperTuned) -> N
     np.testing.assert_allclose(alone.sum(axis=1), 1, atol=1e-5)
 
 
-def test_blocks_that_were_not_tuned_say_what_the_encoder_says(frozen: WhisperStatistics) -> None:  # noqa: F811
+def test_blocks_that_were_not_tuned_say_what_the_encoder_says(frozen: WhisperStatistics) -> None:
     untouched = TunedMember(frozen.encoder, 2, HeadConfig(len(LABELS), hidden=16, projection=32)).eval()
     states = long_states(frozen.encoder, speech()[None, :RATE])
     with torch.inference_mode():
@@ -73,7 +78,7 @@ def test_blocks_that_were_not_tuned_say_what_the_encoder_says(frozen: WhisperSta
     np.testing.assert_allclose(frames, states[:, 2:5].mean(dim=1), atol=1e-4)
 
 
-def test_what_is_hidden_is_not_heard_by_the_blocks_but_at_its_own_place(frozen: WhisperStatistics) -> None:  # noqa: F811
+def test_what_is_hidden_is_not_heard_by_the_blocks_but_at_its_own_place(frozen: WhisperStatistics) -> None:
     made, lower = member(frozen), torch.randn(1, 10, 512)
     hidden = torch.zeros(1, 10, dtype=torch.bool)
     hidden[0, 3] = True
@@ -87,7 +92,7 @@ def test_what_is_hidden_is_not_heard_by_the_blocks_but_at_its_own_place(frozen: 
     assert not torch.allclose(other[0, others], open_[0, others], atol=1e-3)
 
 
-def test_long_speech_is_heard_in_stretches(frozen: WhisperStatistics) -> None:  # noqa: F811
+def test_long_speech_is_heard_in_stretches(frozen: WhisperStatistics) -> None:
     made = member(frozen)
     lower = torch.randn(1, STRETCH, 512)
     with torch.inference_mode():
@@ -151,7 +156,7 @@ def test_another_model_beside_it_is_one_sentence(
     model: WhisperTuned,
     frozen: WhisperStatistics,
     folder: Path,
-    settings: Settings,  # noqa: F811
+    settings: Settings,
 ) -> None:
     model.save(folder / "both")
     WhisperStatistics("tried", LABELS, frozen.head, frozen.encoder, 2.9).save(folder / "tried")

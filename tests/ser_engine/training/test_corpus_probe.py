@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from ser_engine.features.encoder import Encoding
 from ser_engine.models.whisper_statistics import Head, HeadConfig
-from ser_engine.training.corpus_probe import measure, probe
+from ser_engine.training.corpus_probe import layers_mean, measure, probe
+from ser_engine.training.train import embeddings
 
 WIDTH = 6
 
@@ -37,7 +40,7 @@ def head(blind: bool) -> Head:
 def test_it_finds_what_is_told_and_no_more(told: float, blind: bool, encoder: float, model: float) -> None:
     known, corpora = clips(400, told, 1)
     unknown, true = clips(300, told, 2)
-    found = probe(head(blind), known, corpora, unknown)
+    found = probe([layers_mean, partial(embeddings, head(blind))], known, corpora, unknown)
     assert found.shape == (2, 300)
     shares = (found == true).mean(axis=1)
     np.testing.assert_allclose(shares, [encoder, model], atol=0.15)

@@ -86,14 +86,32 @@ def test_what_words_cost_is_measured_and_stands_on_the_card(bench: Bench) -> Non
     assert own.read_bytes() == voices.read_bytes()
 
 
+def test_words_that_were_read_are_kept_for_another_voice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = bench.run("kept", FUSED)
+    monkeypatch.setattr("ser_engine.training.fused.heard_words", fail)
+    again = bench.run("kept", FUSED)
+    assert (again["metrics"], again["words"]) == (first["metrics"], first["words"])
+    with pytest.raises(AssertionError, match="listened"):  # what another reader said is no use
+        bench.run("kept", FUSED.replace("talkative", "silent"))
+    (bench.folder / "results" / "kept" / "words.npz").write_bytes(b"PK cut")
+    with pytest.raises(AssertionError, match="listened"):
+        bench.run("kept", FUSED)
+
+
+def fail(*_: object) -> None:
+    raise AssertionError("listened again")
+
+
 def test_what_does_not_fit_is_one_sentence(bench: Bench, tmp_path: Path) -> None:
     for old, new, error, said in (
         ('corpora = ["ravdess"]', 'corpora = ["tess"]', InvalidSettings, "is about other corpora"),
         ('speech = "tried"', 'speech = "wrong"', InvalidSettings, "makes no model of a voice alone"),
         ('speech = "tried"', 'speech = "absent"', InvalidSettings, "There is no configuration"),
         ('text = "talkative"', 'text = "absent"', WeightsUnavailable, "absent"),
+        ('speech = "tried"', 'speech = "untrained"', InvalidSettings, "holds nothing of what models said"),
     ):
         (bench.folder / "wrong.toml").write_text(FUSED, encoding="utf-8")
+        (bench.folder / "untrained.toml").write_text(VOICE, encoding="utf-8")
         with pytest.raises(error, match=said):
             bench.run("bad", FUSED.replace(old, new))
     with pytest.raises(CorpusError):
