@@ -25,7 +25,7 @@ st.html(
     theme.line("lead", "An engine that listens twice: to how something is said, and to what is said. Both are shown.")
 )
 
-OURS = ("whisper-statistics", "fused")
+OURS = ("whisper-statistics", "whisper-tuned", "fused")
 WHISPER_HEARS = (
     "Whisper *base*'s inner states, as it listens, tell a small network how the words were said. It was trained on "
     "acted speech, and answers"

@@ -14,7 +14,9 @@ from ser_engine.settings import PROJECT
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 DEFAULT = PROJECT / "models" / (PROJECT / "models" / "DEFAULT").read_text(encoding="utf-8").strip()
-VOICE, WORDS = (PROJECT / "models" / name for name in ("whisper-base-statistics", "goemotions-minilm"))
+VOICE, FROZEN, WORDS = (
+    PROJECT / "models" / name for name in ("whisper-base-tuned", "whisper-base-statistics", "goemotions-minilm")
+)
 
 
 def read(path: Path) -> Any:
@@ -90,12 +92,16 @@ def test_another_seed_and_random_folds_have_the_figures_that_were_measured() -> 
         read(results / f"ours-whisper_statistics{run}" / "run.json")
         for run in ("_seed_1-speaker_independent", "-stratified_k_fold")
     )
-    shipped = measured_of(VOICE)
+    shipped = measured_of(FROZEN)
     assert {**again["config"], "seed": 0, "save": True} == shipped["config"]
     assert {**known["config"], "protocol": shipped["config"]["protocol"], "save": True} == shipped["config"]
+    parts = measured_of(VOICE)["parts"]
+    assert f"tuned for emotion, with a third of the say (UA alone {parts['tuned']['UA']:.1f})" in told
+    assert f"the encoder as it is (UA alone {parts['frozen']['UA']:.1f})" in told
+    assert parts["frozen"]["UA"] == shipped["metrics"]["UA"]
     corpora = {name: row["UA"] for name, row in again["by_corpus"].items()}
     assert (
-        f"another seed the same recipe has {again['metrics']['UA']:.1f} on strangers (CREMA-D {corpora['cremad']:.1f}, "
+        f"another seed that head has {again['metrics']['UA']:.1f} on strangers (CREMA-D {corpora['cremad']:.1f}, "
         f"RAVDESS {corpora['ravdess']:.1f}, TESS {corpora['tess']:.1f}, "
         f"EMO-DB {again['external']['emodb']['UA_among_shared_labels']:.1f})" in told
     )
@@ -181,7 +187,7 @@ def test_what_the_readme_links_to_is_there(link: str) -> None:
 
 def test_the_weights_are_small_enough_to_ship() -> None:
     assert (PROJECT / "models" / "whisper-base" / "model.safetensors").stat().st_size <= 80e6
-    assert (VOICE / "model.safetensors").stat().st_size <= 30e6
+    assert sum((model / "model.safetensors").stat().st_size for model in (VOICE, FROZEN)) <= 30e6
     assert (WORDS / "model.safetensors").stat().st_size <= 25e6
     words = read(PROJECT / "results" / "whisper-base-wer" / "run.json")
     assert words["clips"] >= 500 and words["wer_int8"] <= words["wer_fp16"] + 0.7

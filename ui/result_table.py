@@ -28,6 +28,7 @@ MODELS = {
     "rda": "Regularised discriminant",
     "majority": "Majority class",
     "whisper-base-statistics": "Whisper-base statistics",
+    "whisper-base-tuned": "Whisper-base, tuned",
     "voice-and-words": "Voice and words",
 }
 FEATURES = {f"acoustic{count}": f"{count} acoustic features" for count in (94, 173, 371)}

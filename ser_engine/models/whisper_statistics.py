@@ -223,7 +223,7 @@ class OnWhisperEncoder(ABC):
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write config.json and model.safetensors (what was trained, in float16) into `folder`."""
+        """Write config.json and model.safetensors (what was trained) into `folder`."""
 
     def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
         """Return the scores of each recording. Equal lengths are encoded together."""

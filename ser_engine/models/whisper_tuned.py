@@ -1,7 +1,7 @@
 """Blocks of Whisper's encoder that were trained further for emotion, beside a finished model on the frozen encoder.
 
 What leaves the encoder's lower blocks goes through copies of the next ones, whose weights were tuned together with an
-attentive head. They and the frozen model err differently; their log-opinions have the same say.
+attentive head. They and the two kinds of members of the frozen model err differently; each kind has the same say.
 """
 
 from __future__ import annotations
@@ -30,10 +30,13 @@ from ser_engine.models.whisper_statistics import (
     WhisperStatistics,
     collate,
 )
+from ser_engine.quantization import quantize
 from ser_engine.settings import Settings
 
 ARCHITECTURE = "whisper-tuned"
 BESIDE = "beside"
+SAY = 1 / 3
+"""Of the tuned members in the joint log-opinion: they are one kind of three."""
 STRETCH = 250
 """Frames of 40 ms that the tuned blocks are given at a time: clips of acted speech are no longer."""
 # What `save` itself writes into config.json; the rest is the card.
@@ -135,19 +138,14 @@ class WhisperTuned(OnWhisperEncoder):
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
         with torch.inference_mode():
             frozen = self.beside.head(*collate(encodings(states)))
-            both = (frozen + opinion(self.members, thinned(states[:, LOWER_BLOCKS]))) / 2
+            both = torch.lerp(frozen, opinion(self.members, thinned(states[:, LOWER_BLOCKS])), SAY)
             probabilities: NDArray[Any] = (both / self.temperature).softmax(dim=1).numpy()
             return probabilities
 
     def save(self, folder: Path) -> None:
-        """Write config.json and model.safetensors (the tuned members in float16) into `folder`."""
+        """Write config.json and model.safetensors (the tuned members, their matrices in 8 bits) into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {
-            f"{number}.{name}": tensor.half().contiguous()
-            for number, member in enumerate(self.members)
-            for name, tensor in member.state_dict().items()
-        }
-        checksum = weights.write_tensors(folder, tensors)
+        checksum = weights.write_tensors(folder, quantize(nn.ModuleList(self.members).state_dict()))
         config = {
             "id": self.id,
             "architecture": ARCHITECTURE,

@@ -17,7 +17,7 @@ from tests.tiny_models import FOREIGN, write_models
 from tests.ui.test_app import PROJECT, headings, healthy, result, session, text, upload
 from ui import downloads, engine, wording
 
-VOICE = "whisper-base-statistics"
+VOICE, FROZEN = "whisper-base-tuned", "whisper-base-statistics"
 DOGS, OTHERS = "Dogs are sitting by the door.", "kids are talking it is eleven"
 
 
@@ -52,7 +52,7 @@ def test_there_is_no_choice_where_there_is_one_model(let_threads_end: Callable[[
 
 
 def test_the_default_comes_first_and_is_named(models: Path) -> None:
-    assert engine.choices() == ("", "tiny-foreign", "tiny-words", VOICE)
+    assert engine.choices() == ("", "tiny-foreign", "tiny-words", FROZEN, VOICE)
     assert engine.title("") == (models / "DEFAULT").read_text().strip()
     assert engine.analyzer() is engine.analyzer("") is not engine.analyzer("tiny-words")
 
@@ -143,7 +143,13 @@ def test_the_settings_may_name_any_model(
 ) -> None:
     monkeypatch.setenv("SER_MODEL", named if named.startswith("hf:") else str(models / "tiny-foreign"))
     st.cache_resource.clear()
-    assert engine.title("") == "tiny-foreign" and engine.choices() == ("", "tiny-words", "voice-and-words", VOICE)
+    assert engine.title("") == "tiny-foreign" and engine.choices() == (
+        "",
+        "tiny-words",
+        "voice-and-words",
+        FROZEN,
+        VOICE,
+    )
     page = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=300).run()
     upload(page, "dogs.wav", speech_wav(DOGS))
     assert healthy(page) and not page.error and result(page).analysis.model == "tiny-foreign"
