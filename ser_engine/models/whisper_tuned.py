@@ -65,6 +65,11 @@ class TunedMember(nn.Module):
         self.register_buffer("frame_scale", torch.ones(config.width))
         self.head = AttentiveMember(config)
 
+    @property
+    def classifier(self) -> nn.Sequential:
+        """Return what maps what `pool` returns to logits."""
+        return self.head.classifier
+
     def frames(self, lower: Tensor, hidden: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """Map states [batch, t, width] of the lower blocks, 40 ms each, to frames [batch, t, width].
 
@@ -90,12 +95,12 @@ class TunedMember(nn.Module):
     def embed(self, lower: Tensor) -> Tensor:
         """Map states [batch, t, width] of any length to what the last layer is given, [batch, hidden]."""
         pieces = torch.tensor_split(lower, -(-lower.shape[1] // STRETCH), dim=1)
-        embedded: Tensor = self.head.classifier[:-1](self.pool(torch.cat([self.frames(one) for one in pieces], dim=1)))
+        embedded: Tensor = self.classifier[:-1](self.pool(torch.cat([self.frames(one) for one in pieces], dim=1)))
         return embedded
 
     def forward(self, lower: Tensor) -> Tensor:
         """Map states [batch, t, width] of any length to logits [batch, labels]."""
-        logits: Tensor = self.head.classifier[-1](self.embed(lower))
+        logits: Tensor = self.classifier[-1](self.embed(lower))
         return logits
 
 

@@ -31,6 +31,7 @@ from ser_engine.training.card import write_fused_card
 from ser_engine.training.config import FusedTraining, TrainingConfig, read_config
 from ser_engine.training.evaluate import calibrated, decide, fold_entries, fold_temperatures, measure_run, write_json
 from ser_engine.training.metrics import accuracies, unweighted_accuracy
+from ser_engine.training.prepare import keep_named
 from ser_engine.training.run import card_of, read
 from ser_engine.training.splits import numbered, speakers_apart
 from ser_engine.training.transcripts import PIPELINE, heard_words
@@ -129,10 +130,7 @@ def _words(kept: Path, model: Fused, clips: Sequence[Path], settings: Settings) 
         ]
     )
     kept.parent.mkdir(parents=True, exist_ok=True)
-    beside = kept.with_suffix(".part")
-    with beside.open("wb") as opened:
-        np.savez_compressed(opened, identity=identity, factors=found.astype(np.float32))
-    beside.replace(kept)
+    keep_named(kept, identity=identity, factors=found.astype(np.float32))
     return found.astype(np.float32).astype(np.float64)
 
 

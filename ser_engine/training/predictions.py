@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from ser_engine.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings
 from ser_engine.training.evaluate import fold_temperatures, measure_run
+from ser_engine.training.prepare import keep_named
 
 FILE = "predictions.npz"
 
@@ -35,20 +35,17 @@ def write(
     log_probabilities : float32 [1 + conditions, n, labels]; the first are of the clips as they are
     """
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".{FILE}.{os.getpid()}.part"
-    with beside.open("wb") as file:
-        np.savez_compressed(
-            file,
-            corpus=[one.corpus for one in utterances],
-            name=[one.name for one in utterances],
-            label=[str(one.label) for one in utterances],
-            speaker=[one.speaker for one in utterances],
-            gender=[one.gender or "" for one in utterances],
-            heard_as=[" ".join(one.heard_as) for one in utterances],
-            fold=folds,
-            log_probabilities=log_probabilities,
-        )
-    beside.replace(folder / FILE)
+    keep_named(
+        folder / FILE,
+        corpus=[one.corpus for one in utterances],
+        name=[one.name for one in utterances],
+        label=[str(one.label) for one in utterances],
+        speaker=[one.speaker for one in utterances],
+        gender=[one.gender or "" for one in utterances],
+        heard_as=[" ".join(one.heard_as) for one in utterances],
+        fold=folds,
+        log_probabilities=log_probabilities,
+    )
 
 
 class Said(NamedTuple):

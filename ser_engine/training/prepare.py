@@ -9,10 +9,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from ser_engine.errors import NoSpeech
@@ -188,11 +188,21 @@ def _once(path: Path, folder: Path, compute: Callable[[bytes], NDArray[Any]], su
 
 
 def keep(target: Path, array: NDArray[Any]) -> None:
-    """Write a .npy file beside `target` and rename it, so that a process that is killed leaves no half file there.
+    """Write a .npy file as `_replace` does."""
+    _replace(target, lambda file: np.save(file, array))
+
+
+def keep_named(target: Path, **arrays: ArrayLike) -> None:
+    """Write a compressed .npz file as `_replace` does."""
+    _replace(target, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
+
+
+def _replace(target: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file beside `target` and rename it, so that a process that is killed leaves no half file there.
 
     What lies beside is named after the process: two of them may have the same recording under two names.
     """
     beside = target.with_suffix(f".{os.getpid()}.part")
     with beside.open("wb") as file:
-        np.save(file, array)
+        write(file)
     beside.replace(target)

@@ -113,12 +113,13 @@ class Experiment(ABC, Generic[Feature, Trained]):
         """Return in which of some recordings there is speech, int [m], and joint log-probabilities [m, labels]."""
 
     @abstractmethod
-    def joined(self, found: NDArray[np.float32], folds: Rows, results: Path) -> NDArray[np.float32]:
-        """Return the log-probabilities that the finished model would have, of those that were cross-validated."""
+    def joined(
+        self, found: NDArray[np.float32], folds: Rows, results: Path
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Return the log-probabilities that the finished model would have, of those that were cross-validated.
 
-    @abstractmethod
-    def measured(self, found: NDArray[np.float32], folds: Rows, results: Path) -> dict[str, Any]:
-        """Return further entries of run.json; arguments are as of `joined`."""
+        And further entries of run.json.
+        """
 
     @abstractmethod
     def finished(
@@ -240,13 +241,11 @@ class StatisticsExperiment(Experiment[Encoding, Head]):
         rows = np.flatnonzero([encoding is not None for encoding in features])
         return rows, self.opinions(trained, present(features, rows))
 
-    def joined(self, found: NDArray[np.float32], folds: Rows, results: Path) -> NDArray[np.float32]:
-        """Return what was found: the head alone has the say."""
-        return found
-
-    def measured(self, found: NDArray[np.float32], folds: Rows, results: Path) -> dict[str, Any]:
-        """Return nothing further."""
-        return {}
+    def joined(
+        self, found: NDArray[np.float32], folds: Rows, results: Path
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Return what was found, for the head alone has the say, and nothing further."""
+        return found, {}
 
     def finished(
         self, trained: Head, temperature: float, card: dict[str, Any], settings: Settings
@@ -281,14 +280,13 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
         raise InvalidSettings(f"{path} asks for {config.protocol}; {config.architecture} knows {', '.join(PROTOCOLS)}.")
     experiment = prepare(config, path, data, settings)
     folds = experiment.folds()
-    own = experiment.cross_validate(folds)
-    found = experiment.joined(own, folds, results)
+    found, further = experiment.joined(experiment.cross_validate(folds), folds, results)
 
     opinions, true, heard = found[0], experiment.true, experiment.heard
     temperatures = fold_temperatures(opinions, true, folds)
     worse = dict(zip(config.conditions, found[1:], strict=True))
     measured = measure_run(experiment.utterances, opinions, folds, temperatures, config.labels, worse)
-    measured |= experiment.measured(own, folds, results)
+    measured |= further
 
     temperature = fit_temperature(opinions[heard], true[heard])
     measured["corpus_probe"] = experiment.corpus_probe(folds)

@@ -16,6 +16,7 @@ from torch.nn import functional
 from ser_engine.corpora.base import Utterance
 from ser_engine.features.encoder import Encoding
 from ser_engine.models.whisper_statistics import AttentiveMember, Head, HeadConfig, Member, collate
+from ser_engine.models.whisper_tuned import TunedMember
 from ser_engine.training.config import TrainingConfig
 
 # Eight layer weights per statistic have to travel far from equal shares within the few steps there are.
@@ -89,10 +90,10 @@ def _statistics_of(encodings: Sequence[Encoding]) -> Tensor:
     return torch.from_numpy(np.stack([one.statistics for one in encodings]).astype(np.float32))
 
 
-class _OnFeatures:
-    """How a member on features that do not change is trained."""
+class OnMember:
+    """What is the same however a member is trained."""
 
-    member: Member | AttentiveMember
+    member: Member | AttentiveMember | TunedMember
 
     @property
     def classifier(self) -> nn.Module:
@@ -107,7 +108,7 @@ class _OnFeatures:
         """Do nothing more."""
 
 
-class _OnStatistics(_OnFeatures):
+class _OnStatistics(OnMember):
     """How a member on statistics is trained."""
 
     member: Member
@@ -131,7 +132,7 @@ class _OnStatistics(_OnFeatures):
         return self.member.weigh(self.inputs[version, rows])
 
 
-class _OnFrames(_OnFeatures):
+class _OnFrames(OnMember):
     """How a member on frames is trained."""
 
     member: AttentiveMember

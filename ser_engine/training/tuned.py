@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from scipy.special import log_softmax
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from whisper.model import AudioEncoder
 
@@ -38,6 +38,7 @@ from ser_engine.training.train import (
     SCORED,
     History,
     HistoryFile,
+    OnMember,
     Rows,
     about_one_length,
     log_probabilities,
@@ -54,8 +55,10 @@ Lower = NDArray[np.float16]
 """What leaves the encoder's lower blocks: [t, width], 40 ms each."""
 
 
-class _Head:
+class _Head(OnMember):
     """How the head of a member is trained while its blocks stay as they are."""
+
+    member: TunedMember
 
     def __init__(self, member: TunedMember, versions: Sequence[Sequence[Lower]], config: TunedTraining) -> None:
         self.member, self.versions, self.config = member, versions, config
@@ -69,18 +72,6 @@ class _Head:
         self.groups: list[dict[str, Any]] = [
             {"params": list(member.head.parameters()), "weight_decay": config.weight_decay}
         ]
-
-    @property
-    def classifier(self) -> nn.Module:
-        """Return what maps what `pool` returns to logits."""
-        return self.member.head.classifier
-
-    def train(self) -> None:
-        """Make everything ready to learn."""
-        self.member.train()
-
-    def stepped(self) -> None:
-        """Do nothing more."""
 
     def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
         """Return the rows of an epoch, batch by batch; of about one length in each."""
@@ -231,7 +222,7 @@ class TunedExperiment(Experiment[Lower, list[TunedMember]]):
     `source` is the name of the run that the model `beside` comes from.
     """
 
-    tuning: TunedTraining
+    config: TunedTraining
     encoder: AudioEncoder
     beside: Path
     source: str
@@ -246,14 +237,13 @@ class TunedExperiment(Experiment[Lower, list[TunedMember]]):
     ) -> list[TunedMember]:
         """Return the members; those that `state` keeps of an earlier attempt are not trained again."""
         members = []
-        for number in range(self.tuning.members):
+        for number in range(self.config.members):
             kept = self.state / f"fold-{fold}-member-{number}.safetensors"
             if kept.exists():
-                member = untrained(self.tuning, self.encoder).eval()
+                member = untrained(self.config, self.encoder).eval()
                 member.load_state_dict(load_file(kept))
             else:
-                told = partial(_told, history, number)
-                member = train_tuned(versions, targets, weights, self.tuning, self.encoder, number, told)
+                member = train_tuned(versions, targets, weights, self.config, self.encoder, number, history)
                 beside = kept.with_suffix(".part")
                 save_file(member.state_dict(), beside)
                 beside.replace(kept)
@@ -283,31 +273,25 @@ class TunedExperiment(Experiment[Lower, list[TunedMember]]):
             self.opinions(trained, present(lower, rows)), log_probabilities(head, present(encoded, rows))
         )
 
-    def joined(self, found: NDArray[np.float32], folds: Rows, results: Path) -> NDArray[np.float32]:
-        """Return what the members and the frozen run say together of each clip, under each condition."""
-        return together(found, self._said_beside(folds, results))
+    def joined(
+        self, found: NDArray[np.float32], folds: Rows, results: Path
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Return what the members and the frozen run say together, and {"beside", "parts"}.
 
-    def measured(self, found: NDArray[np.float32], folds: Rows, results: Path) -> dict[str, Any]:
-        """Return {"beside", "parts"}: the frozen model's id, and the figures of the members alone and of it alone."""
-        said = {"tuned": found[0], "frozen": self._said_beside(folds, results)[0]}
-        parts = {name: accuracies(self.true, decide(one, self.true)[0]) for name, one in said.items()}
-        return {"beside": self.beside.name, "parts": parts}
-
-    def _said_beside(self, folds: Rows, results: Path) -> NDArray[np.float32]:
-        said = predictions.read_of(results / self.source, self.utterances, folds).log_probabilities
-        if len(said) != 1 + len(self.config.conditions):
+        These are the frozen model's id, and the figures of the members alone and of it alone.
+        """
+        frozen = predictions.read_of(results / self.source, self.utterances, folds).log_probabilities
+        if len(frozen) != 1 + len(self.config.conditions):
             raise InvalidSettings(f"The run {self.source} was tested under other conditions than these.")
-        return said
+        said = {"tuned": found[0], "frozen": frozen[0]}
+        parts = {name: accuracies(self.true, decide(one, self.true)[0]) for name, one in said.items()}
+        return together(found, frozen), {"beside": self.beside.name, "parts": parts}
 
     def finished(
         self, trained: list[TunedMember], temperature: float, card: dict[str, Any], settings: Settings
     ) -> WhisperTuned:
         """Return the members and the model beside them as one."""
         return WhisperTuned.join(self.config.id, trained, self.beside, settings, temperature, card)
-
-
-def _told(history: HistoryFile, number: int, entry: dict[str, float]) -> None:
-    history({**entry, "member": number})
 
 
 def prepare_tuned(config: TrainingConfig, path: Path, data: Path, settings: Settings) -> TunedExperiment:
@@ -335,4 +319,4 @@ def prepare_tuned(config: TrainingConfig, path: Path, data: Path, settings: Sett
     state = state_of(config, path.stem, utterances, hashed, settings)
     encoder = weights.shared_whisper(replace(settings, whisper="base")).encoder
     beside = settings.models_dir / frozen.id
-    return TunedExperiment(config, utterances, [plain], worse, state, config, encoder, beside, source.stem)
+    return TunedExperiment(config, utterances, [plain], worse, state, encoder, beside, source.stem)
