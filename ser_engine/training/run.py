@@ -6,7 +6,8 @@ import hashlib
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -94,9 +95,8 @@ class Experiment(ABC, Generic[Feature, Trained]):
         targets: NDArray[np.float32],
         weights: NDArray[np.float64],
         fold: str,
-        history: HistoryFile,
     ) -> Trained:
-        """Return what is trained of n clips; see `train.train_head`."""
+        """Return what is trained of n clips, see `train.train_head`; `timed`, and told to `history`."""
 
     @abstractmethod
     def opinions(self, trained: Trained, features: Sequence[Feature]) -> NDArray[np.float32]:
@@ -153,19 +153,29 @@ class Experiment(ABC, Generic[Feature, Trained]):
     @property
     def took(self) -> dict[str, float]:
         """Return {fold: seconds} of every training that has ended, "all" among them."""
-        kept = sorted(self.state.glob("fold-*.seconds"))
-        return {file.stem.removeprefix("fold-"): float(file.read_text(encoding="utf-8")) for file in kept}
+        found: dict[str, float] = {}
+        for file in sorted(self.state.glob("fold-*.seconds")):
+            fold = file.stem.split("-")[1]
+            found[fold] = found.get(fold, 0.0) + float(file.read_text(encoding="utf-8"))
+        return found
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Keep in `state`, as a part of `took`, how long the training of "fold-1" or "fold-1-member-0" takes."""
+        begun = time.perf_counter()
+        yield
+        (self.state / f"{part}.seconds").write_text(f"{time.perf_counter() - begun:.1f}", encoding="utf-8")
+
+    def history(self, fold: str, members: int = 0) -> HistoryFile:
+        """Return what keeps in `state` how the training of a fold goes, whose first `members` are finished already."""
+        return HistoryFile(self.state / "history.jsonl", fold, members=members)
 
     def fit(self, rows: Rows, fold: str) -> Trained:
-        """Return what is trained on all versions of rows with speech in them; `state` keeps how long that took."""
-        begun = time.perf_counter()
+        """Return what is trained on all versions of rows with speech in them."""
         chosen = [self.utterances[i] for i in rows]
         learned = [self.worse[self.config.conditions.index(name)] for name in self.config.augmentation]
         versions = [[features[i] for i in rows] for features in (*self.views, *learned)]
-        history = HistoryFile(self.state / "history.jsonl", fold)
-        trained = self.train(versions, targets_of(chosen, self.config), weights_of(chosen, self.config), fold, history)
-        (self.state / f"fold-{fold}.seconds").write_text(f"{time.perf_counter() - begun:.1f}", encoding="utf-8")
-        return trained
+        return self.train(versions, targets_of(chosen, self.config), weights_of(chosen, self.config), fold)
 
     def cross_validate(self, folds: Rows, only: Collection[int] | None = None) -> NDArray[np.float32]:
         """Return log-probabilities [1 + conditions, n, labels], each row by what did not hear its speaker.
@@ -220,10 +230,10 @@ class StatisticsExperiment(Experiment[Encoding, Head]):
         targets: NDArray[np.float32],
         weights: NDArray[np.float64],
         fold: str,
-        history: HistoryFile,
     ) -> Head:
         """Return a head."""
-        return train_head(versions, targets, weights, self.config, history)
+        with self.timed(f"fold-{fold}"):
+            return train_head(versions, targets, weights, self.config, self.history(fold))
 
     def opinions(self, trained: Head, features: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return log-probabilities float32 [n, labels] of n clips."""

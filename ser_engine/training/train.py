@@ -281,15 +281,20 @@ def _by_length(
 class HistoryFile:
     """Appends one JSON object a line, so that a run can be watched while it trains.
 
-    What the file tells of an earlier attempt at the same fold is forgotten, but for the first `keep` epochs.
+    What the file tells of an earlier attempt at the same fold is forgotten, but for the first `keep` epochs and for
+    all of the first `members`.
     """
 
-    def __init__(self, path: Path, fold: int | str, keep: int = 0) -> None:
+    def __init__(self, path: Path, fold: int | str, keep: int = 0, members: int = 0) -> None:
         self.path, self.fold = path, fold
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
             entries = [(line, json.loads(line)) for line in lines]
-            kept = [line for line, entry in entries if entry["fold"] != fold or entry["epoch"] <= keep]
+            kept = [
+                line
+                for line, entry in entries
+                if entry["fold"] != fold or entry["epoch"] <= keep or entry.get("member", members) < members
+            ]
             beside = path.with_suffix(".part")
             beside.write_text("".join(kept), encoding="utf-8")
             beside.replace(path)

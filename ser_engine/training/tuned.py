@@ -37,7 +37,6 @@ from ser_engine.training.train import (
     LENGTH_JITTER,
     SCORED,
     History,
-    HistoryFile,
     OnMember,
     Rows,
     about_one_length,
@@ -233,17 +232,19 @@ class TunedExperiment(Experiment[Lower, list[TunedMember]]):
         targets: NDArray[np.float32],
         weights: NDArray[np.float64],
         fold: str,
-        history: HistoryFile,
     ) -> list[TunedMember]:
         """Return the members; those that `state` keeps of an earlier attempt are not trained again."""
-        members = []
+        members: list[TunedMember] = []
         for number in range(self.config.members):
-            kept = self.state / f"fold-{fold}-member-{number}.safetensors"
+            part = f"fold-{fold}-member-{number}"
+            kept = self.state / f"{part}.safetensors"
             if kept.exists():
                 member = untrained(self.config, self.encoder).eval()
                 member.load_state_dict(load_file(kept))
             else:
-                member = train_tuned(versions, targets, weights, self.config, self.encoder, number, history)
+                history = self.history(fold, members=number)
+                with self.timed(part):
+                    member = train_tuned(versions, targets, weights, self.config, self.encoder, number, history)
                 beside = kept.with_suffix(".part")
                 save_file(member.state_dict(), beside)
                 beside.replace(kept)

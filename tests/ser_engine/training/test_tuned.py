@@ -13,7 +13,7 @@ import torch
 
 from ser_engine import Analyzer, Settings
 from ser_engine.errors import InvalidSettings
-from ser_engine.models.whisper_tuned import WhisperTuned
+from ser_engine.models.whisper_tuned import TunedMember, WhisperTuned
 from ser_engine.training import predictions
 from ser_engine.training.config import TunedTraining, read_config
 from ser_engine.training.run import run
@@ -32,13 +32,13 @@ external = ["emodb"]
 conditions = ["telephone"]
 augmentation = ["telephone"]
 labels = {json.dumps(LABELS)}
-members = 1
+members = 2
 blocks = 1
 hidden = 16
 projection = 32
 attentive_epochs = 2
 attentive_batch = 8
-epochs = 3
+epochs = 2
 batch = 8
 learning_rate = 1e-4
 masked = 0.2
@@ -91,7 +91,7 @@ def test_both_are_in_every_figure(bench: Bench) -> None:
 def test_history_tells_of_the_head_and_then_of_the_blocks(bench: Bench) -> None:
     lines = history(bench.results, "tuned")
     assert [(line["fold"], line["member"], line["epoch"]) for line in lines] == [
-        (fold, 0, epoch) for fold in ("1", "2", "3", "all") for epoch in range(1, 6)
+        (fold, member, epoch) for fold in ("1", "2", "3", "all") for member in (0, 1) for epoch in range(1, 5)
     ]
 
 
@@ -110,14 +110,27 @@ def test_the_model_answers_like_its_parts_together(bench: Bench) -> None:
 
 
 def test_what_was_finished_is_not_trained_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise AssertionError("trained again")
+    begun = []
 
-    monkeypatch.setattr("ser_engine.training.tuned.train_tuned", fail)
+    def train(*args: Any) -> TunedMember:
+        begun.append(args[5])
+        return train_tuned(*args)
+
+    monkeypatch.setattr("ser_engine.training.tuned.train_tuned", train)
     (state,) = (bench.settings.cache / "runs").glob("tuned-*")
-    (state / "fold-2.npy").unlink()  # the members are kept, so that they are asked again only
+    seconds = {file.name: file.read_text(encoding="utf-8") for file in state.glob("*-member-0.seconds")}
+    (state / "fold-2.npy").unlink()  # as if it had been stopped in its second member
+    (state / "fold-2-member-1.safetensors").unlink()
     again = run(bench.folder / "tuned.toml", bench.folder / "data", bench.settings, bench.results)
+    assert begun == [1]
     assert again["metrics"] == bench.tuned["metrics"] and again["conditions"] == bench.tuned["conditions"]
+    entries = [(line["fold"], line["member"], line["epoch"]) for line in history(bench.results, "tuned")]
+    assert sorted(entries) == [
+        (fold, member, epoch) for fold in ("1", "2", "3", "all") for member in (0, 1) for epoch in range(1, 5)
+    ]
+    assert seconds == {file.name: file.read_text(encoding="utf-8") for file in state.glob("*-member-0.seconds")}
+    told = sum(float(file.read_text(encoding="utf-8")) for file in state.glob("fold-*.seconds"))
+    assert len(seconds) == 4 and again["seconds"] == pytest.approx(told, abs=0.1)
 
 
 @pytest.mark.parametrize(
