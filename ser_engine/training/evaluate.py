@@ -16,7 +16,7 @@ from scipy.special import softmax
 from ser_engine import calibration
 from ser_engine.corpora.base import Utterance
 from ser_engine.training.config import TrainingConfig, TunedTraining
-from ser_engine.training.metrics import interval_over_speakers, report, weighted_accuracy
+from ser_engine.training.metrics import interval_over_speakers, percent, report, weighted_accuracy
 from ser_engine.training.metrics import unweighted_accuracy as ua
 
 STATISTICS = "mean and deviation over time of all layers of Whisper-base's encoder, frozen"
@@ -107,11 +107,9 @@ def listeners(utterances: Sequence[Utterance]) -> dict[str, dict[str, Any]]:
         labels = np.array([utterance.label for utterance in some])
         agreed = np.array([(one.label in one.heard_as) / len(one.heard_as) for one in some])
         found[corpus] = {
-            "agreement": round(100 * float(agreed.mean()), 2),
+            "agreement": percent(agreed),
             "clips": len(some),
-            "per_label": {
-                str(label): round(100 * float(agreed[labels == label].mean()), 2) for label in np.unique(labels)
-            },
+            "per_label": {str(label): percent(agreed[labels == label]) for label in np.unique(labels)},
         }
     return found
 

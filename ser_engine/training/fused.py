@@ -30,7 +30,7 @@ from ser_engine.training.audit import audit_folds
 from ser_engine.training.card import write_fused_card
 from ser_engine.training.config import FusedTraining, TrainingConfig, read_config
 from ser_engine.training.evaluate import calibrated, decide, fold_entries, fold_temperatures, measure_run, write_json
-from ser_engine.training.metrics import accuracies, unweighted_accuracy
+from ser_engine.training.metrics import accuracies, percent, unweighted_accuracy
 from ser_engine.training.prepare import keep_named
 from ser_engine.training.run import card_of, read
 from ser_engine.training.splits import numbered, speakers_apart
@@ -90,8 +90,8 @@ def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings,
         **measured,
         "parts": {"speech": accuracies(true, alone)},
         "words": {
-            "speak": _percent((words != words[:, :1]).any(axis=1)),
-            "change": _percent(alone != together),
+            "speak": percent((words != words[:, :1]).any(axis=1)),
+            "change": percent(alone != together),
             "lost": round(unweighted_accuracy(true, alone) - unweighted_accuracy(true, together), 2),
         },
         "audit": audit_folds(utterances, parted).to_dict(),
@@ -132,7 +132,3 @@ def _words(kept: Path, model: Fused, clips: Sequence[Path], settings: Settings) 
     kept.parent.mkdir(parents=True, exist_ok=True)
     keep_named(kept, identity=identity, factors=found.astype(np.float32))
     return found.astype(np.float32).astype(np.float64)
-
-
-def _percent(marks: NDArray[np.bool_]) -> float:
-    return round(100 * float(marks.mean()), 2)

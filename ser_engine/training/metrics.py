@@ -22,6 +22,11 @@ def weighted_accuracy(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> fl
     return 100.0 * float(np.mean(true == predicted))
 
 
+def percent(shares: NDArray[np.floating[Any] | np.bool_]) -> float:
+    """Return the mean of shares [n], at least one, or how many of n are true, in percent, to two digits."""
+    return round(100.0 * float(shares.mean()), 2)
+
+
 def accuracies(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> dict[str, float]:
     """Return {"UA", "WA"} in percent, to two digits."""
     return {

@@ -26,6 +26,7 @@ from ser_engine.training.acted_sentences import acted_sentences
 from ser_engine.training.config import TextEmotionTraining
 from ser_engine.training.evaluate import write_json
 from ser_engine.training.fit_text_emotion import Tokens, fit
+from ser_engine.training.metrics import percent
 from ser_engine.training.text_card import write_text_card
 from ser_engine.training.text_metrics import best_thresholds, macro_f1, present, report, vote_thresholds
 
@@ -119,7 +120,7 @@ def measure(model: TextEmotion, corpus: Corpus, data: Path) -> dict[str, Any]:
     training = set(corpus["train"].texts)
     return {
         **found,
-        "votes": {kind: _percent(votes) for kind, votes in told.items()},
+        "votes": {kind: percent(votes) if len(votes) else None for kind, votes in told.items()},
         "acted": {name: abstentions(model, sentences) for name, sentences in acted_sentences(data).items()},
         "repeated": sum(text in training for text in test.texts),
     }
@@ -166,10 +167,6 @@ def _found(model: TextEmotion, test: Sentences) -> tuple[NDArray[np.bool_], NDAr
 def _neutral_only(sentences: Sentences) -> NDArray[np.bool_]:
     neutral = LABELS.index(NEUTRAL)
     return sentences.labels[:, neutral] & (sentences.labels.sum(axis=1) == 1)
-
-
-def _percent(marks: NDArray[np.bool_]) -> float | None:
-    return round(100 * float(marks.mean()), 2) if len(marks) else None
 
 
 def _for_card(entry: dict[str, Any]) -> dict[str, Any]:
