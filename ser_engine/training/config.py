@@ -38,7 +38,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "projection": (8, 10**6),
     "attentive_learning_rate": (1e-8, 1.0),
     **dict.fromkeys(("views", "seed"), (0, 2**32 - 1)),
-    **dict.fromkeys(("weight_decay", "mixup", "balance"), FREE),
+    **dict.fromkeys(("weight_decay", "mixup", "balance", "label_balance"), FREE),
     **dict.fromkeys(("label_smoothing", "masked", "averaging"), SHARE),
     "dropout": (0.0, 0.99),
     "learning_rate": (1e-8, 1.0),
@@ -69,7 +69,8 @@ class TrainingConfig:
     attentive_epochs, attentive_batch, attentive_learning_rate : the same of the members that attend to frames
     mixup : Beta(a, a) of mixup (Zhang et al., 2018), 0 for none
     label_smoothing : share of each target that is spread over all labels of the utterance's corpus
-    balance : exponent of inverse class frequency within the sampling weights, 0 for none
+    balance : exponent of the inverse frequency of a label within its corpus in the sampling weights, 0 for none
+    label_balance : the same of a label over all corpora together
     save : whether a model is made of all clips together, and kept with its card
     views : how many speed-perturbed copies of each utterance are heard in training, too; none is ever tested on
     seed : of everything random
@@ -100,6 +101,7 @@ class TrainingConfig:
     mixup: float = 0.0
     label_smoothing: float = 0.0
     balance: float = 0.0
+    label_balance: float = 0.0
     views: int = 0
     save: bool = True
     seed: int = 0

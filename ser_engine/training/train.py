@@ -206,7 +206,7 @@ def train_task(
     chances = weights / weights.sum()
     task.train()
     for epoch in range(done + 1, done + task.epochs + 1):
-        order = rng.choice(count, size=count, p=chances) if config.balance else rng.permutation(count)
+        order = rng.choice(count, size=count, p=chances) if np.ptp(weights) else rng.permutation(count)
         version = np.where(rng.random(count) < PLAIN, 0, rng.integers(min(1, further), further + 1, count))
         total = 0.0
         for rows in task.batches(order, version, rng):
@@ -251,10 +251,17 @@ def targets_of(utterances: Sequence[Utterance], config: TrainingConfig) -> NDArr
 
 
 def weights_of(utterances: Sequence[Utterance], config: TrainingConfig) -> NDArray[np.float64]:
-    """Return [n] sampling weights: an utterance of a rare (corpus, label) is drawn more often, by `config.balance`."""
-    kinds = [f"{utterance.corpus} {utterance.label}" for utterance in utterances]
-    _, codes, counts = np.unique(kinds, return_inverse=True, return_counts=True)
-    return (1.0 / counts[codes]) ** config.balance
+    """Return [n] sampling weights: utterances of a rare label, or label within a corpus, are drawn more often.
+
+    See `config.label_balance` and `config.balance`.
+    """
+    labels = [str(utterance.label) for utterance in utterances]
+    kinds = [f"{utterance.corpus} {label}" for utterance, label in zip(utterances, labels, strict=True)]
+    weights = np.ones(len(utterances))
+    for names, exponent in ((labels, config.label_balance), (kinds, config.balance)):
+        _, codes, counts = np.unique(names, return_inverse=True, return_counts=True)
+        weights *= (1.0 / counts[codes]) ** exponent
+    return weights
 
 
 def log_probabilities(head: Head, encodings: Sequence[Encoding]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ first, on blocks that stay as they are; then both learn, and what is kept is a m
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -55,7 +55,7 @@ Lower = NDArray[np.float16]
 
 
 class _Head(OnMember):
-    """How the head of a member is trained while its blocks stay as they are."""
+    """How the head of a member is trained on what its blocks, as they are, make of each version of the recordings."""
 
     member: TunedMember
 
@@ -65,7 +65,6 @@ class _Head(OnMember):
         self.lengths = np.array([[len(one) for one in version] for version in versions])
         self.rng = np.random.default_rng(config.seed)
         self.device = next(member.parameters()).device
-        self.dtype = torch.bfloat16 if config.bfloat16 else torch.float32
         self.epochs, self.batch = config.attentive_epochs, config.attentive_batch
         self.rates = [config.attentive_learning_rate]
         self.groups: list[dict[str, Any]] = [
@@ -78,9 +77,7 @@ class _Head(OnMember):
 
     def pool(self, rows: Rows, version: Rows) -> Tensor:
         """Return what is mixed up: what the head keeps of each recording."""
-        with torch.no_grad():
-            frames = self.member.frames(self.cut(rows, version), dtype=self.dtype)
-        return self.member.pool(frames)
+        return self.member.pool(self.cut(rows, version))
 
     def cut(self, rows: Rows, version: Rows) -> Tensor:
         """Return recordings [batch, t, width], each cut, anywhere, to the length of the shortest."""
@@ -92,10 +89,14 @@ class _Head(OnMember):
 
 
 class _Blocks(_Head):
-    """How the blocks of a member and its head are trained together; `averaged` is the mean of its latest weights."""
+    """How the blocks of a member and its head are trained together on each version of what leaves the lower blocks.
+
+    `averaged` is the mean of its latest weights.
+    """
 
     def __init__(self, member: TunedMember, versions: Sequence[Sequence[Lower]], config: TunedTraining) -> None:
         super().__init__(member, versions, config)
+        self.dtype = _precision(config)
         self.epochs, self.batch = config.epochs, config.batch
         self.rates = [config.learning_rate, config.head_learning_rate]
         self.groups = [
@@ -159,14 +160,15 @@ def train_tuned(
     assert len(plain) == len(versions[0])  # who calls leaves out recordings without speech
     filled = [[one if one is not None else other for one, other in zip(v, plain, strict=True)] for v in versions]
     torch.manual_seed(config.seed + number)
-    member = untrained(config, encoder)
-    _standardise(member, plain, np.random.default_rng(config.seed))
-    member.to("cuda" if torch.cuda.is_available() else "cpu")
+    member = untrained(config, encoder).to("cuda" if torch.cuda.is_available() else "cpu")
+    frames = [_frames(member, version, _precision(config)) for version in filled]
+    _standardise(member, frames[0], np.random.default_rng(config.seed))
     wanted = torch.from_numpy(targets)
-    head = _Head(member, filled, config)
+    head = _Head(member, frames, config)
     train_task(head, wanted, chances, config, number, history)
+    del head, frames
     blocks = _Blocks(member, filled, config)
-    train_task(blocks, wanted, chances, config, number, history, head.epochs)
+    train_task(blocks, wanted, chances, config, number, history, config.attentive_epochs)
     member.load_state_dict(blocks.averaged.module.state_dict())
     return member.cpu().eval()
 
@@ -184,27 +186,47 @@ def untrained(config: TunedTraining, encoder: AudioEncoder) -> TunedMember:
     return TunedMember(encoder, config.blocks, shape)
 
 
-def _standardise(member: TunedMember, plain: Sequence[Lower], rng: np.random.Generator) -> None:
-    """Give a member the mean and deviation of the frames that its blocks make before they are tuned."""
-    rows = rng.permutation(len(plain))[:STANDARDISED]
+def _precision(config: TunedTraining) -> torch.dtype:
+    """Return what the blocks compute in while they learn."""
+    return torch.bfloat16 if config.bfloat16 else torch.float32
+
+
+def _frames(member: TunedMember, clips: Sequence[Lower], precision: torch.dtype) -> list[Lower]:
+    """Return what the blocks of a member make of n recordings: float16 [t, width] each."""
+    device = member.frame_mean.device
+    found: dict[int, Lower] = {}
     with torch.inference_mode():
-        found = torch.cat([member.frames(torch.from_numpy(plain[row])[None])[0] for row in rows])
+        for rows in _of_one_length(clips):
+            lower = torch.from_numpy(np.stack([clips[row] for row in rows])).to(device).float()
+            found |= dict(zip(rows, member.frames(lower, dtype=precision).half().cpu().numpy(), strict=True))
+    return [found[row] for row in range(len(clips))]
+
+
+def _standardise(member: TunedMember, frames: Sequence[Lower], rng: np.random.Generator) -> None:
+    """Give a member the mean and deviation of the frames that its blocks make before they are tuned."""
+    rows = rng.permutation(len(frames))[:STANDARDISED]
+    found = torch.from_numpy(np.concatenate([frames[row] for row in rows])).float()
     member.frame_mean.copy_(found.mean(dim=0))
     member.frame_scale.copy_(1.0 / (found.std(dim=0) + 1e-3))
 
 
-def _by_length(compute: Callable[[Tensor], Tensor], features: Sequence[Lower]) -> NDArray[np.float32]:
-    """Return what is computed of n recordings, those of one length together, in their order."""
+def _of_one_length(features: Sequence[Lower]) -> Iterator[list[int]]:
+    """Yield the rows of n recordings in batches whose recordings have one length."""
     rows_of = defaultdict(list)
     for row, one in enumerate(features):
         rows_of[len(one)].append(row)
+    for rows in rows_of.values():
+        for first in range(0, len(rows), SCORED):
+            yield rows[first : first + SCORED]
+
+
+def _by_length(compute: Callable[[Tensor], Tensor], features: Sequence[Lower]) -> NDArray[np.float32]:
+    """Return what is computed of n recordings, those of one length together, in their order."""
     found: dict[int, NDArray[np.float32]] = {}
     with torch.inference_mode():
-        for rows in rows_of.values():
-            for first in range(0, len(rows), SCORED):
-                some = rows[first : first + SCORED]
-                told = compute(torch.from_numpy(np.stack([features[row] for row in some])).float()).numpy()
-                found |= dict(zip(some, told, strict=True))
+        for rows in _of_one_length(features):
+            told = compute(torch.from_numpy(np.stack([features[row] for row in rows])).float()).numpy()
+            found |= dict(zip(rows, told, strict=True))
     return np.stack([found[row] for row in range(len(features))])
 
 

@@ -180,14 +180,14 @@ def test_mixed_inputs_are_learned_from_all_the_same() -> None:
     assert accuracy(trained(replace(CONFIG, mixup=0.4))) > 0.8
 
 
-def test_balance_decides_who_is_drawn() -> None:
+def test_chances_decide_who_is_drawn() -> None:
     _, true = examples(300)
     only_two = (true != 2).astype(float)
-    balanced = trained(replace(CONFIG, balance=1.0, epochs=10), only_two)
     features, _ = examples(200, seed=1)
-    assert (log_probabilities(balanced, features).argmax(axis=1) != 2).all()
-    without = trained(replace(CONFIG, balance=0.0, epochs=10), only_two)
-    assert (log_probabilities(without, features).argmax(axis=1) == 2).any()
+    drawn = trained(replace(CONFIG, epochs=10), only_two)
+    assert (log_probabilities(drawn, features).argmax(axis=1) != 2).all()
+    everyone = trained(replace(CONFIG, epochs=10), np.ones(300))
+    assert (log_probabilities(everyone, features).argmax(axis=1) == 2).any()
 
 
 def test_history_tells_of_every_epoch_and_falls(tmp_path: Path) -> None:
@@ -222,4 +222,7 @@ def test_rare_kinds_are_drawn_as_often_as_is_asked() -> None:
     utterances = labelled(*[("ravdess", "sad")] * 4, ("ravdess", "happy"), ("tess", "sad"))
     np.testing.assert_allclose(weights_of(utterances, replace(CONFIG, balance=1.0)), [0.25] * 4 + [1, 1])
     np.testing.assert_allclose(weights_of(utterances, replace(CONFIG, balance=0.5)), [0.5] * 4 + [1, 1])
+    np.testing.assert_allclose(weights_of(utterances, replace(CONFIG, label_balance=1.0)), [0.2] * 4 + [1, 0.2])
+    both = weights_of(utterances, replace(CONFIG, balance=0.5, label_balance=1.0))
+    np.testing.assert_allclose(both, [0.1] * 4 + [1, 0.2])
     np.testing.assert_allclose(weights_of(utterances, CONFIG), [1] * 6)
