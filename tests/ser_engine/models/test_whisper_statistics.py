@@ -21,6 +21,7 @@ from ser_engine.features.encoder import Encoding
 from ser_engine.models.registry import load_model
 from ser_engine.models.whisper_statistics import BATCH, Head, HeadConfig, WhisperStatistics, collate
 from ser_engine.weights import shared_whisper
+from tests.ser_engine.models.unfit import Config, assert_refused
 from tests.speech import RATE, Samples, music, noise, speech
 
 LABELS = ("neutral", "happy", "sad", "angry")
@@ -222,7 +223,6 @@ def test_the_config_says_what_the_model_is(model: WhisperStatistics, tmp_path: P
     assert set(config["weights"]) == {"model.safetensors"}
 
 
-Config = dict[str, Any]
 UNFIT: dict[str, Callable[[Config], Any]] = {
     "another number of labels": lambda config: config["labels"].pop(),
     "labels missing": lambda config: config.pop("labels"),
@@ -252,13 +252,7 @@ def test_a_config_that_does_not_fit_is_one_sentence(
     kind: str, model: WhisperStatistics, settings: Settings, tmp_path: Path
 ) -> None:
     model.save(tmp_path)
-    file = tmp_path / "config.json"
-    config = json.loads(file.read_text(encoding="utf-8"))
-    UNFIT[kind](config)
-    file.write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(WeightsUnavailable) as caught:
-        load_model(tmp_path, settings)
-    assert str(caught.value) == f"The config.json in {tmp_path} does not fit the weights beside it."
+    assert_refused(tmp_path, UNFIT[kind], settings)
 
 
 def test_damaged_weights_are_one_sentence(model: WhisperStatistics, settings: Settings, tmp_path: Path) -> None:
