@@ -96,7 +96,7 @@ def test_another_seed_and_random_folds_have_the_figures_that_were_measured() -> 
     assert {**again["config"], "seed": 0, "save": True} == shipped["config"]
     assert {**known["config"], "protocol": shipped["config"]["protocol"], "save": True} == shipped["config"]
     parts = measured_of(VOICE)["parts"]
-    assert f"tuned for emotion, with a third of the say (UA alone {parts['tuned']['UA']:.1f})" in told
+    assert f"tuned for emotion (UA alone {parts['tuned']['UA']:.1f})" in told
     assert f"the encoder as it is (UA alone {parts['frozen']['UA']:.1f})" in told
     assert parts["frozen"]["UA"] == shipped["metrics"]["UA"]
     corpora = {name: row["UA"] for name, row in again["by_corpus"].items()}

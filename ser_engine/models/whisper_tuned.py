@@ -1,7 +1,7 @@
 """Blocks of Whisper's encoder that were trained further for emotion, beside a finished model on the frozen encoder.
 
 What leaves the encoder's lower blocks goes through copies of the next ones, whose weights were tuned together with an
-attentive head. They and the two kinds of members of the frozen model err differently; each kind has the same say.
+attentive head. They and the frozen model err differently; both have the same say.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ from ser_engine.settings import Settings
 
 ARCHITECTURE = "whisper-tuned"
 BESIDE = "beside"
-SAY = 1 / 3
-"""Of the tuned members in the joint log-opinion: they are one kind of three."""
 STRETCH = 250
 """Frames of 40 ms that the tuned blocks are given at a time: clips of acted speech are no longer."""
 # What `save` itself writes into config.json; the rest is the card.
@@ -143,7 +141,7 @@ class WhisperTuned(OnWhisperEncoder):
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
         with torch.inference_mode():
             frozen = self.beside.head(*collate(encodings(states)))
-            both = torch.lerp(frozen, opinion(self.members, thinned(states[:, LOWER_BLOCKS])), SAY)
+            both = (frozen + opinion(self.members, thinned(states[:, LOWER_BLOCKS]))) / 2
             probabilities: NDArray[Any] = (both / self.temperature).softmax(dim=1).numpy()
             return probabilities
 

@@ -84,10 +84,10 @@ def _tuned(entry: dict[str, Any]) -> str:
     """Return what tuned blocks beside a frozen model are."""
     config, parts, beside = entry["config"], entry["parts"], entry["beside"]
     first, last = LOWER_BLOCKS + 1, LOWER_BLOCKS + config["blocks"]
-    return f"""Three kinds of opinion have the same say: the two of
-[{beside}](../{beside}/README.md), which listens through Whisper-base's encoder as it is, and that of copies of the
-encoder's blocks {first} to {last} ({config["members"]} of each), tuned for emotion together with a head that attends to
-moments of their states. Only the tuned copies and their head are stored here; what is below them is that of
+    return f"""Two models have the same say:
+[{beside}](../{beside}/README.md), which listens through Whisper-base's encoder as it is, and copies of the encoder's
+blocks {first} to {last} ({config["members"]} of each), tuned for emotion together with a head that attends to moments
+of their states. Only the tuned copies and their head are stored here; what is below them is that of
 `models/whisper-base`. On the clips below the tuned blocks alone have a UA of {parts["tuned"]["UA"]:.1f}, the frozen one
 alone {parts["frozen"]["UA"]:.1f}."""
 

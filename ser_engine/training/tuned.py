@@ -25,7 +25,7 @@ from whisper.model import AudioEncoder
 from ser_engine import weights
 from ser_engine.errors import InvalidSettings
 from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics
-from ser_engine.models.whisper_tuned import SAY, TunedMember, WhisperTuned, opinion
+from ser_engine.models.whisper_tuned import TunedMember, WhisperTuned, opinion
 from ser_engine.settings import Settings
 from ser_engine.training import predictions
 from ser_engine.training.config import TrainingConfig, TunedTraining, read_config
@@ -231,8 +231,8 @@ def _by_length(compute: Callable[[Tensor], Tensor], features: Sequence[Lower]) -
 
 
 def together(own: NDArray[np.float32], beside: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return joint log-probabilities [..., labels], in which the tuned members have `SAY`."""
-    joint: NDArray[np.float32] = log_softmax(SAY * own + (1 - SAY) * beside, axis=-1).astype(np.float32)
+    """Return joint log-probabilities [..., labels], in which both have the same say."""
+    joint: NDArray[np.float32] = log_softmax((own + beside) / 2, axis=-1).astype(np.float32)
     return joint
 
 
