@@ -33,10 +33,10 @@ def test_every_entry_arrives(tmp_path: Path) -> None:
     given = {
         "id": "x", "architecture": "y", "corpora": ["tess", "emodb"], "external": ["cremad"], "protocol": "z",
         "labels": ["sad", "happy"], "members": 2, "mixtures": 3, "hidden": 4, "dropout": 0.25, "epochs": 5, "batch": 6,
-        "learning_rate": 1, "weight_decay": 0.5, "mixup": 0.1, "label_smoothing": 0.2, "balance": 0.3, "views": 7,
-        "save": False, "seed": 8, "conditions": ["crop", "telephone"], "augmentation": ["telephone"], "attentive": 9,
-        "projection": 16,
-        "attention_heads": 11, "attentive_epochs": 12, "attentive_batch": 13, "attentive_learning_rate": 0.5,
+        "learning_rate": 1, "weight_decay": 0.5, "mixup": 0.1, "label_smoothing": 0.2, "balance": 0.3,
+        "label_balance": 0.4, "views": 7, "save": False, "seed": 8, "conditions": ["crop", "telephone"],
+        "augmentation": ["telephone"], "attentive": 9, "projection": 16, "attention_heads": 11, "attentive_epochs": 12,
+        "attentive_batch": 13, "attentive_learning_rate": 0.5,
     }  # fmt: skip
     assert set(given) == {item.name for item in fields(TrainingConfig)}
     # Such values are written in TOML as in JSON.
