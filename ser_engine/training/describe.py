@@ -30,6 +30,7 @@ from ser_engine.errors import CorpusError, SerError
 from ser_engine.preprocessing import resample
 from ser_engine.settings import Settings
 from ser_engine.training.augment import RECIPES, apply
+from ser_engine.training.prepare import replacing
 
 FILE = "corpora.json"
 OTHER = "other"
@@ -91,9 +92,9 @@ def write(description: dict[str, Any], results: Path) -> Path:
         parts.append(f" {json.dumps(key)}: {{\n{inner}\n }}" if inner else f" {json.dumps(key)}: {_compact(value)}")
     target = results / FILE
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_suffix(f".{os.getpid()}.part")
-    beside.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
-    return beside.replace(target)
+    with replacing(target) as beside:
+        beside.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+    return target
 
 
 def measure(paths: Sequence[Path], settings: Settings, workers: int = 0) -> list[Measured | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ser_engine.models.network import Blocks
 from ser_engine.training.augment_images import augment
 from ser_engine.training.config import NetworkConfig
 from ser_engine.training.metrics import unweighted_accuracy
+from ser_engine.training.prepare import replacing
 from ser_engine.training.train import HistoryFile
 
 
@@ -124,6 +124,5 @@ def _resume(checkpoint: Path, module: nn.Module, optimizer: torch.optim.Optimize
 
 def write_checkpoint(target: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint beside its place and rename it."""
-    beside = target.with_suffix(f".{os.getpid()}.part")
-    torch.save(state, beside)
-    beside.replace(target)
+    with replacing(target) as beside:
+        torch.save(state, beside)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -188,21 +189,24 @@ def _once(path: Path, folder: Path, compute: Callable[[bytes], NDArray[Any]], su
 
 
 def keep(target: Path, array: NDArray[Any]) -> None:
-    """Write a .npy file as `_replace` does."""
-    _replace(target, lambda file: np.save(file, array))
+    """Write a .npy file as `replacing` does."""
+    with replacing(target) as beside, beside.open("wb") as file:
+        np.save(file, array)
 
 
 def keep_named(target: Path, **arrays: ArrayLike) -> None:
-    """Write a compressed .npz file as `_replace` does."""
-    _replace(target, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
+    """Write a compressed .npz file as `replacing` does."""
+    with replacing(target) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def _replace(target: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Write a file beside `target` and rename it, so that a process that is killed leaves no half file there.
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield the path of a file beside `target`, which is renamed when it was written.
 
-    What lies beside is named after the process: two of them may have the same recording under two names.
+    So a process that is killed leaves no half file. What lies beside is named after the process: two of them may have
+    the same recording under two names.
     """
     beside = target.with_suffix(f".{os.getpid()}.part")
-    with beside.open("wb") as file:
-        write(file)
+    yield beside
     beside.replace(target)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, precision_recall_fscore_support
 
-from ser_engine.training.metrics import BOOTSTRAPS
+from ser_engine.training.metrics import BOOTSTRAPS, percent
 
 LEAST, GREATEST = 0.01, 0.99
 """What a threshold may be: beyond, it would be a label's absence or presence whatever the text."""
@@ -89,7 +89,7 @@ def report(true: Marks, predicted: Marks, labels: Sequence[str], seed: int = 0) 
     each = np.array([_f1(*_drawn(counts, rng)) for _ in range(BOOTSTRAPS)])
     return {
         "metrics": {
-            "macro_f1": round(100 * float(f1.mean()), 2),
+            "macro_f1": percent(f1),
             "weighted_f1": round(100 * float(np.average(f1, weights=support)), 2),
             "macro_f1_ci95": _interval(each.mean(axis=1)),
             "weighted_f1_ci95": _interval(each @ (support / support.sum())),

@@ -18,6 +18,7 @@ from ser_engine.features.encoder import Encoding
 from ser_engine.models.whisper_statistics import AttentiveMember, Head, HeadConfig, Member, collate
 from ser_engine.models.whisper_tuned import TunedMember
 from ser_engine.training.config import TrainingConfig
+from ser_engine.training.prepare import replacing
 
 # Eight layer weights per statistic have to travel far from equal shares within the few steps there are.
 LAYER_RATE = 5.0
@@ -302,9 +303,8 @@ class HistoryFile:
                 for line, entry in entries
                 if entry["fold"] != fold or entry["epoch"] <= keep or entry.get("member", members) < members
             ]
-            beside = path.with_suffix(".part")
-            beside.write_text("".join(kept), encoding="utf-8")
-            beside.replace(path)
+            with replacing(path) as beside:
+                beside.write_text("".join(kept), encoding="utf-8")
 
     def __call__(self, entry: dict[str, float]) -> None:
         """Write one line."""

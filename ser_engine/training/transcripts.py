@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ser_engine.analysis import Transcript
 from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings
-from ser_engine.training.prepare import HEARD
+from ser_engine.training.prepare import HEARD, replacing
 
 if TYPE_CHECKING:
     from ser_engine.analysis import CleanSpeech
@@ -126,9 +126,8 @@ def _keep(target: Path, text: str, language: str | None = None, confidence: floa
     """Write one entry of the cache, beside and renamed, and return it."""
     confidence = round(confidence, 4)
     entry = {"text": text, "language": language, "confidence": confidence}
-    beside = target.with_suffix(f".{os.getpid()}.part")
-    beside.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
-    beside.replace(target)
+    with replacing(target) as beside:
+        beside.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
     return _transcript(text, language, confidence)
 
 

@@ -7,7 +7,7 @@ first, on blocks that stay as they are; then both learn, and what is kept is a m
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from ser_engine.training import predictions
 from ser_engine.training.config import TrainingConfig, TunedTraining, read_config
 from ser_engine.training.evaluate import decide
 from ser_engine.training.metrics import accuracies
-from ser_engine.training.prepare import encoder_outputs, lower_outputs
+from ser_engine.training.prepare import encoder_outputs, lower_outputs, replacing
 from ser_engine.training.run import Experiment, present, read, state_of, talkers_of
 from ser_engine.training.train import (
     LENGTH_JITTER,
@@ -194,12 +194,11 @@ def _precision(config: TunedTraining) -> torch.dtype:
 def _frames(member: TunedMember, clips: Sequence[Lower], precision: torch.dtype) -> list[Lower]:
     """Return what the blocks of a member make of n recordings: float16 [t, width] each."""
     device = member.frame_mean.device
-    found: dict[int, Lower] = {}
-    with torch.inference_mode():
-        for rows in _of_one_length(clips):
-            lower = torch.from_numpy(np.stack([clips[row] for row in rows])).to(device).float()
-            found |= dict(zip(rows, member.frames(lower, dtype=precision).half().cpu().numpy(), strict=True))
-    return [found[row] for row in range(len(clips))]
+
+    def compute(lower: Tensor) -> Tensor:
+        return member.frames(lower.to(device), dtype=precision).half().cpu()
+
+    return _of_each(compute, clips)
 
 
 def _standardise(member: TunedMember, frames: Sequence[Lower], rng: np.random.Generator) -> None:
@@ -210,24 +209,24 @@ def _standardise(member: TunedMember, frames: Sequence[Lower], rng: np.random.Ge
     member.frame_scale.copy_(1.0 / (found.std(dim=0) + 1e-3))
 
 
-def _of_one_length(features: Sequence[Lower]) -> Iterator[list[int]]:
-    """Yield the rows of n recordings in batches whose recordings have one length."""
+def _of_each(compute: Callable[[Tensor], Tensor], clips: Sequence[Lower]) -> list[NDArray[Any]]:
+    """Return what is computed of n recordings, batch by batch of one length, in their order."""
     rows_of = defaultdict(list)
-    for row, one in enumerate(features):
+    for row, one in enumerate(clips):
         rows_of[len(one)].append(row)
-    for rows in rows_of.values():
-        for first in range(0, len(rows), SCORED):
-            yield rows[first : first + SCORED]
-
-
-def _by_length(compute: Callable[[Tensor], Tensor], features: Sequence[Lower]) -> NDArray[np.float32]:
-    """Return what is computed of n recordings, those of one length together, in their order."""
-    found: dict[int, NDArray[np.float32]] = {}
+    found: dict[int, NDArray[Any]] = {}
     with torch.inference_mode():
-        for rows in _of_one_length(features):
-            told = compute(torch.from_numpy(np.stack([features[row] for row in rows])).float()).numpy()
-            found |= dict(zip(rows, told, strict=True))
-    return np.stack([found[row] for row in range(len(features))])
+        for rows in rows_of.values():
+            for first in range(0, len(rows), SCORED):
+                some = rows[first : first + SCORED]
+                told = compute(torch.from_numpy(np.stack([clips[row] for row in some])).float()).numpy()
+                found |= dict(zip(some, told, strict=True))
+    return [found[row] for row in range(len(clips))]
+
+
+def _stacked(compute: Callable[[Tensor], Tensor], features: Sequence[Lower]) -> NDArray[np.float32]:
+    """Return what is computed of n recordings, of one shape for all, as one array."""
+    return np.stack(_of_each(compute, features))
 
 
 def together(own: NDArray[np.float32], beside: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -267,15 +266,14 @@ class TunedExperiment(Experiment[Lower, list[TunedMember]]):
                 history = self.history(fold, members=number)
                 with self.timed(part):
                     member = train_tuned(versions, targets, weights, self.config, self.encoder, number, history)
-                beside = kept.with_suffix(".part")
-                save_file(member.state_dict(), beside)
-                beside.replace(kept)
+                with replacing(kept) as beside:
+                    save_file(member.state_dict(), beside)
             members.append(member)
         return members
 
     def opinions(self, trained: list[TunedMember], features: Sequence[Lower]) -> NDArray[np.float32]:
         """Return log-probabilities float32 [n, labels] of n clips, of the members alone."""
-        return _by_length(partial(opinion, trained), features)
+        return _stacked(partial(opinion, trained), features)
 
     def sources(self, trained: list[TunedMember]) -> list[Callable[[Sequence[Any]], NDArray[np.float32]]]:
         """Return what makes embeddings: the mean of the states over time, and of the members' last layers."""
@@ -283,7 +281,7 @@ class TunedExperiment(Experiment[Lower, list[TunedMember]]):
         def embed(lower: Tensor) -> Tensor:
             return torch.cat([member.embed(lower) for member in trained], dim=1)
 
-        return [partial(_by_length, partial(torch.mean, dim=1)), partial(_by_length, embed)]
+        return [partial(_stacked, partial(torch.mean, dim=1)), partial(_stacked, embed)]
 
     def external_opinions(
         self, trained: list[TunedMember], paths: Sequence[Path], settings: Settings
