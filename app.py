@@ -269,13 +269,13 @@ def show_recording(result: session.Result) -> DeltaGenerator:
     with right:
         st.subheader("As the models heard it", anchor=False)
         st.audio(result.clean_wav, format="audio/wav", alt="The recording without silence, at 16 kHz")
-    st.subheader("Waveform", anchor=False)
+    st.subheader("Recording", anchor=False)
     segments = analysis.speech.segments
     draw(
         result,
         "waveform",
         lambda: charts.waveform(analysis.waveform, segments),
-        f"Waveform, {wording.seconds(analysis.quality.duration_s)} with {len(segments)} stretches of speech",
+        f"Recording, {wording.seconds(analysis.quality.duration_s)} with {len(segments)} stretches of speech",
     )
     st.html(theme.line("quiet", "Shaded and underlined: where speech was found."))
     st.subheader("Mel spectrogram", anchor=False)

@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from ser_engine.corpora import manifest
-from ser_engine.corpora.base import Utterance
-from ser_engine.corpora.labels import EMOTIONS
+from ser_engine.data import manifest, splits
+from ser_engine.data.audit import audit
+from ser_engine.data.audit_rows import read_table
+from ser_engine.data.corpora.base import Utterance
+from ser_engine.labels import EMOTIONS
 from ser_engine.settings import PROJECT
-from ser_engine.training import splits
-from ser_engine.training.audit import audit
-from ser_engine.training.audit_rows import read_table
 
 ROWS = 100_000
 CORPORA, SPEAKERS, SENTENCES, FOLDS = 4, 50, 200, 5

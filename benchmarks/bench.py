@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from benchmarks import audit, features, first_paint, latency, live, live_browser, speech_text
-from ser_engine import audio
-from ser_engine.analysis import SAMPLE_RATE
+from ser_engine.audio import decode as audio
+from ser_engine.evaluation.evaluate import write_json
 from ser_engine.settings import PROJECT
-from ser_engine.training.evaluate import write_json
 from ser_engine.training.whisper_base import MEASURED
+from ser_engine.types import SAMPLE_RATE
 from tests.speech import SENTENCES, VOICES, speech  # generated, so that the figures need no corpus
 
 BENCH = PROJECT / "results" / "bench.json"

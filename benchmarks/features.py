@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ser_engine.analysis import SAMPLE_RATE
 from ser_engine.features import ACOUSTIC
+from ser_engine.types import SAMPLE_RATE
 from tests.speech import SENTENCES, VOICES, speech  # generated, so that the figures need no corpus
 
 CLIPS, CLIP_S, WORKERS = 10_000, 3.0, 2

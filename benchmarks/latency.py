@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ser_engine.analysis import STAGES, Analysis
 from ser_engine.analyzer import Analyzer
+from ser_engine.models.store import load_whisper
 from ser_engine.settings import Settings
-from ser_engine.weights import load_whisper
+from ser_engine.types import STAGES, Analysis
 
 REPETITIONS = 20
 PLAIN_REPETITIONS = 10

@@ -20,8 +20,8 @@ import soxr
 from numpy.typing import NDArray
 
 from ser_engine.analyzer import Analyzer
+from ser_engine.live.session import HOP_S, MAX_LAG_S, LiveSession, Update
 from ser_engine.settings import Settings
-from ser_engine.streaming import HOP_S, MAX_LAG_S, LiveSession, Update
 from tests.speech import SENTENCES, VOICES, silence, speech
 
 RATE = 48_000

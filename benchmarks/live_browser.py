@@ -19,7 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 from scipy.signal import correlate
 
 from benchmarks.live import RATE, conversation
-from ser_engine.audio import to_wav
+from ser_engine.audio.decode import to_wav
 from tests.browser.conftest import QUIET
 from tests.browser.pages import Server
 

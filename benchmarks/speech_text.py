@@ -21,12 +21,12 @@ from tqdm import tqdm
 from benchmarks import speech_text_cache, speech_text_load
 from benchmarks.speech_text_model import FULL, Built, Size, build, clips
 from benchmarks.speech_text_plain import Plain
-from ser_engine import audio
-from ser_engine.analysis import SAMPLE_RATE, STAGES, Analysis, Scores
 from ser_engine.analyzer import Analyzer
+from ser_engine.audio import decode as audio
 from ser_engine.models.speech_text import SpeechText
 from ser_engine.settings import Settings
 from ser_engine.training.whisper_base import count_errors
+from ser_engine.types import SAMPLE_RATE, STAGES, Analysis, Scores
 from tests.speech import speech
 from tests.threads import computing_on
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from benchmarks import speech_text_model
 from benchmarks.speech_text_model import LABELS, Built
+from ser_engine.data.cache import keep
+from ser_engine.data.pooled_states import pooled_speech
+from ser_engine.data.preprocess import FULL_SCALE
 from ser_engine.models.speech_text import SpeechText, text_states
 from ser_engine.settings import Settings
 from ser_engine.training.config import SpeechTextTraining
 from ser_engine.training.fit_speech_text import Examples, fit
-from ser_engine.training.hear import FULL_SCALE
-from ser_engine.training.pooled import pooled_speech
-from ser_engine.training.prepare import keep
 
 CLIPS, EPOCHS = 24, 6  # epochs as in paper-1, table 7
 

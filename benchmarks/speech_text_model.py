@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertModel, BertTokenizer, HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
-from ser_engine.analysis import SAMPLE_RATE, CleanSpeech, Quality, Span, Transcript
 from ser_engine.models.encoders import quiet
 from ser_engine.models.speech_text import (
     SpeechText,
@@ -22,6 +21,7 @@ from ser_engine.models.speech_text import (
     pooled_states,
 )
 from ser_engine.settings import Settings
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Quality, Span, Transcript
 from tests.speech import SENTENCES, VOICES, speech  # generated, so that the figures need no corpus
 
 LABELS = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")

@@ -15,8 +15,8 @@ from transformers import BertModel, BertTokenizer, HubertModel, Wav2Vec2FeatureE
 
 from benchmarks.speech_text_model import Built
 from ser_engine.models.encoders import quiet
+from ser_engine.models.store import load_whisper
 from ser_engine.settings import Settings
-from ser_engine.weights import load_whisper
 
 
 @dataclass(frozen=True)

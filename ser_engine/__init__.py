@@ -8,8 +8,8 @@
 Importing this package is cheap: torch and the models are loaded by the first analysis, or by `Analyzer.warm_up`.
 """
 
-from ser_engine.analysis import Analysis
 from ser_engine.analyzer import Analyzer
 from ser_engine.settings import Settings
+from ser_engine.types import Analysis
 
 __all__ = ["Analysis", "Analyzer", "Settings"]

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine import trained_on
-from ser_engine import words as timed
-from ser_engine.analysis import STAGES, Analysis, CleanSpeech, Scores, TimelineWindow, Transcript
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.models import trained_on
 from ser_engine.settings import Settings, variable
+from ser_engine.transcription import alignment as timed
+from ser_engine.types import STAGES, Analysis, CleanSpeech, Scores, TimelineWindow, Transcript
 
 if TYPE_CHECKING:
     from whisper.model import Whisper
 
     from ser_engine.models.base import Model
-    from ser_engine.transcription import Transcriber
+    from ser_engine.transcription.transcriber import Transcriber
 
 Progress = Callable[[str, float | None], None]
 """Told (stage, None) when a stage of `STAGES` begins and (stage, seconds) when it has ended."""
@@ -88,7 +88,8 @@ class Analyzer:
         InvalidSettings
             Whisper does not know the language that the settings name.
         """
-        from ser_engine import audio, preprocessing
+        from ser_engine.audio import clean as preprocessing
+        from ser_engine.audio import decode as audio
 
         seconds: dict[str, float] = {}
         words = self.settings.transcribe if transcribe is None else transcribe
@@ -164,8 +165,8 @@ class Analyzer:
 
     def warm_up(self) -> None:
         """Load every model now and run it once, so that the first analysis waits for nothing."""
-        from ser_engine.analysis import SAMPLE_RATE, Quality, Span
-        from ser_engine.preprocessing import find_speech
+        from ser_engine.audio.clean import find_speech
+        from ser_engine.types import SAMPLE_RATE, Quality, Span
 
         noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
         find_speech(noise)
@@ -208,8 +209,8 @@ class Analyzer:
         """Whisper, loaded when first asked for."""
         with self._loading:
             if self._transcriber is None:
-                from ser_engine.transcription import Transcriber
-                from ser_engine.weights import shared_whisper
+                from ser_engine.models.store import shared_whisper
+                from ser_engine.transcription.transcriber import Transcriber
 
                 _use_threads(self.settings.threads)
                 precision = "int8" if self.settings.whisper == "base" else "float16"
@@ -226,7 +227,7 @@ class Analyzer:
         per_label {label: percent}}}`, in percent; `not_sure` is a `calibration.Threshold`, from 0 to 1.
         """
         from ser_engine.models.registry import default_model
-        from ser_engine.weights import read_config
+        from ser_engine.models.store import read_config
 
         config = read_config(default_model(self.settings, fetch=False))
         if "measured" not in config:

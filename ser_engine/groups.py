@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ser_engine.analysis import Scores
-from ser_engine.corpora.labels import LABEL_SETS, named
 from ser_engine.errors import InvalidSettings
+from ser_engine.labels import LABEL_SETS, named
+from ser_engine.types import Scores
 
 FOUR = "paper-3-groups"
 """Anger or disgust, fear or surprise, happiness, sadness (paper-3, section 3.5, after Jack et al., 2014)."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.analysis import Scores, SourceInfo, Span, TimelineWindow, Waveform
+from ser_engine.types import Recording, Scores, SourceInfo, Span, TimelineWindow
 from ui.theme import ACCENT, ACCENT_SOFT, GREY, GREY_SOFT
 from ui.wording import OPINIONS, name, percent
 
@@ -160,7 +160,7 @@ def envelope(samples: NDArray[np.float32], points: int = MAX_POINTS) -> tuple[ND
     return np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)
 
 
-def waveform(recording: Waveform, segments: Sequence[Span]) -> go.Figure:
+def waveform(recording: Recording, segments: Sequence[Span]) -> go.Figure:
     """Draw the recording's envelope over its seconds, with the stretches of speech shaded."""
     import plotly.graph_objects as go
 
@@ -183,7 +183,7 @@ def waveform(recording: Waveform, segments: Sequence[Span]) -> go.Figure:
     return figure
 
 
-def mel_decibels(recording: Waveform, columns: int = MAX_COLUMNS) -> NDArray[np.float32]:
+def mel_decibels(recording: Recording, columns: int = MAX_COLUMNS) -> NDArray[np.float32]:
     """Return the mel spectrogram in dB under its loudest moment, float32 [MEL_BANDS, at most about `columns`]."""
     import librosa
 
@@ -206,10 +206,10 @@ def mel_decibels(recording: Waveform, columns: int = MAX_COLUMNS) -> NDArray[np.
 
 def warm_up() -> None:
     """Load the library behind the spectrogram, which takes seconds the first time."""
-    mel_decibels(Waveform(np.zeros(8000, np.float32), 8000, SourceInfo("", "", "", 1, 8000, 0)))
+    mel_decibels(Recording(np.zeros(8000, np.float32), 8000, SourceInfo("", "", "", 1, 8000, 0)))
 
 
-def spectrogram(recording: Waveform) -> go.Figure:
+def spectrogram(recording: Recording) -> go.Figure:
     """Draw the mel spectrogram over the same seconds as the waveform, up to what the models can hear."""
     import librosa
     import plotly.graph_objects as go

@@ -1,4 +1,4 @@
-"""What results/corpora.json says of the corpora and of the augmentations; see `ser_engine.training.describe`."""
+"""What results/corpora.json says of the corpora and of the augmentations; see `ser_engine.data.describe`."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import io
 import json
 from pathlib import PurePath
 
-from ser_engine.analysis import Analysis
+from ser_engine.types import Analysis
 
 
 def file_name(analysis: Analysis, suffix: str) -> str:

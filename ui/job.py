@@ -10,8 +10,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ser_engine.analysis import STAGES
 from ser_engine.errors import SerError
+from ser_engine.types import STAGES
 
 if TYPE_CHECKING:
     from ser_engine import Analysis, Analyzer

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.analysis import TranscriptSegment
 from ser_engine.errors import SerError, TooLarge
-from ser_engine.streaming import LiveSession
+from ser_engine.live.session import LiveSession
+from ser_engine.types import TranscriptSegment
 
 if TYPE_CHECKING:
     from ser_engine import Analyzer, Settings
@@ -207,7 +207,7 @@ def hear(recording: bytes, analyzer: Analyzer) -> LiveJob:
     SerError
         The recording cannot be decoded.
     """
-    from ser_engine.audio import load
+    from ser_engine.audio.decode import load
 
     waveform = load(recording, analyzer.settings, name="Your recording.wav")
     job = LiveJob(analyzer)

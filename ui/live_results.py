@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from ser_engine.streaming import to_csv
+from ser_engine.live.session import to_csv
 from ui import live_view, theme, wording
 
 if TYPE_CHECKING:

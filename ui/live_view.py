@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ser_engine.analysis import Scores
 from ser_engine.analyzer import not_sure_below
 from ser_engine.errors import InvalidSettings
 from ser_engine.groups import grouped, left_out
-from ser_engine.streaming import Update
+from ser_engine.live.session import Update
+from ser_engine.types import Scores
 from ui import wording
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ser_engine.training.conditions import TITLES
+from ser_engine.data.degrade import TITLES
 from ui import confidence, result_charts, result_table, results, theme
 from ui.panels import as_table, draw, shown
 from ui.results import History, Published, Results, Run

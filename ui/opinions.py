@@ -11,7 +11,7 @@ from ui import charts, panels, theme, wording
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ser_engine.analysis import Scores
+    from ser_engine.types import Scores
     from ui.session import Result
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
     from ser_engine import Analyzer
-    from ser_engine.analysis import Analysis
+    from ser_engine.types import Analysis
 
 
 BREATH_S = 0.15
@@ -207,8 +207,8 @@ class Session:
 
     def answer(self, recording: Recording, analysis: Analysis) -> None:
         """Keep an answer, with the sound that the page offers to listen to."""
-        from ser_engine.analysis import SAMPLE_RATE
-        from ser_engine.audio import to_wav
+        from ser_engine.audio.decode import to_wav
+        from ser_engine.types import SAMPLE_RATE
 
         words = offered = analysis.transcript.text if analysis.transcript else ""
         before = self.result

@@ -11,7 +11,7 @@ from html import escape
 
 import streamlit as st
 
-from ser_engine.analysis import STAGES
+from ser_engine.types import STAGES
 from ui.wording import seconds
 
 ACCENT, ACCENT_SOFT = "#1f9a8f", "rgba(31,154,143,0.30)"

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ser_engine.analysis import Quality, Scores, Transcript
-from ser_engine.corpora import registry
-from ser_engine.corpora.labels import EMOTIONS
+from ser_engine.data.corpora import registry
+from ser_engine.labels import EMOTIONS
+from ser_engine.types import Quality, Scores, Transcript
 
 ADJECTIVES = {"disgust": "disgusted"}
 """Labels that do not fit into "sounds …"; the others are adjectives already."""

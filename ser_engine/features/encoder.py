@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.analysis import SAMPLE_RATE
+from ser_engine.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     import torch

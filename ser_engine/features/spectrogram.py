@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.analysis import SAMPLE_RATE
 from ser_engine.features import spectra
+from ser_engine.types import SAMPLE_RATE
 
 Samples = NDArray[np.float32]
 Images = NDArray[np.uint8]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ser_engine.analysis import CleanSpeech, Scores, Transcript
 from ser_engine.settings import Settings
+from ser_engine.types import CleanSpeech, Scores, Transcript
 
 
 class Model(Protocol):

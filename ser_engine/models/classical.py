@@ -19,11 +19,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ser_engine import weights
-from ser_engine.analysis import SAMPLE_RATE, CleanSpeech, Scores, Transcript
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.features import ACOUSTIC
+from ser_engine.models import store as weights
 from ser_engine.settings import Settings
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Scores, Transcript
 
 ARCHITECTURE = "classical"
 FILE = "model.skops"

@@ -37,10 +37,10 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
-from ser_engine import weights
-from ser_engine.analysis import SAMPLE_RATE
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.models import store as weights
 from ser_engine.settings import Settings
+from ser_engine.types import SAMPLE_RATE
 
 Kind = Literal["speech", "text"]
 

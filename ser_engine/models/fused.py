@@ -1,7 +1,7 @@
 """A voice's model and a reader of words as one `Model`: what both say together, and what each says alone.
 
-Neither knows of the other. How their opinions become one is `ser_engine.fusion`'s; here is where they lie, who speaks
-when, and what is kept so that edited words are scored without listening again.
+Neither knows of the other. How both become one is in `ser_engine.models.fusion`; here is where they lie, and
+what is cached so that edited words are scored without computing the speech again.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ser_engine import weights
-from ser_engine.analysis import CleanSpeech, Scores, TextOpinion, Transcript
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.fusion import fuse, speaks, text_scores
+from ser_engine.models import store as weights
 from ser_engine.models.base import Model
-from ser_engine.models.kept import Kept
+from ser_engine.models.fusion import fuse, speaks, text_scores
+from ser_engine.models.lru_cache import LRUCache
 from ser_engine.models.registry import found_part, identity, is_part, load_model
 from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.settings import Settings
+from ser_engine.types import CleanSpeech, Scores, TextPrediction, Transcript
 
 ARCHITECTURE = "fused"
 SPEECH, TEXT = "speech", "text"
@@ -49,7 +49,7 @@ class Fused:
         self.id, self.labels = id, speech.labels
         self.speech, self.text = speech, text
         self.parts, self.card = parts, card or {}
-        self._kept: Kept[Scores] = Kept()
+        self._kept: LRUCache[Scores] = LRUCache()
 
     hears, reads = True, True
 
@@ -82,7 +82,7 @@ class Fused:
             [speech.samples for speech in batch], lambda rows: self.speech.predict([batch[row] for row in rows])
         )
 
-    def read(self, transcripts: Sequence[Transcript | None]) -> list[TextOpinion | None]:
+    def read(self, transcripts: Sequence[Transcript | None]) -> list[TextPrediction | None]:
         """Return the words' opinions; None without words, and for words in a language that nobody here reads."""
         rows = [row for row, transcript in enumerate(transcripts) if self._readable(transcript)]
         opinions = self.text.read([transcript.text for row in rows if (transcript := transcripts[row])])

@@ -28,12 +28,12 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from ser_engine import weights
-from ser_engine.analysis import SAMPLE_RATE, CleanSpeech, Scores, Transcript
 from ser_engine.errors import WeightsUnavailable
+from ser_engine.models import store as weights
 from ser_engine.models.hub_files import PREPROCESSOR, first_line, id_of
 from ser_engine.models.hub_labels import merged, names
 from ser_engine.settings import Settings
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Scores, Transcript
 
 BATCH = 8
 # The one tensor that scoring never uses (it masks training's input), so that it may be missing or too much.

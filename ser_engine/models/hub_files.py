@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ser_engine.errors import WeightsUnavailable
+from ser_engine.models.store import CONFIG
 from ser_engine.settings import Settings
-from ser_engine.weights import CONFIG
 
 PREFIX = "hf:"
 PREPROCESSOR = "preprocessor_config.json"

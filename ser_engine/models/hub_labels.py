@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.corpora.labels import (
+from ser_engine.labels import (
     ANGRY,
     CALM,
     DISGUST,

@@ -11,14 +11,14 @@ from typing import Any
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.base import Model
 from ser_engine.models.hub_files import PREFIX, find
+from ser_engine.models.store import CONFIG, read_config
 from ser_engine.settings import Settings
-from ser_engine.weights import CONFIG, read_config
 
 # Architecture in config.json → module and class; modules are imported when a model of theirs is loaded.
 ARCHITECTURES = {
     "whisper-statistics": ("ser_engine.models.whisper_statistics", "WhisperStatistics"),
     "classical": ("ser_engine.models.classical", "Classical"),
-    "network": ("ser_engine.models.network", "Network"),
+    "network": ("ser_engine.papers.network", "Network"),
     "speech-text": ("ser_engine.models.speech_text", "SpeechText"),
     "whisper-tuned": ("ser_engine.models.whisper_tuned", "WhisperTuned"),
     "fused": ("ser_engine.models.fused", "Fused"),

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from ser_engine import weights
-from ser_engine.analysis import CleanSpeech, Scores, Transcript
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models.kept import Kept
-from ser_engine.models.length_groups import MAX_CLIPS, length_groups
-from ser_engine.models.own_threads import side_by_side
+from ser_engine.models import store as weights
+from ser_engine.models.batching import MAX_CLIPS, length_groups
+from ser_engine.models.lru_cache import LRUCache
+from ser_engine.models.parallel import side_by_side
 from ser_engine.models.speech_text_config import SpeechTextConfig
 from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.settings import Settings
+from ser_engine.types import CleanSpeech, Scores, Transcript
 
 __all__ = [
     "PooledStates",
@@ -148,7 +148,7 @@ class SpeechText:
         self.id, self.labels = id, network.config.emotions
         self.network, self.processor = network.eval(), processor
         self.card = card or {}
-        self._kept: Kept[Tensor] = Kept()
+        self._kept: LRUCache[Tensor] = LRUCache()
 
     @property
     def hears(self) -> bool:

@@ -21,8 +21,8 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.hub import cached_file
 
-from ser_engine import weights
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.models import store as weights
 from ser_engine.models.adapters import adapt
 from ser_engine.models.encoders import (
     UNREADABLE,

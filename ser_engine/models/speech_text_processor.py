@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoTokenizer, FeatureExtractionMixin, PreTrainedTokenizerBase, Wav2Vec2FeatureExtractor
 
-from ser_engine.analysis import SAMPLE_RATE
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.encoders import UNREADABLE, EncoderReference, load_feature_extractor, load_tokenizer, quiet
 from ser_engine.settings import Settings
+from ser_engine.types import SAMPLE_RATE
 
 # A tokenizer notes within itself how to pad and to cut, and two threads must not do so at once. It is not kept in the
 # processor, which is sent to other processes.

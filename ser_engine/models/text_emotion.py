@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
-from ser_engine import weights
-from ser_engine.analysis import TextOpinion
-from ser_engine.corpora.labels import EMOTIONS, NEUTRAL
 from ser_engine.errors import WeightsUnavailable
+from ser_engine.labels import EMOTIONS, NEUTRAL
+from ser_engine.models import store as weights
 from ser_engine.models.encoders import UNREADABLE, EncoderReference, encoder_of, load_encoder
+from ser_engine.models.quantization import quantize
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
-from ser_engine.quantization import quantize
 from ser_engine.settings import Settings
+from ser_engine.types import TextPrediction
 
 ARCHITECTURE = "text-emotion"
 TOKENS = 128
@@ -109,7 +109,7 @@ class TextEmotion:
         assert processor.tokenizer is not None
         processor.tokenizer.model_max_length = self.tokens = min(processor.tokenizer.model_max_length, TOKENS)
 
-    def read(self, texts: Sequence[str | None]) -> list[TextOpinion]:
+    def read(self, texts: Sequence[str | None]) -> list[TextPrediction]:
         """Return what each text says of emotion, the same alone and in any batch; None and empty texts abstain.
 
         A text of more than `TOKENS` is read in pieces that end with its sentences; probabilities and votes are means
@@ -125,11 +125,11 @@ class TextEmotion:
             first += len(some)
             if not some:
                 nothing = np.zeros(len(self.labels), np.float32)
-                opinions.append(TextOpinion(self.labels, nothing, nothing))
+                opinions.append(TextPrediction(self.labels, nothing, nothing))
                 continue
             shares = np.array([length for _, length in some], np.float64)
             pooled = [np.average(values[rows], axis=0, weights=shares) for values in (probabilities, votes)]
-            opinions.append(TextOpinion(self.labels, *(values.astype(np.float32) for values in pooled)))
+            opinions.append(TextPrediction(self.labels, *(values.astype(np.float32) for values in pooled)))
         return opinions
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:

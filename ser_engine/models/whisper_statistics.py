@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from whisper.model import AudioEncoder
 
-from ser_engine import weights
-from ser_engine.analysis import CleanSpeech, Scores, Transcript
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.features.encoder import STATISTICS, Encoding, encodings, long_states
+from ser_engine.models import store as weights
 from ser_engine.settings import Settings
+from ser_engine.types import CleanSpeech, Scores, Transcript
 
 ENCODER = "whisper-base"
 # A moment is heard with its neighbours, 0.2 s in all.

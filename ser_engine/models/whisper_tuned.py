@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from whisper.model import AudioEncoder, ResidualAttentionBlock
 
-from ser_engine import weights
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.features.encoder import LOWER_BLOCKS, encodings, thinned
+from ser_engine.models import store as weights
+from ser_engine.models.quantization import quantize
 from ser_engine.models.registry import found_part, identity, is_part
 from ser_engine.models.whisper_statistics import (
     ENCODER,
@@ -30,7 +31,6 @@ from ser_engine.models.whisper_statistics import (
     WhisperStatistics,
     collate,
 )
-from ser_engine.quantization import quantize
 from ser_engine.settings import Settings
 
 ARCHITECTURE = "whisper-tuned"

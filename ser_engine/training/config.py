@@ -9,9 +9,9 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ser_engine.corpora.labels import EMOTIONS
+from ser_engine.data.degrade import TITLES
 from ser_engine.errors import InvalidSettings
-from ser_engine.training.conditions import TITLES
+from ser_engine.labels import EMOTIONS
 
 STRANGERS = "speaker-independent"
 TUNABLE_BLOCKS = 4

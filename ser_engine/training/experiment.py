@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GroupShuffleSplit
 from tqdm import tqdm
 
-from ser_engine.corpora import registry
-from ser_engine.corpora.base import Utterance
-from ser_engine.corpora.labels import LABEL_SETS
+from ser_engine.data import splits
+from ser_engine.data.audit import audit_folds
+from ser_engine.data.balance import to_count, to_harmonic_mean
+from ser_engine.data.cache import keep
+from ser_engine.data.corpora import registry
+from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import CorpusError, InvalidSettings
+from ser_engine.evaluation.evaluate import by_groups, write_json
+from ser_engine.evaluation.metrics import report, unweighted_accuracy, weighted_accuracy
+from ser_engine.labels import LABEL_SETS
 from ser_engine.settings import Settings
-from ser_engine.training import splits
-from ser_engine.training.audit import audit_folds
-from ser_engine.training.balance import to_count, to_harmonic_mean
 from ser_engine.training.config import ExperimentConfig
-from ser_engine.training.evaluate import by_groups, write_json
-from ser_engine.training.metrics import report, unweighted_accuracy, weighted_accuracy
-from ser_engine.training.prepare import keep
 
 Rows = NDArray[np.int_]
 Test = Callable[[splits.Fold, int, Path], NDArray[np.float32]]

@@ -13,13 +13,13 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from ser_engine.models.cnn1d import CNN1D, penalty
-from ser_engine.models.network import Blocks
-from ser_engine.training.augment_images import augment
+from ser_engine.data.cache import replacing
+from ser_engine.evaluation.metrics import unweighted_accuracy
+from ser_engine.papers.augment_images import augment
+from ser_engine.papers.cnn1d import CNN1D, penalty
+from ser_engine.papers.network import Blocks
 from ser_engine.training.config import NetworkConfig
-from ser_engine.training.metrics import unweighted_accuracy
-from ser_engine.training.prepare import replacing
-from ser_engine.training.train import HistoryFile
+from ser_engine.training.heads import HistoryFile
 
 
 @dataclass(frozen=True)

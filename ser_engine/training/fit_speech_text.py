@@ -27,11 +27,11 @@ from transformers import (
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.trainer_utils import get_last_checkpoint
 
+from ser_engine.data.preprocess import samples_of
+from ser_engine.evaluation.metrics import unweighted_accuracy, weighted_accuracy
 from ser_engine.models.speech_text import SpeechTextForSequenceClassification, SpeechTextProcessor
 from ser_engine.training.config import SpeechTextTraining
-from ser_engine.training.hear import samples_of
-from ser_engine.training.metrics import unweighted_accuracy, weighted_accuracy
-from ser_engine.training.train import HistoryFile
+from ser_engine.training.heads import HistoryFile
 
 BEST = "UA_plus_WA"
 

@@ -17,12 +17,12 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, get_linear_schedule_with_warmup
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from ser_engine.corpora.goemotions import Sentences
+from ser_engine.data.corpora.goemotions import Sentences
+from ser_engine.evaluation.text_metrics import best_thresholds, macro_f1, present
 from ser_engine.models.text_emotion import TextEmotionNetwork
 from ser_engine.training.config import TextEmotionTraining
 from ser_engine.training.fit_network import copy_of, write_checkpoint
-from ser_engine.training.text_metrics import best_thresholds, macro_f1, present
-from ser_engine.training.train import HistoryFile
+from ser_engine.training.heads import HistoryFile
 
 HELD_OUT_BATCH = 64
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ser_engine import weights
-from ser_engine.calibration import fit_temperature
-from ser_engine.corpora.base import Utterance
+from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings
+from ser_engine.evaluation.calibration import fit_temperature
+from ser_engine.models import store as weights
 from ser_engine.models.whisper_statistics import WhisperStatistics
 from ser_engine.settings import Settings
 from ser_engine.training.config import TrainingConfig, read_config
-from ser_engine.training.run import Experiment, prepare, present
-from ser_engine.training.train import Rows, log_probabilities
+from ser_engine.training.heads import Rows, log_probabilities
+from ser_engine.training.runner import Experiment, prepare, present
 
 
 def fold_model(path: Path, fold: int, data: Path, settings: Settings) -> tuple[Path, list[Utterance]]:

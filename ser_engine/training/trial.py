@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ser_engine.errors import InvalidSettings
+from ser_engine.evaluation.evaluate import by_groups, decide
+from ser_engine.evaluation.metrics import unweighted_accuracy, weighted_accuracy
 from ser_engine.settings import Settings
 from ser_engine.training.config import TrainingConfig, read_config
-from ser_engine.training.evaluate import by_groups, decide
-from ser_engine.training.metrics import unweighted_accuracy, weighted_accuracy
-from ser_engine.training.run import prepare
+from ser_engine.training.runner import prepare
 
 TRIALS = "trials.jsonl"
 

@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ser_engine import audio, ctranslate2, weights
-from ser_engine.corpora import registry
-from ser_engine.corpora.base import Utterance
+from ser_engine.audio import decode as audio
+from ser_engine.audio.clean import clean, resample
+from ser_engine.data.corpora import registry
+from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings, NoSpeech, WeightsUnavailable
-from ser_engine.preprocessing import clean, resample
+from ser_engine.evaluation.evaluate import write_json
+from ser_engine.models import store as weights
 from ser_engine.settings import Settings
-from ser_engine.training.evaluate import write_json
+from ser_engine.transcription import ctranslate2
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,7 +113,7 @@ def choose(data: Path, clips: int) -> list[Utterance]:
 
 def _application(model: Whisper, settings: Settings) -> Listener:
     """Return what turns a path into words as the application does; no speech found is no words."""
-    from ser_engine.transcription import Transcriber
+    from ser_engine.transcription.transcriber import Transcriber
 
     transcriber = Transcriber(model, "whisper-base")
 

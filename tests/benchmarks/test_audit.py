@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.audit import generated, measure
-from ser_engine.corpora import manifest
-from ser_engine.training.audit import audit
-from ser_engine.training.audit_rows import read_table
+from ser_engine.data import manifest
+from ser_engine.data.audit import audit
+from ser_engine.data.audit_rows import read_table
 
 
 def test_seconds_and_memory_are_measured() -> None:

@@ -14,9 +14,9 @@ from benchmarks import plain
 from ser_engine import Analyzer, Settings
 from ser_engine.features.encoder import hidden_states
 from ser_engine.models.fused import Fused
+from ser_engine.models.store import shared_whisper
 from ser_engine.models.whisper_statistics import OnWhisperEncoder
 from ser_engine.training.whisper_base import count_errors
-from ser_engine.weights import shared_whisper
 from tests.speech import RATE, encode, silence, speech, speech_wav
 
 SENTENCE = "Dogs are sitting by the door."

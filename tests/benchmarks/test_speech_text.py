@@ -16,12 +16,12 @@ from benchmarks import speech_text, speech_text_cache, speech_text_load
 from benchmarks.speech_text_model import LABELS, LONGEST_S, SHORTEST_S, Built, Size, build, clips
 from benchmarks.speech_text_plain import Plain
 from ser_engine import Settings
-from ser_engine.analysis import SAMPLE_RATE
-from ser_engine.models.length_groups import length_groups, padding_waste
+from ser_engine.models.batching import length_groups, padding_waste
 from ser_engine.models.registry import load_model
 from ser_engine.models.speech_text import CLIPS_A_THREAD, SpeechText
 from ser_engine.settings import PROJECT
 from ser_engine.training.whisper_base import count_errors
+from ser_engine.types import SAMPLE_RATE
 from tests.speech import RATE, speech
 
 pytestmark = pytest.mark.usefixtures("one_thread")

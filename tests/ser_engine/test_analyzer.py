@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_engine import Analysis, Analyzer, Settings, trained_on
-from ser_engine.analysis import STAGES
-from ser_engine.corpora import registry
-from ser_engine.corpora.labels import EMOTIONS
+from ser_engine import Analysis, Analyzer, Settings
+from ser_engine.data.corpora import registry
 from ser_engine.errors import InvalidSettings, NoSpeech, WeightsUnavailable
+from ser_engine.labels import EMOTIONS
+from ser_engine.models import trained_on
 from ser_engine.settings import PROJECT
+from ser_engine.types import STAGES
 from tests.speech import RATE, encode, silence, speech, speech_wav, tone
 
 SENTENCE = "Dogs are sitting by the door."
@@ -282,7 +283,7 @@ def test_the_cards_text_is_there_for_people(analyzer: Analyzer, settings: Settin
 
 def test_importing_the_engine_loads_no_model_library() -> None:
     heavy = "{'torch', 'whisper', 'transformers', 'librosa', 'noisereduce', 'silero_vad', 'streamlit'}"
-    code = f"import sys, ser_engine, ser_engine.cli; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, ser_engine, ser_engine.cli.main; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ser_engine import Analyzer, Settings
-from ser_engine.cli import main
+from ser_engine.cli.main import main
 from ser_engine.errors import InvalidAudio, NoSpeech, SerError, TooLarge
 from tests.speech import RATE, clicks, encode, music, noise, silence, speech, speech_wav, tone
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ser_engine.analysis import Scores
-from ser_engine.corpora.labels import EMOTIONS
 from ser_engine.errors import InvalidSettings
 from ser_engine.groups import group_of, grouped, left_out
+from ser_engine.labels import EMOTIONS
+from ser_engine.types import Scores
 
 
 def scores(**given: float) -> Scores:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ser_engine import Analysis, Analyzer, Settings
-from ser_engine.analysis import Scores
-from ser_engine.words import between
+from ser_engine.transcription.alignment import between
+from ser_engine.types import Scores
 from tests.speech import speech_wav
 from tests.tiny_models import write_models
 
@@ -155,7 +155,7 @@ def test_more_windows_than_are_encoded_at_once_lose_none(
 def test_the_command_line_prints_the_opinions(
     reader: Analyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from ser_engine.cli import main
+    from ser_engine.cli.main import main
 
     monkeypatch.setenv("SER_MODELS_DIR", str(reader.settings.models_dir))
     path = tmp_path / "dogs.wav"

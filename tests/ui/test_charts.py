@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ser_engine.analysis import Scores, SourceInfo, Span, TimelineWindow, Waveform
+from ser_engine.types import Recording, Scores, SourceInfo, Span, TimelineWindow
 from ui import charts
 from ui.theme import ACCENT
 
@@ -19,11 +19,11 @@ def scores(**strong: float) -> Scores:
     return Scores(LABELS, np.array([strong.get(label, rest) for label in LABELS], np.float32))
 
 
-def recording(samples: np.ndarray, rate: int) -> Waveform:
-    return Waveform(samples.astype(np.float32), rate, SourceInfo("a.wav", "WAV", "PCM_16", 1, rate, 0))
+def recording(samples: np.ndarray, rate: int) -> Recording:
+    return Recording(samples.astype(np.float32), rate, SourceInfo("a.wav", "WAV", "PCM_16", 1, rate, 0))
 
 
-def tone(hz: float, seconds: float, rate: int = 16_000) -> Waveform:
+def tone(hz: float, seconds: float, rate: int = 16_000) -> Recording:
     return recording(0.5 * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate), rate)
 
 

@@ -9,16 +9,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from ser_engine.analysis import (
+from ser_engine.types import (
     Analysis,
     CleanSpeech,
     Quality,
+    Recording,
     Scores,
     SourceInfo,
     Span,
     TimelineWindow,
     Transcript,
-    Waveform,
 )
 from ui import downloads
 
@@ -31,7 +31,7 @@ def analysis(timeline: tuple[TimelineWindow, ...] = (), transcript: Transcript |
     source = SourceInfo("my call.wav", "WAV", "PCM_16", 1, 16_000, 0)
     return Analysis(
         "my call.wav", "m", SCORES, transcript, timeline, quality, {"total": 1.0},
-        Waveform(silence, 16_000, source), CleanSpeech(silence, (Span(0, 1),), quality),
+        Recording(silence, 16_000, source), CleanSpeech(silence, (Span(0, 1),), quality),
     )  # fmt: skip
 
 

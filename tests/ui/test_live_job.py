@@ -15,7 +15,7 @@ from av import AudioFrame
 
 from ser_engine import Analyzer
 from ser_engine.errors import SerError
-from ser_engine.streaming import LiveSession
+from ser_engine.live.session import LiveSession
 from tests.ser_engine.tiny_listener import tiny_analyzer
 from tests.speech import RATE, Samples, silence, speech, speech_wav
 from ui.live_job import CONNECT_S, LOST_S, LiveJob, hear

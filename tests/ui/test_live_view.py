@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ser_engine import Analyzer, Settings
-from ser_engine.analysis import Scores, TranscriptSegment
-from ser_engine.corpora.labels import EMOTIONS
-from ser_engine.streaming import Update
+from ser_engine.labels import EMOTIONS
+from ser_engine.live.session import Update
+from ser_engine.types import Scores, TranscriptSegment
 from tests.ser_engine.tiny_listener import LABELS, tiny_analyzer
 from tests.speech import speech_wav
 from ui import live_view

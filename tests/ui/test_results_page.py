@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ser_engine import calibration
+from ser_engine.evaluation import calibration
 from ser_engine.settings import PROJECT
 from tests.ui.run_files import Write, entry, random_split
 from ui import result_table, results

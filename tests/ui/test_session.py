@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ser_engine import Analyzer
-from ser_engine.analysis import Analysis, CleanSpeech, Quality, Scores, SourceInfo, Span, Transcript, Waveform
+from ser_engine.types import Analysis, CleanSpeech, Quality, Scores, SourceInfo, Span, Transcript
+from ser_engine.types import Recording as Decoded
 from ui.session import Recording, Session
 
 
@@ -36,7 +37,7 @@ def answered(session: Session) -> Analysis:
     samples = np.zeros(16_000, np.float32)
     analysis = Analysis(
         session.waiting.name, "m", Scores(("calm",), np.ones(1, np.float32)), Transcript("Hi.", "en", (), 0.9, "w"),
-        (), quality, {"total": 1.0}, Waveform(samples, 16_000, SourceInfo("a", "WAV", "PCM_16", 1, 16_000, 0)),
+        (), quality, {"total": 1.0}, Decoded(samples, 16_000, SourceInfo("a", "WAV", "PCM_16", 1, 16_000, 0)),
         CleanSpeech(samples, (Span(0, 1),), quality),
     )  # fmt: skip
     session.answer(session.waiting, analysis)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ser_engine.analysis import Quality, Scores, Transcript
+from ser_engine.types import Quality, Scores, Transcript
 from ui import wording
 
 

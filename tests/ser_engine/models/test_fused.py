@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from ser_engine import Analyzer, Settings, weights
-from ser_engine.analysis import CleanSpeech, Quality, Scores, Span, Transcript
+from ser_engine import Analyzer, Settings
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.fusion import fuse
-from ser_engine.models import kept
+from ser_engine.models import lru_cache as kept
+from ser_engine.models import store as weights
 from ser_engine.models.fused import Fused
+from ser_engine.models.fusion import fuse
 from ser_engine.models.registry import emotion_models, load_model
 from ser_engine.models.speech_text import SpeechText, SpeechTextForSequenceClassification, SpeechTextProcessor
+from ser_engine.types import CleanSpeech, Quality, Scores, Span, Transcript
 from tests.ser_engine.models.tiny_text_emotion import make
 from tests.speech import RATE, speech_wav
 from tests.tiny_models import write_models
@@ -155,7 +156,7 @@ def emotional_of(model: Fused) -> str:
 
 
 def test_the_latest_are_kept_and_what_is_new_is_found_once() -> None:
-    store: kept.Kept[int] = kept.Kept(size=2)
+    store: kept.LRUCache[int] = kept.LRUCache(size=2)
     clips = [np.full(3, value, np.float32) for value in range(3)]
     looked: list[list[int]] = []
 

@@ -18,12 +18,12 @@ import transformers as t
 from safetensors.torch import load_file, save_file
 
 from ser_engine import Settings
-from ser_engine.analysis import SAMPLE_RATE, CleanSpeech, Quality, Span
-from ser_engine.cli import main
+from ser_engine.cli.main import main
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models import registry
 from ser_engine.models.base import Model
 from ser_engine.models.hub import HubModel
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Quality, Span
 from tests.speech import speech, speech_wav
 from tests.threads import computing_on
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ser_engine.corpora.labels import EMOTIONS
+from ser_engine.labels import EMOTIONS
 from ser_engine.models import hub_labels
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ser_engine import weights
-from ser_engine.corpora.labels import EMOTIONS
 from ser_engine.errors import WeightsUnavailable
+from ser_engine.labels import EMOTIONS
 from ser_engine.models import registry
+from ser_engine.models import store as weights
 from ser_engine.models.base import Model
 from ser_engine.settings import Settings
 

@@ -12,7 +12,7 @@ import torch
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings
-from ser_engine.models.length_groups import length_groups, padding_waste
+from ser_engine.models.batching import length_groups, padding_waste
 from ser_engine.models.speech_text import (
     SpeechText,
     pooled_states,

@@ -16,8 +16,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils.hub import PushToHubMixin
 
-from ser_engine import Settings, weights
+from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.models import store as weights
 from ser_engine.models.speech_text import (
     SpeechText,
     SpeechTextForSequenceClassification,

@@ -15,13 +15,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ser_engine import Settings, weights
-from ser_engine.analysis import TextOpinion
-from ser_engine.corpora.goemotions import LABELS
+from ser_engine import Settings
+from ser_engine.data.corpora.goemotions import LABELS
 from ser_engine.errors import WeightsUnavailable
+from ser_engine.models import store as weights
 from ser_engine.models import text_emotion
 from ser_engine.models.registry import default_model, emotion_models, load_model
 from ser_engine.models.text_emotion import TextEmotion
+from ser_engine.types import TextPrediction
 from tests.ser_engine.models.tiny_text_emotion import CARD, make
 
 TEXTS = ["Kids are talking by the door.", "dogs", "it is eleven o'clock", "say the word door", "what is this about ?"]
@@ -41,7 +42,7 @@ def folder(reader: TextEmotion, here: Settings) -> Path:
     return here.models_dir / "tiny-text"
 
 
-def values(opinions: list[TextOpinion]) -> np.ndarray:
+def values(opinions: list[TextPrediction]) -> np.ndarray:
     return np.stack([np.concatenate([opinion.probabilities, opinion.votes]) for opinion in opinions])
 
 
@@ -103,7 +104,7 @@ def test_an_emotion_votes_beyond_its_threshold_and_beyond_neutral(
     (votes,) = reader.votes(row(**given))
     found = {label: float(vote) for label, vote in zip(LABELS, votes, strict=True) if vote != 0}
     assert found == pytest.approx(voting, abs=1e-6)
-    opinion = TextOpinion(LABELS, row(**given)[0], votes)
+    opinion = TextPrediction(LABELS, row(**given)[0], votes)
     assert opinion.emotional == pytest.approx(max(voting.values(), default=0))
     assert sum(opinion.shares().values()) == pytest.approx(1 if voting else 0)
 
@@ -173,7 +174,9 @@ def test_loading_draws_nothing_at_random(folder: Path, here: Settings) -> None:
 def test_matrices_are_stored_in_eight_bits_and_no_path_is_told(
     here: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ser_engine.quantization.MIN_SIZE", 32)  # the tiny ones are smaller than what is worth it
+    monkeypatch.setattr(
+        "ser_engine.models.quantization.MIN_SIZE", 32
+    )
     make(here).save(tmp_path / "model")
     stored = load_file(tmp_path / "model" / weights.TENSORS)
     assert stored["encoder.embeddings.word_embeddings.weight"].dtype == torch.int8

@@ -16,9 +16,9 @@ from ser_engine import Settings
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.features.encoder import LOWER_BLOCKS, encodings, long_states, thinned
 from ser_engine.models.registry import load_model, parts
+from ser_engine.models.store import shared_whisper
 from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics, collate
 from ser_engine.models.whisper_tuned import STRETCH, TunedMember, WhisperTuned, opinion
-from ser_engine.weights import shared_whisper
 from tests.ser_engine.models.test_whisper_statistics import CARD, CLIPS, LABELS, head, heard, probabilities
 from tests.ser_engine.models.unfit import Config, assert_refused
 from tests.speech import RATE, speech

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from ser_engine import Settings
-from ser_engine.analysis import CleanSpeech, Quality, Scores, Span, Transcript
 from ser_engine.models.speech_text import (
     SpeechTextForSequenceClassification,
     SpeechTextProcessor,
 )
+from ser_engine.types import CleanSpeech, Quality, Scores, Span, Transcript
 from tests.ser_engine.models.tiny_encoders import SPEECH, write_speech, write_text
 from tests.speech import RATE, Samples, music, noise, speech
 

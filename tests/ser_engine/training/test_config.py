@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ser_engine.corpora.labels import EMOTIONS
 from ser_engine.errors import InvalidSettings
+from ser_engine.labels import EMOTIONS
 from ser_engine.settings import PROJECT
 from ser_engine.training.config import TrainingConfig, read_config
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.ser_engine.training.test_run import TOML, write_corpora
 
 from ser_engine import Settings
-from ser_engine.cli import main
+from ser_engine.cli.main import main
 from ser_engine.errors import InvalidSettings
 from ser_engine.settings import PROJECT
 from ser_engine.training.trial import TRIALS, read_changes, read_trials, trial
-from tests.ser_engine.training.test_run import TOML, write_corpora
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ser_engine.corpora.base import Utterance
+from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import CorpusError, WeightsUnavailable
 from ser_engine.training.whisper_base import CORPORA, _rate, _read, choose, count_errors, word_errors
 

@@ -1,0 +1,1 @@
+"""Corpora, splits, audits and cached features."""

@@ -1,0 +1,145 @@
+"""Other voices from the same recordings, for training alone: never for what is tested.
+
+The papers' recipes are data: one transform of audiomentations, or one of the two kinds of noise that it does not have,
+with its parameters. Where a paper gives no number, audiomentations' own default stands, unless a comment says more.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from ser_engine.errors import InvalidSettings
+from ser_engine.types import SAMPLE_RATE
+
+# Faster speech is higher, too, as if by a smaller speaker; within these shares a man does not become a child.
+LEAST_CHANGE, MOST_CHANGE = 0.04, 0.13
+
+# Added to silence, so that noise which is relative to a clip's peak is never none.
+LEAST_AMPLITUDE = 1e-9
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One way to make another clip of a clip: `transform` is a class of audiomentations or a key of `NOISES`."""
+
+    name: str
+    transform: str
+    parameters: Mapping[str, Any]
+
+
+def _stretch(slowest: float, fastest: float) -> Augmentation:
+    # librosa's phase vocoder is what the papers used; the clip becomes longer or shorter, as paper-1 says.
+    parameters = {"min_rate": slowest, "max_rate": fastest, "leave_length_unchanged": False}
+    return Augmentation("stretch", "TimeStretch", parameters | {"method": "librosa_phase_vocoder"})
+
+
+def _pitch(lowest: float, highest: float) -> Augmentation:
+    parameters = {"min_semitones": lowest, "max_semitones": highest, "method": "librosa_phase_vocoder"}
+    return Augmentation("pitch", "PitchShift", parameters)
+
+
+RECIPES: dict[str, tuple[Augmentation, ...]] = {
+    # III.A names the four and gives no numbers. Four semitones, the default, would make a man a woman: two are taken.
+    # It does not say either what its background noise was: here hiss to rumble, 10 to 30 dB below the voice.
+    "paper-1": (
+        _stretch(0.8, 1.25),
+        _pitch(-2.0, 2.0),
+        Augmentation("gain", "Gain", {"min_gain_db": -12.0, "max_gain_db": 12.0}),
+        Augmentation(
+            "background",
+            "AddColorNoise",
+            {"min_snr_db": 10.0, "max_snr_db": 30.0, "min_f_decay": -6.0, "max_f_decay": 0.0},
+        ),
+    ),
+    # 3.4.1. Its algorithm 2 for the pitch, taken literally, rolls a spectrum by int(0.7) = 0 bins and changes nothing;
+    # what its text says is done here. Its algorithm 3 rolls by up to 5,000 samples, without a fade at the seam.
+    "paper-3": (
+        Augmentation("noise", "gaussian", {"share": 0.035}),
+        _pitch(0.7, 0.7),
+        Augmentation(
+            "shift",
+            "Shift",
+            {"min_shift": -5000, "max_shift": 5000, "shift_unit": "samples", "rollover": True, "fade_duration": 0.0},
+        ),
+    ),
+    # III.A: "noise with uniform distribution and amplitude of 0.035", here of the clip's peak, since many clips of
+    # RAVDESS would drown in 0.035 of full scale; a "slower and longer" stretch; "changing the tone". It does not say
+    # how far for either: the slowest default, and as far up as paper-3.
+    "paper-4": (
+        Augmentation("noise", "uniform", {"share": 0.035}),
+        _stretch(0.8, 0.8),
+        _pitch(0.7, 0.7),
+    ),
+}
+"""What each paper adds for a clip: one copy by each of its augmentations."""
+
+
+def apply(recipe: str, samples: NDArray[np.float32], rng: np.random.Generator) -> list[tuple[str, NDArray[np.float32]]]:
+    """Return one copy of float32 [n] at 16 kHz for each augmentation of a recipe.
+
+    Returns
+    -------
+    list of (name, float32 [m])
+        In the recipe's order; only a stretch changes the length. The same `rng` state gives the same samples, and
+        the global states of `random` and `numpy.random` are left as they were.
+
+    Raises
+    ------
+    InvalidSettings
+        There is no such recipe.
+    """
+    return [(item.name, augment(item, samples, rng)) for item in recipe_of(recipe)]
+
+
+def recipe_of(name: str) -> tuple[Augmentation, ...]:
+    """Return a recipe of `RECIPES`, or raise InvalidSettings in a sentence that names those that there are."""
+    if name not in RECIPES:
+        raise InvalidSettings(f"There is no augmentation “{name}”; there are {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def augment(item: Augmentation, samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return float32 [m], what one augmentation makes of float32 [n] at 16 kHz."""
+    if item.transform == "uniform":
+        reach = item.parameters["share"] * _peak(samples)
+        return samples + rng.uniform(-reach, reach, len(samples)).astype(np.float32)
+    import audiomentations
+
+    if item.transform == "gaussian":  # paper-3's algorithm 1: up to a share of the clip's peak
+        most = item.parameters["share"] * _peak(samples)
+        transform = audiomentations.AddGaussianNoise(min_amplitude=1e-3 * most, max_amplitude=most, p=1.0)
+    else:
+        transform = getattr(audiomentations, item.transform)(**item.parameters, p=1.0)
+    with _seeded(rng):
+        return np.ascontiguousarray(transform(samples, SAMPLE_RATE), np.float32)
+
+
+def _peak(samples: NDArray[np.float32]) -> float:
+    return max(LEAST_AMPLITUDE, float(np.abs(samples).max(initial=0.0)))
+
+
+@contextmanager
+def _seeded(rng: np.random.Generator) -> Iterator[None]:
+    """Seed the global generators, the only ones that audiomentations draws from, and put them back afterwards."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    random.seed(int(rng.integers(2**32)))
+    np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+def perturb_speed(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return float32 [n] played faster or slower, by 4 to 13% (Ko et al., Interspeech 2015), as float32 [m]."""
+    change = rng.uniform(LEAST_CHANGE, MOST_CHANGE) * rng.choice([-1, 1])
+    return soxr.resample(samples, 1000.0 * (1.0 + change), 1000.0, quality="HQ")

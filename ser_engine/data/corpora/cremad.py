@@ -1,0 +1,88 @@
+"""CREMA-D: 91 actors, twelve sentences, six emotions, four intensities."""
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from ser_engine.data.corpora.base import Annotate, Corpus, Utterance
+from ser_engine.labels import ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD
+
+SENTENCES = {
+    "IEO": "It's eleven o'clock.",
+    "TIE": "That is exactly what happened.",
+    "IOM": "I'm on my way to the meeting.",
+    "IWW": "I wonder what this is about.",
+    "TAI": "The airplane is almost full.",
+    "MTI": "Maybe tomorrow it will be cold.",
+    "IWL": "I would like a new alarm clock.",
+    "ITH": "I think I have a doctor's appointment.",
+    "DFA": "Don't forget a jacket.",
+    "ITS": "I think I've seen this before.",
+    "TSI": "The surface is slick.",
+    "WSI": "We'll stop in a couple of minutes.",
+}
+EMOTION_CODES = {"ANG": ANGRY, "DIS": DISGUST, "FEA": FEARFUL, "HAP": HAPPY, "NEU": NEUTRAL, "SAD": SAD}
+# What the listeners to each clip took it for, as the corpus comes (processedResults/): VoiceVote is the answer of most
+# who heard the voice alone, A:D where anger and disgust had as many.
+VOTES = "summaryTable.csv"
+VOTED = {"A": ANGRY, "D": DISGUST, "F": FEARFUL, "H": HAPPY, "N": NEUTRAL, "S": SAD}
+# X and XX both stand for "unspecified" in the published file names.
+INTENSITIES = {"LO": "low", "MD": "medium", "HI": "high", "XX": None, "X": None}
+ACTORS = frozenset(str(actor) for actor in range(1001, 1092))
+# Of the 91 actors (VideoDemographics.csv), these 43 are women: 10 and then two digits.
+WOMEN = frozenset(
+    f"10{actor:02}"
+    for actor in (
+        *(2, 3, 4, 6, 7, 8, 9, 10, 12, 13, 18, 20, 21, 24, 25, 28, 29, 30, 37, 43, 46, 47, 49),
+        *(52, 53, 54, 55, 56, 58, 60, 61, 63, 72, 73, 74, 75, 76, 78, 79, 82, 84, 89, 91),
+    )
+)
+
+
+def read_name(path: Path) -> Utterance | None:
+    """Read actor_sentence_emotion_intensity, as in 1083_IWW_NEU_XX.wav."""
+    if not re.fullmatch(r"\d{4}_[A-Z]{3}_[A-Z]{3}_[A-Z]{1,2}", path.stem.upper()):
+        return None
+    actor, sentence, emotion, intensity = path.stem.upper().split("_")
+    if actor not in ACTORS:
+        raise KeyError(actor)
+    return Utterance(
+        corpus="cremad",
+        path=path,
+        label=EMOTION_CODES[emotion],
+        speaker=f"cremad/{actor}",
+        gender="female" if actor in WOMEN else "male",
+        sentence=SENTENCES[sentence],
+        intensity=INTENSITIES[intensity],
+        transcript=SENTENCES[sentence],
+        native=emotion,
+    )
+
+
+def read_beside(root: Path) -> Annotate:
+    """Return what adds the listeners' votes, where their table lies somewhere under the corpus's folder."""
+    votes: dict[str, tuple[str, ...]] = {}
+    for table in sorted(root.rglob(VOTES))[:1]:
+        with table.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                codes = (row.get("VoiceVote") or "").split(":")
+                votes[row.get("FileName") or ""] = tuple(VOTED[code] for code in codes if code in VOTED)
+    return lambda utterance: replace(utterance, perceived_labels=votes.get(utterance.name.upper(), ()))
+
+
+CORPUS = Corpus(
+    id="cremad",
+    title="CREMA-D",
+    languages=("en",),
+    licence="Open Database License 1.0",
+    citation="Cao et al. (2014), IEEE Transactions on Affective Computing 5(4): 377-390",
+    url="https://github.com/CheyneyComputerScience/CREMA-D",
+    expected_clips=7442,
+    expected_speakers=91,
+    labels=EMOTION_CODES,
+    expected_labels={code: 1087 if code == "NEU" else 1271 for code in EMOTION_CODES},
+    read_name=read_name,
+    sentences=SENTENCES,
+    read_beside=read_beside,
+)

@@ -1,0 +1,55 @@
+"""SAVEE: four British men, fifteen sentences an emotion (thirty for neutral), seven emotions."""
+
+import re
+from pathlib import Path
+
+from ser_engine.data.corpora.base import Corpus, Utterance
+from ser_engine.labels import ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED
+
+SPEAKERS = frozenset({"DC", "JE", "JK", "KL"})
+# Two letters before one: "sa" and "su" are no "s".
+EMOTION_CODES = {"a": ANGRY, "d": DISGUST, "f": FEARFUL, "h": HAPPY, "n": NEUTRAL, "sa": SAD, "su": SURPRISED}
+# "3 common, 2 emotion-specific and 10 generic" TIMIT sentences: the common ones come first in every emotion.
+COMMON = frozenset({"01", "02", "03"})
+
+
+def read_name(path: Path) -> Utterance | None:
+    """Read speaker, emotion and sentence, as in DC_sa03.wav, or DC/sa03.wav as the university gives them out.
+
+    The file's name has the sentence's number only, so `sentence` is an id ("common01", "sa07"). Neutral also holds
+    the other emotions' specific sentences; which of its numbers they are is not in the names.
+    """
+    match = re.fullmatch(r"(?:([A-Z]{2})_)?([a-z]{1,2})(\d\d)", path.stem, re.IGNORECASE)
+    if match is None:
+        return None
+    speaker = (match[1] or path.parent.name).upper()
+    if match[1] is None and speaker not in SPEAKERS:
+        return None
+    if speaker not in SPEAKERS:
+        raise KeyError(speaker)
+    emotion, number = match[2].lower(), match[3]
+    return Utterance(
+        corpus="savee",
+        path=path,
+        label=EMOTION_CODES[emotion],
+        speaker=f"savee/{speaker}",
+        gender="male",
+        sentence=f"common{number}" if number in COMMON else f"{emotion}{number}",
+        native=emotion,
+    )
+
+
+CORPUS = Corpus(
+    id="savee",
+    title="SAVEE",
+    languages=("en",),
+    licence="free for research, on registration",
+    citation="Haq & Jackson (2010), Machine Audition, IGI Global: 398-423",
+    url="http://kahlan.eps.surrey.ac.uk/savee/",
+    expected_clips=480,
+    expected_speakers=4,
+    labels=EMOTION_CODES,
+    expected_labels={code: 120 if code == "n" else 60 for code in EMOTION_CODES},
+    read_name=read_name,
+    sentences={},
+)

@@ -1,0 +1,69 @@
+"""ShEMO: 87 Persian speakers of radio plays, six emotions, transcripts beside the audio."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from ser_engine.data.corpora.base import Annotate, Corpus, Utterance
+from ser_engine.errors import CorpusError
+from ser_engine.labels import ANGRY, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED
+
+EMOTION_CODES = {"A": ANGRY, "F": FEARFUL, "H": HAPPY, "N": NEUTRAL, "S": SAD, "W": SURPRISED}
+GENDERS = {"F": "female", "M": "male"}
+SPEAKERS = frozenset([f"F{number:02}" for number in range(1, 32)] + [f"M{number:02}" for number in range(1, 57)])
+
+
+def read_name(path: Path) -> Utterance | None:
+    """Read gender, speaker, emotion and number, as in F03S02.wav."""
+    match = re.fullmatch(r"([FM]\d\d)([A-Z])\d\d", path.stem, re.IGNORECASE)
+    if match is None:
+        return None
+    speaker, emotion = match[1].upper(), match[2].upper()
+    if speaker not in SPEAKERS:
+        raise KeyError(speaker)
+    return Utterance(
+        corpus="shemo",
+        path=path,
+        label=EMOTION_CODES[emotion],
+        speaker=f"shemo/{speaker}",
+        gender=GENDERS[speaker[0]],
+        native=emotion,
+    )
+
+
+def read_beside(root: Path) -> Annotate:
+    """Read the words from shemo.json, where it lies under the folder or beside it; without it clips have no words.
+
+    Raises
+    ------
+    CorpusError
+        The file is there and is no JSON object.
+    """
+    words: dict[str, str] = {}
+    for file in [*sorted(root.rglob("shemo.json")), root.parent / "shemo.json"][:1]:
+        if not file.is_file():
+            continue
+        try:
+            entries = json.loads(file.read_text(encoding="utf-8-sig"))
+            words = {name.upper(): entry["transcript"] for name, entry in entries.items() if entry.get("transcript")}
+        except (ValueError, AttributeError, TypeError):
+            raise CorpusError(f"{file} is not the table of transcripts that ShEMO is published with.") from None
+    return lambda utterance: replace(utterance, transcript=words.get(utterance.name.upper()))
+
+
+CORPUS = Corpus(
+    id="shemo",
+    title="ShEMO",
+    languages=("fa",),
+    licence="free for research",
+    citation="Mohamad Nezami et al. (2019), Language Resources and Evaluation 53: 1-16",
+    url="https://github.com/pariajm/sharif-emotional-speech-database",
+    expected_clips=3000,
+    expected_speakers=87,
+    labels=EMOTION_CODES,
+    expected_labels={"A": 1059, "F": 38, "H": 201, "N": 1028, "S": 449, "W": 225},
+    read_name=read_name,
+    sentences={},
+    read_beside=read_beside,
+)

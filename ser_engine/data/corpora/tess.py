@@ -1,0 +1,52 @@
+"""TESS: two actresses of Toronto, one carrier sentence with 200 words, seven emotions."""
+
+import re
+from pathlib import Path
+
+from ser_engine.data.corpora.base import Corpus, Utterance
+from ser_engine.labels import ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED
+
+CARRIER = "Say the word {}."
+EMOTION_CODES = {
+    "angry": ANGRY,
+    "disgust": DISGUST,
+    "fear": FEARFUL,
+    "happy": HAPPY,
+    "neutral": NEUTRAL,
+    "ps": SURPRISED,
+    "sad": SAD,
+}
+
+
+def read_name(path: Path) -> Utterance | None:
+    """Read speaker_word_emotion, as in YAF_dog_ps.wav; one published file says OA where OAF is meant."""
+    match = re.fullmatch(r"(OAF?|YAF)_([a-z'-]+)_([a-z]+)", path.stem, re.IGNORECASE)
+    if match is None:
+        return None
+    speaker, word, emotion = match.groups()
+    return Utterance(
+        corpus="tess",
+        path=path,
+        label=EMOTION_CODES[emotion.lower()],
+        speaker=f"tess/{'OAF' if speaker.upper().startswith('OA') else 'YAF'}",
+        gender="female",
+        sentence=CARRIER.format(word.lower()),
+        transcript=CARRIER.format(word.lower()),
+        native=emotion.lower(),
+    )
+
+
+CORPUS = Corpus(
+    id="tess",
+    title="TESS",
+    languages=("en",),
+    licence="CC BY-NC-ND 4.0",
+    citation="Pichora-Fuller & Dupuis (2020), Borealis, doi:10.5683/SP2/E8H2MF",
+    url="https://doi.org/10.5683/SP2/E8H2MF",
+    expected_clips=2800,
+    expected_speakers=2,
+    labels=EMOTION_CODES,
+    expected_labels=dict.fromkeys(EMOTION_CODES, 400),
+    read_name=read_name,
+    sentences={},
+)

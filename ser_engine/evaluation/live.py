@@ -1,0 +1,272 @@
+"""A live session measured on a labelled conversation, as paper-3's table 48 and figure 34, into results/<run>/run.json.
+
+Paper-3 (section 3.5.2) cuts a conversation into segments of two seconds, each with one emotion, and compares with what
+its system says of each. The answer here is the one that the page shows when a segment ends.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+from ser_engine.analyzer import Analyzer
+from ser_engine.audio import decode as audio
+from ser_engine.data.conversation import Turn, read_turns
+from ser_engine.data.corpora import registry
+from ser_engine.errors import CorpusError, InvalidSettings
+from ser_engine.evaluation.evaluate import write_json
+from ser_engine.groups import FOUR, group_of, grouped
+from ser_engine.labels import LABEL_SETS, named
+from ser_engine.live.player import CHUNK_S
+from ser_engine.live.session import HOP_S, Gate, LiveSession, Update
+from ser_engine.models.registry import default_model
+from ser_engine.models.store import read_config, sha256
+from ser_engine.settings import Settings
+from ser_engine.types import Recording
+
+KIND = "conversation"
+SEGMENT_S = 2.0
+"""Paper-3, section 3.5.2: "Each 2-second segment was manually assigned an emotional category"."""
+# A segment with less labelled speech than this counts as silent, as paper-3 leaves silent segments out.
+LABELLED_S = 0.5
+PUBLISHED = ("paper-3/table-48/HuBERT/clip-1", "paper-3/table-48/HuBERT/clip-2")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured: a model as in `Settings.model`, a recording, its turns, and how the session listens.
+
+    `unseen` is the word of who measures that the model has heard none of these voices; `name` is of the run's folder.
+    """
+
+    model: str
+    recording: Path
+    turns: Path
+    window_s: float = SEGMENT_S
+    hop_s: float = HOP_S
+    gate: Gate = "speech"
+    unseen: bool = False
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name != Path(self.name).name:
+            raise InvalidSettings(f"“{self.name}” cannot be the name of a run's folder.")
+        if abs(SEGMENT_S / self.hop_s - round(SEGMENT_S / self.hop_s)) > 1e-9:
+            raise InvalidSettings(f"A hop has to divide {SEGMENT_S:g} s, so that a window ends with each segment.")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Two seconds: which emotion fills most of its labelled time, None for silence, and what the session said then."""
+
+    start: float
+    end: float
+    true: str | None
+    update: Update | None
+
+
+def evaluate_conversation(plan: Plan, settings: Settings, results: Path) -> dict[str, Any]:
+    """Play the conversation to a session, compare segment by segment, and write results/<name>/run.json.
+
+    Response times are from the chunk that completes a window to its update, one after the other, after a warm-up. A
+    segment that was heard as silence or noise counts as wrong, and how many there were is told. Returns run.json.
+
+    Raises
+    ------
+    InvalidAudio, TooLarge
+        The recording cannot be decoded.
+    CorpusError
+        The turns cannot be read, or none has an emotion that the model knows.
+    WeightsUnavailable
+        There is no such model.
+    InvalidSettings
+        `unseen` is said of a model that has heard these voices, or the session's window makes no sense.
+    """
+    turns = read_turns(plan.turns)
+    recording = audio.load(plan.recording, settings)
+    settings = replace(settings, model=plan.model, transcribe=False)
+    config = read_config(default_model(settings))
+    new, sentence = _voices(config, turns, plan)
+    analyzer = Analyzer(settings)
+    analyzer.warm_up()
+    session = LiveSession(analyzer, window_s=plan.window_s, hop_s=plan.hop_s, gate=plan.gate)
+    responses = _listen(recording, session)
+    found = segments(turns, session.timeline, recording.duration_s)
+    own = {named(label) or label: label for label in analyzer.model.labels}
+    name = plan.name or re.sub(r"[^\w.-]+", "_", f"{KIND}-{analyzer.model.id}-{plan.recording.stem}")
+    entry = {
+        "kind": KIND,
+        "id": name,
+        "system": analyzer.model.id,
+        "recording": plan.recording.name,
+        "sha256": sha256(plan.recording),
+        "duration_s": round(recording.duration_s, 2),
+        "speakers": sorted({turn.speaker for turn in turns if turn.speaker}),
+        "speaker_independent": new,
+        "note": sentence,
+        "session": {"window_s": plan.window_s, "hop_s": plan.hop_s, "gate": plan.gate},
+        "segment_s": SEGMENT_S,
+        "segments": len(found),
+        "silent": sum(one.true is None for one in found),
+        "groups": _measured(found, LABEL_SETS[FOUR].labels, groups=True),
+        "emotions": _measured(found, tuple(own), groups=False),
+        "response_ms": _response_times(list(responses.values())),
+        "timeline": [_row(one, responses) for one in found],
+        "published": list(PUBLISHED),
+    }
+    if not entry["groups"] and not entry["emotions"]:
+        raise CorpusError(f"No segment of {plan.turns.name} has an emotion that {analyzer.model.id} knows.")
+    write_json(results / name / "run.json", entry)
+    return entry
+
+
+def segments(turns: Sequence[Turn], timeline: Sequence[Update], duration_s: float) -> list[Segment]:
+    """Return the whole segments of a conversation; what is shown at a segment's end is the update that ended last."""
+    found = []
+    for number in range(int(duration_s / SEGMENT_S + 1e-6)):
+        start, end = number * SEGMENT_S, (number + 1) * SEGMENT_S
+        shares: dict[str, float] = {}
+        for turn in turns:
+            shares[turn.emotion] = shares.get(turn.emotion, 0) + max(0.0, min(end, turn.end) - max(start, turn.start))
+        true = max(shares, key=shares.__getitem__) if sum(shares.values()) >= LABELLED_S else None
+        shown = [update for update in timeline if start < update.end <= end + 1e-6]
+        found.append(Segment(start, end, true, shown[-1] if shown else None))
+    return found
+
+
+def _listen(recording: Recording, session: LiveSession) -> dict[float, float]:
+    """Play the recording as fast as it goes; return {end of a window: seconds until its update}."""
+    responses: dict[float, float] = {}
+    size = round(CHUNK_S * recording.rate)
+    for first in range(0, len(recording.samples), size):
+        begun = time.perf_counter()
+        updates = session.push(recording.samples[first : first + size], recording.rate)
+        seconds = time.perf_counter() - begun
+        responses |= {update.end: seconds for update in updates}
+    session.finish()
+    return responses
+
+
+def _answer(segment: Segment, groups: bool) -> str | None:
+    """Return what the session said: a group, or an emotion under our name for it; None where it scored nothing."""
+    if segment.update is None or segment.update.scores is None:
+        return None
+    scores = segment.update.scores
+    top = grouped(scores).top if groups else scores.top
+    return top if groups else named(top) or top
+
+
+def _measured(found: Sequence[Segment], labels: tuple[str, ...], groups: bool) -> dict[str, Any]:
+    """Return the figures over the labels, in percent; nothing where no segment has one of them."""
+    rows, left_out = [], Counter[str]()
+    for one in found:
+        true = one.true
+        if true and groups and true not in labels:
+            true = group_of(true)
+        if true in labels:
+            rows.append((labels.index(str(true)), _answer(one, groups)))
+        elif one.true:
+            left_out[one.true] += 1
+    if not rows:
+        return {}
+    true_labels = np.array([label for label, _ in rows])
+    none = len(labels)
+    predicted = np.array([labels.index(answer) if answer in labels else none for _, answer in rows])
+    answered = predicted != none
+    classes = np.arange(none)
+    precision, recall, f1, support = precision_recall_fscore_support(
+        true_labels, predicted, labels=classes, zero_division=0
+    )
+    return {
+        "labels": list(labels),
+        "tested": len(rows),
+        "unanswered": int((~answered).sum()),
+        "left_out": dict(sorted(left_out.items())),
+        "metrics": _figures(true_labels, predicted),
+        "metrics_of_answered": _figures(true_labels[answered], predicted[answered]),
+        "per_class": {
+            labels[i]: {
+                "precision": round(100 * float(precision[i]), 2),
+                "recall": round(100 * float(recall[i]), 2),
+                "f1": round(100 * float(f1[i]), 2),
+                "support": int(support[i]),
+            }
+            for i in np.unique(true_labels)
+        },
+        "confusion": confusion_matrix(true_labels, predicted, labels=classes).tolist(),
+    }
+
+
+def _figures(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Return accuracy, weighted and macro F1 in percent, over the classes that occur; none for no segments."""
+    if not len(true):
+        return {}
+    present = np.unique(true)
+    macro, weighted = (
+        precision_recall_fscore_support(true, predicted, labels=present, average=kind, zero_division=0)[2]
+        for kind in ("macro", "weighted")
+    )
+    figures = {"accuracy": accuracy_score(true, predicted), "weighted_f1": weighted, "macro_f1": macro}
+    return {name: round(100 * float(value), 2) for name, value in figures.items()}
+
+
+def _response_times(seconds: Sequence[float]) -> dict[str, float]:
+    """Return mean, median, 95th percentile and most of the response times, in milliseconds."""
+    if not seconds:
+        return {}
+    times = 1000 * np.array(seconds)
+    figures = {"mean": times.mean(), "p50": np.median(times), "p95": np.percentile(times, 95), "most": times.max()}
+    return {name: round(float(value), 1) for name, value in figures.items()}
+
+
+def _row(segment: Segment, responses: dict[float, float]) -> dict[str, Any]:
+    """Return one segment as JSON-ready values."""
+    update = segment.update
+    seconds = responses.get(update.end) if update else None
+    return {
+        "start": segment.start,
+        "end": segment.end,
+        "true": segment.true,
+        "state": update.state if update else None,
+        "heard": _answer(segment, groups=False),
+        "group": _answer(segment, groups=True),
+        "response_ms": None if seconds is None else round(1000 * seconds, 1),
+    }
+
+
+def _voices(config: dict[str, Any], turns: Sequence[Turn], plan: Plan) -> tuple[bool, str]:
+    """Return whether the voices are known to be new to the model, and what is known in words.
+
+    A model of one fold names the speakers that it has not heard ("unheard"); a speaker is "<corpus>/<name>".
+    """
+    speakers = {turn.speaker for turn in turns}
+    unheard = set(config.get("unheard", ()))
+    if unheard and speakers <= unheard:
+        return True, "The model was trained on other speakers: it is the one of a fold that left these out."
+    corpora = {speaker.split("/")[0] for speaker in speakers}
+    trained = {registry.corpus(str(name)).id for name in config.get("corpora", ()) if _is_corpus(str(name))}
+    if both := sorted(corpora & trained):
+        if plan.unseen:
+            raise InvalidSettings(f"{plan.model} was trained on {', '.join(both)}, so its voices are not unseen.")
+        return False, f"The model was trained on voices that speak here: {', '.join(both)} was part of its training."
+    # A manifest may hold voices of any corpus under a name of its own.
+    if trained and corpora <= set(registry.CORPORA) and len(trained) == len(config["corpora"]):
+        return True, f"The model was trained on other corpora: {', '.join(sorted(trained))}."
+    if plan.unseen:
+        return True, "That the model has heard none of these voices is the word of whoever measured it."
+    return False, "Whether the model has heard these voices before is not known."
+
+
+def _is_corpus(name: str) -> bool:
+    try:
+        return bool(registry.corpus(name))
+    except CorpusError:
+        return False

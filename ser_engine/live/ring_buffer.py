@@ -1,0 +1,168 @@
+"""The sound of a live session: chunks of any kind become one stream at 16 kHz, of which only the latest is held.
+
+What is asked for beyond that, the whole session as 16-bit samples to listen to and to save, is kept apart.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import wave
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from ser_engine.audio.decode import MAX_CHANNELS, MAX_SAMPLE
+from ser_engine.errors import InvalidAudio
+
+Samples = NDArray[np.float32]
+
+# What 1.0 is in the integers that sound cards and browsers give.
+FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31}
+FLOATS = ("float16", "float32", "float64")
+# Seconds in one piece of what is kept: memory grows in steps and nothing is ever copied to make it longer.
+PIECE_S = 60
+BYTES = 2
+
+
+def as_mono(samples: NDArray) -> Samples:
+    """Return a chunk as mono float32 [n], nominally in -1..1.
+
+    Parameters
+    ----------
+    samples : int16, int32 or floating point, [n] or [n, channels]; the mean of the channels is taken
+
+    Raises
+    ------
+    InvalidAudio
+        Another kind of numbers or another shape, or samples that are no sound (NaN, infinite, absurdly large).
+    """
+    chunk = np.asarray(samples)
+    kind = str(chunk.dtype)
+    if kind not in (*FULL_SCALE, *FLOATS):
+        raise InvalidAudio(f"Live sound comes as int16, int32 or floating point samples, not as {kind}.")
+    if chunk.ndim not in (1, 2) or (chunk.ndim == 2 and not 1 <= chunk.shape[1] <= MAX_CHANNELS):
+        raise InvalidAudio(f"A chunk has the shape [n] or [n, channels], up to {MAX_CHANNELS} of them.")
+    if kind in FLOATS and not (np.abs(chunk) <= MAX_SAMPLE).all():  # NaN is not, either
+        raise InvalidAudio("The microphone gives samples that are no sound: NaN, infinite or absurdly large.")
+    if chunk.ndim == 2:
+        chunk = chunk.mean(axis=1, dtype=np.float64)
+    return (chunk / FULL_SCALE.get(kind, 1.0)).astype(np.float32)
+
+
+class Resampler:
+    """Mono float32 of any rate to `target` Hz, chunk by chunk (soxr, high quality).
+
+    However the sound is cut into chunks, what comes out is the same to the bit, and what `soxr.resample` makes of the
+    whole. soxr holds back some 40 ms until it knows what follows. A new rate may begin with any chunk.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self._rate = 0
+        self._stream: soxr.ResampleStream | None = None
+
+    def add(self, samples: Samples, rate: int) -> Samples:
+        """Return as much as is known of float32 [n] at `rate` Hz and of what was held back before."""
+        if rate == self._rate:
+            return self._run(samples)
+        tail = self.finish()
+        self._rate = rate
+        if rate != self.target:
+            self._stream = soxr.ResampleStream(rate, self.target, 1, dtype="float32", quality="HQ")
+        return np.concatenate([tail, self._run(samples)])
+
+    def finish(self) -> Samples:
+        """Return what was held back; the next chunk begins anew."""
+        stream, self._stream, self._rate = self._stream, None, 0
+        nothing = np.zeros(0, np.float32)
+        return stream.resample_chunk(nothing, last=True) if stream else nothing
+
+    def _run(self, samples: Samples) -> Samples:
+        return self._stream.resample_chunk(samples) if self._stream else samples
+
+
+class Latest:
+    """The latest samples of a stream, float32 at 16 kHz, counted from the stream's beginning.
+
+    One thread may add while another reads.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.total = 0
+        """How many samples there have been."""
+        self._length = length
+        self._held = np.zeros(2 * length, np.float32)
+        self._end = 0
+        self._lock = threading.Lock()
+
+    def add(self, samples: Samples) -> None:
+        """Put samples at the end; beyond `length` the oldest are forgotten."""
+        samples = samples[-self._length :] if (skipped := len(samples) - self._length) > 0 else samples
+        with self._lock:
+            if self._end + len(samples) > len(self._held):
+                kept = self._held[self._end - min(self._end, self._length) : self._end].copy()
+                self._held[: len(kept)], self._end = kept, len(kept)
+            self._held[self._end : self._end + len(samples)] = samples
+            self._end += len(samples)
+            self.total += len(samples) + max(0, skipped)
+
+    def between(self, start: int, end: int) -> Samples:
+        """Return a copy of samples `start` to `end` of the stream, as far as they are held."""
+        with self._lock:
+            first = self.total - self._end
+            return self._held[max(0, start - first) : max(0, end - first)].copy()
+
+
+class KeptAudio:
+    """A session to listen to: 16-bit mono at the rate of its first chunk, at most `seconds` of it.
+
+    An hour at 48 kHz takes 346 MB of memory, and as much again while `wav` writes it out.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.rate = 0
+        """Samples per second, 0 before the first chunk."""
+        self._seconds = seconds
+        self._pieces: list[bytearray] = []
+        self._resampler: Resampler | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds that are kept."""
+        return sum(map(len, self._pieces)) / BYTES / self.rate if self.rate else 0.0
+
+    def add(self, samples: Samples, rate: int) -> None:
+        """Keep float32 [n] at `rate` Hz; what is over the limit is left out."""
+        if self._resampler is None:
+            self.rate, self._resampler = rate, Resampler(rate)
+        self._keep(self._resampler.add(samples, rate))
+
+    def finish(self) -> None:
+        """Keep what a resampler held back, too."""
+        if self._resampler is not None:
+            self._keep(self._resampler.finish())
+
+    def wav(self) -> bytes:
+        """Return all of it as a wav file; an empty one where nothing came."""
+        file = io.BytesIO()
+        with wave.open(file, "wb") as out:
+            out.setnchannels(1)
+            out.setsampwidth(BYTES)
+            out.setframerate(self.rate or 16_000)
+            for piece in self._pieces:
+                out.writeframes(piece)
+        return file.getvalue()
+
+    def _keep(self, samples: Samples) -> None:
+        room = round(self._seconds * self.rate) - sum(map(len, self._pieces)) // BYTES
+        scale = FULL_SCALE["int16"]
+        data = np.clip(np.round(samples[:room] * scale), -scale, scale - 1).astype("<i2").tobytes()
+        size = BYTES * PIECE_S * self.rate
+        while data:
+            if not self._pieces or len(self._pieces[-1]) == size:
+                self._pieces.append(bytearray())
+            left = size - len(self._pieces[-1])
+            self._pieces[-1] += data[:left]
+            data = data[left:]

@@ -1,0 +1,1 @@
+"""Models and training that only the papers' own systems need."""

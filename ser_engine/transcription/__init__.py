@@ -1,0 +1,1 @@
+"""From clean speech to words."""

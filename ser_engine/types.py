@@ -1,0 +1,349 @@
+"""Everything that flows through the engine, as plain frozen dataclasses.
+
+A recording only ever flows down: `Recording` → `CleanSpeech` → `Transcript` and `Scores` → `Analysis`.
+This module needs numpy alone, so that a page can draw an answer without loading a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16_000
+"""Samples per second of `CleanSpeech`; every model of the five papers and Whisper listen at this rate."""
+
+TOUCH_S = 0.25
+"""How far off Whisper's times may be, in seconds; the shortest stretch of `CleanSpeech` is longer."""
+
+STAGES = ("decode", "clean", "transcribe", "classify")
+"""The steps of an analysis, in the order in which they run."""
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What a recording was before it was decoded.
+
+    `container` and `codec` are short upper-case names ("WAV", "PCM_16"); `channels` and `rate` (Hz) are the
+    file's own; `size_bytes` is the length of the encoded file.
+    """
+
+    name: str
+    container: str
+    codec: str
+    channels: int
+    rate: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A decoded recording: mono float32 samples [n], nominally in -1..1, at its own `rate` (Hz)."""
+
+    samples: NDArray[np.float32]
+    rate: int
+    source: SourceInfo
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.rate
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a recording, in seconds from its beginning."""
+
+    start: float
+    end: float
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good a recording was.
+
+    Attributes
+    ----------
+    duration_s, speech_s
+        Seconds of the whole recording, and of the speech found in it.
+    sample_rate
+        The file's own rate in Hz.
+    bandwidth_hz
+        The frequency under which practically all of the energy lies, at most half of `sample_rate`.
+    snr_db
+        Level of speech over the level of what lies between, in dB; None where there is no pause to measure.
+    clipping
+        Share (0 to 1) of samples that are pinned at full scale.
+    level_db
+        Root-mean-square level of the speech, in dB below full scale (0 is the loudest possible).
+    noise_reduced
+        Whether noise reduction was applied before the models listened.
+    warnings
+        What a listener should know, each one plain sentence, the most important first.
+    """
+
+    duration_s: float
+    speech_s: float
+    sample_rate: int
+    bandwidth_hz: float
+    snr_db: float | None
+    clipping: float
+    level_db: float
+    noise_reduced: bool
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON-ready values, rounded for reading."""
+        return {
+            "duration_s": round(self.duration_s, 3),
+            "speech_s": round(self.speech_s, 3),
+            "sample_rate": self.sample_rate,
+            "bandwidth_hz": round(self.bandwidth_hz),
+            "snr_db": None if self.snr_db is None else round(self.snr_db, 1),
+            "clipping": round(self.clipping, 5),
+            "level_db": round(self.level_db, 1),
+            "noise_reduced": self.noise_reduced,
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class CleanSpeech:
+    """What the models listen to: 16 kHz mono float32 speech [n] without its long silences.
+
+    `segments` are the stretches of the original recording, in order, that lie end to end in `samples`. `recording`
+    is all of it, float32 [m] at the same rate and level, or None where nobody kept it.
+    """
+
+    samples: NDArray[np.float32]
+    segments: tuple[Span, ...]
+    quality: Quality
+    recording: NDArray[np.float32] | None = field(default=None, repr=False)
+
+    @property
+    def duration_s(self) -> float:
+        """Length of `samples` in seconds."""
+        return len(self.samples) / SAMPLE_RATE
+
+    def widened(self, seconds: float) -> CleanSpeech:
+        """Return the same with so many seconds more around every stretch; what then meets becomes one stretch."""
+        if self.recording is None:
+            return self
+        length = len(self.recording) / SAMPLE_RATE
+        spans: list[Span] = []
+        for span in self.segments:
+            wide = Span(max(0.0, span.start - seconds), min(length, span.end + seconds))
+            if spans and wide.start <= spans[-1].end:
+                wide = Span(spans.pop().start, wide.end)
+            spans.append(wide)
+        pieces = [self.recording[round(s.start * SAMPLE_RATE) : round(s.end * SAMPLE_RATE)] for s in spans]
+        return replace(self, samples=np.concatenate(pieces), segments=tuple(spans))
+
+    def between(self, start: float, end: float) -> NDArray[np.float32]:
+        """Return the part of `samples` that lies between two moments (seconds) of the original recording."""
+        pieces, first = [], 0
+        for span in self.segments:
+            length = round(span.duration_s * SAMPLE_RATE)
+            begin, stop = (round((min(max(t, span.start), span.end) - span.start) * SAMPLE_RATE) for t in (start, end))
+            pieces.append(self.samples[first : first + length][begin:stop])
+            first += length
+        return np.concatenate(pieces) if pieces else self.samples[:0]
+
+    def original_span(self, start: float, end: float) -> Span:
+        """Map what lies between two moments of `samples` (seconds) to the stretch of the original recording.
+
+        Silence that was taken out lies inside of it only where there is speech on both sides: of a stretch of speech
+        that is merely touched at its edge, nothing counts.
+        """
+        passed, touched = 0.0, []
+        for span in self.segments:
+            begin, stop = (span.start + min(max(0.0, t - passed), span.duration_s) for t in (start, end))
+            touched.append(Span(begin, stop))
+            passed += span.duration_s
+        longest = max((span.duration_s for span in touched), default=0.0)
+        inside = [span for span in touched if span.duration_s and span.duration_s >= min(longest, TOUCH_S)]
+        if not inside:
+            return Span(self.original_time(start), self.original_time(end))
+        return Span(inside[0].start, inside[-1].end)
+
+    def original_time(self, seconds: float) -> float:
+        """Map a moment of `samples` (seconds) to the moment of the original recording (seconds)."""
+        passed = 0.0
+        for span in self.segments:
+            if seconds <= passed + span.duration_s:
+                return span.start + max(0.0, seconds - passed)
+            passed += span.duration_s
+        return self.segments[-1].end if self.segments else seconds
+
+
+@dataclass(frozen=True)
+class TranscriptSegment:
+    """Some words, when they were said (seconds of the original recording) and how sure Whisper is (0 to 1)."""
+
+    start: float
+    end: float
+    text: str
+    confidence: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the segment as JSON-ready values."""
+        return {
+            "start": round(self.start, 2),
+            "end": round(self.end, 2),
+            "text": self.text,
+            "confidence": round(self.confidence, 3),
+        }
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The words of a recording; an empty `text` is a value ("nothing intelligible was said"), not an error.
+
+    `language` is Whisper's two-letter code (None where nothing was heard); `engine` names model and precision;
+    `confidence` is the mean token probability, 0 to 1.
+    """
+
+    text: str
+    language: str | None
+    segments: tuple[TranscriptSegment, ...]
+    confidence: float
+    engine: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the transcript as JSON-ready values."""
+        return {
+            "text": self.text,
+            "language": self.language,
+            "engine": self.engine,
+            "confidence": round(self.confidence, 3),
+            "segments": [segment.to_dict() for segment in self.segments],
+        }
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One probability per emotion; `probabilities` is float32 [len(labels)] and sums to one."""
+
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.probabilities.shape != (len(self.labels),):
+            raise ValueError(f"{len(self.labels)} labels but probabilities of shape {self.probabilities.shape}")
+
+    @property
+    def top(self) -> str:
+        """The most probable emotion."""
+        return self.labels[int(self.probabilities.argmax())]
+
+    def ranked(self) -> list[tuple[str, float]]:
+        """Return (emotion, probability) pairs, the most probable first."""
+        order = np.argsort(-self.probabilities, kind="stable")
+        return [(self.labels[i], float(self.probabilities[i])) for i in order]
+
+    def to_dict(self) -> dict[str, float]:
+        """Return {emotion: probability}, unrounded, in the model's order."""
+        return {label: float(p) for label, p in zip(self.labels, self.probabilities, strict=True)}
+
+
+@dataclass(frozen=True)
+class TextPrediction:
+    """What words say of emotion by themselves, whoever says them and however.
+
+    `probabilities` is float32 [len(labels)], one for each label by itself (a text may hold several emotions), neutral
+    among them. `votes` is float32 [len(labels)], 0 to 1: how far each emotion is beyond what it takes to be counted;
+    neutral has none. A text whose votes are all zero abstains.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    votes: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if not self.probabilities.shape == self.votes.shape == (len(self.labels),):
+            raise ValueError(f"{len(self.labels)} labels but {self.probabilities.shape} and {self.votes.shape} values")
+
+    @property
+    def emotional(self) -> float:
+        """How emotional the words are, 0 to 1; exactly 0 where they abstain."""
+        return float(self.votes.max(initial=0.0))
+
+    def shares(self) -> dict[str, float]:
+        """Return {emotion: its share of the votes}, which sum to one; nothing where the words abstain."""
+        total = float(self.votes.sum())
+        return {label: float(vote) / total for label, vote in zip(self.labels, self.votes, strict=True) if vote > 0}
+
+
+@dataclass(frozen=True)
+class TimelineWindow:
+    """The scores of one window of a long recording; `start` and `end` are seconds of the original recording."""
+
+    start: float
+    end: float
+    scores: Scores
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the window as JSON-ready values."""
+        return {
+            "start": round(self.start, 2),
+            "end": round(self.end, 2),
+            "top": self.scores.top,
+            "scores": self.scores.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything the engine found out about one recording.
+
+    `timeline` is empty for short recordings. `transcript` is None when no transcription was asked for.
+    `opinions` are the scores by the voice alone ("speech"), by the words alone ("text", where there are words) and by
+    both together ("both", which is `scores`), of a model that listens and reads; None of any other model.
+    `not_sure_below` is the top probability under which the model's own measurements say "not sure"; None where it has
+    none.
+    `seconds` maps each of `STAGES` and "total" to the time that it took.
+    `waveform` and `speech` are the recording as decoded and as the models heard it; they stay out of `to_dict`.
+    """
+
+    file: str
+    model: str
+    scores: Scores
+    transcript: Transcript | None
+    timeline: tuple[TimelineWindow, ...]
+    quality: Quality
+    seconds: Mapping[str, float]
+    waveform: Recording = field(repr=False)
+    speech: CleanSpeech = field(repr=False)
+    opinions: Mapping[str, Scores] | None = None
+    not_sure_below: float | None = None
+
+    @property
+    def sure(self) -> bool | None:
+        """Whether the answer is probable enough to be given; None where the model does not say from where on."""
+        if self.not_sure_below is None:
+            return None
+        return float(self.scores.probabilities.max()) >= self.not_sure_below
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as JSON-ready values: what the command line prints and the page offers to download."""
+        opinions = {name: scores.to_dict() for name, scores in (self.opinions or {}).items()}
+        return {
+            "file": self.file,
+            "model": self.model,
+            "scores": self.scores.to_dict(),
+            "top": self.scores.top,
+            "sure": self.sure,
+            **({"opinions": opinions} if opinions else {}),
+            "transcript": None if self.transcript is None else self.transcript.to_dict(),
+            "timeline": [window.to_dict() for window in self.timeline],
+            "quality": self.quality.to_dict(),
+            "seconds": {stage: round(seconds, 4) for stage, seconds in self.seconds.items()},
+        }

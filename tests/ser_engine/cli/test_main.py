@@ -1,0 +1,214 @@
+"""The command line as people and scripts use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ser_engine.cli.main import DownloadBar, main
+from ser_engine.labels import EMOTIONS
+from ser_engine.settings import PROJECT
+from tests.speech import encode, speech, speech_wav, tone
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what the one who runs the tests has set."""
+    for name in [name for name in os.environ if name.startswith("SER_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """A folder with two recordings, one of them deeper, and files that are none."""
+    folder = tmp_path / "recordings"
+    (folder / "deeper" / "folder.wav").mkdir(parents=True)
+    (folder / "b.wav").write_bytes(speech_wav())
+    (folder / "deeper" / "a.OGG").write_bytes(encode(speech(voice="woman"), container="OGG"))
+    (folder / "notes.txt").write_text("no recording")
+    return folder
+
+
+def test_json_has_the_agreed_keys(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "dogs.wav"
+    path.write_bytes(speech_wav("Dogs are sitting by the door."))
+    assert main(["analyze", "--json", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.count("\n") == 1
+    answer = json.loads(out, parse_constant=pytest.fail)  # NaN is no JSON
+    assert list(answer) == [
+        "file", "model", "scores", "top", "sure", "opinions", "transcript", "timeline", "quality", "seconds",
+    ]  # fmt: skip
+    assert answer["file"] == str(path)
+    assert set(answer["scores"]) == set(EMOTIONS)
+    assert sum(answer["scores"].values()) == pytest.approx(1, abs=1e-5)
+    assert answer["transcript"]["text"] == "Dogs are sitting by the door."
+    assert answer["transcript"]["language"] == "en"
+    assert answer["transcript"]["engine"].startswith("whisper-base")
+    (segment,) = answer["transcript"]["segments"]
+    assert {"start", "end", "text", "confidence"} == set(segment)
+    quality = answer["quality"]
+    assert {"duration_s", "speech_s", "sample_rate", "snr_db", "clipping", "warnings"} <= set(quality)
+    assert quality["sample_rate"] == 16_000
+    assert 1.5 < quality["speech_s"] < quality["duration_s"] < 4
+    assert set(answer["seconds"]) == {"decode", "clean", "transcribe", "classify", "total"}
+
+
+def test_a_folder_gives_one_line_for_each_recording_in_it(recordings: Path, capsys: Captured) -> None:
+    assert main(["analyze", "--json", "--no-transcript", str(recordings)]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["file"] for answer in answers] == [
+        str(recordings / "b.wav"),
+        str(recordings / "deeper" / "a.OGG"),
+    ]
+    assert [answer["transcript"] for answer in answers] == [None, None]
+    assert [answer["timeline"] for answer in answers] == [[], []]
+
+
+def test_the_table_says_the_same(recordings: Path, capsys: Captured) -> None:
+    assert main(["analyze", "--json", "--no-transcript", str(recordings / "b.wav")]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert main(["analyze", str(recordings / "b.wav")]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split() == ["file", "emotion", "p", "s", "words"]
+    name, emotion, probability, seconds, words = row[:40].strip(), *row[40:].split(maxsplit=3)
+    assert str(recordings / "b.wav").endswith(name.lstrip("…"))
+    # A question mark stands where the model says that it is not sure.
+    assert emotion == answer["top"] + "?" * (answer["sure"] is False)
+    assert float(probability) == pytest.approx(answer["scores"][answer["top"]], abs=0.006)
+    assert float(seconds) == pytest.approx(answer["quality"]["duration_s"], abs=0.06)
+    assert words == "Dogs are sitting by the door."
+    assert head.index("words") == row.index("Dogs")
+
+
+def test_bad_files_are_told_and_good_ones_answered(recordings: Path, capsys: Captured) -> None:
+    (recordings / "a.wav").write_bytes(encode(tone(2)))
+    (recordings / "c.wav").write_text("no recording at all")
+    missing = recordings / "nothing.wav"
+    assert main(["analyze", "--no-transcript", str(missing), str(recordings)]) == 2
+    out, err = capsys.readouterr()
+    told = dict(line.split(": ", 1) for line in err.splitlines())
+    assert set(told) == {str(missing), str(recordings / "a.wav"), str(recordings / "c.wav")}
+    assert "no file" in told[str(missing)]
+    assert "No speech" in told[str(recordings / "a.wav")]
+    assert "text document" in told[str(recordings / "c.wav")]
+    assert len(out.splitlines()) == 3  # the head of the table and two rows
+
+
+def test_a_file_that_is_named_is_taken_whatever_its_suffix(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "voice.recording"
+    path.write_bytes(speech_wav())
+    assert main(["analyze", "--json", "--no-transcript", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out)["file"] == str(path)
+
+
+def test_a_folder_without_recordings_is_told(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "notes.txt").write_text("no recording")
+    assert main(["analyze", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+
+
+def test_a_model_is_chosen_by_its_folder(recordings: Path, tmp_path: Path, capsys: Captured) -> None:
+    name = (PROJECT / "models" / "DEFAULT").read_text(encoding="utf-8").strip()
+    other = tmp_path / "other"
+    shutil.copytree(PROJECT / "models" / name, other)
+    config = json.loads((other / "config.json").read_text(encoding="utf-8"))
+    config["id"] = "the-other-one"
+    (other / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    for model, expected in ((name, config["id"]), (str(other), "the-other-one")):
+        arguments = ["analyze", "--json", "--no-transcript", "--model", model, str(recordings / "b.wav")]
+        assert main(arguments) == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["model"] == (name if model == name else expected)
+
+
+def test_a_model_that_is_not_there_is_told_once(recordings: Path, capsys: Captured) -> None:
+    assert main(["analyze", "--model", "oracle", str(recordings)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert "oracle" in line
+    assert "whisper-base-statistics, whisper-base-tuned" in line
+
+
+def test_a_setting_that_means_nothing_is_told(
+    recordings: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SER_MAX_SECONDS", "long")
+    assert main(["analyze", str(recordings)]) == 2
+    assert capsys.readouterr().err == "SER_MAX_SECONDS should be a number, not “long”.\n"
+
+
+def test_the_environment_can_leave_the_words_out(
+    recordings: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SER_TRANSCRIBE", "no")
+    assert main(["analyze", "--json", str(recordings / "b.wav")]) == 0
+    assert json.loads(capsys.readouterr().out)["transcript"] is None
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no such file names")
+def test_a_file_name_that_is_no_text_comes_back(tmp_path: Path, capsys: Captured) -> None:
+    path = os.path.join(os.fsencode(tmp_path), b"caf\xe9.wav")  # noqa: PTH118 (a Path has no bytes)
+    with open(path, "wb") as file:  # noqa: PTH123
+        file.write(speech_wav())
+    assert main(["analyze", "--json", "--no-transcript", os.fsdecode(path)]) == 0
+    assert os.fsencode(json.loads(capsys.readouterr().out)["file"]) == path
+
+
+def test_as_a_program(tmp_path: Path) -> None:
+    done = run("analyze", str(tmp_path / "nothing.wav"))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "no file" in line
+    assert run("sing").returncode == 2
+    help_ = run("--help")
+    assert help_.returncode == 0
+    assert {"analyze", "train", "bundle-whisper"} <= set(help_.stdout.split())
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ser_engine", *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, encoding="utf-8", timeout=100)
+
+
+@pytest.mark.parametrize("text", ["", 'id = "x"', "nonsense = 1", "\0"])
+def test_a_training_configuration_that_means_nothing_is_told(text: str, tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    assert main(["train", str(path), "--data", str(tmp_path), "--results", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(path) in line
+
+
+def test_training_without_corpora_is_told(tmp_path: Path, capsys: Captured) -> None:
+    config = PROJECT / "configs" / "ours-whisper_statistics-speaker_independent.toml"
+    assert main(["train", str(config), "--data", str(tmp_path), "--results", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "RAVDESS" in line
+
+
+def test_bundling_from_nothing_is_told(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SER_MODELS_DIR", str(tmp_path / "models"))
+    assert main(["bundle-whisper", str(tmp_path / "base.pt"), "--data", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "base.pt" in line
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_download_has_a_bar(capsys: Captured) -> None:
+    show = DownloadBar()
+    for done in (0, 1024, 2048):
+        show(done, 2048)
+    assert "2.00k/2.00k" in capsys.readouterr().err

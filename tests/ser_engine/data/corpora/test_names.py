@@ -1,0 +1,134 @@
+"""What the file names of the smaller corpora say, and the variants of them that people have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.ser_engine.corpora.trees import touched
+
+from ser_engine.data.corpora import aesdd, banglaser, registry, savee, shemo, subesco, tess
+from ser_engine.errors import CorpusError
+
+
+@pytest.mark.parametrize(
+    ("path", "speaker", "label", "sentence"),
+    [
+        ("DC_a05.wav", "DC", "angry", "a05"),
+        ("ALL/JE_sa03.wav", "JE", "sad", "common03"),
+        ("AudioData/JK/su12.wav", "JK", "surprised", "su12"),
+        ("AudioData/kl/N30.WAV", "KL", "neutral", "n30"),
+        ("kl_D01.wav", "KL", "disgust", "common01"),
+    ],
+)
+def test_savee(path: str, speaker: str, label: str, sentence: str) -> None:
+    utterance = savee.read_name(Path(path))
+    assert utterance is not None
+    assert (utterance.speaker, utterance.label, utterance.sentence) == (f"savee/{speaker}", label, sentence)
+    assert (utterance.gender, utterance.words) == ("male", None)
+
+
+def test_savee_s_speakers_have_files_of_one_name_and_all_are_read(tmp_path: Path) -> None:
+    touched(tmp_path / "savee" / "AudioData", "DC/a01.wav", "JE/a01.wav", "Info.wav")
+    assert [utterance.speaker for utterance in registry.read("savee", tmp_path)] == ["savee/DC", "savee/JE"]
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "speaker", "sentence"),
+    [
+        ("a13 (6)", "angry", "6", "13"),
+        ("f10 (01)", "fearful", "1", "10"),
+        ("s01 (5)b", "sad", "5", "01"),
+        ("D03(5)B", "disgust", "5", "03"),
+        ("h07_(2)", "happy", "2", "07"),
+        ("s20 (4)", "sad", "4", "improvised-s4"),
+    ],
+)
+def test_aesdd(name: str, label: str, speaker: str, sentence: str) -> None:
+    utterance = aesdd.read_name(Path(f"anger/{name}.wav"))
+    assert utterance is not None
+    assert (utterance.label, utterance.speaker, utterance.sentence) == (label, f"aesdd/{speaker}", sentence)
+    assert utterance.gender is None
+
+
+def test_aesdd_s_second_takes_are_clips_of_their_own(tmp_path: Path) -> None:
+    touched(tmp_path / "AESDD", "sadness/s01 (5)a.wav", "sadness/s01 (5)b.wav", "Tools and Documentation/demo.wav")
+    assert len(registry.read("aesdd", tmp_path)) == 2
+
+
+def test_shemo_has_words_where_its_table_lies_beside_the_audio(tmp_path: Path) -> None:
+    root = touched(tmp_path / "ShEMO", "female/F21N05.wav", "male/M56A01.wav")
+    assert [utterance.words for utterance in registry.read("shemo", tmp_path)] == [None, None]
+    entry = {"gender": "female", "emotion": "neutral", "transcript": "مگه من به تو نگفته بودم؟", "ipa": ""}
+    (root / "shemo.json").write_text(json.dumps({"F21N05": entry}), encoding="utf-8")
+    first, second = registry.read("shemo", tmp_path)
+    assert (first.words, second.words) == (entry["transcript"], None)
+    assert (first.label, first.speaker, first.gender) == ("neutral", "shemo/F21", "female")
+    assert (second.label, second.speaker, second.gender) == ("angry", "shemo/M56", "male")
+    (root / "shemo.json").write_text("[]")
+    with pytest.raises(CorpusError, match=r"shemo\.json is not the table"):
+        registry.read("shemo", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "speaker", "number"),
+    [
+        ("F_02_MONIKA_S_1_NEUTRAL_5", "neutral", "F_02", "1"),
+        ("F_02_MONIKA_S_2_SURPRISE_3]", "surprised", "F_02", "2"),
+        ("m_10_evan_s_10_fear_1", "fearful", "M_10", "10"),
+    ],
+)
+def test_subesco(name: str, label: str, speaker: str, number: str) -> None:
+    utterance = subesco.read_name(Path(f"{name}.wav"))
+    assert utterance is not None
+    assert (utterance.label, utterance.speaker) == (label, f"subesco/{speaker}")
+    assert utterance.gender == ("female" if speaker[0] == "F" else "male")
+    assert utterance.words == utterance.sentence == subesco.SENTENCES[number]
+
+
+@pytest.mark.parametrize(
+    ("name", "native", "label", "actor", "gender"),
+    [
+        ("03-01-01-01-01-01-01", "happy", "happy", "01", "male"),
+        ("03-01-02-01-02-02-02", "sad", "sad", "02", "female"),
+        ("03-01-03-02-03-03-33", "angry", "angry", "33", "male"),
+        ("03-01-04-02-01-01-34", "surprise", "surprised", "34", "female"),
+        ("03-01-05-01-01-01-17", "neutral", "neutral", "17", "male"),
+    ],
+)
+def test_banglaser_s_numbers_are_not_ravdess_s(name: str, native: str, label: str, actor: str, gender: str) -> None:
+    utterance = banglaser.read_name(Path(f"{name}.wav"))
+    assert utterance is not None
+    assert (utterance.native, utterance.label) == (native, label)
+    assert (utterance.speaker, utterance.gender) == (f"banglaser/{actor}", gender)
+    assert utterance.words == banglaser.SENTENCES[name.split("-")[4]]
+
+
+def test_banglaser_s_whole_design_is_its_published_count(tmp_path: Path) -> None:
+    """Three sentences, three takes; four emotions by 34 speakers, neutral by 27."""
+    names = [
+        f"Actor {actor:02}/03-01-{emotion:02}-01-{sentence:02}-{take:02}-{actor:02}.wav"
+        for actor in range(1, 35)
+        for emotion in range(1, 6 if actor <= 27 else 5)
+        for sentence in (1, 2, 3)
+        for take in (1, 2, 3)
+    ]
+    touched(tmp_path / "BanglaSER", *names)
+    assert len(registry.read("banglaser", tmp_path)) == banglaser.CORPUS.expected_clips == 1467
+
+
+@pytest.mark.parametrize("name", ["readme", "a01", "DC_a1", "a1 (3)", "F1A02", "F_02_MONIKA_2_SAD_3", "03-01-01"])
+@pytest.mark.parametrize("reader", [savee, aesdd, shemo, subesco, banglaser])
+def test_what_is_no_clip_is_left_out(reader: object, name: str) -> None:
+    assert reader.read_name(Path(f"folder/{name}.wav")) is None  # type: ignore[attr-defined]
+
+
+def test_tess_in_kaggle_s_folders(tmp_path: Path) -> None:
+    """The archive holds everything twice, and one clip of the elder actress is misspelled."""
+    inner = "TESS Toronto emotional speech set data"
+    names = ["OAF_Pleasant_surprise/OAF_back_ps.wav", "OAF_neutral/OA_bite_neutral.wav", "YAF_sad/YAF_back_sad.wav"]
+    touched(tmp_path / inner, *names, *(f"{inner}/{name}" for name in names))
+    found = list(tess.CORPUS.utterances(tmp_path / inner))
+    assert sorted(str(utterance.label) for utterance in found) == ["neutral", "sad", "surprised"]
+    assert {utterance.speaker for utterance in found} == {"tess/OAF", "tess/YAF"}

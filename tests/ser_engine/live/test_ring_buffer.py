@@ -1,0 +1,87 @@
+"""The sound of a live session: resampled chunk by chunk, held, kept."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from ser_engine.live.ring_buffer import KeptAudio, Latest, Resampler, as_mono
+from tests.speech import RATE, speech
+
+
+@pytest.mark.parametrize("rate", [8000, 11_025, 22_050, 44_100, 48_000, 96_000])
+def test_chunks_are_resampled_as_the_whole_would_be_to_the_bit(rate: int) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, 2 * rate).astype(np.float32)
+    sizes = np.random.default_rng(1).integers(1, 3000, 1000)
+    resampler, parts = Resampler(RATE), []
+    for first, size in zip(np.cumsum(sizes) - sizes, sizes, strict=True):
+        parts.append(resampler.add(samples[first : first + size], rate))
+    found = np.concatenate([*parts, resampler.finish()])
+    assert np.array_equal(found, soxr.resample(samples, rate, RATE))
+
+
+def test_the_rate_may_change_and_nothing_is_lost() -> None:
+    tone = {rate: np.sin(2 * np.pi * 440 * np.arange(rate) / rate).astype(np.float32) for rate in (48_000, 16_000)}
+    resampler = Resampler(16_000)
+    found = [resampler.add(tone[rate], rate) for rate in (48_000, 16_000, 48_000)]
+    whole = np.concatenate([*found, resampler.finish()])
+    assert len(whole) == 48_000
+    assert np.abs(whole - np.tile(tone[16_000], 3))[200:-200].max() < 0.05
+
+
+def test_only_the_latest_is_held_and_counted_from_the_beginning() -> None:
+    latest, everything = Latest(100), np.arange(1000, dtype=np.float32)
+    sizes = np.random.default_rng(0).integers(1, 60, 40)
+    for first, size in zip(np.cumsum(sizes) - sizes, sizes, strict=True):
+        latest.add(everything[first : first + size])
+        end = latest.total
+        assert end == min(1000, first + size)
+        assert np.array_equal(latest.between(end - 100, end), everything[max(0, end - 100) : end])
+    latest.add(np.arange(5000, dtype=np.float32))
+    assert latest.total == 6000 and np.array_equal(latest.between(5950, 6000), np.arange(4950, 5000))
+    assert len(latest.between(0, 100)) == 0
+
+
+def test_channels_are_averaged_and_integers_scaled() -> None:
+    pairs = np.array([[16_384, -16_384], [32_767, 32_767], [-32_768, -32_768]], np.int16)
+    assert as_mono(pairs).tolist() == pytest.approx([0.0, 1.0, -1.0], abs=1e-4)
+    assert as_mono(pairs).dtype == np.float32 and as_mono(np.zeros((5, 1))).shape == (5,)
+
+
+def test_what_is_kept_is_bounded_and_a_wav() -> None:
+    kept, samples = KeptAudio(2.0), speech()
+    for first in range(0, len(samples), 333):
+        kept.add(samples[first : first + 333], RATE)
+    kept.finish()
+    found, rate = soundfile.read(io.BytesIO(kept.wav()), dtype="float32")
+    assert rate == RATE and kept.duration_s == 2.0
+    assert np.abs(found - samples[: 2 * RATE]).max() <= 1 / 32768
+
+
+def test_what_passes_full_scale_is_cut_and_does_not_turn_over() -> None:
+    kept = KeptAudio(10)
+    kept.add(np.array([1.5, -1.5], np.float32), RATE)
+    found, _ = soundfile.read(io.BytesIO(kept.wav()), dtype="int16")
+    assert found.tolist() == [32767, -32768]
+
+
+def test_another_rate_is_kept_at_the_first() -> None:
+    kept = KeptAudio(10)
+    kept.add(np.zeros(48_000, np.float32), 48_000)
+    kept.add(np.full(16_000, 0.5, np.float32), 16_000)
+    kept.finish()
+    found, rate = soundfile.read(io.BytesIO(kept.wav()), dtype="float32")
+    assert rate == 48_000 and len(found) == 96_000
+    assert found[72_000] == pytest.approx(0.5, abs=0.01) and found[24_000] == 0
+
+
+def test_more_than_a_piece_is_kept_in_order() -> None:
+    kept, ramp = KeptAudio(200), (np.arange(150 * 100) / 15_000).astype(np.float32)
+    for first in range(0, len(ramp), 7001):
+        kept.add(ramp[first : first + 7001], 100)
+    found, _ = soundfile.read(io.BytesIO(kept.wav()), dtype="float32")
+    assert np.abs(found - ramp).max() <= 1 / 32768

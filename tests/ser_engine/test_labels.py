@@ -1,0 +1,90 @@
+"""The emotions have one name each, in one order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ser_engine.data.corpora import aesdd, banglaser, cremad, emodb, iemocap, ravdess, savee, shemo, subesco, tess
+from ser_engine.data.corpora.base import Utterance
+from ser_engine.data.corpora.registry import CORPORA
+from ser_engine.labels import EMOTIONS, LABEL_SETS, named
+
+
+def test_there_are_eight_in_the_order_of_ravdess() -> None:
+    assert EMOTIONS == ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+
+
+@pytest.mark.parametrize(
+    ("reader", "missing"),
+    [
+        (ravdess, set()),
+        (cremad, {"calm", "surprised"}),
+        (tess, {"calm"}),
+        (emodb, {"calm", "surprised"}),
+        (savee, {"calm"}),
+        (iemocap, {"calm"}),
+        (aesdd, {"neutral", "calm", "surprised"}),
+        (shemo, {"calm", "disgust"}),
+        (subesco, {"calm"}),
+        (banglaser, {"calm", "fearful", "disgust"}),
+    ],
+)
+def test_every_corpus_uses_our_names_and_lacks_what_it_lacks(reader: ModuleType, missing: set[str]) -> None:
+    labels = {label for label in reader.EMOTION_CODES.values() if label is not None}
+    assert labels == set(EMOTIONS) - missing
+
+
+def said(label: str | None, native: str | None = None, corpus: str = "ravdess") -> Utterance:
+    return Utterance(corpus, Path("a.wav"), label, "s", native=native)
+
+
+def test_paper_1_has_seven_and_leaves_neutral_out() -> None:
+    paper_1 = LABEL_SETS["paper-1"]
+    assert paper_1.labels == ("calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+    assert paper_1.of(said("neutral")) is None
+    assert [paper_1.of(said(label)) for label in paper_1.labels] == list(paper_1.labels)
+
+
+def test_paper_1_s_13390_clips_are_what_its_label_set_leaves_of_its_five_corpora() -> None:
+    """Figure 1 of the paper; it holds only without IEMOCAP's excited clips, which the text does not mention."""
+    paper_1 = LABEL_SETS["paper-1"]
+    clips = 0
+    for corpus in (CORPORA[id] for id in ("ravdess", "cremad", "savee", "tess", "iemocap")):
+        for native, count in corpus.expected_labels.items():
+            clips += count * (paper_1.of(said(corpus.labels[native], native, corpus.id)) is not None)
+    assert clips == 13_390
+
+
+def test_paper_3_counts_calm_as_neutral_and_has_four_groups() -> None:
+    assert len(LABEL_SETS["paper-3"].labels) == 7
+    assert LABEL_SETS["paper-3"].of(said("calm")) == "neutral"
+    groups = LABEL_SETS["paper-3-groups"]
+    assert [groups.of(said(label)) for label in EMOTIONS] == [
+        None, None, "happy", "sad", "angry or disgust", "fearful or surprised", "angry or disgust",
+        "fearful or surprised",
+    ]  # fmt: skip
+    assert set(groups.labels) == {groups.of(said(label)) for label in EMOTIONS} - {None}
+
+
+def test_excited_is_happy_in_iemocap_s_four_only() -> None:
+    excited = said(None, "exc", "iemocap")
+    assert LABEL_SETS["iemocap-4"].of(excited) == "happy"
+    assert LABEL_SETS["iemocap-4"].of(said(None, "exc", "another")) is None
+    assert LABEL_SETS["eight"].of(excited) is None
+    assert LABEL_SETS["native"].of(excited) == "exc"
+
+
+def test_labels_are_ordered_as_the_set_has_them() -> None:
+    assert LABEL_SETS["paper-1"].order(["sad", "happy", "sad", "neutral"]) == ("happy", "sad")
+    assert LABEL_SETS["native"].order(["W", "A", "W"]) == ("A", "W")
+
+
+@pytest.mark.parametrize(
+    ("word", "ours"),
+    [("Anger", "angry"), ("angry", "angry"), (" Pleasant_Surprise ", "surprised"), ("JOY", "happy"), ("bored", None)],
+)
+def test_other_words_for_emotions_are_known(word: str, ours: str | None) -> None:
+    assert named(word) == ours
