@@ -174,9 +174,7 @@ def test_loading_draws_nothing_at_random(folder: Path, here: Settings) -> None:
 def test_matrices_are_stored_in_eight_bits_and_no_path_is_told(
     here: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "ser_engine.models.quantization.MIN_SIZE", 32
-    )
+    monkeypatch.setattr("ser_engine.models.quantization.MIN_SIZE", 32)
     make(here).save(tmp_path / "model")
     stored = load_file(tmp_path / "model" / weights.TENSORS)
     assert stored["encoder.embeddings.word_embeddings.weight"].dtype == torch.int8
