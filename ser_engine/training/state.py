@@ -25,12 +25,13 @@ class RunState:
 
     folder: Path
 
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
     @classmethod
     def open(cls, cache: Path, name: str, fingerprint: str) -> RunState:
         """Return the state of the run `name`, of this very configuration and these very features."""
-        folder = cache / "runs" / name / fingerprint
-        folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder)
+        return cls(cache / "runs" / name / fingerprint)
 
     @contextmanager
     def timed(self, fold: str) -> Iterator[None]:
