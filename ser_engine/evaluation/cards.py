@@ -207,8 +207,8 @@ def _probe(probe: Mapping[str, float]) -> str:
         return ""
     return (
         f"Corpora differ in more than emotion. A linear probe names the corpus of clips of unseen speakers, averaged "
-        f"over corpora, in {probe['encoder']:.1f} of 100 from the encoder's statistics and in {probe['model']:.1f} from "
-        f"the input of the last layers; chance is {probe['chance']:.1f}.\n\n"
+        f"over corpora, in {probe['encoder']:.1f} of 100 from the encoder's statistics and in {probe['model']:.1f} "
+        f"from the input of the last layers; chance is {probe['chance']:.1f}.\n\n"
     )
 
 
