@@ -92,7 +92,7 @@ def evaluate_conversation(plan: Plan, settings: Settings, results: Path) -> RunR
         `unseen` is claimed of a model that was trained on these speakers, or the session's window makes no sense.
     """
     turns = read_turns(plan.turns)
-    recording = audio.load(plan.recording, settings)
+    recording = audio.load_audio(plan.recording, settings)
     settings = replace(settings, model=plan.model, transcribe=False)
     config = read_config(default_model(settings))
     unseen, sentence = _provenance(config, turns, plan)
