@@ -33,7 +33,7 @@ def test_a_run_says_what_its_file_says(folder: Path, write: Write) -> None:
     assert run.metrics == {"UA": 40.0, "WA": 42.0, "UA_plus_WA": 82.0, "macro_f1": 39.0}
     assert run.interval == (35.0, 45.0) and run.confusion[2] == (0, 10, 0)
     assert (run.seconds, run.size_mb, run.note) == (12.5, 1.5, "Why it is here.")
-    assert not run.problems and not run.trap
+    assert not run.problems and not run.leaky
 
 
 def test_a_changed_file_is_read_anew(folder: Path, write: Write) -> None:

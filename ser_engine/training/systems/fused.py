@@ -102,9 +102,11 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
         audio = prepared.features
         probabilities = calibrated(audio)
         odds = audio.outputs[ODDS_OUTPUT]
-        fused = [tilted(Scores(audio.labels, probabilities[row]), odds[row]).probabilities for row in rows]
+        fused = [
+            tilted(Scores(audio.labels, probabilities[row]), odds[row].astype(np.float64)).probabilities for row in rows
+        ]
         log_probs = np.log(np.maximum(np.stack(fused), 1e-9)).astype(np.float32)
-        return {MAIN: log_probs, f"{COMPONENT}audio": audio.main[rows], ODDS_OUTPUT: odds[rows].astype(np.float32)}
+        return {MAIN: log_probs, f"{COMPONENT}audio": audio.main[rows], ODDS_OUTPUT: odds[rows]}
 
     def measure(self, predictions: Predictions) -> dict[str, Any]:
         """Return the record's entries, and how often words are informative, change the answer, and what they cost."""
@@ -134,7 +136,7 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
         copyfile(self.parts[0] / trained_on.FILE, folder / trained_on.FILE)
         write_fused_card(folder, record, self.parts[0].name)
 
-    def _odds(self, clips: Clips) -> NDArray[np.float64]:
+    def _odds(self, clips: Clips) -> NDArray[np.float32]:
         """Return by what the words of each clip multiply the odds of each label, [n, labels]."""
         whisper = read_config(self.settings.models_dir / f"whisper-{self.settings.whisper}").get("weights")
         names = [f"{path.parent.name}/{path.name}" for path in clips.paths]
@@ -144,15 +146,15 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
         try:
             with np.load(saved, allow_pickle=False) as file:
                 if str(file["identity"]) == identity:
-                    return np.asarray(file["odds"], np.float64)
+                    return np.asarray(file["odds"], np.float32)
         except (OSError, ValueError, KeyError, BadZipFile):
             pass
         words = heard_words(clips.paths, self.settings)
         margins = self.model.read(words)
         odds = [factors(text, said.confidence, clips.order) for text, said in zip(margins, words, strict=True)]
-        rounded = np.stack(odds).astype(np.float32)
-        write_arrays(saved, identity=identity, odds=rounded)
-        return rounded.astype(np.float64)
+        odds_of_clips = np.stack(odds).astype(np.float32)
+        write_arrays(saved, identity=identity, odds=odds_of_clips)
+        return odds_of_clips
 
 
 SYSTEM = FusedSystem
