@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     live.add_argument("--window", type=float, default=3.0, metavar="SECONDS", help="2 as in paper-3, or 3 (default)")
     live.add_argument("--hop", type=float, default=0.5, metavar="SECONDS", help="to the next window (default: 0.5)")
     live.add_argument("--gate", choices=("speech", "rms"), default="speech", help="rms: paper-3's, at 0.01")
-    live.add_argument("--groups", action="store_true", help="paper-3's four groups in place of all emotions")
+    live.add_argument("--groups", action="store_true", help="islam's four groups in place of all emotions")
     live.add_argument("--json", action="store_true", help="one JSON object per update and line")
     live.add_argument("--model", help=MODEL)
     live.set_defaults(verb=_live)
