@@ -39,7 +39,7 @@ from ser_engine.evaluation.evaluate import (
 from ser_engine.features.encoder import Encoding
 from ser_engine.models import store as weights
 from ser_engine.models import trained_on
-from ser_engine.models.whisper_statistics import Head, OnWhisperEncoder, WhisperStatistics
+from ser_engine.models.whisper_statistics import Head, WhisperEncoderModel, WhisperStatistics
 from ser_engine.settings import Settings
 from ser_engine.training.config import TrainingConfig, read_config
 from ser_engine.training.heads import (
@@ -126,7 +126,7 @@ class Experiment(ABC, Generic[Feature, Trained]):
     @abstractmethod
     def finished(
         self, trained: Trained, temperature: float, card: dict[str, Any], settings: Settings
-    ) -> OnWhisperEncoder:
+    ) -> WhisperEncoderModel:
         """Return the finished model."""
 
     @property

@@ -30,7 +30,7 @@ from ser_engine.evaluation.evaluate import calibrated, decide, fold_entries, fol
 from ser_engine.evaluation.metrics import accuracies, percent, unweighted_accuracy
 from ser_engine.models import trained_on
 from ser_engine.models.fused import TEXT, Fused
-from ser_engine.models.fusion import factors, tilted
+from ser_engine.models.fusion import apply_odds, label_odds
 from ser_engine.models.store import read_config as read_model
 from ser_engine.settings import Settings
 from ser_engine.training.config import FusedTraining, TrainingConfig, read_config
@@ -72,7 +72,7 @@ def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings,
     voices = calibrated(opinions, folds, temperatures)
     words = _words(results / path.stem / WORDS, model, [utterance.path for utterance in utterances], settings)
     both = np.stack(
-        [tilted(Scores(voice.labels, own), row).probabilities for own, row in zip(voices, words, strict=True)]
+        [apply_odds(Scores(voice.labels, own), row).probabilities for own, row in zip(voices, words, strict=True)]
     )
     found = np.log(np.maximum(both, 1e-9)).astype(np.float32)
     measured = measure_run(utterances, found, folds, dict.fromkeys(temperatures, 1.0), voice.labels)
@@ -125,8 +125,8 @@ def _words(kept: Path, model: Fused, clips: Sequence[Path], settings: Settings) 
     words = heard_words(clips, settings)
     found = np.stack(
         [
-            factors(opinion, said.confidence, model.labels)
-            for opinion, said in zip(model.read(words), words, strict=True)
+            label_odds(prediction, said.confidence, model.labels)
+            for prediction, said in zip(model.predict_text(words), words, strict=True)
         ]
     )
     kept.parent.mkdir(parents=True, exist_ok=True)
