@@ -91,9 +91,9 @@ class Analyzer:
         words = self.settings.transcribe if transcribe is None else transcribe
         begun = time.perf_counter()
         with _stage("decode", seconds, progress):
-            waveform = audio.load(source, self.settings, name)
+            waveform = audio.load_audio(source, self.settings, name)
         with _stage("clean", seconds, progress):
-            speech = preprocessing.clean(waveform, self.settings)
+            speech = preprocessing.clean_speech(waveform, self.settings)
         with _stage("transcribe", seconds, progress):
             transcript = self.transcriber.transcribe(speech) if words else None
         with _stage("classify", seconds, progress):
@@ -118,7 +118,7 @@ class Analyzer:
         WeightsUnavailable
             The model is not there any more.
         """
-        transcript = timed.edited(analysis.transcript, words, analysis.speech.segments)
+        transcript = timed.replace_words(analysis.transcript, words, analysis.speech.segments)
         if not self.model.uses_text:
             return replace(analysis, transcript=transcript)
         prediction, timeline = self._classify(analysis.speech, transcript)
@@ -141,18 +141,18 @@ class Analyzer:
         if len(spans) < 2:
             return self.model.predict([speech], [transcript])[0], ()
         parts = [replace(speech, samples=speech.between(*span)) for span in spans]
-        words = [transcript and timed.between(transcript, *span) for span in spans]
+        words = [transcript and timed.select_words(transcript, *span) for span in spans]
         predictions = self.model.predict(parts, words)
         timeline = (TimelineWindow(*span, each.scores) for span, each in zip(spans, predictions, strict=True))
         return _mean(predictions, [part.duration_s for part in parts]), tuple(timeline)
 
     def warm_up(self) -> None:
         """Load every model now and run it once, so that the first analysis waits for nothing."""
-        from ser_engine.audio.clean import find_speech
+        from ser_engine.audio.vad import detect_speech
         from ser_engine.types import SAMPLE_RATE, Quality, Span
 
         noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
-        find_speech(noise)
+        detect_speech(noise)
         speech = CleanSpeech(noise, (Span(0.0, 1.0),), Quality(1.0, 1.0, SAMPLE_RATE, 8000.0, None, 0.0, -26.0, False))
         self.model.predict([speech])
         if self.settings.transcribe:

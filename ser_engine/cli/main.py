@@ -236,18 +236,18 @@ def _row(analysis: Analysis) -> str:
 def _live(options: argparse.Namespace, settings: Settings) -> int:
     """Print an update for each window of a recording, as a live session gives them."""
     from ser_engine.audio import decode as audio
-    from ser_engine.live.player import play, shown
+    from ser_engine.live.player import format_update, play_recording
     from ser_engine.live.session import LiveSession
 
     if options.model:
         settings = replace(settings, model=options.model)
-    recording = audio.load(options.path, settings)
+    recording = audio.load_audio(options.path, settings)
     analyzer = Analyzer(replace(settings, transcribe=False), on_download=DownloadBar())
     session = LiveSession(analyzer, window_s=options.window, hop_s=options.hop, gate=options.gate)
     analyzer.warm_up()  # before the clock runs
-    for update in play(recording, session, options.realtime):
+    for update in play_recording(recording, session, options.realtime):
         told = update.grouped() if options.groups else update
-        print(json.dumps(told.to_dict(), ensure_ascii=False) if options.json else shown(told), flush=True)
+        print(json.dumps(told.to_dict(), ensure_ascii=False) if options.json else format_update(told), flush=True)
     return 0
 
 

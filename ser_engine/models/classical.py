@@ -175,7 +175,7 @@ class Classical(Model):
         self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
     ) -> list[Prediction]:
         """Return the prediction for each recording."""
-        extract = import_module(f"ser_engine.features.{self.features}").extract
+        extract = ACOUSTIC[self.features]
         features = np.stack([extract(speech.samples, SAMPLE_RATE) for speech in batch])
         return [Prediction(Scores(self.labels, row)) for row in probabilities(self.pipeline, features, self.labels)]
 

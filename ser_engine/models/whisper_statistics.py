@@ -23,7 +23,7 @@ from torch.nn import functional
 from whisper.model import AudioEncoder
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.features.encoder import STATISTICS, Encoding, encodings, long_states
+from ser_engine.features.encoder import STATISTICS, Encoding, compute_long_states, pool_states
 from ser_engine.models import store as weights
 from ser_engine.models.base import Model
 from ser_engine.settings import Settings
@@ -237,7 +237,7 @@ class WhisperEncoderModel(Model):
         for rows in by_length.values():
             for first in range(0, len(rows), BATCH):
                 chunk = rows[first : first + BATCH]
-                states = long_states(self.encoder, np.stack([batch[i].samples for i in chunk]))
+                states = compute_long_states(self.encoder, np.stack([batch[i].samples for i in chunk]))
                 for i, probabilities in zip(chunk, self.predict_proba(states), strict=True):
                     predictions[i] = Prediction(Scores(self.labels, probabilities))
         return [predictions[i] for i in range(len(batch))]
@@ -271,7 +271,7 @@ class WhisperStatistics(WhisperEncoderModel):
 
     def predict_proba(self, states: Tensor) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
-        return self.score(encodings(states))
+        return self.score(pool_states(states))
 
     def score(self, encoded: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of encoded recordings."""
