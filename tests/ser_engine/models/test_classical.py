@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skops.io
-from tests.ser_engine.test_transcription import taken_for_speech
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
@@ -15,6 +14,7 @@ from ser_engine.models import store as weights
 from ser_engine.models.classical import ESTIMATORS, Classical, make_estimator, probabilities
 from ser_engine.models.registry import load_model
 from ser_engine.types import Scores
+from tests.ser_engine.transcription.test_transcriber import taken_for_speech
 from tests.speech import RATE, noise, tone
 
 LABELS = ("angry", "happy", "sad")

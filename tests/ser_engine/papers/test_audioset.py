@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.ser_engine.test_transcription import taken_for_speech
 from torch.nn import functional
 
 from ser_engine import Settings
@@ -19,6 +18,7 @@ from ser_engine.papers.audioset import VGGish, YAMNet, load_extractor
 from ser_engine.papers.audioset_patches import VGGISH, YAMNET, patches
 from ser_engine.papers.audioset_weights import VGGISH_LAYERS, WHERE, convert, main
 from ser_engine.papers.network import Network, build
+from tests.ser_engine.transcription.test_transcriber import taken_for_speech
 from tests.speech import noise, silence, speech
 
 Arrays = dict[str, np.ndarray]

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.ser_engine.test_transcription import taken_for_speech
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.models import store as weights
 from ser_engine.papers.network import INPUTS, KINDS, Network, build, standardised
+from tests.ser_engine.transcription.test_transcriber import taken_for_speech
 from tests.speech import noise, speech, tone
 
 LABELS = ("angry", "happy", "sad")
