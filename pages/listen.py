@@ -152,7 +152,7 @@ def show_result(result: session.Result) -> None:
     analysis, model = result.current, f" · {result.analysis.model}" if len(engine.choices()) > 1 else ""
     with st.container(key="headline", gap="xsmall"):
         st.html(theme.line("eyebrow", f"{analysis.file}{model}"))
-        answer = (analysis.scores, analysis.not_sure_below)
+        answer = (analysis.scores, analysis.threshold)
         st.header(wording.verbatim(wording.headline(*answer)), anchor=False)
         st.html(theme.line("lead", wording.explanation(*answer)))
         if measured := wording.label_accuracy(analysis.scores.top, engine.card(result.model)):

@@ -84,13 +84,13 @@ def adjective(label: str) -> str:
     return ADJECTIVES.get(label, label)
 
 
-def headline(scores: Scores, not_sure_below: float | None = None) -> str:
+def headline(scores: Scores, threshold: float | None = None) -> str:
     """Return the result in two or three words, the more careful the lower its probability: "Probably angry".
 
-    Below `not_sure_below`, where the model has such a threshold, the result is "Not sure" between the first two.
+    Below `threshold`, where the model has such a threshold, the result is "Not sure" between the first two.
     """
     label, probability = scores.ranked()[0]
-    if not_sure_below is not None and probability < not_sure_below and len(scores.labels) > 1:
+    if threshold is not None and probability < threshold and len(scores.labels) > 1:
         return f"Not sure: {adjective(label)} or {adjective(scores.ranked()[1][0])}"
     for least, word in CERTAINTY:
         if probability >= least:
@@ -98,7 +98,7 @@ def headline(scores: Scores, not_sure_below: float | None = None) -> str:
     return f"Unclear, possibly {adjective(label)}"
 
 
-def explanation(scores: Scores, not_sure_below: float | None = None) -> str:
+def explanation(scores: Scores, threshold: float | None = None) -> str:
     """Return the sentences under the headline: the top probability, the runner-up, and why the model abstains."""
     (top, probability), *others = scores.ranked()
     sentence = f"The probability of {top} is {percent(probability)}"
@@ -107,8 +107,8 @@ def explanation(scores: Scores, not_sure_below: float | None = None) -> str:
     second, runner_up = others[0]
     closely = "closely " if probability - runner_up < 0.1 else ""
     sentence = f"{sentence}, {closely}followed by {second} with {percent(runner_up)}."
-    if not_sure_below is not None and probability < not_sure_below:
-        sentence += f" Below {percent(not_sure_below)}, this model abstains."
+    if threshold is not None and probability < threshold:
+        sentence += f" Below {percent(threshold)}, this model abstains."
     return sentence
 
 
