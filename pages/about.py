@@ -17,7 +17,10 @@ CORPORA = {
 }
 # Architectures of the bundled models.
 OURS = ("whisper-statistics", "whisper-tuned", "fused")
-AUDIO = "A small network classifies the hidden states of Whisper *base*'s encoder. It was trained on acted speech and gives"
+AUDIO = (
+    "A small ensemble of neural networks, trained on acted speech, classifies the hidden states of the encoder of "
+    "Whisper *base*. It gives"
+)
 OTHER = "The chosen model uses the audio, and the transcript where it can. It gives"
 TEXT = (
     " A second model classifies the transcript. Where the words express an emotion, both are combined; where they do "
@@ -57,7 +60,11 @@ if card and measured:
     rows |= {CORPORA[name][0] if name in CORPORA else name: figures["UA"] for name, figures in per_corpus.items()}
     title = "Accuracy on unseen speakers" if wording.on_unseen_speakers(card) else "Accuracy"
     st.table({"Test corpus": list(rows), title: [f"{value:.1f}%" for value in rows.values()]}, hide_index=True)
-    note("; ".join(filter(None, (f"Model {card['id']}", f"protocol: {card['protocol']}" if card.get("protocol") else ""))))
+    note(
+        "; ".join(
+            filter(None, (f"Model {card['id']}", f"protocol: {card['protocol']}" if card.get("protocol") else ""))
+        )
+    )
 else:
     st.markdown("The accuracy of this model has not been measured here.")
 

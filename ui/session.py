@@ -116,9 +116,9 @@ class Result:
 class Session:
     """The state of one browser tab.
 
-    `waiting` is a recording whose analysis has not ended. `job` is that analysis, which outlasts the runs of the
-    page. `result` is the last result, which an error leaves in place. `model` is the model that the person chose, "" for that of the settings. `framed` is set once app.py has run. `idle` is set
-    while the page is not running.
+    `waiting` is a recording whose analysis has not ended. `job` is that analysis, which outlasts the runs of the page.
+    `result` is the last result, which an error leaves in place. `model` is the model that the person chose, "" for
+    that of the settings. `framed` is set once app.py has run. `idle` is set while the page is not running.
     """
 
     waiting: Recording | None = None

@@ -89,7 +89,7 @@ def _bar(rows: Sequence[str], values: Sequence[float], size: int, **style: objec
         textposition="outside",
         textfont_size=size,
         cliponaxis=False,
-        hovertemplate="%{y}: %{x:.1%}<extra>%{fullData.name}</extra>" if "name" in style else "%{y}: %{x:.1%}<extra></extra>",
+        hovertemplate=f"%{{y}}: %{{x:.1%}}<extra>{style.get('name', '')}</extra>",
         **style,
     )
 
@@ -117,7 +117,7 @@ def envelope(samples: NDArray[np.float32], points: int = MAX_POINTS) -> tuple[ND
 def waveform(recording: Recording, segments: Sequence[Span]) -> go.Figure:
     """Draw the envelope of the recording, with the speech segments shaded and underlined."""
     lowest, highest = envelope(recording.samples)
-    peak = 1.05 * max((float(np.abs(side).max(initial=1e-4)) for side in (lowest, highest)))
+    peak = 1.05 * max(float(np.abs(side).max(initial=1e-4)) for side in (lowest, highest))
     figure = go.Figure()
     outline(figure, recording.duration_s, lowest, highest)
     for span in segments:

@@ -79,7 +79,9 @@ def sentence(state: LiveState) -> str:
         windows = "window was" if skipped == 1 else "windows were"
         status += f" The computer was busy: {wording.count(skipped)} {windows} skipped."
     if lost := job.session.lost_utterances:
-        status += f" {wording.count(lost).capitalize()} {'segment' if lost == 1 else 'segments'} came too late to transcribe."
+        status += (
+            f" {wording.count(lost).capitalize()} {'segment' if lost == 1 else 'segments'} came too late to transcribe."
+        )
     return status
 
 
