@@ -210,16 +210,16 @@ def test_the_session_can_be_listened_to_only_if_that_was_asked_for(tiny: Analyze
     assert rate == 48_000 and samples.shape == (4 * 48_000,)
     expected = soxr.resample(stereo, RATE, 48_000).mean(axis=1)
     assert np.abs(samples - expected).max() <= 1 / 32768
-    with pytest.raises(InvalidSettings, match="kept"):
+    with pytest.raises(InvalidSettings, match="keep_audio"):
         other.wav()
 
 
 def test_memory_does_not_grow_with_the_sound(tiny: Analyzer) -> None:
     session = LiveSession(tiny, words=True, hop_s=3.0)
-    held = [array.nbytes for array in (session._latest._held,)]
+    held = [array.nbytes for array in (session._audio._held,)]
     for _ in range(20):
         session.push(silence(30), RATE)
-    assert [session._latest._held.nbytes] == held and held[0] < 4e6 and len(session.timeline) == 200
+    assert [session._audio._held.nbytes] == held and held[0] < 4e6 and len(session.timeline) == 200
 
 
 def test_the_level_is_that_of_the_last_moment(tiny: Analyzer) -> None:
@@ -238,23 +238,23 @@ def test_stretches_of_speech_end_at_pauses_and_are_handed_out(tiny: Analyzer, so
     for chunk in cut(sound, 1600):
         session.push(chunk, RATE)
         if round(session.duration_s, 1) == 1.5:
-            now = session.speaking()
+            now = session.current_segment()
             assert now is not None and now.end == pytest.approx(1.5) and now.start < 0.6
-        taken += [(session.duration_s, spoken) for spoken in session.take_utterances()]
+        taken += [(session.duration_s, spoken) for spoken in session.take_segments()]
     session.finish()
-    taken += [(session.duration_s, spoken) for spoken in session.take_utterances()]
+    taken += [(session.duration_s, spoken) for spoken in session.take_segments()]
     (first_at, man), (second_at, woman) = taken
-    assert first_at < 3.6 and second_at < 10.1 and session.lost_utterances == 0
+    assert first_at < 3.6 and second_at < 10.1 and session.lost_segments == 0
     for spoken in (man, woman):
         assert np.array_equal(spoken.samples, sound[round(spoken.start * RATE) :][: len(spoken.samples)])
     assert man.start < 0.1 and 2.5 < man.end < 3.2 and 6.7 < woman.start < 7.2 and 8.8 < woman.end < 9.5
-    assert session.speaking() is None
+    assert session.current_segment() is None
 
 
 def test_words_cost_nothing_and_change_no_score(tiny: Analyzer, sound: Samples) -> None:
     plain, words = LiveSession(tiny, hop_s=1.0), LiveSession(tiny, hop_s=1.0, words=True)
     assert told(played(plain, sound, RATE, 1600)) == told(played(words, sound, RATE, 1600))
-    assert plain.take_utterances() == [] and plain.speaking() is None and len(words.take_utterances()) == 2
+    assert plain.take_segments() == [] and plain.current_segment() is None and len(words.take_segments()) == 2
 
 
 # What is refused
