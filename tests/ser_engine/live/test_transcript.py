@@ -16,5 +16,5 @@ def test_words_have_their_times_in_the_session(analyzer: Analyzer) -> None:
     assert 100.0 <= segment.start < 101.0 < segment.end <= spoken.end
 
 
-def test_where_nobody_spoke_after_all_there_are_no_words(analyzer: Analyzer) -> None:
+def test_noise_gives_no_words(analyzer: Analyzer) -> None:
     assert SpeechSegment(0.0, noise(2.0)).transcribe(analyzer.transcriber, analyzer.settings) == ()
