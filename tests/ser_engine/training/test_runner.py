@@ -18,6 +18,7 @@ from ser_engine.evaluation.predictions import MAIN, read_predictions
 from ser_engine.evaluation.record import RunRecord, read_record
 from ser_engine.models import trained_on
 from ser_engine.settings import PROJECT
+from ser_engine.training.runner import run_experiment
 from tests.ser_engine.training.tiny import LABELS, SILENT, STATISTICS, Bench, make_bench
 from tests.speech import encode, speech
 
@@ -39,8 +40,6 @@ class Ran:
     def again(self, cache: Path, results: Path) -> RunRecord:
         """Run the same once more with another cache, into another folder."""
         bench = replace(self.bench, settings=replace(self.bench.settings, cache=cache))
-        from ser_engine.training.runner import run_experiment
-
         return run_experiment(bench.write("tried", STATISTICS), "", bench.settings, bench.data, results)
 
 
