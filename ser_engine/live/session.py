@@ -297,7 +297,7 @@ class LiveSession:
         samples = self._audio.between(start, end)
         level = decibels(samples[self._last - end :])
         state, speech = preprocess_window(samples, self.analyzer, self.gate)
-        scores = self.analyzer.model.predict([speech])[0] if speech else None
+        scores = self.analyzer.model.predict([speech])[0].scores if speech else None
         self._last = end
         begin = start / SAMPLE_RATE
         if self._segmenter:
