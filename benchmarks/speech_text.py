@@ -107,7 +107,7 @@ def recording(folder: Path, seconds: float = CLIP_S) -> Path:
     samples, length = speech(), round(seconds * SAMPLE_RATE)
     first = (len(samples) - length) // 2
     path = folder / f"{seconds:g}s.wav"
-    path.write_bytes(audio.to_wav(samples[first : first + length], SAMPLE_RATE))
+    path.write_bytes(audio.encode_wav(samples[first : first + length], SAMPLE_RATE))
     return path
 
 

@@ -95,9 +95,9 @@ class Analyzer:
         words = self.settings.transcribe if transcribe is None else transcribe
         begun = time.perf_counter()
         with _stage("decode", seconds, progress):
-            waveform = audio.load(source, self.settings, name)
+            waveform = audio.load_audio(source, self.settings, name)
         with _stage("clean", seconds, progress):
-            speech = preprocessing.clean(waveform, self.settings)
+            speech = preprocessing.clean_speech(waveform, self.settings)
         with _stage("transcribe", seconds, progress):
             transcript = self.transcriber.transcribe(speech) if words else None
         with _stage("classify", seconds, progress):
@@ -122,7 +122,7 @@ class Analyzer:
         WeightsUnavailable
             The model is not there any more.
         """
-        transcript = timed.edited(analysis.transcript, words, analysis.speech.segments)
+        transcript = timed.replace_words(analysis.transcript, words, analysis.speech.segments)
         if not getattr(self.model, "reads", False):
             return replace(analysis, transcript=transcript)
         scores, timeline, opinions = self._classify(analysis.speech, transcript)
@@ -140,7 +140,7 @@ class Analyzer:
             scores, opinions = self._score([speech], None if transcript is None else [transcript])
             return scores[0], (), opinions[0] if opinions else None
         parts = [replace(speech, samples=speech.between(start, end)) for start, end in spans]
-        said = None if transcript is None else [timed.between(transcript, start, end) for start, end in spans]
+        said = None if transcript is None else [timed.select_words(transcript, start, end) for start, end in spans]
         scores, opinions = self._score(parts, said)
         weights = [part.duration_s for part in parts]
         timeline = tuple(TimelineWindow(*span, score) for span, score in zip(spans, scores, strict=True))
@@ -165,11 +165,11 @@ class Analyzer:
 
     def warm_up(self) -> None:
         """Load every model now and run it once, so that the first analysis waits for nothing."""
-        from ser_engine.audio.clean import find_speech
+        from ser_engine.audio.vad import detect_speech
         from ser_engine.types import SAMPLE_RATE, Quality, Span
 
         noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
-        find_speech(noise)
+        detect_speech(noise)
         speech = CleanSpeech(noise, (Span(0.0, 1.0),), Quality(1.0, 1.0, SAMPLE_RATE, 8000.0, None, 0.0, -26.0, False))
         self.model.predict([speech])
         if self.settings.transcribe:

@@ -186,7 +186,7 @@ class LiveJob:
         try:
             while not self._forgotten.is_set():
                 last = self.ended.wait(GLANCE_S * 5)
-                for spoken in self.session.take_spoken():
+                for spoken in self.session.take_utterances():
                     if self._forgotten.is_set():
                         return
                     self.words += spoken.transcribe(self._analyzer.transcriber, self.settings)
@@ -207,9 +207,9 @@ def hear(recording: bytes, analyzer: Analyzer) -> LiveJob:
     SerError
         The recording cannot be decoded.
     """
-    from ser_engine.audio.decode import load
+    from ser_engine.audio.decode import load_audio
 
-    waveform = load(recording, analyzer.settings, name="Your recording.wav")
+    waveform = load_audio(recording, analyzer.settings, name="Your recording.wav")
     job = LiveJob(analyzer)
     job.take(Sound(waveform.samples, waveform.rate))
     job.end("stopped")

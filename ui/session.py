@@ -207,7 +207,7 @@ class Session:
 
     def answer(self, recording: Recording, analysis: Analysis) -> None:
         """Keep an answer, with the sound that the page offers to listen to."""
-        from ser_engine.audio.decode import to_wav
+        from ser_engine.audio.decode import encode_wav
         from ser_engine.types import SAMPLE_RATE
 
         words = offered = analysis.transcript.text if analysis.transcript else ""
@@ -220,8 +220,8 @@ class Session:
             model=self.model,
             words=words,
             offered=offered,
-            raw_wav=to_wav(analysis.waveform.samples, analysis.waveform.rate),
-            clean_wav=to_wav(analysis.speech.samples, SAMPLE_RATE),
+            raw_wav=encode_wav(analysis.waveform.samples, analysis.waveform.rate),
+            clean_wav=encode_wav(analysis.speech.samples, SAMPLE_RATE),
         )
         self.waiting, self.error = None, None
 

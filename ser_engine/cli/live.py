@@ -37,15 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Print one update per window."""
     from ser_engine.analyzer import Analyzer  # loads torch
-    from ser_engine.audio import decode
-    from ser_engine.live.player import play, shown
+    from ser_engine.audio.decode import load_audio
+    from ser_engine.live.player import format_update, play_recording
     from ser_engine.live.session import LiveSession
 
-    recording = decode.load(options.path, settings)
+    recording = load_audio(options.path, settings)
     analyzer = Analyzer(replace(settings, transcribe=False), on_download=DownloadBar())
     session = LiveSession(analyzer, window_s=options.window, hop_s=options.hop, gate=options.gate)
     analyzer.warm_up()  # before the clock starts
-    for update in play(recording, session, options.realtime):
+    for update in play_recording(recording, session, options.realtime):
         update = update.grouped() if options.groups else update
-        print(json.dumps(update.to_dict(), ensure_ascii=False) if options.json else shown(update), flush=True)
+        print(json.dumps(update.to_dict(), ensure_ascii=False) if options.json else format_update(update), flush=True)
     return 0

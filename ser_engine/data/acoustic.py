@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -172,7 +171,7 @@ def _features(data: bytes, job: Job, folder: Path, settings: Settings) -> Featur
         return np.load(target)
     except (FileNotFoundError, EOFError, ValueError):  # the last two: a disk that lost what was written
         pass
-    extract = import_module(f"ser_engine.features.{job.features}").extract
+    extract = ACOUSTIC[job.features]
     samples = hear(data, job.preprocessing, settings)
     voices = [samples, *_copies(samples, job, checksum)] if len(samples) else []
     rows = np.array([extract(voice, SAMPLE_RATE) for voice in voices], np.float32)

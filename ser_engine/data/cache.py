@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ser_engine.data.degrade import digest, worsen
 from ser_engine.errors import NoSpeech
-from ser_engine.features.encoder import MAX_SAMPLES, STATISTICS, Encoding, encode, lower_states
+from ser_engine.features.encoder import MAX_SAMPLES, STATISTICS, Encoding, compute_lower_states, encode_audio
 from ser_engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ def _listen(
     """Return what is computed of one recording; an empty array for no speech."""
     import torch
 
-    from ser_engine.audio.clean import clean
-    from ser_engine.audio.decode import load
+    from ser_engine.audio.clean import clean_speech
+    from ser_engine.audio.decode import load_audio
     from ser_engine.data.augment import perturb_speed
     from ser_engine.models.store import shared_whisper
 
@@ -114,7 +114,7 @@ def _listen(
     name = hashlib.sha256(data).hexdigest()
     seed = int(name[:12], 16)
     try:
-        waveform = load(data, settings)
+        waveform = load_audio(data, settings)
         if condition:
             worse = worsen(waveform, condition, talkers, settings, seed)
             plain = folder / f"{name}.npy"
@@ -122,7 +122,7 @@ def _listen(
                 kept: NDArray[np.float16] = np.load(plain)
                 return kept
             waveform = worse
-        samples = clean(waveform, settings).samples
+        samples = clean_speech(waveform, settings).samples
     except NoSpeech:
         return np.zeros(0, np.float16)
     if view:
@@ -132,12 +132,12 @@ def _listen(
 
 def _encoding(encoder: AudioEncoder, samples: NDArray[np.float32]) -> NDArray[np.float16]:
     """Return the encoding of one recording as one array, see `_packed`."""
-    return _packed(encode(encoder, samples[None])[0])
+    return _packed(encode_audio(encoder, samples[None])[0])
 
 
 def _lower(encoder: AudioEncoder, samples: NDArray[np.float32]) -> NDArray[np.float16]:
     """Return what leaves the lower blocks, [t, width], of one recording."""
-    return lower_states(encoder, samples[None, :MAX_SAMPLES])[0].numpy().astype(np.float16)
+    return compute_lower_states(encoder, samples[None, :MAX_SAMPLES])[0].numpy().astype(np.float16)
 
 
 def _packed(encoding: Encoding) -> NDArray[np.float16]:

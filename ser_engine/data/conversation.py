@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.audio import decode as audio
-from ser_engine.audio.clean import clean
+from ser_engine.audio.clean import clean_speech
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import CorpusError, InvalidSettings, NoSpeech
 from ser_engine.groups import FOUR
@@ -108,7 +108,7 @@ def _pause(pieces: list[Samples], between: tuple[float, float], rng: np.random.G
 def _said(utterance: Utterance, settings: Settings) -> Samples:
     """Return a clip at an even level from its first word to its last; empty where there is none."""
     try:
-        speech = clean(audio.load(utterance.path, settings), settings)
+        speech = clean_speech(audio.load_audio(utterance.path, settings), settings)
     except NoSpeech:
         return np.zeros(0, np.float32)
     assert speech.recording is not None
@@ -134,7 +134,7 @@ def write(target: Path, samples: Samples, turns: Sequence[Turn], settings: Setti
     labels = target.with_suffix(".csv")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for path, data in ((target, audio.to_wav(samples, SAMPLE_RATE)), (labels, text.getvalue().encode())):
+        for path, data in ((target, audio.encode_wav(samples, SAMPLE_RATE)), (labels, text.getvalue().encode())):
             beside = path.with_name(f".{path.name}.part")
             beside.write_bytes(data)
             beside.replace(path)

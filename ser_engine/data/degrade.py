@@ -76,14 +76,16 @@ def among_talkers(
     waveform: Recording, talkers: Sequence[Path], settings: Settings, rng: np.random.Generator
 ) -> Recording:
     """Return a recording with six people talking at once, 10 dB below the level of the speech in it."""
-    from ser_engine.audio.clean import find_speech, resample, rms
+    from ser_engine.audio.clean import resample
+    from ser_engine.audio.level import rms
+    from ser_engine.audio.vad import detect_speech
 
     if not talkers:
         raise InvalidSettings("Babble is made of an external corpus, and none is named.")
     samples = waveform.samples
     spoken = [
         samples[round(span.start * waveform.rate) : round(span.end * waveform.rate)]
-        for span in find_speech(resample(samples, waveform.rate))
+        for span in detect_speech(resample(samples, waveform.rate))
     ]
     level = rms(np.concatenate(spoken)) if spoken else 0.0
     babble = np.zeros(len(samples))
@@ -101,9 +103,9 @@ def among_talkers(
 @lru_cache(maxsize=1024)
 def _talker(path: Path, settings: Settings) -> Recording:
     """Read a talker once, who talks beside many recordings."""
-    from ser_engine.audio.decode import load
+    from ser_engine.audio.decode import load_audio
 
-    return load(path.read_bytes(), settings)
+    return load_audio(path.read_bytes(), settings)
 
 
 def digest(condition: str, talkers: Sequence[Path]) -> str:

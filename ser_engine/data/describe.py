@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ser_engine.audio.clean import resample
-from ser_engine.audio.decode import load
+from ser_engine.audio.decode import load_audio
 from ser_engine.data.augment import RECIPES, apply
 from ser_engine.data.cache import replacing
 from ser_engine.data.corpora import registry
@@ -130,7 +130,7 @@ def augmentations(clip: Path, settings: Settings, seed: int = 0) -> dict[str, An
     dict
         "clip" is its file name; "original" is a `picture`, and every recipe's name stands for {augmentation: picture}.
     """
-    waveform = load(clip, settings)
+    waveform = load_audio(clip, settings)
     samples = resample(waveform.samples, waveform.rate)
     pictures: dict[str, Any] = {"clip": clip.name, "seed": seed, "original": picture(samples)}
     for recipe in tqdm(RECIPES, desc="augmenting", unit="recipe"):
@@ -215,7 +215,7 @@ def _start() -> None:
 
 def _measure(path: Path, settings: Settings) -> Measured | None:
     try:
-        waveform = load(path, settings)
+        waveform = load_audio(path, settings)
     except SerError:
         return None
     samples = resample(waveform.samples, waveform.rate)

@@ -44,14 +44,14 @@ def hear(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.floa
     InvalidAudio, TooLarge
         The bytes are no recording, or one over the limits of the settings.
     """
-    from ser_engine.audio.clean import clean, resample
-    from ser_engine.audio.decode import load
+    from ser_engine.audio.clean import clean_speech, resample
+    from ser_engine.audio.decode import load_audio
 
-    waveform = load(data, settings)
+    waveform = load_audio(data, settings)
     if preprocessing in ("application", "paper-1"):
         paper = preprocessing == "paper-1"
         try:
-            samples = clean(waveform, replace(settings, noise_reduction="always") if paper else settings).samples
+            samples = clean_speech(waveform, replace(settings, noise_reduction="always") if paper else settings).samples
         except NoSpeech:
             return np.zeros(0, np.float32)
         return samples[:0] if paper and len(samples) < LEAST_S * SAMPLE_RATE else samples

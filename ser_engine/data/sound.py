@@ -62,7 +62,7 @@ def listen(path: Path, settings: Settings) -> Sound:
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        waveform = audio.load(path, settings)
+        waveform = audio.load_audio(path, settings)
     except FileNotFoundError:
         return Sound(missing=True, problem="There is no such file.")
     except OSError as error:

@@ -92,8 +92,8 @@ def _transcriber() -> Transcriber:
 
 def _hear(paths: Sequence[Path], folder: Path) -> list[Transcript]:
     """Return the words of some recordings, from the cache or by listening."""
-    from ser_engine.audio.clean import clean
-    from ser_engine.audio.decode import load
+    from ser_engine.audio.clean import clean_speech
+    from ser_engine.audio.decode import load_audio
 
     settings = _worker["settings"]
     recordings = [path.read_bytes() for path in paths]
@@ -103,7 +103,7 @@ def _hear(paths: Sequence[Path], folder: Path) -> list[Transcript]:
     for data, target in zip(recordings, targets, strict=True):
         if known[target] is None:
             try:
-                speeches[target] = clean(load(data, settings), settings)
+                speeches[target] = clean_speech(load_audio(data, settings), settings)
             except NoSpeech:
                 known[target] = _keep(target, "")
     if speeches:

@@ -91,7 +91,7 @@ def evaluate_conversation(plan: Plan, settings: Settings, results: Path) -> dict
         `unseen` is said of a model that has heard these voices, or the session's window makes no sense.
     """
     turns = read_turns(plan.turns)
-    recording = audio.load(plan.recording, settings)
+    recording = audio.load_audio(plan.recording, settings)
     settings = replace(settings, model=plan.model, transcribe=False)
     config = read_config(default_model(settings))
     new, sentence = _voices(config, turns, plan)

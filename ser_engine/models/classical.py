@@ -172,7 +172,7 @@ class Classical:
 
     def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
         """Return the scores of each recording; words play no part."""
-        extract = import_module(f"ser_engine.features.{self.features}").extract
+        extract = ACOUSTIC[self.features]
         features = np.stack([extract(speech.samples, SAMPLE_RATE) for speech in batch])
         return [Scores(self.labels, row) for row in probabilities(self.pipeline, features, self.labels)]
 

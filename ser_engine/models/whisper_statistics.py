@@ -23,7 +23,7 @@ from torch.nn import functional
 from whisper.model import AudioEncoder
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.features.encoder import STATISTICS, Encoding, encodings, long_states
+from ser_engine.features.encoder import STATISTICS, Encoding, compute_long_states, pool_states
 from ser_engine.models import store as weights
 from ser_engine.settings import Settings
 from ser_engine.types import CleanSpeech, Scores, Transcript
@@ -234,7 +234,7 @@ class OnWhisperEncoder(ABC):
         for rows in by_length.values():
             for first in range(0, len(rows), BATCH):
                 some = rows[first : first + BATCH]
-                states = long_states(self.encoder, np.stack([batch[i].samples for i in some]))
+                states = compute_long_states(self.encoder, np.stack([batch[i].samples for i in some]))
                 for i, probabilities in zip(some, self.judge(states), strict=True):
                     scores[i] = Scores(self.labels, probabilities)
         return [scores[i] for i in range(len(batch))]
@@ -269,7 +269,7 @@ class WhisperStatistics(OnWhisperEncoder):
 
     def judge(self, states: Tensor) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
-        return self.score(encodings(states))
+        return self.score(pool_states(states))
 
     def score(self, encoded: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of encoded recordings."""

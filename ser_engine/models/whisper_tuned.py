@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from whisper.model import AudioEncoder, ResidualAttentionBlock
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.features.encoder import LOWER_BLOCKS, encodings, thinned
+from ser_engine.features.encoder import LOWER_BLOCKS, average_pairs, pool_states
 from ser_engine.models import store as weights
 from ser_engine.models.quantization import quantize
 from ser_engine.models.registry import found_part, identity, is_part
@@ -140,8 +140,8 @@ class WhisperTuned(OnWhisperEncoder):
     def judge(self, states: Tensor) -> NDArray[Any]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
         with torch.inference_mode():
-            frozen = self.beside.head(*collate(encodings(states)))
-            both = (frozen + opinion(self.members, thinned(states[:, LOWER_BLOCKS]))) / 2
+            frozen = self.beside.head(*collate(pool_states(states)))
+            both = (frozen + opinion(self.members, average_pairs(states[:, LOWER_BLOCKS]))) / 2
             probabilities: NDArray[Any] = (both / self.temperature).softmax(dim=1).numpy()
             return probabilities
 

@@ -70,7 +70,7 @@ class Input:
 
 
 def _acoustic(name: str, samples: NDArray[np.float32], settings: Settings) -> Blocks:
-    return import_module(f"ser_engine.features.{name}").extract(samples, SAMPLE_RATE)[None]
+    return ACOUSTIC[name](samples, SAMPLE_RATE)[None]
 
 
 def _images(name: str, samples: NDArray[np.float32], settings: Settings) -> Blocks:

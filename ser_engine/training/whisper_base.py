@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ser_engine.audio import decode as audio
-from ser_engine.audio.clean import clean, resample
+from ser_engine.audio.clean import clean_speech, resample
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings, NoSpeech, WeightsUnavailable
@@ -119,7 +119,7 @@ def _application(model: Whisper, settings: Settings) -> Listener:
 
     def listen(path: Path) -> str:
         try:
-            return transcriber.transcribe(clean(audio.load(path, settings), settings)).text
+            return transcriber.transcribe(clean_speech(audio.load_audio(path, settings), settings)).text
         except NoSpeech:
             return ""
 
@@ -127,7 +127,7 @@ def _application(model: Whisper, settings: Settings) -> Listener:
 
 
 def _decoded(path: Path, settings: Settings) -> NDArray[np.float32]:
-    waveform = audio.load(path, settings)
+    waveform = audio.load_audio(path, settings)
     return resample(waveform.samples, waveform.rate)
 
 
@@ -166,7 +166,7 @@ def _read(source: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str, int]]:
             return checkpoint["model_state_dict"], checkpoint["dims"]
         except (OSError, EOFError, RuntimeError, UnpicklingError, KeyError, TypeError):
             raise WeightsUnavailable(f"{source[0]} is no checkpoint of Whisper.") from None
-    return ctranslate2.read(source)
+    return ctranslate2.read_checkpoint(source)
 
 
 def _write_card(folder: Path, entry: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from whisper.model import Whisper
 
 from benchmarks import plain
 from ser_engine import Analyzer, Settings
-from ser_engine.features.encoder import hidden_states
+from ser_engine.features.encoder import compute_hidden_states
 from ser_engine.models.fused import Fused
 from ser_engine.models.store import shared_whisper
 from ser_engine.models.whisper_statistics import OnWhisperEncoder
@@ -70,7 +70,7 @@ def test_the_states_are_those_of_whispers_own_encoder(whisper: Whisper) -> None:
     mel = plain.whisper.log_mel_spectrogram(samples)[None]
     states = plain._all_states(whisper.encoder, mel)
     assert states.shape == (8, 1500, 512)
-    torch.testing.assert_close(states, hidden_states(whisper.encoder, samples[None])[0], atol=2e-3, rtol=1e-2)
+    torch.testing.assert_close(states, compute_hidden_states(whisper.encoder, samples[None])[0], atol=2e-3, rtol=1e-2)
     assert not whisper.encoder.blocks[0]._forward_hooks and not whisper.encoder.blocks[0]._forward_pre_hooks
 
 

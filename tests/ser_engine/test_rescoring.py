@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ser_engine import Analysis, Analyzer, Settings
-from ser_engine.transcription.alignment import between
+from ser_engine.transcription.alignment import select_words
 from ser_engine.types import Scores
 from tests.speech import speech_wav
 from tests.tiny_models import write_models
@@ -78,7 +78,7 @@ def test_each_window_is_scored_with_the_words_said_in_it(reader: Analyzer, long:
     assert long.transcript is not None and len(long.timeline) > 2
     for window in long.timeline:
         part = replace(long.speech, samples=long.speech.between(window.start, window.end))
-        said = between(long.transcript, window.start, window.end)
+        said = select_words(long.transcript, window.start, window.end)
         assert said.text and said.text != long.transcript.text
         (expected,) = reader.model.predict([part], [said])
         assert same(window.scores, expected)

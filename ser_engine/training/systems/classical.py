@@ -120,7 +120,7 @@ def check(config: ClassicalConfig, path: Path) -> None:
     """Refuse in one sentence what names something that is not there."""
     augmentations = ("", *RECIPES)
     experiment.check(
-        config, path, features=(config.features, ACOUSTIC), augmentation=(config.augmentation, augmentations)
+        config, path, features=(config.features, tuple(ACOUSTIC)), augmentation=(config.augmentation, augmentations)
     )
     make_estimator(config.estimator, config.seed, config.parameters)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_engine.audio.clean import clean
-from ser_engine.audio.decode import load
+from ser_engine.audio.clean import clean_speech
+from ser_engine.audio.decode import load_audio
 from ser_engine.data import augment
 from ser_engine.data.acoustic import acoustic_features
 from ser_engine.data.corpora.base import Utterance
@@ -62,7 +62,7 @@ def test_five_clips_end_to_end(paths: list[Path], settings: Settings, table: Tab
     assert [row is None for row in table] == [False, False, True, True, False]
     for path, row in zip(paths[:2], table[:2], strict=True):
         assert row is not None and len(row) == 1 + len(augment.RECIPES["paper-1"])
-        samples = clean(load(path, settings), replace(settings, noise_reduction="always")).samples
+        samples = clean_speech(load_audio(path, settings), replace(settings, noise_reduction="always")).samples
         rng = np.random.default_rng([0, int(hashlib.sha256(path.read_bytes()).hexdigest()[:12], 16)])
         voices = [samples, *(copy for _, copy in augment.apply("paper-1", samples, rng))]
         for features, voice in zip(row, voices, strict=True):
@@ -100,7 +100,9 @@ def test_without_preprocessing_the_whole_clip_counts_and_paper_4_hears_two_and_a
 ) -> None:
     (whole,) = acoustic_features(paths[2:3], settings, "acoustic173", "none", workers=1)
     assert whole is not None and len(whole) == 1
-    np.testing.assert_allclose(whole[0], acoustic173.extract(load(paths[2], settings).samples), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        whole[0], acoustic173.extract(load_audio(paths[2], settings).samples), rtol=1e-3, atol=1e-5
+    )
     long = encode(np.concatenate([silence(0.5), tone(4)]))
     assert len(hear(long, "none", settings)) == 72_000
     heard = hear(long, "paper-4", settings)
@@ -185,7 +187,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     assert sum(path.suffix == ".npy" for path in after) == 40
     for path, row in zip(sorted(folder.iterdir()), found, strict=True):
         assert row is not None
-        np.testing.assert_allclose(row[0], acoustic94.extract(load(path, settings).samples), rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(row[0], acoustic94.extract(load_audio(path, settings).samples), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(

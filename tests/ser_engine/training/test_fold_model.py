@@ -8,7 +8,7 @@ import pytest
 from tests.ser_engine.training.test_run import LABELS, TOML, write_corpora
 
 from ser_engine import Settings
-from ser_engine.audio.clean import clean
+from ser_engine.audio.clean import clean_speech
 from ser_engine.errors import InvalidSettings
 from ser_engine.live.transcript import LIVE
 from ser_engine.models.registry import load_model
@@ -34,7 +34,7 @@ def test_it_has_not_heard_the_speakers_of_its_fold_and_is_kept(tmp_path: Path) -
     model = load_model(folder, settings)
     assert model.id == "tiny-fold-2" and model.labels == tuple(LABELS)
     assert card["temperature"] > 0 and card["temperature"] != 1.0
-    heard = clean(Recording(speech(), RATE, LIVE), settings)
+    heard = clean_speech(Recording(speech(), RATE, LIVE), settings)
     assert sum(model.predict([heard])[0].to_dict().values()) == pytest.approx(1, abs=1e-4)
 
     stamp = (folder / "model.safetensors").stat().st_mtime_ns

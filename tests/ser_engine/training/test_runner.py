@@ -13,7 +13,6 @@ import pytest
 import soxr
 
 from ser_engine import Analyzer, Settings
-from ser_engine.cli.main import main
 from ser_engine.data.corpora import registry
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.evaluation import predictions
@@ -294,16 +293,3 @@ def test_clips_of_labels_that_the_run_does_not_have_are_left_out(bench: Bench, t
     entry = run(config, bench.data, settings, tmp_path / "results")
     assert entry["by_corpus"]["ravdess"]["clips"] == 12
     assert len(registry.read("ravdess", bench.data)) == 19
-
-
-def test_a_run_from_before_audits_is_audited_by_a_command(bench: Bench, tmp_path: Path) -> None:
-    folder = tmp_path / "old"
-    shutil.copytree(bench.results / "tried", folder)
-    entry = read(folder / "run.json")
-    audit = entry.pop("audit")
-    (folder / "run.json").write_text(json.dumps(entry), encoding="utf-8")
-    assert main(["audit", str(folder), "--data", str(bench.data)]) == (
-        1 if any(finding["severity"] == "leak" for finding in audit["findings"]) else 0
-    )
-    assert read(folder / "run.json") == entry | {"audit": audit}
-    assert main(["audit", str(folder), "--data", str(bench.data)]) == 2  # it has one already
