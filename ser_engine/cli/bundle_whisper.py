@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
+from ser_engine.cli.output import print_record
 from ser_engine.settings import Settings
 
 HELP = "build models/whisper-base from official weights"
@@ -25,6 +25,6 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Build the model, write its card and print the figures."""
     from ser_engine.training.whisper_base import bundle
 
-    entry = bundle(options.source, settings.data, settings, options.clips, settings.results)
-    print(json.dumps(entry, indent=2))
+    record = bundle(options.source, settings.data, settings, options.clips, settings.results)
+    print_record(record, "metrics", "by_corpus", "size_mb")
     return 0

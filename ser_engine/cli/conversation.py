@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--config", type=Path, metavar="CONFIG.toml", help="take the speakers from a test fold of this system"
     )
-    parser.add_argument("--fold", type=int, default=1, help="test fold; its model is trained and saved (default: 1)")
+    parser.add_argument("--fold", default="1", help="test fold; its model is trained and saved (default: 1)")
     parser.add_argument("--seconds", type=float, default=142.0, help="minimum length (default: 142, as in Islam)")
     parser.add_argument("--voices", type=int, default=2, help="number of speakers (default: 2)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
@@ -36,9 +36,9 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
     model = default_model(settings).name
     if options.config:
-        from ser_engine.training.fold_model import fold_model
+        from ser_engine.training.fold_model import train_fold_model
 
-        folder, utterances = fold_model(options.config, options.fold, settings.data, settings)
+        folder, utterances = train_fold_model(options.config, options.fold, settings, settings.data)
         model = str(folder)
     else:
         utterances = [utterance for name in options.corpora for utterance in registry.read(name, settings.data)]

@@ -6,11 +6,10 @@ A run's figures are compared with its run.json; the exit code is 1 if they diffe
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
+from ser_engine.cli.output import print_figures, print_record
 from ser_engine.labels import LABEL_SETS
 from ser_engine.settings import Settings
 
@@ -50,18 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Evaluate and print the figures."""
-    from ser_engine.evaluation import predictions
+    from ser_engine.evaluation.predictions import FILE
 
     if options.conversation:
         return _evaluate_conversation(options, settings)
-    folder = settings.results / options.target
-    if (folder / predictions.FILE).exists():
-        return _recompute_run(folder)
+    if (settings.results / options.target / FILE).exists():
+        return _recompute_run(options.target, settings)
     return _evaluate_model(options, settings)
 
 
 def _evaluate_model(options: argparse.Namespace, settings: Settings) -> int:
-    from ser_engine.evaluation.evaluate_model import Plan, evaluate
+    from ser_engine.evaluation.evaluate_model import Plan, evaluate_model
 
     plan = Plan(
         model=options.target,
@@ -72,19 +70,20 @@ def _evaluate_model(options: argparse.Namespace, settings: Settings) -> int:
         words=options.words,
         name=options.name,
     )
-    entry = evaluate(plan, settings.data, settings, settings.results, options.workers)
-    keys = ("id", "model", "protocol", "note", "metrics", "by_corpus", "left_out", "dropped", "no_speech_found")
-    _print({key: entry[key] for key in keys})
+    record = evaluate_model(plan, settings, settings.data, settings.results, options.workers)
+    print_record(
+        record, "model", "protocol", "note", "metrics", "interval", "by_corpus", "dropped", "no_speech", "details"
+    )
     return 0
 
 
-def _recompute_run(folder: Path) -> int:
-    from ser_engine.evaluation import predictions
+def _recompute_run(id: str, settings: Settings) -> int:
+    from ser_engine.evaluation.evaluate import recompute
 
-    measured = predictions.recompute(folder)
-    _print({key: measured[key] for key in ("metrics", "by_corpus", "conditions", "no_speech_found") if key in measured})
-    if differing := predictions.differing(folder, measured):
-        print(f"{folder / 'run.json'} differs: {', '.join(differing)}.", file=sys.stderr)
+    figures, differing = recompute(settings.results, id)
+    print_figures(figures, "metrics", "interval", "by_corpus", "degradations", "no_speech")
+    if differing:
+        print(f"{settings.results / id / 'run.json'} differs: {', '.join(differing)}.", file=sys.stderr)
         return 1
     return 0
 
@@ -96,16 +95,10 @@ def _evaluate_conversation(options: argparse.Namespace, settings: Settings) -> i
     plan = Plan(
         options.target, recording, turns, options.window, gate=options.gate, unseen=options.unseen, name=options.name
     )
-    entry = evaluate_conversation(plan, settings, settings.results)
-    keys = ("id", "system", "note", "segments", "silent", "response_ms")
-    figures = {
-        name: {key: entry[name][key] for key in ("tested", "unanswered", "metrics", "left_out")}
-        for name in ("groups", "emotions")
-        if entry[name]
-    }
-    _print({key: entry[key] for key in keys} | figures)
+    record = evaluate_conversation(plan, settings, settings.results)
+    details = {name: record.details[name] for name in ("segments", "silent", "response_ms")}
+    for name in ("groups", "emotions"):
+        if figures := record.details[name]:
+            details[name] = {key: figures[key] for key in ("tested", "unanswered", "metrics", "left_out")}
+    print_figures({"id": record.id, "model": record.model, "note": record.note, **details})
     return 0
-
-
-def _print(figures: dict[str, Any]) -> None:
-    print(json.dumps(figures, indent=2, ensure_ascii=False))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
+from ser_engine.cli.output import print_record
 from ser_engine.settings import Settings
 
 HELP = "train and evaluate a system"
@@ -15,14 +15,16 @@ SHARED = ("data", "results")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("config", type=Path, metavar="CONFIG.toml")
+    parser.add_argument("--protocol", help="one of the protocols in the file (default: each of them)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
-    """Train, evaluate and print the figures."""
-    from ser_engine.training import runner
+    """Train, evaluate and print the figures of each protocol."""
+    from ser_engine.training.config import read_protocols
+    from ser_engine.training.runner import run_experiment
 
-    entry = runner.run(options.config, settings.data, settings, settings.results)
-    shown = {key: entry[key] for key in ("id", "metrics", "by_corpus", "external", "no_speech_found") if key in entry}
-    print(json.dumps(shown, indent=2))
+    for protocol in [options.protocol] if options.protocol else read_protocols(options.config):
+        record = run_experiment(options.config, protocol, settings, settings.data, settings.results)
+        print_record(record, "metrics", "interval", "by_corpus", "external", "no_speech")
     return 0
