@@ -36,7 +36,7 @@ from ser_engine.evaluation.record import RunRecord
 from ser_engine.io import write_arrays
 from ser_engine.models import trained_on
 from ser_engine.models.fused import TEXT, Fused
-from ser_engine.models.fusion import factors, tilted
+from ser_engine.models.fusion import apply_odds, label_odds
 from ser_engine.models.store import read_config
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, ExperimentConfig, load_config
@@ -103,7 +103,8 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
         probabilities = calibrated(audio)
         odds = audio.outputs[ODDS_OUTPUT]
         fused = [
-            tilted(Scores(audio.labels, probabilities[row]), odds[row].astype(np.float64)).probabilities for row in rows
+            apply_odds(Scores(audio.labels, probabilities[row]), odds[row].astype(np.float64)).probabilities
+            for row in rows
         ]
         log_probs = np.log(np.maximum(np.stack(fused), 1e-9)).astype(np.float32)
         return {MAIN: log_probs, f"{COMPONENT}audio": audio.main[rows], ODDS_OUTPUT: odds[rows]}
@@ -138,23 +139,27 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
 
     def _odds(self, clips: Clips) -> NDArray[np.float32]:
         """Return by what the words of each clip multiply the odds of each label, [n, labels]."""
-        whisper = read_config(self.settings.models_dir / f"whisper-{self.settings.whisper}").get("weights")
-        names = [f"{path.parent.name}/{path.name}" for path in clips.paths]
-        known = [names, clips.order, self.model.parts[TEXT]["sha256"], whisper, self.settings.language]
-        identity = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-        saved = self.workspace.results / "ours" / self.config.id / self.config.protocol / ODDS
+        saved, identity = self.workspace.results / self.workspace.id / ODDS, self.identity(clips)
         try:
             with np.load(saved, allow_pickle=False) as file:
                 if str(file["identity"]) == identity:
                     return np.asarray(file["odds"], np.float32)
         except (OSError, ValueError, KeyError, BadZipFile):
             pass
-        words = heard_words(clips.paths, self.settings)
-        margins = self.model.read(words)
-        odds = [factors(text, said.confidence, clips.order) for text, said in zip(margins, words, strict=True)]
-        odds_of_clips = np.stack(odds).astype(np.float32)
-        write_arrays(saved, identity=identity, odds=odds_of_clips)
-        return odds_of_clips
+        transcripts = heard_words(clips.paths, self.settings)
+        texts = self.model.predict_text(transcripts)
+        odds = np.stack(
+            [label_odds(text, said.confidence, clips.order) for text, said in zip(texts, transcripts, strict=True)]
+        ).astype(np.float32)
+        write_arrays(saved, identity=identity, odds=odds)
+        return odds
+
+    def identity(self, clips: Clips) -> str:
+        """Return what the odds of these clips depend on, as a SHA-256 in hexadecimal."""
+        whisper = read_config(self.settings.models_dir / f"whisper-{self.settings.whisper}").get("weights")
+        names = [f"{path.parent.name}/{path.name}" for path in clips.paths]
+        known = [names, clips.order, self.model.parts[TEXT]["sha256"], whisper, self.settings.language]
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 SYSTEM = FusedSystem

@@ -47,7 +47,7 @@ def test_json_has_the_agreed_keys(tmp_path: Path, capsys: Captured) -> None:
     assert out.count("\n") == 1
     answer = json.loads(out, parse_constant=pytest.fail)  # NaN is no JSON
     assert list(answer) == [
-        "file", "model", "scores", "top", "sure", "opinions", "transcript", "timeline", "quality", "seconds",
+        "file", "model", "scores", "top", "sure", "modalities", "transcript", "timeline", "quality", "seconds",
     ]  # fmt: skip
     assert answer["file"] == str(path)
     assert set(answer["scores"]) == set(EMOTIONS)
@@ -194,7 +194,7 @@ def test_a_training_configuration_that_means_nothing_is_told(text: str, tmp_path
 
 
 def test_training_without_corpora_is_told(tmp_path: Path, capsys: Captured) -> None:
-    config = PROJECT / "configs" / "ours-whisper_statistics-speaker_independent.toml"
+    config = PROJECT / "configs" / "ours" / "whisper-statistics.toml"
     assert main(["train", str(config), "--data", str(tmp_path), "--results", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "RAVDESS" in line
