@@ -236,7 +236,8 @@ def show_modalities(result: session.Result) -> None:
     alt = "; ".join(f"{title}: {wording.ranking(modalities[key])}" for key, title in titles.items())
     draw(result, "modalities", lambda: charts.modality_bars(modalities), alt)
     labels = [label for label, _ in modalities["fused"].ranked()]
-    columns = {title: [wording.percent(modalities[key][label]) for label in labels] for key, title in titles.items()}
+    shares = {title: modalities[key].to_dict() for key, title in titles.items()}
+    columns = {title: [wording.percent(share[label]) for label in labels] for title, share in shares.items()}
     names = [wording.verbatim(wording.name(label)) for label in labels]
     as_table({wording.kind(labels).capitalize(): names, **columns})
 

@@ -23,8 +23,8 @@ CORPORA = {name: corpus.title for name, corpus in registry.CORPORA.items()}
 """Titles of the corpora."""
 
 PAPERS = {
-    "sharma": "Sharma", "jafarzadeh": "Jafarzadeh et al.", "islam": "Islam et al.", "gomes": "Gomes et al.",
-    "tiwari": "Tiwari et al.",
+    "sharma": "Sharma (2023)", "jafarzadeh": "Jafarzadeh et al. (2024)", "islam": "Islam et al.",
+    "gomes": "Gomes et al.", "tiwari": "Tiwari et al.", "emobox": "EmoBox (2024)",
 }  # fmt: skip
 """Citations of the papers, by their keys in docs/papers.bib."""
 

@@ -78,10 +78,9 @@ def sentence(state: LiveState) -> str:
     if skipped := job.session.skipped:
         windows = "window was" if skipped == 1 else "windows were"
         status += f" The computer was busy: {wording.count(skipped)} {windows} skipped."
-    if lost := job.session.lost_utterances:
-        status += (
-            f" {wording.count(lost).capitalize()} {'segment' if lost == 1 else 'segments'} came too late to transcribe."
-        )
+    if lost := job.session.lost_segments:
+        segments = "segment" if lost == 1 else "segments"
+        status += f" {wording.count(lost).capitalize()} {segments} came too late to transcribe."
     return status
 
 
@@ -162,7 +161,7 @@ def to_dict(job: LiveJob) -> dict[str, Any]:
     return job.session.to_dict() | {
         "ending": job.ending,
         "words": [segment.to_dict() for segment in job.words],
-        "lost_utterances": job.session.lost_utterances,
+        "lost_segments": job.session.lost_segments,
     }
 
 

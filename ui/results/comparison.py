@@ -254,7 +254,7 @@ def model_name(run: RunRecord) -> str:
 
 
 def features_name(run: RunRecord) -> str:
-    """Return the title of a run's features: "94 acoustic features, Sharma augmentation"."""
+    """Return the title of a run's features: "94 acoustic features, augmentation of Sharma (2023)"."""
     name, *rest = run.features.split(", ")
     for key, title in PAPERS.items():
         rest = [part.replace(f"{key} augmentation", f"augmentation of {title}") for part in rest]
@@ -268,7 +268,7 @@ def corpora_names(ids: Sequence[str]) -> str:
 
 
 def source(paper: PublishedFigure) -> str:
-    """Return the citation of a published figure: "Sharma, table 6"."""
+    """Return the citation of a published figure: "Sharma (2023), table 6"."""
     numbered = paper.table.replace(".", "").isalnum() and paper.table[-1:].isdigit()
     where = f"table {paper.table}" if numbered else paper.table
     return ", ".join(filter(None, (PAPERS.get(paper.paper, paper.paper), where)))

@@ -137,7 +137,7 @@ def test_the_paper_is_in_the_same_row_with_its_protocol(folder: Path, write: Wri
     row = comparison.row(results.runs[0], results.paper(results.runs[0]))
     assert (row["UA"], row["published_UA"], row["published_WA"]) == (40.0, 56.72, 62.94)
     assert "speaker-independent" in str(row["protocol"]) and "random" in str(row["published_protocol"])
-    assert row["published_in"] == "Sharma, table 6"
+    assert row["published_in"] == "Sharma (2023), table 6"
 
 
 def test_the_csv_holds_every_run_and_every_column(folder: Path, write: Write) -> None:

@@ -5,12 +5,12 @@
 // a lock that all tabs of the browser share, so that only one of them records.
 
 const PROBLEMS = {
-  insecure: "A live session needs https or localhost; uploading a file works here too.",
+  insecure: "A live session needs https or localhost; you can still upload a file.",
   denied: "The microphone is blocked: allow it for this page next to the browser’s address bar, then start again.",
   absent: "No microphone was found: connect one and start again, or upload a file.",
   busy: "The microphone is in use by another program: close that one and start again.",
   elsewhere: "Another tab of this browser is recording already: stop it there, then start here.",
-  failed: "The microphone could not be opened in this browser; uploading a file works here too.",
+  failed: "The microphone could not be opened in this browser; you can still upload a file.",
 };
 
 // The DOMException names of getUserMedia, as kinds of problem.

@@ -19,13 +19,13 @@ const CANCELED = "Canceled; nothing was kept.";
 const LABELS = { waiting: "Waiting…", recording: `${SECONDS.toFixed(1)} s left` };
 
 const PROBLEMS = {
-  insecure: "Recording needs https or localhost; uploading a file works here too.",
+  insecure: "Recording needs https or localhost; you can still upload a file.",
   denied: "The microphone is blocked: allow it for this page next to the browser’s address bar, then record again.",
   absent: "No microphone was found: connect one and record again, or upload a file.",
   busy: "The microphone is in use by another program: close that one and record again.",
   lost: "The microphone was disconnected during the recording: check its cable and record again.",
   silent: "The microphone delivers no sound: check that it is switched on and record again.",
-  failed: "The recording could not be made in this browser; uploading a file works here too.",
+  failed: "The recording could not be made in this browser; you can still upload a file.",
 };
 
 // The DOMException names of getUserMedia, as kinds of problem.
