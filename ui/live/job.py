@@ -185,19 +185,12 @@ class LiveJob:
     def _transcribe(self) -> None:
         _lower_priority()
         try:
-<<<<<<< HEAD
             while not self._discarded.is_set():
                 last = self.ended.wait(POLL_S * 5)
-                for utterance in self.session.take_utterances():
+                for segment in self.session.take_segments():
                     if self._discarded.is_set():
-=======
-            while not self._forgotten.is_set():
-                last = self.ended.wait(GLANCE_S * 5)
-                for spoken in self.session.take_segments():
-                    if self._forgotten.is_set():
->>>>>>> main
                         return
-                    self.words += utterance.transcribe(self._analyzer.transcriber, self.settings)
+                    self.words += segment.transcribe(self._analyzer.transcriber, self.settings)
                 if last:
                     return
         except Exception:
