@@ -38,7 +38,7 @@ SEGMENT_S = 2.0
 """Islam, section 3.5.2: "Each 2-second segment was manually assigned an emotional category"."""
 LABELED_S = 0.5
 """A segment with less labeled speech counts as silent, and is left out as by Islam."""
-PUBLISHED = ("paper-3/table-48/HuBERT/clip-1", "paper-3/table-48/HuBERT/clip-2")
+PUBLISHED = ("islam/table-48/HuBERT/clip-1", "islam/table-48/HuBERT/clip-2")
 
 
 @dataclass(frozen=True)

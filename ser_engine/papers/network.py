@@ -22,8 +22,9 @@ from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.features import ACOUSTIC
 from ser_engine.features.spectrogram import IMAGES
 from ser_engine.models import store
+from ser_engine.models.base import Model
 from ser_engine.settings import Settings
-from ser_engine.types import SAMPLE_RATE, CleanSpeech, Scores, Transcript
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Prediction, Scores, Transcript
 
 ARCHITECTURE = "network"
 CONFIG_KEYS = {"id", "architecture", "kind", "options", "features", "labels", "genders", "temperature", "weights"}
@@ -95,7 +96,7 @@ def build(kind: str, outputs: int, options: Mapping[str, Any] | None = None) -> 
     return module
 
 
-class Network:
+class Network(Model):
     """A trained network as one `Model`; safe to call from several threads.
 
     Parameters
@@ -127,23 +128,31 @@ class Network:
         settings: Settings | None = None,
         card: dict[str, Any] | None = None,
     ) -> None:
-        self.id, self.labels, self.kind, self.features = id, labels, kind, features
+        super().__init__(id, labels, card)
+        self.kind, self.features = kind, features
         self.module, self.options = module.eval(), dict(options or {})
         self.standardization, self.genders, self.temperature = standardization, genders, temperature
-        self.settings, self.card = settings or Settings(), card or {}
+        self.settings = settings or Settings()
 
-    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
-        """Return the scores of each recording, the mean over its blocks."""
-        scores: list[Scores] = []
+    @property
+    def device(self) -> str:
+        """Where the network computes, as torch names it."""
+        return str(next(self.module.parameters()).device)
+
+    def predict(
+        self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
+    ) -> list[Prediction]:
+        """Return the prediction for each recording, the mean over its blocks."""
+        predictions: list[Prediction] = []
         waiting: list[NDArray[Any]] = []
         for number, speech in enumerate(batch, start=1):
             waiting.append(INPUTS[self.features].extract(speech.samples, self.settings))
             if number == len(batch) or sum(map(len, waiting)) >= BATCH:  # a clip can have hundreds of blocks
                 ends = np.cumsum([len(blocks) for blocks in waiting])
                 clips = np.split(self.score(np.concatenate(waiting)), ends[:-1])
-                scores += [Scores(self.labels, probabilities.mean(axis=0)) for probabilities in clips]
+                predictions += [Prediction(Scores(self.labels, rows.mean(axis=0))) for rows in clips]
                 waiting = []
-        return scores
+        return predictions
 
     def score(self, blocks: NDArray[Any]) -> NDArray[np.float32]:
         """Map blocks [n, *shape] of the input, not yet standardized, to probabilities float32 [n, labels]."""
@@ -156,8 +165,8 @@ class Network:
             return values
 
     def _logits(self, blocks: NDArray[Any]) -> Tensor:
-        device = next(self.module.parameters()).device
-        logits: Tensor = self.module(torch.from_numpy(standardize(blocks, self.standardization)).to(device))
+        inputs = torch.from_numpy(standardize(blocks, self.standardization))
+        logits: Tensor = self.module(inputs.to(self.device))
         return logits.float()
 
     def save(self, folder: Path) -> None:

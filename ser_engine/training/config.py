@@ -156,8 +156,9 @@ def load_config(path: Path, protocol: str = "", changes: Mapping[str, Any] | Non
     entries |= entries.pop("protocol", {}).get(protocol, {})
     entries |= {"protocol": protocol, **(changes or {})}
     kind = system_class(str(entries.get("system"))).config_class
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in entries.items()}
     try:
-        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in entries.items()})
+        return kind(**values)
     except ValidationError as error:
         raise InvalidSettings(f"{path}: {_sentence(error)}") from None
     except InvalidSettings as error:

@@ -36,7 +36,7 @@ from ser_engine.evaluation.record import RunRecord
 from ser_engine.io import write_arrays
 from ser_engine.models import trained_on
 from ser_engine.models.fused import TEXT, Fused
-from ser_engine.models.fusion import factors, tilted
+from ser_engine.models.fusion import apply_odds, label_odds
 from ser_engine.models.store import read_config
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, ExperimentConfig, load_config
@@ -102,9 +102,12 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
         audio = prepared.features
         probabilities = calibrated(audio)
         odds = audio.outputs[ODDS_OUTPUT]
-        fused = [tilted(Scores(audio.labels, probabilities[row]), odds[row]).probabilities for row in rows]
+        fused = [
+            apply_odds(Scores(audio.labels, probabilities[row]), odds[row].astype(np.float64)).probabilities
+            for row in rows
+        ]
         log_probs = np.log(np.maximum(np.stack(fused), 1e-9)).astype(np.float32)
-        return {MAIN: log_probs, f"{COMPONENT}audio": audio.main[rows], ODDS_OUTPUT: odds[rows].astype(np.float32)}
+        return {MAIN: log_probs, f"{COMPONENT}audio": audio.main[rows], ODDS_OUTPUT: odds[rows]}
 
     def measure(self, predictions: Predictions) -> dict[str, Any]:
         """Return the record's entries, and how often words are informative, change the answer, and what they cost."""
@@ -134,25 +137,29 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
         copyfile(self.parts[0] / trained_on.FILE, folder / trained_on.FILE)
         write_fused_card(folder, record, self.parts[0].name)
 
-    def _odds(self, clips: Clips) -> NDArray[np.float64]:
+    def _odds(self, clips: Clips) -> NDArray[np.float32]:
         """Return by what the words of each clip multiply the odds of each label, [n, labels]."""
-        whisper = read_config(self.settings.models_dir / f"whisper-{self.settings.whisper}").get("weights")
-        names = [f"{path.parent.name}/{path.name}" for path in clips.paths]
-        known = [names, clips.order, self.model.parts[TEXT]["sha256"], whisper, self.settings.language]
-        identity = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-        saved = self.workspace.results / "ours" / self.config.id / self.config.protocol / ODDS
+        saved, identity = self.workspace.results / self.workspace.id / ODDS, self.identity(clips)
         try:
             with np.load(saved, allow_pickle=False) as file:
                 if str(file["identity"]) == identity:
-                    return np.asarray(file["odds"], np.float64)
+                    return np.asarray(file["odds"], np.float32)
         except (OSError, ValueError, KeyError, BadZipFile):
             pass
-        words = heard_words(clips.paths, self.settings)
-        margins = self.model.read(words)
-        odds = [factors(text, said.confidence, clips.order) for text, said in zip(margins, words, strict=True)]
-        rounded = np.stack(odds).astype(np.float32)
-        write_arrays(saved, identity=identity, odds=rounded)
-        return rounded.astype(np.float64)
+        transcripts = heard_words(clips.paths, self.settings)
+        texts = self.model.predict_text(transcripts)
+        odds = np.stack(
+            [label_odds(text, said.confidence, clips.order) for text, said in zip(texts, transcripts, strict=True)]
+        ).astype(np.float32)
+        write_arrays(saved, identity=identity, odds=odds)
+        return odds
+
+    def identity(self, clips: Clips) -> str:
+        """Return what the odds of these clips depend on, as a SHA-256 in hexadecimal."""
+        whisper = read_config(self.settings.models_dir / f"whisper-{self.settings.whisper}").get("weights")
+        names = [f"{path.parent.name}/{path.name}" for path in clips.paths]
+        known = [names, clips.order, self.model.parts[TEXT]["sha256"], whisper, self.settings.language]
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 SYSTEM = FusedSystem
