@@ -19,7 +19,7 @@ from ser_engine.data.corpora.registry import CORPORA
 from ser_engine.errors import SerError
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.labels import LABEL_SETS
-from ser_engine.models.registry import default_model
+from ser_engine.models.registry import find_model
 from ser_engine.settings import PROJECT, Settings
 from ser_engine.types import Analysis
 
@@ -184,7 +184,7 @@ def _analyze(options: argparse.Namespace, settings: Settings) -> int:
     if not files:
         print("There is no audio file in what was given.", file=sys.stderr)
         return BAD_INPUT
-    default_model(settings)  # a model that is not there is told once, before any work
+    find_model(settings)  # a model that is not there is told once, before any work
     bad = 0
     if not options.json:
         print(f"{'file':40} {'emotion':10} {'p':>5}  {'s':>6}  words")
@@ -342,7 +342,7 @@ def _conversation(options: argparse.Namespace, settings: Settings) -> int:
     from ser_engine.data import conversation
     from ser_engine.data.corpora import registry
 
-    data, model = options.data or settings.data, default_model(settings).name
+    data, model = options.data or settings.data, find_model(settings).name
     if options.config:
         from ser_engine.training.fold_model import train_fold_model
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models import store as weights
+from ser_engine.models.store import CONFIG, read_config, read_tensors
 from ser_engine.papers.audioset_patches import BANDS, PATCH_FRAMES, VGGISH, YAMNET, FrontEnd, patches
 from ser_engine.settings import Settings
 
@@ -165,14 +165,14 @@ def load_extractor(name: str, settings: Settings) -> Extractor:
     if name not in EXTRACTORS:
         raise InvalidSettings(f"There are no embeddings “{name}”; there are {', '.join(EXTRACTORS)}.")
     folder = settings.models_dir / name
-    if not (folder / weights.CONFIG).is_file():
+    if not (folder / CONFIG).is_file():
         from ser_engine.papers.audioset_weights import WHERE
 
         raise WeightsUnavailable(
             f"The weights of {EXTRACTORS[name].__name__} are not on this computer: get {WHERE[name]}, and run "
             f"“python -m ser_engine.papers.audioset_weights {name} FILE {folder}”."
         )
-    config = weights.read_config(folder)
+    config = read_config(folder)
     key = (name, folder.resolve(), str(config.get("weights")))
     with _LOADING:
         if key not in _LOADED:
@@ -181,7 +181,7 @@ def load_extractor(name: str, settings: Settings) -> Extractor:
 
 
 def _load(name: str, folder: Path, options: object) -> Extractor:
-    tensors = weights.read_tensors(folder)
+    tensors = read_tensors(folder)
     try:
         extractor = EXTRACTORS[name](**(options if isinstance(options, dict) else {}))
         extractor.load_state_dict(tensors)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ser_engine.errors import InvalidSettings, SerError, WeightsUnavailable
-from ser_engine.models import store as weights
+from ser_engine.models.store import TENSORS, sha256, write_config, write_tensors
 from ser_engine.papers.audioset import ARCHITECTURE, EXTRACTORS
 
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -83,15 +83,15 @@ def convert(name: str, file: Path, folder: Path, options: Mapping[str, Any] | No
         extractor.load_state_dict(tensors)
     except RuntimeError:
         raise WeightsUnavailable(f"{file} does not hold the weights of {EXTRACTORS[name].__name__}.") from None
-    checksum = weights.write_tensors(folder, extractor.state_dict())
-    weights.write_config(
+    checksum = write_tensors(folder, extractor.state_dict())
+    write_config(
         folder,
         {
             "architecture": ARCHITECTURE,
             "network": name,
             "options": dict(options or {}),
-            "source": f"{file.name}, sha256 {weights.sha256(file)}",
-            "weights": {weights.TENSORS: checksum},
+            "source": f"{file.name}, sha256 {sha256(file)}",
+            "weights": {TENSORS: checksum},
         },
     )
 

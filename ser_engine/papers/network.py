@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.features import ACOUSTIC
 from ser_engine.features.spectrogram import IMAGES
-from ser_engine.models import store as weights
 from ser_engine.models.base import Model
+from ser_engine.models.store import TENSORS, read_config, read_tensors, write_config, write_tensors
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Prediction, Scores, Transcript
 
@@ -190,7 +190,7 @@ class Network(Model):
         if self.standardisation is not None:
             rows = map(torch.from_numpy, self.standardisation)
             tensors |= dict(zip(STANDARDISATION, rows, strict=True))
-        checksum = weights.write_tensors(folder, tensors)
+        checksum = write_tensors(folder, tensors)
         config = {
             "id": self.id,
             "architecture": ARCHITECTURE,
@@ -202,9 +202,9 @@ class Network(Model):
             "genders": self.genders,
             "temperature": self.temperature,
             **self.card,
-            "weights": {weights.TENSORS: checksum},
+            "weights": {TENSORS: checksum},
         }
-        weights.write_config(folder, config)
+        write_config(folder, config)
 
     @classmethod
     def load(cls, folder: Path, settings: Settings) -> Network:
@@ -216,7 +216,7 @@ class Network(Model):
             A file is missing, differs from its checksum or does not fit the others; or the network listens to VGGish or
             YAMNet, whose weights are not there.
         """
-        config, tensors = weights.read_config(folder), weights.read_tensors(folder)
+        config, tensors = read_config(folder), read_tensors(folder)
         try:
             labels, genders, temperature = tuple(config["labels"]), config["genders"], float(config["temperature"])
             kind, features = config["kind"], config["features"]
@@ -233,7 +233,7 @@ class Network(Model):
                 raise ValueError
             id = config["id"]
         except (KeyError, TypeError, ValueError, RuntimeError, InvalidSettings):
-            raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.") from None
+            raise WeightsUnavailable(f"The config.json in {folder} does not fit its weights.") from None
         if kind == "embedding-mlp":
             from ser_engine.papers.audioset import load_extractor
 

@@ -14,12 +14,12 @@ import torch
 
 from ser_engine import Analyzer, Settings
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models import store as weights
 from ser_engine.models.fused import Fused
 from ser_engine.models.fusion import fuse
 from ser_engine.models.lru_cache import LRUCache
-from ser_engine.models.registry import emotion_models, load_model
+from ser_engine.models.registry import list_models, load_model
 from ser_engine.models.speech_text import SpeechText, SpeechTextForSequenceClassification, SpeechTextProcessor
+from ser_engine.models.store import CONFIG, read_config
 from ser_engine.types import CleanSpeech, Quality, Scores, Span, Transcript
 from tests.ser_engine.models.tiny_text_emotion import make
 from tests.speech import RATE, speech_wav
@@ -181,8 +181,8 @@ def test_the_latest_are_kept_and_what_is_new_is_found_once() -> None:
 
 def test_it_refers_to_its_parts_and_is_a_choice_for_recordings(here: Settings, talkative: Fused) -> None:
     folder = here.models_dir / "with-talkative"
-    assert [file.name for file in folder.iterdir()] == [weights.CONFIG]
-    assert {"with-talkative", "with-silent", "voice"} <= set(emotion_models(here))
+    assert [file.name for file in folder.iterdir()] == [CONFIG]
+    assert {"with-talkative", "with-silent", "voice"} <= set(list_models(here))
     assert (talkative.id, talkative.labels, talkative.card) == ("with-talkative", VOICE, CARD)
     assert Analyzer(replace(here, model="with-talkative")).card() == {
         "id": "with-talkative", "architecture": "fused", "labels": list(VOICE), "corpora": ["ravdess"], "UA": 70.0,
@@ -197,8 +197,8 @@ def rewritten(here: Settings, tmp_path: Path, name: str, change: dict[str, Any])
     (tmp_path / name).mkdir()
     for file in (here.models_dir / name).iterdir():
         (tmp_path / name / file.name).write_bytes(file.read_bytes())
-    config = weights.read_config(tmp_path / name)
-    (tmp_path / name / weights.CONFIG).write_text(json.dumps(config | change))
+    config = read_config(tmp_path / name)
+    (tmp_path / name / CONFIG).write_text(json.dumps(config | change))
     return tmp_path
 
 
@@ -236,9 +236,9 @@ def test_a_part_may_be_measured_anew(here: Settings, tmp_path: Path) -> None:
 
 
 def test_a_part_that_is_gone_is_named(here: Settings, tmp_path: Path) -> None:
-    config = (here.models_dir / "with-talkative" / weights.CONFIG).read_text()
+    config = (here.models_dir / "with-talkative" / CONFIG).read_text()
     (tmp_path / "alone").mkdir()
-    (tmp_path / "alone" / weights.CONFIG).write_text(config)
+    (tmp_path / "alone" / CONFIG).write_text(config)
     with pytest.raises(WeightsUnavailable, match="alone needs the model voice"):
         load_model(tmp_path / "alone", replace(here, models_dir=tmp_path))
     assert load_model(tmp_path / "alone", here).labels == VOICE  # elsewhere, with its parts in the models folder

@@ -19,7 +19,9 @@ import whisper
 from whisper.model import ModelDimensions, Whisper
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models import store as weights
+from ser_engine.models.download import download
+from ser_engine.models.store import read_config, read_tensors, sha256, verify, write_config, write_tensors
+from ser_engine.models.whisper import FLOAT16, load_whisper, shared_whisper, write_whisper
 from ser_engine.settings import WHISPER_SIZES, Settings
 
 ENGINE = Path(weights.__file__).parent
@@ -52,8 +54,8 @@ def settings(tmp_path: Path) -> Settings:
 
 def shipped(folder: Path, tensors: dict[str, torch.Tensor] | None = None, **config: object) -> Path:
     """Write a folder as models/ holds them."""
-    checksum = weights.write_tensors(folder, tensors or {"w": torch.arange(4.0)})
-    weights.write_config(folder, {**config, "weights": {"model.safetensors": checksum}})
+    checksum = write_tensors(folder, tensors or {"w": torch.arange(4.0)})
+    write_config(folder, {**config, "weights": {"model.safetensors": checksum}})
     return folder
 
 
@@ -64,9 +66,9 @@ def test_what_is_written_is_read_back(tmp_path):
     tensors = {"head": torch.randn(3, 5).half(), "view": torch.randn(4, 6).T, "count": torch.tensor(7)}
     folder = shipped(tmp_path / "new" / "model", tensors, id="é")
     file = folder / "model.safetensors"
-    assert weights.read_config(folder)["weights"]["model.safetensors"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert weights.read_config(folder)["id"] == "é"
-    back = weights.read_tensors(folder)
+    assert read_config(folder)["weights"]["model.safetensors"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert read_config(folder)["id"] == "é"
+    back = read_tensors(folder)
     assert back["head"].dtype == torch.float32
     assert all(torch.equal(back[name], tensor.to(back[name].dtype)) for name, tensor in tensors.items())
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
@@ -77,10 +79,10 @@ def test_a_write_that_fails_leaves_the_old_weights_and_nothing_else(tmp_path):
     folder = shipped(tmp_path / "model")
     twice = torch.ones(4)
     with pytest.raises(RuntimeError):  # safetensors refuses memory that two names share
-        weights.write_tensors(folder, {"a": twice, "b": twice})
+        write_tensors(folder, {"a": twice, "b": twice})
     with pytest.raises(TypeError):
-        weights.write_config(folder, {"a": object()})
-    assert torch.equal(weights.read_tensors(folder)["w"], torch.arange(4.0))
+        write_config(folder, {"a": object()})
+    assert torch.equal(read_tensors(folder)["w"], torch.arange(4.0))
     assert len(list(folder.iterdir())) == 2
 
 
@@ -91,28 +93,28 @@ def test_damaged_weights_are_refused_by_name(tmp_path):
     data[-1] ^= 1
     file.write_bytes(data)
     with pytest.raises(WeightsUnavailable, match=rf"{re.escape(str(file))} is damaged"):
-        weights.verify(folder)
+        verify(folder)
     with pytest.raises(WeightsUnavailable, match="damaged"):
-        weights.read_tensors(folder)
+        read_tensors(folder)
 
 
 def test_a_git_lfs_pointer_is_recognised(tmp_path):
     folder = shipped(tmp_path / "model")
     (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n")
     with pytest.raises(WeightsUnavailable, match="git lfs pull"):
-        weights.verify(folder)
+        verify(folder)
 
 
 def test_every_file_that_the_config_names_is_verified(tmp_path):
     folder = shipped(tmp_path / "model")
-    config = weights.read_config(folder)
+    config = read_config(folder)
     config["weights"]["extra.npy"] = "0" * 64
-    weights.write_config(folder, config)
+    write_config(folder, config)
     with pytest.raises(WeightsUnavailable, match=r"extra\.npy is missing"):
-        weights.verify(folder)
+        verify(folder)
     (folder / "extra.npy").write_bytes(b"something else")
     with pytest.raises(WeightsUnavailable, match=r"extra\.npy is damaged"):
-        weights.verify(folder)
+        verify(folder)
 
 
 @pytest.mark.parametrize(
@@ -129,28 +131,28 @@ def test_a_folder_without_a_proper_config_is_refused(tmp_path, text, sentence):
     if text is not None:
         (tmp_path / "config.json").write_text(text)
     with pytest.raises(WeightsUnavailable, match=sentence):
-        weights.verify(tmp_path)
+        verify(tmp_path)
 
 
 def test_verified_files_that_are_no_safetensors_are_refused(tmp_path):
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"no tensors at all")
-    weights.write_config(tmp_path, {"weights": {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}})
+    write_config(tmp_path, {"weights": {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}})
     with pytest.raises(WeightsUnavailable, match="cannot be read"):
-        weights.read_tensors(tmp_path)
+        read_tensors(tmp_path)
 
 
 def test_a_file_is_hashed_once_until_it_changes(tmp_path):
     file = tmp_path / "file"
     file.write_bytes(b"one")
     os.utime(file, ns=(1, 1))
-    first = weights.sha256(file)
+    first = sha256(file)
     assert first == hashlib.sha256(b"one").hexdigest()
     file.write_bytes(b"two")
     os.utime(file, ns=(1, 1))  # a change that nothing shows: the old answer shows that the file was not read again
-    assert weights.sha256(file) == first
+    assert sha256(file) == first
     os.utime(file, ns=(2, 2))
-    assert weights.sha256(file) == hashlib.sha256(b"two").hexdigest()
+    assert sha256(file) == hashlib.sha256(b"two").hexdigest()
 
 
 # --- Whisper --------------------------------------------------------------------------------------------------------
@@ -158,7 +160,7 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path):
 
 @pytest.fixture
 def bundled(settings) -> Settings:
-    weights.write_whisper(settings.models_dir / "whisper-base", tiny_state(), DIMS, "a test")
+    write_whisper(settings.models_dir / "whisper-base", tiny_state(), DIMS, "a test")
     return settings
 
 
@@ -177,20 +179,20 @@ def test_the_bundled_folder_says_what_it_is(bundled):
     config = json.loads((folder / "config.json").read_text())
     assert config["dims"] == DIMS
     assert config["source"] == "a test"
-    assert config["quantization"]["float16"] == list(weights.WHISPER_KEEP)
-    assert config["weights"]["model.safetensors"] == weights.sha256(folder / "model.safetensors")
+    assert config["quantization"]["float16"] == list(FLOAT16)
+    assert config["weights"]["model.safetensors"] == sha256(folder / "model.safetensors")
     float16 = sum(tensor.numel() * 2 for tensor in tiny_state().values())
     assert (folder / "model.safetensors").stat().st_size < 0.75 * float16
 
 
 def test_the_bundled_whisper_computes_what_its_weights_say(bundled):
-    model = weights.load_whisper(bundled)
+    model = load_whisper(bundled)
     assert not model.training
     assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
     plain = Whisper(ModelDimensions(**DIMS))
-    plain.load_state_dict(weights.read_tensors(bundled.models_dir / "whisper-base"))
+    plain.load_state_dict(read_tensors(bundled.models_dir / "whisper-base"))
     assert torch.equal(outputs(model), outputs(plain.eval()))
     assert torch.equal(model.alignment_heads.to_dense(), plain.alignment_heads.to_dense())
 
@@ -202,7 +204,7 @@ def test_the_bundled_whisper_computes_what_its_weights_say(bundled):
 
 def test_building_draws_no_random_numbers(bundled):
     state = torch.get_rng_state()
-    weights.load_whisper(bundled)
+    load_whisper(bundled)
     assert torch.equal(torch.get_rng_state(), state)
     before = Whisper(ModelDimensions(**DIMS)).encoder.conv1.weight
     assert before.std() > 0  # and models that are built afterwards are initialised as ever
@@ -211,13 +213,13 @@ def test_building_draws_no_random_numbers(bundled):
 
 def test_all_who_ask_share_one_whisper(bundled):
     with ThreadPoolExecutor(4) as pool:
-        models = list(pool.map(lambda _: weights.shared_whisper(bundled), range(8)))
+        models = list(pool.map(lambda _: shared_whisper(bundled), range(8)))
     assert len({id(model) for model in models}) == 1
 
 
 def test_a_bundled_whisper_that_is_missing_is_named(settings):
     with pytest.raises(WeightsUnavailable, match="whisper-base holds no model"):
-        weights.load_whisper(settings)
+        load_whisper(settings)
 
 
 def official(folder: Path, dims: dict[str, int] = DIMS) -> bytes:
@@ -236,7 +238,7 @@ def test_a_file_in_whispers_cache_is_used_without_network(settings, tmp_path):
     body = official(tmp_path)
     settings.whisper_dir.mkdir()
     (settings.whisper_dir / "large-v3-turbo.pt").write_bytes(body)
-    model = weights.load_whisper(replace(settings, whisper="turbo", allow_download=True), urls=table(body))
+    model = load_whisper(replace(settings, whisper="turbo", allow_download=True), urls=table(body))
     exact = Whisper(ModelDimensions(**DIMS))
     exact.load_state_dict(tiny_state())
     assert torch.equal(outputs(model), outputs(exact.eval()))
@@ -248,20 +250,20 @@ def test_the_heads_for_word_times_are_the_official_ones(settings, tmp_path):
     body = official(tmp_path, DIMS | {"n_text_state": 80, "n_audio_state": 80, "n_text_layer": 4, "n_text_head": 20})
     settings.whisper_dir.mkdir()
     (settings.whisper_dir / "large-v3-turbo.pt").write_bytes(body)
-    model = weights.load_whisper(replace(settings, whisper="turbo"), urls=table(body))
+    model = load_whisper(replace(settings, whisper="turbo"), urls=table(body))
     assert model.alignment_heads.to_dense().sum() == 6  # the general choice would be 40
 
 
 def test_without_leave_nothing_is_fetched_and_the_ways_out_are_said(settings, server):
     urls = table(server.body, server.address)
     with pytest.raises(WeightsUnavailable) as caught:
-        weights.load_whisper(replace(settings, whisper="turbo"), urls=urls)
+        load_whisper(replace(settings, whisper="turbo"), urls=urls)
     for hint in ("turbo", "SER_ALLOW_DOWNLOAD=1", urls["turbo"], str(settings.whisper_dir)):
         assert hint in str(caught.value)
     settings.whisper_dir.mkdir()
     (settings.whisper_dir / "large-v3-turbo.pt").write_bytes(b"half a file")
     with pytest.raises(WeightsUnavailable, match=r"large-v3-turbo\.pt is damaged.*SER_ALLOW_DOWNLOAD=1"):
-        weights.load_whisper(replace(settings, whisper="turbo"), urls=urls)
+        load_whisper(replace(settings, whisper="turbo"), urls=urls)
     assert server.ranges == []
 
 
@@ -269,11 +271,11 @@ def test_with_leave_a_missing_or_damaged_file_is_fetched(settings, server, tmp_p
     server.body = official(tmp_path)
     urls = table(server.body, server.address)
     allowed = replace(settings, whisper="turbo", allow_download=True)
-    assert weights.load_whisper(allowed, urls=urls).dims.n_vocab == DIMS["n_vocab"]
+    assert load_whisper(allowed, urls=urls).dims.n_vocab == DIMS["n_vocab"]
     file = settings.whisper_dir / "large-v3-turbo.pt"
     file.write_bytes(b"damaged")
     told: list[tuple[int, int]] = []
-    weights.load_whisper(allowed, lambda done, total: told.append((done, total)), urls)
+    load_whisper(allowed, lambda done, total: told.append((done, total)), urls)
     assert file.read_bytes() == server.body
     assert told[-1] == (len(server.body), len(server.body))
     assert len(server.ranges) == 2
@@ -359,7 +361,7 @@ def fails(server: Server, target: Path, sentence: str, url: str = "", timeout_s:
     """Expect that a download fails with one sentence that names file and server, and leaves no target."""
     url = url or f"{server.address}/x/tiny.pt"
     with pytest.raises(WeightsUnavailable, match=sentence) as caught:
-        weights.fetch(url, target, server.checksum, timeout_s)
+        download(url, target, server.checksum, timeout_s)
     text = str(caught.value)
     assert "tiny.pt" in text
     assert text.endswith((".", "?"))
@@ -371,7 +373,7 @@ def fails(server: Server, target: Path, sentence: str, url: str = "", timeout_s:
 def test_a_download_arrives_whole_and_tells_of_its_progress(server, target, way):
     server.way = way
     told: list[tuple[int, int]] = []
-    weights.fetch(f"{server.address}/x/tiny.pt", target, server.checksum, 5.0, lambda *now: told.append(now))
+    download(f"{server.address}/x/tiny.pt", target, server.checksum, 5.0, lambda *now: told.append(now))
     assert target.read_bytes() == server.body
     assert [path.name for path in target.parent.iterdir()] == ["tiny.pt"]
     done = [now[0] for now in told]
@@ -383,7 +385,7 @@ def test_a_download_arrives_whole_and_tells_of_its_progress(server, target, way)
 
 def test_a_wrong_checksum_is_refused_and_nothing_is_kept(server, target):
     with pytest.raises(WeightsUnavailable, match="checksum"):
-        weights.fetch(f"{server.address}/x/tiny.pt", target, "0" * 64, 5.0)
+        download(f"{server.address}/x/tiny.pt", target, "0" * 64, 5.0)
     assert list(target.parent.iterdir()) == []
 
 
@@ -408,7 +410,7 @@ def test_the_next_try_goes_on_where_the_last_one_ended(server, target, way):
     assert part_of(target).stat().st_size == half
     server.way = "well"
     told: list[tuple[int, int]] = []
-    weights.fetch(f"{server.address}/x/tiny.pt", target, server.checksum, 5.0, lambda *now: told.append(now))
+    download(f"{server.address}/x/tiny.pt", target, server.checksum, 5.0, lambda *now: told.append(now))
     assert target.read_bytes() == server.body
     assert server.ranges == [None, f"bytes={half}-"]
     assert all(done > half and total == len(server.body) for done, total in told)
@@ -418,7 +420,7 @@ def test_a_server_that_cannot_go_on_begins_anew(server, target):
     target.parent.mkdir(parents=True)
     part_of(target).write_bytes(server.body[:1000])
     server.way = "no ranges"
-    weights.fetch(f"{server.address}/x/tiny.pt", target, server.checksum, 5.0)
+    download(f"{server.address}/x/tiny.pt", target, server.checksum, 5.0)
     assert server.ranges == ["bytes=1000-"]
     assert target.read_bytes() == server.body
 
@@ -427,14 +429,14 @@ def test_a_server_that_cannot_go_on_begins_anew(server, target):
 def test_a_part_as_long_as_the_file_but_wrong_is_fetched_anew(server, target, extra):
     target.parent.mkdir(parents=True)
     part_of(target).write_bytes(bytes(len(server.body)) + extra)
-    weights.fetch(f"{server.address}/x/tiny.pt", target, server.checksum, 5.0)
+    download(f"{server.address}/x/tiny.pt", target, server.checksum, 5.0)
     assert target.read_bytes() == server.body
 
 
 def test_a_part_that_is_whole_needs_no_server(server, target):
     target.parent.mkdir(parents=True)
     part_of(target).write_bytes(server.body)
-    weights.fetch(f"{server.address}/x/tiny.pt", target, server.checksum, 5.0)
+    download(f"{server.address}/x/tiny.pt", target, server.checksum, 5.0)
     assert target.read_bytes() == server.body
     assert server.ranges == []
 
@@ -468,7 +470,7 @@ def test_a_folder_that_cannot_be_made_is_said(server, tmp_path):
 
 def test_two_at_once_fetch_the_file_once(server, target):
     def fetch(_: int) -> None:
-        weights.fetch(f"{server.address}/x/tiny.pt", target, server.checksum, 5.0)
+        download(f"{server.address}/x/tiny.pt", target, server.checksum, 5.0)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(fetch, range(2)))

@@ -18,7 +18,7 @@ from ser_engine import Settings
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.features.encoder import Encoding
 from ser_engine.models.registry import load_model
-from ser_engine.models.store import shared_whisper
+from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import BATCH, Head, HeadConfig, WhisperStatistics, collate
 from ser_engine.types import CleanSpeech, Prediction, Quality, Span
 from tests.ser_engine.models.unfit import Config, assert_refused

@@ -16,7 +16,7 @@ from ser_engine import Settings
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.features.encoder import LOWER_BLOCKS, average_pairs, compute_long_states, pool_states
 from ser_engine.models.registry import load_model, parts
-from ser_engine.models.store import shared_whisper
+from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics, collate
 from ser_engine.models.whisper_tuned import STRETCH, TunedMember, WhisperTuned, opinion
 from tests.ser_engine.models.test_whisper_statistics import CARD, CLIPS, LABELS, head, heard, probabilities

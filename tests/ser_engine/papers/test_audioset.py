@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models import store as weights
+from ser_engine.models.store import read_config
 from ser_engine.papers.audioset import VGGish, YAMNet, load_extractor
 from ser_engine.papers.audioset_patches import VGGISH, YAMNET, patches
 from ser_engine.papers.audioset_weights import VGGISH_LAYERS, WHERE, convert, main
@@ -237,4 +237,4 @@ def test_a_perceptron_on_embeddings_is_a_model_whose_clips_are_the_mean_of_their
     np.testing.assert_allclose(again.predict([clip])[0].scores.probabilities, rows.mean(axis=0), atol=1e-6)
     with pytest.raises(WeightsUnavailable, match="The weights of VGGish are not on this computer"):
         Network.load(tmp_path / "tried", Settings(models_dir=tmp_path / "elsewhere"))
-    assert weights.read_config(tmp_path / "vggish")["architecture"] == "audio-embedding"
+    assert read_config(tmp_path / "vggish")["architecture"] == "audio-embedding"

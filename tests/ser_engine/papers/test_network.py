@@ -11,7 +11,7 @@ import torch
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models import store as weights
+from ser_engine.models.store import TENSORS, read_config, read_tensors, write_config, write_tensors
 from ser_engine.papers.network import INPUTS, KINDS, Network, build, standardised
 from tests.ser_engine.transcription.test_transcriber import taken_for_speech
 from tests.speech import noise, speech, tone
@@ -154,7 +154,7 @@ def test_what_cannot_be_built_is_told() -> None:
 )
 def test_a_config_that_does_not_fit_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
     network("cnn1d").save(tmp_path)
-    weights.write_config(tmp_path, weights.read_config(tmp_path) | change)
+    write_config(tmp_path, read_config(tmp_path) | change)
     with pytest.raises(WeightsUnavailable, match="does not fit the weights"):
         Network.load(tmp_path, Settings())
 
@@ -170,9 +170,9 @@ def test_changed_weights_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lacking", ["network.layers.1.weight", "standardisation.mean"])
 def test_weights_that_lack_a_tensor_are_refused(lacking: str, tmp_path: Path) -> None:
     network("cnn1d").save(tmp_path)
-    tensors = weights.read_tensors(tmp_path)
+    tensors = read_tensors(tmp_path)
     del tensors[lacking]
-    checksum = weights.write_tensors(tmp_path, tensors)
-    weights.write_config(tmp_path, weights.read_config(tmp_path) | {"weights": {weights.TENSORS: checksum}})
+    checksum = write_tensors(tmp_path, tensors)
+    write_config(tmp_path, read_config(tmp_path) | {"weights": {TENSORS: checksum}})
     with pytest.raises(WeightsUnavailable, match="does not fit the weights"):
         Network.load(tmp_path, Settings())
