@@ -17,7 +17,7 @@ import streamlit as st
 
 from ser_engine import Analyzer, Settings
 from ser_engine.errors import SerError
-from ser_engine.models.hub_files import PREFIX
+from ser_engine.models.hub_files import PREFIX, downloading
 from ser_engine.models.registry import find_model, list_models
 from ui.listen import charts
 
@@ -135,6 +135,12 @@ class WarmUp:
             self._fetching.forget()
             self.ended.set()
         charts.warm_up()
+
+
+def fetching(engine: Analyzer) -> str:
+    """Return the model of the hub that this engine waits for while it is downloaded; empty for none."""
+    name = engine.settings.model.removeprefix(PREFIX)
+    return name if name and name == downloading() else ""
 
 
 def warm_up(model: str = "") -> WarmUp:

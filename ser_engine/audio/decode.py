@@ -122,7 +122,7 @@ def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, na
     channels = np.atleast_2d(samples)
     if not channels.size:
         raise InvalidAudio("The recording is empty: it contains 0 samples.")
-    _check_limits(("SAMPLES", str(samples.dtype).upper(), len(channels), rate), 0.0, 0, settings)
+    _check_format(("SAMPLES", str(samples.dtype).upper(), len(channels), rate), 0.0, 0, settings)
     _check_seconds(channels.shape[1] / rate, settings)
     scale = 1.0 if samples.dtype.kind == "f" else -float(np.iinfo(samples.dtype).min)
     mono = (channels.mean(axis=0, dtype=np.float64) / scale).astype(np.float32)

@@ -171,7 +171,7 @@ class Head(nn.Module):
         return (frames - self.frame_mean) * self.frame_scale
 
     def forward(self, statistics: Tensor, frames: Tensor, present: Tensor) -> Tensor:
-        """Map what `collate` returns to log-probabilities [batch, labels], averaged over the heads of each kind, then over kinds."""
+        """Map what `collate` returns to log-probabilities [batch, labels], averaged by kind of head, then over both."""
         log_probs = []
         if stats_heads := self.stats_heads():
             standard = self.standardize(statistics)

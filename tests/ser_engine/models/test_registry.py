@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib import import_module
-from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -117,9 +116,6 @@ def test_a_folder_without_a_readable_config_is_told(text, said, tmp_path, settin
     assert str(caught.value).endswith(".")
 
 
-def test_every_kind_names_a_class_that_keeps_the_protocol():
-    for module, name in registry.ARCHITECTURES.values():
-        kind = getattr(import_module(module), name)
-        for method in ("predict", "save", "load"):
-            ours, protocol = (list(signature(getattr(owner, method)).parameters) for owner in (kind, Model))
-            assert ours == protocol, f"{name}.{method}"
+def test_every_architecture_names_a_model() -> None:
+    for architecture, (module, name) in registry.ARCHITECTURES.items():
+        assert issubclass(getattr(import_module(module), name), Model) != (architecture in registry.PARTS)
