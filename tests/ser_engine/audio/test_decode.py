@@ -297,10 +297,14 @@ def test_paths_that_are_no_files(tmp_path: Path, settings: Settings) -> None:
         load_audio("a\0b.wav", settings)
     with pytest.raises(InvalidAudio):
         load_audio("x" * 5000, settings)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused(tmp_path: Path, settings: Settings) -> None:
     pipe = tmp_path / "pipe.wav"
     os.mkfifo(pipe)
     with pytest.raises(InvalidAudio, match="not a regular file"):
-        load_audio(pipe, settings)  # reading it would wait for ever
+        load_audio(pipe, settings)  # reading it would wait forever
 
 
 # --- limits

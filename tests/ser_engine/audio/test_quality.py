@@ -203,15 +203,15 @@ def test_warnings_come_in_order_of_weight() -> None:
 
 
 def test_measuring_is_quick() -> None:
-    """Stays under 10 ms for 3 s and 150 ms for 60 s with room for a busy machine; the best of several counts."""
+    """Stays under 10 ms for 3 s and 150 ms for 60 s with room for slower processors; the best of several counts."""
     for seconds, most in ((3, 0.02), (60, 0.3)):
         clip = np.tile(speech(rate=48_000), 20)[: seconds * 48_000]
         spoken = [Span(start + 0.2, start + 1.8) for start in range(0, seconds - 1, 2)]
         times = []
         for _ in range(5):
-            begun = time.perf_counter()
+            begun = time.process_time()
             report(clip, spoken, 48_000)
-            times.append(time.perf_counter() - begun)
+            times.append(time.process_time() - begun)
         assert min(times) < most
 
 

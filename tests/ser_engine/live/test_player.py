@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +109,10 @@ def test_json_groups_window_hop_and_gate(home: Path, capsys: Captured) -> None:
 
 def test_in_real_time_the_verb_takes_as_long_as_the_recording(home: Path, capsys: Captured) -> None:
     (home / "short.wav").write_bytes(encode(speech()[: round(1.5 * RATE)]))
+    begun = time.monotonic()
     assert main(["live", "--realtime", str(home / "short.wav")]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert time.monotonic() - begun >= 1.5
+    assert capsys.readouterr().out  # one window or two: a busy computer skips one
 
 
 @pytest.mark.parametrize(
