@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_engine.data.corpora.registry import CORPORA
+from ser_engine.data.degrade import TITLES
 from ser_engine.evaluation.cards import accuracy_table
 from ser_engine.evaluation.record import RunRecord, read_record, read_records
 
@@ -17,11 +18,6 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 DEFAULT = "ours/voice-and-words/speaker-independent"
 AUDIO = "ours/whisper-tuned/speaker-independent"
-DEGRADATIONS = {
-    "crop": "cut to three seconds",
-    "telephone": "telephone band (8 kHz, mu-law)",
-    "babble": "babble of six speakers at 10 dB SNR",
-}
 
 
 def run(id: str) -> RunRecord:
@@ -88,7 +84,7 @@ def degradations() -> str:
     for name, row in record.degradations.items():
         bounds = (row["UA_low"], row["UA_high"])
         lost = percent(row["lost"]), f"{row['no_speech']:.0f}"
-        rows.append([DEGRADATIONS[name], percent(row["UA"]), interval(bounds), *lost])
+        rows.append([TITLES[name], percent(row["UA"]), interval(bounds), *lost])
     return table(["recordings", "UA", "95% interval", "points lost", "no speech"], rows)
 
 

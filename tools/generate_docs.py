@@ -50,8 +50,8 @@ def command_line() -> str:
     """Return docs/command-line.md."""
     parts = [
         "# Command line\n\n`pip install .` provides the command `ser`; `python -m ser_engine` is the same. Settings "
-        "are environment\nvariables, which [ser_engine/settings.py](../ser_engine/settings.py) lists. Exit codes: 0 for "
-        "success, 2 for bad input, 130\nwhen interrupted; `evaluate` and `audit` use 1 as well."
+        "are environment\nvariables, which [ser_engine/settings.py](../ser_engine/settings.py) lists. Exit codes: "
+        "0 for success, 2 for bad input, 130\nwhen interrupted; `evaluate` and `audit` use 1 as well."
     ]
     verbs = _subcommands(build_parser())
     parts.append(
