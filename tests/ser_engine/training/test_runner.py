@@ -245,5 +245,5 @@ def test_a_new_system_is_one_file_and_one_toml(
     assert "no_speech" not in capsys.readouterr().err
     for protocol in protocols:
         record = read_record(bench.results, f"test/toy/{protocol}")
-        assert record.metrics["UA"] == pytest.approx(100 / 3, abs=0.01) and record.system == "toy"
+        assert record.metrics["UA_mean"] == pytest.approx(100 / 3, abs=0.01) and record.system == "toy"
         assert main(["evaluate", f"test/toy/{protocol}", "--results", str(bench.results)]) == 0
