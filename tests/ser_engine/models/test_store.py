@@ -10,6 +10,7 @@ import torch
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.store import read_config, read_tensors, sha256, verify, write_config, write_tensors
+from ser_engine.settings import PROJECT
 
 
 def shipped(folder: Path, tensors: dict[str, torch.Tensor] | None = None, **config: object) -> Path:
@@ -110,3 +111,12 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path):
     assert sha256(file) == first
     os.utime(file, ns=(2, 2))
     assert sha256(file) == hashlib.sha256(b"two").hexdigest()
+
+
+def test_bundled_weights_are_small() -> None:
+    def size(name: str) -> int:
+        return (PROJECT / "models" / name / "model.safetensors").stat().st_size
+
+    assert size("whisper-base") <= 80e6
+    assert size("whisper-base-tuned") + size("whisper-base-statistics") <= 30e6
+    assert size("goemotions-minilm") <= 25e6
