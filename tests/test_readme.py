@@ -105,9 +105,7 @@ def test_another_seed_and_random_folds_have_the_figures_that_were_measured() -> 
         f"RAVDESS {corpora['ravdess']:.1f}, TESS {corpora['tess']:.1f}, "
         f"EMO-DB {again['external']['emodb']['UA_among_shared_labels']:.1f})" in told
     )
-    papers = [
-        published(id)["WA"] for id in ("islam/table-32/HuBERT-augmented/English", "sharma/table-8/HuBERT-BERT")
-    ]
+    papers = [published(id)["WA"] for id in ("islam/table-32/HuBERT-augmented/English", "sharma/table-8/HuBERT-BERT")]
     assert (
         f"has a UA of {known['metrics']['UA']:.1f} and a WA of {known['metrics']['WA']:.1f}; paper-3's fine-tuned "
         f"HuBERT has a WA of {papers[0]:.1f} on four English corpora, paper-1's HuBERT and BERT {papers[1]:.1f} on five"

@@ -295,7 +295,7 @@ class LiveSession:
         samples = self._latest.between(start, end)
         level = decibels(samples[self._last - end :])
         state, speech = listen(samples, self.analyzer, self.gate)
-        scores = self.analyzer.model.predict([speech])[0] if speech else None
+        scores = self.analyzer.model.predict([speech])[0].scores if speech else None
         self._last = end
         begin = start / SAMPLE_RATE
         spans = [Span(begin + span.start, begin + span.end) for span in speech.segments] if speech else []

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ser_engine.analyzer import not_sure_below
 from ser_engine.errors import InvalidSettings
 from ser_engine.groups import grouped, left_out
 from ser_engine.live.session import Update
@@ -62,7 +61,7 @@ def moment(state: LiveState) -> dict[str, Any]:
         told["saying"] = STATES.get(timeline[-1].state, "")
     if last is not None and last.scores is not None:
         state.course.follow(timeline)
-        below = not_sure_below(job.session.analyzer.model)
+        below = job.session.analyzer.model.threshold
         told["all"] = scale(last.scores, state.course.labels, below)
         told["groups"] = groups(last.scores, state.course.groups)
     return told

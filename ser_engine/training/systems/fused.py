@@ -36,7 +36,7 @@ from ser_engine.evaluation.record import RunRecord
 from ser_engine.io import write_arrays
 from ser_engine.models import trained_on
 from ser_engine.models.fused import TEXT, Fused
-from ser_engine.models.fusion import factors, tilted
+from ser_engine.models.fusion import apply_odds, label_odds
 from ser_engine.models.store import read_config
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, ExperimentConfig, load_config
@@ -103,7 +103,8 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
         probabilities = calibrated(audio)
         odds = audio.outputs[ODDS_OUTPUT]
         fused = [
-            tilted(Scores(audio.labels, probabilities[row]), odds[row].astype(np.float64)).probabilities for row in rows
+            apply_odds(Scores(audio.labels, probabilities[row]), odds[row].astype(np.float64)).probabilities
+            for row in rows
         ]
         log_probs = np.log(np.maximum(np.stack(fused), 1e-9)).astype(np.float32)
         return {MAIN: log_probs, f"{COMPONENT}audio": audio.main[rows], ODDS_OUTPUT: odds[rows]}
@@ -150,8 +151,8 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
         except (OSError, ValueError, KeyError, BadZipFile):
             pass
         words = heard_words(clips.paths, self.settings)
-        margins = self.model.read(words)
-        odds = [factors(text, said.confidence, clips.order) for text, said in zip(margins, words, strict=True)]
+        predictions = self.model.predict_text(words)
+        odds = [label_odds(text, said.confidence, clips.order) for text, said in zip(predictions, words, strict=True)]
         odds_of_clips = np.stack(odds).astype(np.float32)
         write_arrays(saved, identity=identity, odds=odds_of_clips)
         return odds_of_clips

@@ -46,7 +46,7 @@ def test_json_has_the_agreed_keys(tmp_path: Path, capsys: Captured) -> None:
     assert out.count("\n") == 1
     answer = json.loads(out, parse_constant=pytest.fail)  # NaN is no JSON
     assert list(answer) == [
-        "file", "model", "scores", "top", "sure", "opinions", "transcript", "timeline", "quality", "seconds",
+        "file", "model", "scores", "top", "sure", "modalities", "transcript", "timeline", "quality", "seconds",
     ]  # fmt: skip
     assert answer["file"] == str(path)
     assert set(answer["scores"]) == set(EMOTIONS)

@@ -86,7 +86,7 @@ def test_a_window_is_judged_as_a_recording_of_it_would_be(analyzer: Analyzer, so
         window = sound[round(update.start * RATE) : round(update.end * RATE)]
         speech = clean_speech(Recording(window, RATE, LIVE), analyzer.settings)
         (expected,) = analyzer.model.predict([speech])
-        assert update.scores is not None and update.scores.to_dict() == expected.to_dict()
+        assert update.scores is not None and update.scores.to_dict() == expected.scores.to_dict()
         assert update.speech_s == speech.quality.speech_s
 
 

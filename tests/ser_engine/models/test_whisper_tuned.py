@@ -104,8 +104,8 @@ def test_long_speech_is_heard_in_stretches(frozen: WhisperStatistics) -> None:
 
 
 def test_a_minute_of_speech_is_judged(model: WhisperTuned) -> None:
-    (scores,) = model.predict([heard(np.tile(speech(), 40)[: 60 * RATE])])
-    assert scores.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    (prediction,) = model.predict([heard(np.tile(speech(), 40)[: 60 * RATE])])
+    assert prediction.scores.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_what_is_saved_is_what_is_loaded(model: WhisperTuned, folder: Path, settings: Settings) -> None:

@@ -35,7 +35,7 @@ def test_it_has_not_heard_the_speakers_of_its_fold_and_is_kept(tmp_path: Path) -
     assert model.id == "tiny-fold-2" and model.labels == tuple(LABELS)
     assert card["temperature"] > 0 and card["temperature"] != 1.0
     heard = clean_speech(Recording(speech(), RATE, LIVE), settings)
-    assert sum(model.predict([heard])[0].to_dict().values()) == pytest.approx(1, abs=1e-4)
+    assert sum(model.predict([heard])[0].scores.to_dict().values()) == pytest.approx(1, abs=1e-4)
 
     stamp = (folder / "model.safetensors").stat().st_mtime_ns
     again, _ = fold_model(config, 2, tmp_path / "data", settings)

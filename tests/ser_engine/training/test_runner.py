@@ -191,7 +191,7 @@ def test_the_model_is_there_answers_and_knows_its_figures(bench: Bench) -> None:
         name: bench.entry["per_class"]["happy"][name] for name in ("recall", "precision")
     }
     assert card["not_sure"] == bench.entry["confidence"]["threshold"]
-    assert analysis.not_sure_below == card["not_sure"]["below"] and analysis.sure is not None
+    assert analysis.threshold == card["not_sure"]["below"] and analysis.sure is not None
     assert analysis.quality.warnings[0] == trained_on.WARNING
     assert f"| RAVDESS | {bench.entry['metrics']['UA']:.1f} |" in (
         bench.settings.models_dir / "tiny" / "README.md"
