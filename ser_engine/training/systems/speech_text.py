@@ -82,9 +82,7 @@ class SpeechTextSystem(System[SpeechTextTraining, Inputs, SpeechText]):
         encoders = " and ".join(filter(None, (self.config.speech, self.config.text)))
         return describe_inputs(encoders, self.config.augmentation)
 
-    def initial_network(
-        self, labels: Sequence[str]
-    ) -> tuple[SpeechTextForSequenceClassification, SpeechTextProcessor]:
+    def initial_network(self, labels: Sequence[str]) -> tuple[SpeechTextForSequenceClassification, SpeechTextProcessor]:
         """Return the network before training, the same for every fold, and its processor."""
         config, settings = self.config, self.settings
         speech, text = config.speech or None, config.text or None
