@@ -173,10 +173,10 @@ def prepare_run(
 ) -> Run:
     """Compute the features of an experiment; `config` replaces the one that `path` describes."""
     config = config or load_config(path, protocol)
-    workspace = Workspace(settings, data, results, path.resolve().parent.parent)
+    id = f"{config_name(path)}/{config.protocol}"
+    workspace = Workspace(id, settings, data, results, path.resolve().parent.parent)
     system = system_class(config.system)(config, workspace)
     prepared = system.prepare(system.clips())
-    id = f"{config_name(path)}/{config.protocol}"
     lasting = {name: value for name, value in config_entries(config).items() if name not in ("note", "hardware")}
     fingerprint = digest(PIPELINE, str(lasting), prepared.clips.digest(), prepared.identity)
     state = RunState.open(settings.cache, id, fingerprint)

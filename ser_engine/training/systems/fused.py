@@ -139,23 +139,27 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
 
     def _odds(self, clips: Clips) -> NDArray[np.float32]:
         """Return by what the words of each clip multiply the odds of each label, [n, labels]."""
-        whisper = read_config(self.settings.models_dir / f"whisper-{self.settings.whisper}").get("weights")
-        names = [f"{path.parent.name}/{path.name}" for path in clips.paths]
-        known = [names, clips.order, self.model.parts[TEXT]["sha256"], whisper, self.settings.language]
-        identity = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-        saved = self.workspace.results / "ours" / self.config.id / self.config.protocol / ODDS
+        saved, identity = self.workspace.results / self.workspace.id / ODDS, self.identity(clips)
         try:
             with np.load(saved, allow_pickle=False) as file:
                 if str(file["identity"]) == identity:
                     return np.asarray(file["odds"], np.float32)
         except (OSError, ValueError, KeyError, BadZipFile):
             pass
-        words = heard_words(clips.paths, self.settings)
-        predictions = self.model.predict_text(words)
-        odds = [label_odds(text, said.confidence, clips.order) for text, said in zip(predictions, words, strict=True)]
-        odds_of_clips = np.stack(odds).astype(np.float32)
-        write_arrays(saved, identity=identity, odds=odds_of_clips)
-        return odds_of_clips
+        transcripts = heard_words(clips.paths, self.settings)
+        texts = self.model.predict_text(transcripts)
+        odds = np.stack(
+            [label_odds(text, said.confidence, clips.order) for text, said in zip(texts, transcripts, strict=True)]
+        ).astype(np.float32)
+        write_arrays(saved, identity=identity, odds=odds)
+        return odds
+
+    def identity(self, clips: Clips) -> str:
+        """Return what the odds of these clips depend on, as a SHA-256 in hexadecimal."""
+        whisper = read_config(self.settings.models_dir / f"whisper-{self.settings.whisper}").get("weights")
+        names = [f"{path.parent.name}/{path.name}" for path in clips.paths]
+        known = [names, clips.order, self.model.parts[TEXT]["sha256"], whisper, self.settings.language]
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 SYSTEM = FusedSystem
