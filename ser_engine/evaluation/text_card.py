@@ -22,6 +22,9 @@ def write_text_card(folder: Path, record: RunRecord) -> None:
     acted = [
         f"| {corpus(name).title} | {row['sentences']} | {row['abstains']} |" for name, row in details["acted"].items()
     ]
+    float32 = ""
+    if "float32" in details:
+        float32 = f" Before quantization, macro-F1 is {details['float32']['macro_f1']}."
     text = f"""---
 license: apache-2.0
 language: en
@@ -41,8 +44,7 @@ and audio alone decides.
 GoEmotions with Ekman's labels, the authors' test part ({sentences["test"]} sentences, {details["repeated"]} of which
 are in the training part, too), weights as stored, thresholds chosen on the dev part. Percent, with 95% intervals over
 sentences. Macro-F1 {metrics["macro_f1"]} ({_range(record.interval or ())}), weighted F1 {metrics["weighted_f1"]}
-({_range(details["weighted_f1_ci95"])}); before quantization to 8 bits, macro-F1 is {details["float32"]["macro_f1"]}.
-BERT-base has 64 in Demszky et al. (2020), table 5.
+({_range(details["weighted_f1_ci95"])}).{float32} BERT-base has a macro-F1 of 64 in Demszky et al. (2020), table 5.
 
 | label | precision | recall | F1 | 95% interval | sentences |
 |---|---|---|---|---|---|

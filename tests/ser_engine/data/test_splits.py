@@ -13,9 +13,9 @@ import pytest
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.data.splits import (
+    AUTHORS_SPLIT,
     EMOBOX_RAVDESS,
     GROUPED_FOLDS,
-    AUTHORS_SPLIT,
     PROTOCOLS,
     Fold,
     expand,
