@@ -28,6 +28,8 @@ EMOBOX_RAVDESS = {
     6: frozenset({"06", "13", "17", "22"}),
 }
 GROUPED_FOLDS = 5
+AUTHORS_SPLIT = "authors-split"
+"""Protocol of corpora of sentences, which bring their own parts (`corpora.goemotions`); `make` has no clips for it."""
 # A random split by emotion has to find each of them a place in training, validation and test.
 LEAST_PER_LABEL = 3
 
@@ -130,6 +132,11 @@ PROTOCOLS: dict[str, Protocol] = {
             "mostly memory of those twins and says nothing about new recordings.",
             leaky=True,
         ),
+        Protocol(
+            AUTHORS_SPLIT,
+            "the authors' training, dev and test parts",
+            "The parts in which a corpus of written sentences was published. Nobody knows who wrote what.",
+        ),
     )
 }
 
@@ -158,6 +165,8 @@ def make(
     """
     if protocol not in PROTOCOLS:
         raise CorpusError(f"There is no protocol “{protocol}”; there are {', '.join(PROTOCOLS)}.")
+    if protocol == AUTHORS_SPLIT:
+        raise CorpusError(f"{protocol} is for corpora of written sentences, and cannot split recordings.")
     if len(utterances) != len(labels):
         raise ValueError(f"{len(utterances)} utterances and {len(labels)} labels")
     if not utterances:
