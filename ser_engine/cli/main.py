@@ -340,9 +340,11 @@ def _conversation(options: argparse.Namespace, settings: Settings) -> int:
         folder, utterances = fold_model(options.config, options.fold, data, settings)
         model = str(folder)
     else:
-        utterances = [one for name in options.corpora for one in registry.read(name, data)]
-    samples, turns = conversation.build(utterances, options.seconds, options.voices, options.seed, settings)
-    labels = conversation.write(options.output, samples, turns, settings)
+        utterances = [one for name in options.corpora for one in registry.read_corpus(name, data)]
+    samples, turns = conversation.build_conversation(
+        utterances, options.seconds, options.voices, options.seed, settings
+    )
+    labels = conversation.write_conversation(options.output, samples, turns, settings)
     print(f"{len(turns)} clips of {', '.join(sorted({turn.speaker for turn in turns}))}, labelled in {labels}")
     print(f"python -m ser_engine evaluate {model} --conversation {options.output} {labels}")
     return 0
@@ -350,46 +352,46 @@ def _conversation(options: argparse.Namespace, settings: Settings) -> int:
 
 def _describe(options: argparse.Namespace, settings: Settings) -> int:
     """Write what the corpora hold, and what augmentation does to a clip, into a file for the results page."""
-    from ser_engine.data.describe import describe, write
+    from ser_engine.data.describe import describe, write_description
 
     found = describe(options.data or settings.data, settings, options.clip, options.corpora)
     print(f"{'corpus':10} {'clips':>6} {'voices':>6} {'hours':>6}")
     for name, corpus in found["corpora"].items():
         print(f"{name:10} {corpus['clips']:6} {corpus['speakers']:6} {corpus['hours']:6.2f}")
-    print(f"{found['unreadable']} unreadable; written: {write(found, options.results or settings.results)}")
+    print(f"{found['unreadable']} unreadable; written: {write_description(found, options.results or settings.results)}")
     return 0
 
 
 def _corpus_list(options: argparse.Namespace, settings: Settings) -> int:
     """Print what there are readers for."""
-    from ser_engine.data.corpora.tables import known_corpora
+    from ser_engine.data.check_tables import corpora_table
 
-    print(known_corpora())
+    print(corpora_table())
     return 0
 
 
 def _corpus_check(options: argparse.Namespace, settings: Settings) -> int:
     """Print what was found against what was published; bad where something cannot be read."""
-    from ser_engine.data import check
-    from ser_engine.data.corpora import tables
+    from ser_engine.data import check, check_tables
 
-    result = check.check(check.sources(options.roots), settings, LABEL_SETS[options.labels], options.workers)
-    for line in tables.checked(result):
+    result = check.check_sources(
+        check.find_sources(options.roots), settings, LABEL_SETS[options.labels], options.workers
+    )
+    for line in check_tables.report_lines(result):
         print(line)
     return BAD_INPUT if result.failed else 0
 
 
 def _corpus_manifest(options: argparse.Namespace, settings: Settings) -> int:
     """Write a manifest of everything that can be heard, and tell what cannot."""
-    from ser_engine.data import check
-    from ser_engine.data.corpora import tables
+    from ser_engine.data import check, check_tables
 
-    everything = check.write_manifest(check.sources(options.roots), options.output, settings, options.workers)
-    for found in everything:
-        print(f"{found.source.title}: {found.clips} clips, {len(found.missing)} missing")
-        for line in tables.problems(found):
+    reports = check.write_source_manifest(check.find_sources(options.roots), options.output, settings, options.workers)
+    for report in reports:
+        print(f"{report.source.title}: {report.clips} clips, {len(report.missing)} missing")
+        for line in check_tables.problem_lines(report):
             print(f"  {line}", file=sys.stderr)
-    return BAD_INPUT if any(found.failed for found in everything) else 0
+    return BAD_INPUT if any(report.failed for report in reports) else 0
 
 
 def _audit(options: argparse.Namespace, settings: Settings) -> int:
@@ -405,7 +407,9 @@ def _audit(options: argparse.Namespace, settings: Settings) -> int:
         return 1 if any(finding["severity"] == "leak" for finding in found["findings"]) else 0
     rows = read_table(options.table, options.corpus or "", options.root)
     findings = audit.audit(tqdm(rows, unit="clip", leave=False, disable=None))
-    print(json.dumps(findings.to_dict(), ensure_ascii=False, indent=2) if options.json else audit.table(findings))
+    print(
+        json.dumps(findings.to_dict(), ensure_ascii=False, indent=2) if options.json else audit.findings_table(findings)
+    )
     return 1 if findings.leaks else 0
 
 

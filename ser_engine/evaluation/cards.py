@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ser_engine.data.corpora.registry import corpus
+from ser_engine.data.corpora.registry import get_corpus
 from ser_engine.data.degrade import TITLES
 from ser_engine.features.encoder import LOWER_BLOCKS
 from ser_engine.models import trained_on
@@ -155,7 +155,9 @@ def _by_emotion(entry: dict[str, Any]) -> str:
 
 def _trained_on(corpora: Sequence[str]) -> str:
     """Return the chapter on where the voices are from; some corpora allow no commercial use."""
-    sources = [f"- {corpus(name).title}: {corpus(name).citation}; {corpus(name).licence}." for name in corpora]
+    sources = [
+        f"- {get_corpus(name).title}: {get_corpus(name).citation}; {get_corpus(name).license}." for name in corpora
+    ]
     return f"""## Trained on
 
 {chr(10).join(sources)}
@@ -169,7 +171,9 @@ def _accuracies(entry: dict[str, Any]) -> str:
     """Return the rows of the table of what was tested on: all, each corpus, each gender."""
     clips = sum(row["clips"] for row in entry["by_corpus"].values())
     rows = [f"| all together | {_figures(entry['metrics'])} | {clips} |"]
-    rows += [f"| {corpus(name).title} | {_figures(row)} | {row['clips']} |" for name, row in entry["by_corpus"].items()]
+    rows += [
+        f"| {get_corpus(name).title} | {_figures(row)} | {row['clips']} |" for name, row in entry["by_corpus"].items()
+    ]
     rows += [f"| {gender} speakers | {_plain(row)} | {row['clips']} |" for gender, row in entry["by_gender"].items()]
     return "\n".join(rows)
 
@@ -191,8 +195,8 @@ def _by_listeners(label: str, listeners: dict[str, Any]) -> str:
 def _listeners(listeners: dict[str, Any]) -> str:
     """Return the sentence on people who listened to the same clips."""
     return "".join(
-        f"\nListeners: most people who heard the voice alone took a clip of {corpus(name).title} for what was meant in "
-        f"{row['agreement']} of 100 ({row['clips']} clips; {corpus(name).citation.split(',')[0]}).\n"
+        f"\nListeners: most people who heard the voice alone took a clip of {get_corpus(name).title} for what was "
+        f"meant in {row['agreement']} of 100 ({row['clips']} clips; {get_corpus(name).citation.split(',')[0]}).\n"
         for name, row in listeners.items()
     )
 
@@ -240,7 +244,7 @@ def _foreign(entry: dict[str, Any]) -> str:
         sure = row["confidence"]
         right = f", of which {100 * sure['accuracy']:.1f} are right" if sure["accuracy"] is not None else ""
         told += (
-            f" On {corpus(name).title}, of which it heard nothing, its highest probability is "
+            f" On {get_corpus(name).title}, of which it heard nothing, its highest probability is "
             f"{100 * sure['mean']:.0f}% on average, against {100 * entry['confidence']['mean']:.0f}% on strangers in "
             f"its own corpora, and it gives {100 * sure['coverage']:.0f} of 100 answers{right}."
         )
@@ -262,7 +266,7 @@ def _external(figures: dict[str, Any]) -> str:
     for name, row in figures.items():
         low, high = row["UA_among_shared_labels_ci95"]
         lines.append(
-            f"\n{corpus(name).title}, from which nothing was learned: UA {row['UA']:.1f} over all labels, "
+            f"\n{get_corpus(name).title}, from which nothing was learned: UA {row['UA']:.1f} over all labels, "
             f"{row['UA_among_shared_labels']:.1f} ({low:.1f} to {high:.1f}) among the {len(row['shared_labels'])} it "
             f"shares ({row['clips']} clips).\n"
         )

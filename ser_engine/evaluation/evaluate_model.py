@@ -64,7 +64,7 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        protocols = (AS_IS, *(id for id, protocol in splits.PROTOCOLS.items() if not protocol.trap))
+        protocols = (AS_IS, *(id for id, protocol in splits.PROTOCOLS.items() if not protocol.leaky))
         if self.protocol not in protocols:
             raise InvalidSettings(f"There is no protocol “{self.protocol}”; there are {', '.join(protocols)}.")
         if self.label_set not in LABEL_SETS:
@@ -147,11 +147,11 @@ def evaluate(plan: Plan, data: Path, settings: Settings, results: Path, workers:
 
 def _clips(plan: Plan, data: Path) -> list[Utterance]:
     """Return every clip of the corpora that the label set has a name for."""
-    names = plan.corpora or tuple(corpus.id for corpus, _ in registry.folders(data))
+    names = plan.corpora or tuple(corpus.id for corpus, _ in registry.find_folders(data))
     if not names:
         raise CorpusError(f"There is no corpus in {data}.")
     of = LABEL_SETS[plan.label_set].of
-    return [clip for name in dict.fromkeys(names) for clip in registry.read(name, data) if of(clip) is not None]
+    return [clip for name in dict.fromkeys(names) for clip in registry.read_corpus(name, data) if of(clip) is not None]
 
 
 def _hearing(plan: Plan, trained: object, tested: set[str]) -> Hearing:
@@ -179,7 +179,7 @@ def _ids(names: Sequence[object]) -> set[str]:
     ids = set()
     for name in map(str, names):
         try:
-            ids.add(registry.corpus(name).id)
+            ids.add(registry.get_corpus(name).id)
         except CorpusError:
             ids.add(name)
     return ids
@@ -204,7 +204,7 @@ def _entry(
     everything = [splits.Fold(AS_IS, np.array([], int), np.array([], int), np.arange(len(utterances)))]
     folds = everything
     if plan.protocol != AS_IS:
-        folds = splits.make(plan.protocol, utterances, named, plan.seed, listings=settings.emobox)
+        folds = splits.make_folds(plan.protocol, utterances, named, plan.seed, listings=settings.emobox)
     rows = np.concatenate([fold.test for fold in folds])
     numbers = np.repeat(np.arange(len(folds)), [len(fold.test) for fold in folds])
     tested = [utterances[i] for i in rows]

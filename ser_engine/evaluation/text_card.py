@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ser_engine.data.corpora.registry import corpus
+from ser_engine.data.corpora.registry import get_corpus
 
 
 def write_text_card(folder: Path, entry: dict[str, Any]) -> None:
@@ -17,7 +17,7 @@ def write_text_card(folder: Path, entry: dict[str, Any]) -> None:
         for label, row in entry["per_class"].items()
     ]
     acted = [
-        f"| {corpus(name).title} | {row['sentences']} | {row['abstains']} |" for name, row in entry["acted"].items()
+        f"| {get_corpus(name).title} | {row['sentences']} | {row['abstains']} |" for name, row in entry["acted"].items()
     ]
     text = f"""---
 license: apache-2.0

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ser_engine.data import splits
 from ser_engine.data.audit import audit_folds
-from ser_engine.data.balance import to_count, to_harmonic_mean
+from ser_engine.data.balance import balance_to_count, balance_to_harmonic_mean
 from ser_engine.data.cache import keep
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import Utterance
@@ -102,9 +102,9 @@ def read_clips(config: ExperimentConfig, data: Path) -> Clips:
     missing: list[str] = []
     for name in (*config.corpora, *config.optional_corpora):
         try:
-            found = [utterance for utterance in registry.read(name, data) if label_set.of(utterance) is not None]
+            found = [utterance for utterance in registry.read_corpus(name, data) if label_set.of(utterance) is not None]
         except CorpusError:
-            if name not in config.optional_corpora or registry.lies_in(name, data):
+            if name not in config.optional_corpora or registry.is_available(name, data):
                 raise
             missing.append(name)
             continue
@@ -136,9 +136,9 @@ def training_rows(
     rng = np.random.default_rng([config.seed, fold])
     rows, copy = np.tile(train, copies), np.repeat(np.arange(copies), len(train))
     if config.balance == "count":
-        chosen = to_count(labels[rows], config.balance_to, rng, prefer=copy)
+        chosen = balance_to_count(labels[rows], config.balance_to, rng, prefer=copy)
     elif config.balance == "harmonic-mean":
-        chosen = to_harmonic_mean(labels[rows], rng)
+        chosen = balance_to_harmonic_mean(labels[rows], rng)
     else:
         chosen = np.arange(len(rows))
     return rows[chosen], copy[chosen]
@@ -175,7 +175,7 @@ def cross_validate(
     """
     state = settings.cache / "runs" / f"{name}-{fingerprint}"
     state.mkdir(parents=True, exist_ok=True)
-    folds = splits.make(
+    folds = splits.make_folds(
         config.protocol, clips.utterances, clips.labels.tolist(), config.seed, config.folds, settings.emobox
     )
     opinions = []
@@ -238,7 +238,7 @@ def _entry(
         "id": name,
         "model": config.id,
         "features": features,
-        "protocol": splits.named(config.protocol, clips.utterances, folds),
+        "protocol": splits.describe_split(config.protocol, clips.utterances, folds),
         "speaker_independent": splits.speakers_apart(clips.utterances, folds),
         "corpora": sorted({utterance.corpus for utterance in clips.utterances}),
         "missing_corpora": list(clips.missing),

@@ -23,7 +23,7 @@ from ser_engine.data.audit import audit_folds
 from ser_engine.data.cache import PIPELINE, encoder_outputs, keep
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import Utterance
-from ser_engine.data.splits import numbered, speaker_independent
+from ser_engine.data.splits import assign_speaker_folds, folds_by_number
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation import corpus_probe, predictions
 from ser_engine.evaluation.calibration import fit_temperature
@@ -148,7 +148,7 @@ class Experiment(ABC, Generic[Feature, Trained]):
         """Return the fold, int [n] from 1, in which each is tested."""
         numbers = np.zeros(len(self.utterances), int)
         labels = [str(utterance.label) for utterance in self.utterances]
-        for fold in splits.make(self.config.protocol, self.utterances, labels, self.config.seed):
+        for fold in splits.make_folds(self.config.protocol, self.utterances, labels, self.config.seed):
             numbers[fold.test] = int(fold.name)
         return numbers
 
@@ -306,7 +306,7 @@ def run(path: Path, data: Path, settings: Settings, results: Path) -> dict[str, 
     if trained is not None and config.external:
         below = measured["confidence"]["threshold"]["below"]
         measured["external"] = _external(experiment, trained, data, settings, temperature, below)
-    parted = numbered(folds)
+    parted = folds_by_number(folds)
     measured["audit"] = audit_folds(experiment.utterances, parted).to_dict()
     measured["speaker_independent"] = splits.speakers_apart(experiment.utterances, parted)
     entry = run_entry(path.stem, config, measured, sum(experiment.took.values()))
@@ -343,7 +343,7 @@ def audit_run(folder: Path, data: Path) -> dict[str, Any]:
     if "audit" in entry:
         raise InvalidSettings(f"{folder} has its audit already.")
     utterances = read(tuple(corpora), data, tuple(labels))
-    entry["audit"] = audit_folds(utterances, numbered(speaker_independent(utterances, seed))).to_dict()
+    entry["audit"] = audit_folds(utterances, folds_by_number(assign_speaker_folds(utterances, seed))).to_dict()
     write_json(folder / "run.json", entry)
     return entry
 
@@ -369,7 +369,7 @@ def prepare_statistics(config: TrainingConfig, path: Path, data: Path, settings:
 def talkers_of(config: TrainingConfig, data: Path) -> list[Path]:
     """Return the recordings that babble is made of; none where there is no babble."""
     others = config.external if "babble" in config.conditions else ()
-    return [one.path for corpus in others for one in registry.read(corpus, data)]
+    return [one.path for corpus in others for one in registry.read_corpus(corpus, data)]
 
 
 def state_of(
@@ -393,7 +393,7 @@ def state_of(
 
 def read(corpora: tuple[str, ...], data: Path, labels: tuple[str, ...]) -> list[Utterance]:
     """Return all utterances of the corpora that have one of the labels."""
-    everything = [utterance for corpus in corpora for utterance in registry.read(corpus, data)]
+    everything = [utterance for corpus in corpora for utterance in registry.read_corpus(corpus, data)]
     return [utterance for utterance in everything if utterance.label in labels]
 
 

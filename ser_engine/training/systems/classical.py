@@ -41,7 +41,7 @@ class Experiment:
     @property
     def leaks(self) -> bool:
         """Whether the copies are made before the split, so that twins of a clip land on both of its sides."""
-        return splits.PROTOCOLS[self.config.protocol].trap
+        return splits.PROTOCOLS[self.config.protocol].leaky
 
     @property
     def fingerprint(self) -> str:
@@ -53,7 +53,7 @@ class Experiment:
     def expanded(self) -> Experiment:
         """Return the same with every copy as a clip of its own, in the order of `splits.expand`: clip by clip."""
         count, copies, width = self.features.shape
-        utterances = splits.expand(self.clips.utterances, copies - 1)
+        utterances = splits.repeat_for_copies(self.clips.utterances, copies - 1)
         clips = replace(self.clips, utterances=utterances, labels=np.repeat(self.clips.labels, copies))
         return Experiment(self.config, clips, self.features.reshape(count * copies, 1, width))
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ser_engine.data.audit import audit_folds
 from ser_engine.data.cache import keep_named
-from ser_engine.data.splits import numbered, speakers_apart
+from ser_engine.data.splits import folds_by_number, speakers_apart
 from ser_engine.data.transcripts import PIPELINE, heard_words
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation import predictions
@@ -78,7 +78,7 @@ def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings,
     measured = measure_run(utterances, found, folds, dict.fromkeys(temperatures, 1.0), voice.labels)
     alone, _ = decide(opinions, true)
     together, _ = decide(found, true)
-    parted = numbered(folds)
+    parted = folds_by_number(folds)
     entry = {
         "id": path.stem,
         "model": config.id,

@@ -165,7 +165,7 @@ def check(config: NetworkConfig, path: Path) -> None:
         augmentation=(config.augmentation, ("", *(RECIPES if acoustic else IMAGE_AUGMENTATIONS))),
         trainable=(config.trainable, ("all", "head")),
     )
-    if splits.PROTOCOLS[config.protocol].trap:
+    if splits.PROTOCOLS[config.protocol].leaky:
         raise InvalidSettings(f"{path}: {config.protocol} is for classical systems.")
     build(config.kind, 2, config.options)
 

@@ -58,8 +58,8 @@ def run_text_emotion(
     if len(config.corpora) != 1 or Path(config.corpora[0]).name.lower() not in ("text", goemotions.ID):
         raise InvalidSettings(f"{path}: corpora is one name, “{goemotions.ID}”, or the path of a folder named so.")
     begun = time.perf_counter()
-    folder = goemotions.find(config.corpora[0], data)
-    corpus = {part: _some(goemotions.read(folder, part), config) for part in PARTS}
+    folder = goemotions.find_goemotions(config.corpora[0], data)
+    corpus = {part: _some(goemotions.read_goemotions(folder, part), config) for part in PARTS}
     processor = SpeechTextProcessor.from_encoders(None, config.encoder, settings)
     network = TextEmotionNetwork.from_encoder(config.encoder, len(LABELS), settings, config.dropout, config.seed)
     state = settings.cache / "runs" / f"{path.stem}-{_fingerprint(config, corpus, settings)}"
@@ -143,7 +143,7 @@ def _some(sentences: Sentences, config: TextEmotionTraining) -> Sentences:
     if not config.sentences or len(sentences) <= config.sentences:
         return sentences
     order = np.random.default_rng(config.seed).permutation(len(sentences))
-    return sentences.only(np.sort(order[: config.sentences]))
+    return sentences.subset(np.sort(order[: config.sentences]))
 
 
 def _with_thresholds(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ser_engine.data.corpora.registry import corpus
+from ser_engine.data.corpora.registry import get_corpus
 from ser_engine.evaluation.cards import write_card
 
 FIGURES: dict[str, Any] = {
@@ -104,14 +104,14 @@ def test_no_figure_is_on_it_that_the_run_does_not_have(tmp_path: Path) -> None:
     after = re.findall(r"\d+\.\d+", card(tmp_path, **changed(FIGURES)))
     assert len(before) == len(after) > 15
     licences = {"4.0"}
-    assert set(before) & set(after) <= licences | {doi for doi in before if f"doi:{doi}" in corpus("tess").citation}
+    assert set(before) & set(after) <= licences | {doi for doi in before if f"doi:{doi}" in get_corpus("tess").citation}
 
 
 def test_it_names_what_it_was_trained_on(tmp_path: Path) -> None:
     text = card(tmp_path)
     for name in ("ravdess", "tess"):
-        assert corpus(name).citation in text and corpus(name).licence in text
-    assert corpus("cremad").citation not in text
+        assert get_corpus(name).citation in text and get_corpus(name).license in text
+    assert get_corpus("cremad").citation not in text
     assert "non-commercial" in text or "no commercial use" in text
 
 

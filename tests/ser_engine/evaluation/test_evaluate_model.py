@@ -89,7 +89,7 @@ def test_what_is_counted_is_what_the_application_answers(home: Path, entry: dict
     labels = ["neutral", "happy", "sad", "bored"]
     confusion = np.zeros((4, 4), int)
     sure = []
-    for clip in registry.read("ravdess", home / "data"):
+    for clip in registry.read_corpus("ravdess", home / "data"):
         if clip.name in (BROKEN, OTHERS):
             continue
         true = labels.index(str(clip.label))
@@ -135,8 +135,10 @@ def test_a_model_that_was_trained_on_the_corpus_is_not_independent_of_it(home: P
 def test_a_manifest_may_hold_anything_so_nothing_is_promised(home: Path) -> None:
     edit(checkpoint(home / "models" / "apart", labels=LABELS), corpora=["cremad"])
     assert measured(home, replace(PLAN, model="apart"))["speaker_independent"] is True
-    clips = [replace(clip, corpus="mine") for clip in registry.read("ravdess", home / "data") if clip.name != BROKEN]
-    manifest.write(clips[:6], home / "data" / "mine.csv")
+    clips = [
+        replace(clip, corpus="mine") for clip in registry.read_corpus("ravdess", home / "data") if clip.name != BROKEN
+    ]
+    manifest.write_manifest(clips[:6], home / "data" / "mine.csv")
     entry = measured(home, replace(PLAN, model="apart", corpora=("mine.csv",)))
     assert entry["corpora"] == ["mine"] and entry["speaker_independent"] is False
     assert "not known" in entry["protocol"]

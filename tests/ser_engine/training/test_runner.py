@@ -293,7 +293,7 @@ def test_clips_of_labels_that_the_run_does_not_have_are_left_out(bench: Bench, t
     shutil.copytree(bench.settings.cache, settings.cache)
     entry = run(config, bench.data, settings, tmp_path / "results")
     assert entry["by_corpus"]["ravdess"]["clips"] == 12
-    assert len(registry.read("ravdess", bench.data)) == 19
+    assert len(registry.read_corpus("ravdess", bench.data)) == 19
 
 
 def test_a_run_from_before_audits_is_audited_by_a_command(bench: Bench, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_nothing_heard_is_in_no_language_even_if_one_was_set(whisper: Whisper) -
 
 @pytest.mark.corpora
 def test_german_is_recognised(transcriber: Transcriber, ser_data: Path, settings: Settings) -> None:
-    utterance = next(u for u in registry.read("emodb", ser_data) if u.name.startswith("03a02N"))
+    utterance = next(u for u in registry.read_corpus("emodb", ser_data) if u.name.startswith("03a02N"))
     transcript = transcriber.transcribe(clean(load(utterance.path, settings), settings))
     assert transcript.language == "de"
     assert "abgeben" in plain(transcript.text)  # Das will sie am Mittwoch abgeben.

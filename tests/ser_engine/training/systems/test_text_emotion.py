@@ -83,7 +83,9 @@ def parts(here: Settings, config: TextEmotionTraining) -> tuple[TextEmotionNetwo
     tokenizer = SpeechTextProcessor.from_encoders(None, "bert", here).tokenizer
     assert tokenizer is not None
     folder = here.data / "goemotions"
-    train, dev = (Tokens.of(goemotions.read(folder, part), tokenizer, config.max_tokens) for part in ("train", "dev"))
+    train, dev = (
+        Tokens.of(goemotions.read_goemotions(folder, part), tokenizer, config.max_tokens) for part in ("train", "dev")
+    )
     return network, train, dev
 
 
@@ -202,7 +204,7 @@ def test_a_run_leaves_a_model_and_what_was_measured_of_it(
     assert all(0 <= row["abstains"] <= 100 for row in entry["acted"].values())
 
     model = TextEmotion.load(here.models_dir / "tiny", here)
-    test = goemotions.read(here.data / "goemotions", "test")
+    test = goemotions.read_goemotions(here.data / "goemotions", "test")
     predicted = model.probabilities(test.texts) >= model.thresholds
     assert (predicted == test.labels).mean() > 0.8
     assert model.card["measured"]["macro_f1"] == entry["metrics"]["macro_f1"]
