@@ -65,7 +65,7 @@ def recording(seconds: float, folder: Path) -> Path:
     sentences = np.concatenate([speech(text, voice) for text in SENTENCES for voice in VOICES])
     length = round(seconds * SAMPLE_RATE)
     path = folder / f"{seconds:g}s.wav"
-    path.write_bytes(audio.to_wav(np.tile(sentences, -(-length // len(sentences)))[:length], SAMPLE_RATE))
+    path.write_bytes(audio.encode_wav(np.tile(sentences, -(-length // len(sentences)))[:length], SAMPLE_RATE))
     return path
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -69,4 +68,4 @@ def _time(number: int, features: str) -> float:
 
 
 def _extract(features: str, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    return import_module(f"ser_engine.features.{features}").extract(samples, SAMPLE_RATE)
+    return ACOUSTIC[features](samples, SAMPLE_RATE)

@@ -19,7 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 from scipy.signal import correlate
 
 from benchmarks.live import RATE, conversation
-from ser_engine.audio.decode import to_wav
+from ser_engine.audio.decode import encode_wav
 from tests.browser.conftest import QUIET
 from tests.browser.pages import Server
 
@@ -65,7 +65,9 @@ def measure(seconds: float = LISTEN_S) -> dict[str, Any]:
                 executable_path=os.environ.get("CHROMIUM") or None, args=[*QUIET, "--no-sandbox"]
             )
             page = browser.new_page()
-            page.route("**/said.wav", lambda route: route.fulfill(body=to_wav(sound, RATE), content_type="audio/wav"))
+            page.route(
+                "**/said.wav", lambda route: route.fulfill(body=encode_wav(sound, RATE), content_type="audio/wav")
+            )
             found = listen(page, server.url, sound, seconds)
             browser.close()
         finally:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from ser_engine.errors import SerError
-from ui import engine, live_chart, live_microphone, live_results, live_state, live_view, session, theme, wording
-from ui.live_job import hear
-from ui.recorder import record
+from ui import engine, session, theme, wording
+from ui.components import live_chart
+from ui.components.recorder import record
+from ui.live import ended, microphone, view
+from ui.live import state as live_state
+from ui.live.job import hear
 
 # How often a session is drawn anew. (A comment: Streamlit would print a string that stands alone.)
 REDRAW_S = 0.2
@@ -37,22 +40,22 @@ def live_page() -> None:
     # Below what stays: an element that came and went above it would move it, and Streamlit would make it anew.
     with st.container(key="microphone"):
         if state.active and state.job is not None:
-            live_microphone.listen(state.job, state.microphone)
+            microphone.listen(state.job, state.microphone)
         else:
-            live_microphone.hang_up(state.microphone)
+            microphone.hang_up(state.microphone)
     if state.unreachable:
         show_recorder(state, model)
     if state.phase == "ended" and state.job is not None and state.job.ended.is_set():
-        live_results.show(state.job, lambda: forget(state))
+        ended.show(state.job, lambda: forget(state))
     engine.warm_up(model)
-    live_microphone.prepare()
+    microphone.prepare()
 
 
 def show_session(state: live_state.LiveState, model: str) -> None:
     """Draw the session as it is now; the whole page runs again when that changes what else is on it."""
     before = st.session_state.get("live-drawn")
     live_chart.draw(
-        live_view.moment(state),
+        view.moment(state),
         key=CHART,
         start=lambda: begin(state, model),
         stop=state.stop,
@@ -73,13 +76,13 @@ def begin(state: live_state.LiveState, model: str) -> None:
     """Begin a session in the place of the last, whose connection is closed for good; one that goes on stays."""
     if state.active:
         return
-    live_microphone.forget(state.microphone)
+    microphone.forget(state.microphone)
     state.start(engine.analyzer(model))
 
 
 def forget(state: live_state.LiveState) -> None:
     """Forget the last session with its sound."""
-    live_microphone.hang_up(state.microphone)
+    microphone.hang_up(state.microphone)
     state.replace(None)
 
 

@@ -12,30 +12,28 @@ import streamlit as st
 
 from ser_engine.errors import SerError
 from ser_engine.settings import PROJECT, Settings
-from ui import (
+from ui import session, theme, wording
+from ui.panels import as_table, draw
+from ui.results import (
+    charts,
+    comparison,
     conversation_section,
     conversations,
     corpora,
     corpus_charts,
     not_run,
     one_run,
-    result_charts,
-    result_table,
-    results,
-    session,
-    theme,
+    run_files,
+    text_runs,
     training_now,
-    word_runs,
-    wording,
 )
-from ui.panels import as_table, draw
 from ui.wording import CORPORA
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from ui.corpora import Description
-    from ui.results import Results, Run
+    from ui.results.corpora import Description
+    from ui.results.run_files import Results, Run
 
 METRICS = {"UA": "Every emotion alike (UA)", "WA": "Every clip alike (WA)"}
 COLUMNS = {
@@ -59,7 +57,7 @@ COLUMNS = {
     "seconds": st.column_config.NumberColumn("Seconds", format="%.0f", help="Of the whole run, all folds"),
     "run": st.column_config.TextColumn("Run", width=260),
 }
-RECIPES = {"paper-1": "Paper 1", "paper-3": "Paper 3", "paper-4": "Paper 4"}
+RECIPES = {"sharma": "Paper 1", "islam": "Paper 3", "gomes": "Paper 4"}
 
 
 def results_page() -> None:
@@ -71,11 +69,11 @@ def results_page() -> None:
         st.title("Results", anchor=False)
         st.error(str(error))
         return
-    found = results.read(folder)
+    found = run_files.read(folder)
     with st.container(key="finding", gap="xsmall"):
         st.html(theme.line("eyebrow", "Results"))
-        st.title(result_table.headline(found), anchor=False)
-        st.html(theme.line("lead", result_table.explanation(found)))
+        st.title(comparison.headline(found), anchor=False)
+        st.html(theme.line("lead", comparison.explanation(found)))
     for problem in found.problems:
         st.warning(problem, icon=":material/draft:")
     if training_now.read(settings.cache, time.time()):
@@ -100,14 +98,14 @@ def results_page() -> None:
         show_not_run(found)
     try:
         description = corpora.read(folder)
-    except results.Unreadable as error:
+    except run_files.Unreadable as error:
         st.warning(str(error), icon=":material/draft:")
         description = None
     if description is not None:
         show_corpora(description)
         show_augmentations(description)
-    readers = word_runs.read(folder, found.others)
-    word_runs.show(readers)
+    readers = text_runs.read(folder, found.others)
+    text_runs.show(readers)
     known = {run.id for run in readers} | {talk.id for talk in talks}
     if others := [name for name in found.others if name not in known]:
         names = " and ".join(others)
@@ -130,7 +128,7 @@ def show_training_now(cache: Path) -> None:
 
 def show_gap(found: Results) -> None:
     """Draw what a random protocol adds to the same system."""
-    pairs = result_table.gaps(found.runs)
+    pairs = comparison.gaps(found.runs)
     if not pairs:
         return
     st.space("small")
@@ -146,8 +144,8 @@ def show_gap(found: Results) -> None:
         "Counting", list(METRICS), format_func=METRICS.__getitem__, default="UA", required=True,
         key="metric", label_visibility="collapsed",
     )  # fmt: skip
-    told = "; ".join(result_table.verdict(gap, metric) for gap in pairs)
-    draw(result_charts.protocol_gap(pairs, found.published, metric), f"{metric} by protocol. {told}", "gap")
+    told = "; ".join(comparison.verdict(gap, metric) for gap in pairs)
+    draw(charts.protocol_gap(pairs, found.published, metric), f"{metric} by protocol. {told}", "gap")
     signs = [("●", "voices it never heard"), ("○", "voices it knows, random split")]
     if any(gap.leaked for gap in pairs):
         signs.append(("✕", "copies of the test clips in training, a trap"))
@@ -157,8 +155,8 @@ def show_gap(found: Results) -> None:
     rows = [(gap, run) for gap in pairs for run in (gap.new, *gap.heard, *gap.leaked)]
     as_table(
         {
-            "System": [result_table.label(gap.new) for gap, _ in rows],
-            "Voices": [result_table.voices(run) for _, run in rows],
+            "System": [comparison.label(gap.new) for gap, _ in rows],
+            "Voices": [comparison.voices(run) for _, run in rows],
             "Protocol": [run.protocol for _, run in rows],
             metric: [run.metrics.get(metric) for _, run in rows],
         }
@@ -176,7 +174,7 @@ def show_table(found: Results) -> None:
             "measured here stands what the paper printed, each with its protocol.",
         )
     )
-    rows = [result_table.row(run, found.published) for run in found.runs]
+    rows = [comparison.row(run, found.published) for run in found.runs]
     ids = [run.id for run in found.runs]
 
     def choose() -> None:
@@ -198,7 +196,7 @@ def show_table(found: Results) -> None:
     )
     st.download_button(
         "Download the table as CSV",
-        lambda: result_table.to_csv(found.runs, found.published),
+        lambda: comparison.to_csv(found.runs, found.published),
         file_name="results.csv",
         mime="text/csv",
         on_click="ignore",
@@ -218,7 +216,7 @@ def chosen_run(found: Results) -> Run:
     runs = {run.id: run for run in found.runs}
     asked = st.query_params.get("run")
     if st.session_state.get("run") not in runs:
-        best = result_table.best(found.runs) or found.runs[0]
+        best = comparison.best(found.runs) or found.runs[0]
         st.session_state["run"] = asked if asked in runs else best.id
         if asked and asked not in runs:
             st.warning(f"There is no run “{asked}” here any more; this is {st.session_state['run']}.")
@@ -236,12 +234,12 @@ def show_published(found: Results) -> None:
         st.dataframe(
             {
                 "System": [figure.system for figure in figures],
-                "Corpora": [result_table.corpora_names(figure.corpora) for figure in figures],
+                "Corpora": [comparison.corpora_names(figure.corpora) for figure in figures],
                 "UA": [figure.metrics.get("UA") for figure in figures],
                 "WA": [figure.metrics.get("WA") for figure in figures],
                 "F1": [figure.metrics.get("macro_f1") for figure in figures],
                 "Protocol": [figure.protocol for figure in figures],
-                "In": [result_table.source(figure) for figure in figures],
+                "In": [comparison.source(figure) for figure in figures],
                 "Note": [figure.note for figure in figures],
             },
             hide_index=True,
@@ -265,7 +263,7 @@ def show_not_run(found: Results) -> None:
                 "It takes": [one.hardware for one in waiting],
                 "Command": [one.command for one in waiting],
                 "Repeats": [
-                    result_table.source(found.published[one.published]) if one.published in found.published else ""
+                    comparison.source(found.published[one.published]) if one.published in found.published else ""
                     for one in waiting
                 ],
             },
@@ -332,7 +330,7 @@ def show_augmentations(description: Description) -> None:
     st.space("small")
     st.header("What augmentation does to a clip", anchor=False)
     names = list(description.recipes)
-    first = "paper-4" if "paper-4" in names else names[0]
+    first = "gomes" if "gomes" in names else names[0]
     recipe = st.segmented_control(
         "Recipe", names, default=first, required=True, key="recipe", label_visibility="collapsed",
         format_func=lambda name: RECIPES.get(name, name),

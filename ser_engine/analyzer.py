@@ -21,7 +21,7 @@ from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.models import trained_on
 from ser_engine.settings import Settings, variable
 from ser_engine.transcription import alignment as timed
-from ser_engine.types import STAGES, Analysis, CleanSpeech, Scores, TimelineWindow, Transcript
+from ser_engine.types import STAGES, Analysis, CleanSpeech, Prediction, Scores, TimelineWindow, Transcript
 
 if TYPE_CHECKING:
     from whisper.model import Whisper
@@ -35,10 +35,6 @@ Progress = Callable[[str, float | None], None]
 # A recording longer than this holds more than one utterance: it gets a timeline of overlapping windows, which are as
 # long as the utterances that the models were trained on. A window with less speech than the last figure is left out.
 TIMELINE_FROM_S, WINDOW_S, HOP_S, WINDOW_SPEECH_S = 6.0, 3.0, 1.5, 0.5
-OPINIONS_AT_ONCE = 64
-"""Windows whose speech is encoded together before their opinions are asked for: fewer than a model keeps states of."""
-
-Opinions = dict[str, Scores]
 
 
 class Analyzer:
@@ -95,20 +91,20 @@ class Analyzer:
         words = self.settings.transcribe if transcribe is None else transcribe
         begun = time.perf_counter()
         with _stage("decode", seconds, progress):
-            waveform = audio.load(source, self.settings, name)
+            waveform = audio.load_audio(source, self.settings, name)
         with _stage("clean", seconds, progress):
-            speech = preprocessing.clean(waveform, self.settings)
+            speech = preprocessing.clean_speech(waveform, self.settings)
         with _stage("transcribe", seconds, progress):
             transcript = self.transcriber.transcribe(speech) if words else None
         with _stage("classify", seconds, progress):
-            scores, timeline, opinions = self._classify(speech, transcript)
+            prediction, timeline = self._classify(speech, transcript)
         seconds["total"] = time.perf_counter() - begun
         if trained_on.holds(self._trained_on, source):
             quality = replace(speech.quality, warnings=(trained_on.WARNING, *speech.quality.warnings))
             speech = replace(speech, quality=quality)
         return Analysis(
-            waveform.source.name, self.model.id, scores, transcript, timeline, speech.quality, seconds, waveform,
-            speech, opinions, not_sure_below(self.model),
+            waveform.source.name, self.model.id, prediction.scores, transcript, timeline, speech.quality, seconds,
+            waveform, speech, prediction.modalities, self.model.threshold,
         )  # fmt: skip
 
     def rescore(self, analysis: Analysis, words: str) -> Analysis:
@@ -122,54 +118,41 @@ class Analyzer:
         WeightsUnavailable
             The model is not there any more.
         """
-        transcript = timed.edited(analysis.transcript, words, analysis.speech.segments)
-        if not getattr(self.model, "reads", False):
+        transcript = timed.replace_words(analysis.transcript, words, analysis.speech.segments)
+        if not self.model.uses_text:
             return replace(analysis, transcript=transcript)
-        scores, timeline, opinions = self._classify(analysis.speech, transcript)
-        return replace(analysis, transcript=transcript, scores=scores, timeline=timeline, opinions=opinions)
+        prediction, timeline = self._classify(analysis.speech, transcript)
+        return replace(
+            analysis,
+            transcript=transcript,
+            scores=prediction.scores,
+            timeline=timeline,
+            modalities=prediction.modalities,
+        )
 
     def _classify(
         self, speech: CleanSpeech, transcript: Transcript | None
-    ) -> tuple[Scores, tuple[TimelineWindow, ...], Opinions | None]:
+    ) -> tuple[Prediction, tuple[TimelineWindow, ...]]:
         """Score a short recording as one utterance, a long one as the mean of its windows by their speech.
 
         Each window goes with the words that were said in it.
         """
         spans = windows(speech)
         if len(spans) < 2:
-            scores, opinions = self._score([speech], None if transcript is None else [transcript])
-            return scores[0], (), opinions[0] if opinions else None
-        parts = [replace(speech, samples=speech.between(start, end)) for start, end in spans]
-        said = None if transcript is None else [timed.between(transcript, start, end) for start, end in spans]
-        scores, opinions = self._score(parts, said)
-        weights = [part.duration_s for part in parts]
-        timeline = tuple(TimelineWindow(*span, score) for span, score in zip(spans, scores, strict=True))
-        return _mean(scores, weights), timeline, _mean_opinions(opinions, weights) if opinions else None
-
-    def _score(
-        self, parts: Sequence[CleanSpeech], said: Sequence[Transcript] | None
-    ) -> tuple[list[Scores], list[Opinions]]:
-        """Return the scores of each part and, of a model that listens and reads, the opinions behind them."""
-        model: Any = self.model
-        if not (getattr(model, "hears", False) and getattr(model, "reads", False)):
-            return model.predict(parts, said), []
-        opinions: list[Opinions] = []
-        for first in range(0, len(parts), OPINIONS_AT_ONCE):
-            some = parts[first : first + OPINIONS_AT_ONCE]
-            if len(some) > 1:
-                model.predict(some)  # encodes the speech in one go; the model keeps what it heard
-            opinions += [
-                model.opinions(part, said[number] if said else None) for number, part in enumerate(some, start=first)
-            ]
-        return [found["both"] for found in opinions], opinions
+            return self.model.predict([speech], [transcript])[0], ()
+        parts = [replace(speech, samples=speech.between(*span)) for span in spans]
+        words = [transcript and timed.select_words(transcript, *span) for span in spans]
+        predictions = self.model.predict(parts, words)
+        timeline = (TimelineWindow(*span, each.scores) for span, each in zip(spans, predictions, strict=True))
+        return _mean(predictions, [part.duration_s for part in parts]), tuple(timeline)
 
     def warm_up(self) -> None:
         """Load every model now and run it once, so that the first analysis waits for nothing."""
-        from ser_engine.audio.clean import find_speech
+        from ser_engine.audio.vad import detect_speech
         from ser_engine.types import SAMPLE_RATE, Quality, Span
 
         noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
-        find_speech(noise)
+        detect_speech(noise)
         speech = CleanSpeech(noise, (Span(0.0, 1.0),), Quality(1.0, 1.0, SAMPLE_RATE, 8000.0, None, 0.0, -26.0, False))
         self.model.predict([speech])
         if self.settings.transcribe:
@@ -270,26 +253,23 @@ def windows(speech: CleanSpeech) -> list[tuple[float, float]]:
     ]
 
 
-def not_sure_below(model: Model) -> float | None:
-    """Return the top probability under which the model's card says that an answer is not sure; None without one."""
-    card: Any = getattr(model, "card", None)
-    try:
-        return float(card["measured"]["not_sure"]["below"])
-    except (KeyError, TypeError, ValueError):
-        return None
+def _mean(predictions: Sequence[Prediction], weights: Sequence[float]) -> Prediction:
+    """Return the weighted mean; the mean of a modality is over the predictions that have it."""
 
+    def mean(rows: Sequence[tuple[Scores, float]]) -> Scores:
+        scores, weights = zip(*rows, strict=True)
+        probabilities = np.average([score.probabilities for score in scores], axis=0, weights=weights)
+        return Scores(scores[0].labels, probabilities.astype(np.float32))
 
-def _mean(scores: Sequence[Scores], weights: Sequence[float]) -> Scores:
-    """Return the weighted mean of some scores of the same labels."""
-    mean = np.average([score.probabilities for score in scores], axis=0, weights=weights)
-    return Scores(scores[0].labels, mean.astype(np.float32))
-
-
-def _mean_opinions(opinions: Sequence[Opinions], weights: Sequence[float]) -> Opinions:
-    """Return the windows' mean of each opinion; windows in which no word was said have none by their words."""
-    names = [name for name in ("speech", "text", "both") if any(name in found for found in opinions)]
-    having = {name: [i for i, found in enumerate(opinions) if name in found] for name in names}
-    return {name: _mean([opinions[i][name] for i in rows], [weights[i] for i in rows]) for name, rows in having.items()}
+    modalities: dict[str, list[tuple[Scores, float]]] = {}
+    for name in ("audio", "text", "fused"):
+        for prediction, weight in zip(predictions, weights, strict=True):
+            if name in prediction.modalities:
+                modalities.setdefault(name, []).append((prediction.modalities[name], weight))
+    return Prediction(
+        mean([(prediction.scores, weight) for prediction, weight in zip(predictions, weights, strict=True)]),
+        {name: mean(rows) for name, rows in modalities.items()},
+    )
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from ser_engine import Analyzer, Settings
 from ser_engine.errors import SerError
 from ser_engine.models.hub_files import PREFIX
 from ser_engine.models.registry import default_model, emotion_models
-from ui import charts
+from ui.listen import charts
 
 PAINT_FIRST_S = 0.7
 """How long warming up waits: importing torch would hold the interpreter while the first page is on its way."""

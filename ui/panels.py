@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from ui import charts
+from ui.listen import charts
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -12,14 +12,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
 import streamlit as st
-from streamlit.runtime.pages_manager import PagesManager
 
 from ser_engine.errors import SerError
-from ui.job import UNEXPECTED, Job
+from ui.listen.job import UNEXPECTED, Job
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -118,7 +118,8 @@ class Session:
 
     `waiting` is given but not yet answered: it stays until its analysis has ended. `job` is that analysis, which
     outlasts the runs of the page. `result` is the last answer; an error leaves it where it is. `model` is the model
-    that the person chose, "" for that of the settings. `idle` is set while the page is not running.
+    that the person chose, "" for that of the settings. `framed` is set once app.py has run. `idle` is set
+    while the page is not running.
     """
 
     waiting: Recording | None = None
@@ -127,11 +128,13 @@ class Session:
     error: str | None = None
     upload_id: str | None = None
     model: str = ""
+    framed: bool = False
     idle: Event = field(default_factory=Event, repr=False)
 
     @contextmanager
     def run(self) -> Iterator[None]:
         """Surround one run of the page, also one that is cut off."""
+        self.framed = True
         self.idle.clear()
         try:
             yield
@@ -207,7 +210,7 @@ class Session:
 
     def answer(self, recording: Recording, analysis: Analysis) -> None:
         """Keep an answer, with the sound that the page offers to listen to."""
-        from ser_engine.audio.decode import to_wav
+        from ser_engine.audio.decode import encode_wav
         from ser_engine.types import SAMPLE_RATE
 
         words = offered = analysis.transcript.text if analysis.transcript else ""
@@ -220,8 +223,8 @@ class Session:
             model=self.model,
             words=words,
             offered=offered,
-            raw_wav=to_wav(analysis.waveform.samples, analysis.waveform.rate),
-            clean_wav=to_wav(analysis.speech.samples, SAMPLE_RATE),
+            raw_wav=encode_wav(analysis.waveform.samples, analysis.waveform.rate),
+            clean_wav=encode_wav(analysis.speech.samples, SAMPLE_RATE),
         )
         self.waiting, self.error = None, None
 
@@ -242,12 +245,15 @@ def current() -> Session:
 
 
 def enter() -> None:
-    """Run again where a page was asked for past app.py, which gives it its frame; call it at the head of a page.
+    """Run app.py first where a page was asked for past it; call this at the head of a page.
 
-    Until `st.navigation` has been called once in a server's life, Streamlit 1.67 takes the folder's name, pages, for
-    its older kind of pages: who follows a link to one of them then would see it bare, beside a menu of file names.
-    There is no public way to say otherwise; a browser test follows such a link to a server that has just started.
+    Until `st.navigation` has been called once in a server's life, Streamlit 1.67 takes a folder named pages for its
+    older kind of pages, and a link to one of them would open it bare, beside a menu of file names. The call here
+    ends that for the server; the next run begins with app.py, which gives the page its frame.
     """
-    if PagesManager.uses_pages_directory:
-        PagesManager.uses_pages_directory = False
+    state = current()
+    if not state.framed:
+        state.framed = True
+        root = Path(__file__).parents[1]
+        st.navigation([root / "app.py", *(root / "pages").glob("*.py")], position="hidden")
         st.rerun()

@@ -1,1 +1,1 @@
-"""From the bytes of a recording to clean speech."""
+"""Decode recordings, detect and clean their speech, and measure their quality."""

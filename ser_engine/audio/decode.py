@@ -1,8 +1,7 @@
-"""Decode a recording, whatever its container, and keep it within limits before memory is spent on it.
+"""Decode a recording of any common container, within limits that hold before memory is spent on it.
 
-Two decoders share the work: libsndfile (wav and its kin, flac, ogg, mp3) and, for what it cannot open or cannot read
-to its end, FFmpeg through PyAV (webm, m4a, mp4 and more; it also copes with cut-off ogg and flac). What the bytes are
-decides, never the file name.
+There are two decoders: libsndfile (WAV and similar, FLAC, Ogg, MP3) and, for what it cannot open or read to its end,
+FFmpeg through PyAV (WebM, M4A, MP4 and more, also truncated Ogg and FLAC). The content decides, never the file name.
 """
 
 from __future__ import annotations
@@ -22,19 +21,20 @@ from ser_engine.errors import InvalidAudio, SerError, TooLarge
 from ser_engine.settings import Settings
 from ser_engine.types import Recording, SourceInfo
 
-# More channels are a microphone array or a damaged header. Under 8 kHz the formants of speech are gone; above 192 kHz
-# nobody records speech.
+# More channels are a microphone array or a damaged header. Below 8 kHz the formants of speech are lost; above 192 kHz
+# no speech is recorded.
 MAX_CHANNELS = 8
 MIN_RATE, MAX_RATE = 8_000, 192_000
-# Frames decoded at a time: about a third of a second, so neither a lying header nor eight channels cost memory.
+# Frames decoded at a time: about a third of a second, so that neither a false header nor eight channels cost memory.
 BLOCK = 16_384
-# Some programs write 32-bit integers as floats; what is larger even than those is damage, and its square no number.
+# Some programs write 32-bit integers as floats; even larger values are damage, and their squares overflow.
 MAX_SAMPLE = 1e10
-# A declared length is believed only if the file is at least this large; below it no codec can be: then we count.
+# A declared length counts only if the file has at least this many bytes per second, which every codec needs; otherwise
+# the decoded samples are counted.
 MIN_BYTES_PER_SECOND = 250
 # The demuxers that FFmpeg may choose. Left to itself it would also follow playlists to other files and addresses.
 DEMUXERS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,flac,flv,matroska,webm,mov,mp4,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
-# What strangers upload instead of a recording, by its first bytes.
+# Common uploads that are no recording, by their first bytes.
 DOCUMENTS = (
     (b"%PDF-", "a PDF document"),
     (b"PK\x03\x04", "a ZIP archive or an Office document"),
@@ -47,7 +47,7 @@ DOCUMENTS = (
     (b"{\\rtf", "an RTF document"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office document"),
 )
-# How recordings begin (offset, bytes), to tell a damaged one from something else.
+# How recordings begin (offset, bytes), to distinguish damaged ones from other files.
 RECORDINGS = (
     (0, b"RIFF", "a WAV"),
     (0, b"RIFX", "a WAV"),
@@ -60,52 +60,51 @@ RECORDINGS = (
 )
 
 
-def load(source: bytes | str | Path, settings: Settings, name: str = "") -> Recording:
+def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -> Recording:
     """Decode one recording to mono.
 
     Parameters
     ----------
     source : the bytes of an encoded file, or a path
-    settings : `max_bytes` and `max_seconds` are read
-    name : how the recording is called in reports; a path's own file name by default
+    settings : `max_bytes` and `max_seconds` apply
+    name : of the recording in reports; a path's file name by default
 
     Returns
     -------
     Recording
-        float32 [n], contiguous, the mean of all channels, at the file's own rate. A cut-off file gives what can still
-        be decoded of it.
+        float32 [n], contiguous, the mean of all channels, at the file's own rate. Of a truncated file, the part that
+        can be decoded.
 
     Raises
     ------
     InvalidAudio
-        No such file, an empty one, something other than a recording, an unknown codec, no or non-finite samples.
+        A missing or empty file, something other than a recording, an unknown codec, no samples or non-finite ones.
     TooLarge
-        Over `max_bytes` or `max_seconds`, more than 8 channels, or a rate outside of 8 to 192 kHz.
+        More than `max_bytes`, `max_seconds` or 8 channels, or a rate outside of 8 to 192 kHz.
     """
     if isinstance(source, (str, Path)):
-        data, name = _read(Path(source), settings), name or Path(source).name
+        data, name = _read_file(Path(source), settings), name or Path(source).name
     else:
-        _within_bytes(len(source), settings)
+        _check_bytes(len(source), settings)
         data = source
     if not data:
         raise InvalidAudio("The file is empty: it has 0 bytes.")
     for magic, kind in DOCUMENTS:
         if data.startswith(magic):
             raise InvalidAudio(f"This is {kind}, not a recording.")
-    tries = [_decode(_libsndfile(data, settings))]
-    if not tries[0].complete:
-        tries.append(_decode(_ffmpeg(data, settings)))
-    best = max(tries, key=lambda decoded: len(decoded.samples))
-    if not best.format:
-        raise InvalidAudio(_why_not(data))
-    if not len(best.samples):
-        raise InvalidAudio("The recording is empty or cut off: it holds 0 samples of sound.")
-    container, codec, channels, rate = best.format
-    return Recording(best.samples, rate, SourceInfo(name, container, codec, channels, rate, len(data)))
+    decoded = _join_blocks(_decode_libsndfile(data, settings))
+    if not decoded.complete:
+        decoded = max(decoded, _join_blocks(_decode_ffmpeg(data, settings)), key=lambda either: len(either.samples))
+    if not decoded.format:
+        raise InvalidAudio(_explain_failure(data))
+    if not len(decoded.samples):
+        raise InvalidAudio("The recording is empty or cut off: it contains 0 samples.")
+    container, codec, channels, rate = decoded.format
+    return Recording(decoded.samples, rate, SourceInfo(name, container, codec, channels, rate, len(data)))
 
 
-def to_wav(samples: NDArray[np.float32], rate: int) -> bytes:
-    """Return mono float32 [n] at `rate` Hz as a 16-bit PCM wav file, made quieter where it would pass full scale."""
+def encode_wav(samples: NDArray[np.float32], rate: int) -> bytes:
+    """Encode mono float32 [n] at `rate` Hz as a 16-bit PCM WAV file, scaled down where it would exceed full scale."""
     peak = float(np.abs(samples).max(initial=0.0))
     file = io.BytesIO()
     soundfile.write(file, samples / max(1.0, peak), rate, format="WAV", subtype="PCM_16")
@@ -118,55 +117,55 @@ Block = tuple[Format, NDArray[Any]]  # and samples [n, channels], floating point
 
 @dataclass(frozen=True)
 class _Decoded:
-    """What one decoder made of the bytes; `format` is None where it understood nothing."""
+    """The result of one decoder; `format` is None where it recognized nothing."""
 
     format: Format | None
     samples: NDArray[np.float32]
     complete: bool
 
 
-def _decode(blocks: Iterator[Block]) -> _Decoded:
-    """Join the blocks of a decoder, mixed down; keep what came before an error, as a player would."""
+def _join_blocks(blocks: Iterator[Block]) -> _Decoded:
+    """Join a decoder's blocks, mixed down to mono; an error ends them, and those before it remain."""
     format_: Format | None = None
     mono = bytearray()  # grows in place, where a list of blocks to join would need twice the memory
     complete = False
     try:
         for known, block in blocks:
             format_ = known
-            if not (np.abs(block) <= MAX_SAMPLE).all():  # NaN is not, either
-                raise InvalidAudio("The recording holds samples that are no sound: NaN, infinite or absurdly large.")
+            if not (np.abs(block) <= MAX_SAMPLE).all():  # also refuses NaN
+                raise InvalidAudio("The recording contains invalid samples: NaN, infinite or absurdly large.")
             mono += block.mean(axis=1, dtype=np.float64).astype(np.float32).tobytes()
         complete = bool(mono)
     except SerError:
         raise
-    except Exception:  # any error of a decoder means the same: it cannot read these bytes any further
+    except Exception:  # any error of a decoder means that it cannot read these bytes any further
         pass
     return _Decoded(format_, np.frombuffer(mono, np.float32), complete)
 
 
-def _libsndfile(data: bytes, settings: Settings) -> Iterator[Block]:
-    """Yield what libsndfile decodes; the first block is empty and tells the format."""
+def _decode_libsndfile(data: bytes, settings: Settings) -> Iterator[Block]:
+    """Yield blocks decoded by libsndfile; the first is empty and gives the format."""
     with soundfile.SoundFile(_Bytes(data)) as file:
         format_ = (file.format, file.subtype, file.channels, file.samplerate)
-        _within_limits(format_, file.frames / max(1, file.samplerate), len(data), settings)
+        _check_format(format_, file.frames / max(1, file.samplerate), len(data), settings)
         yield format_, np.empty((0, file.channels), np.float32)
         count = 0
         while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
             count += len(block)
-            _within_seconds(count / file.samplerate, settings)
+            _check_seconds(count / file.samplerate, settings)
             yield format_, block
 
 
-def _ffmpeg(data: bytes, settings: Settings) -> Iterator[Block]:
-    """Yield what FFmpeg decodes of the first audio stream, passing over damaged packets."""
+def _decode_ffmpeg(data: bytes, settings: Settings) -> Iterator[Block]:
+    """Yield blocks of the first audio stream decoded by FFmpeg; damaged packets are skipped."""
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": ""}
     with av.open(io.BytesIO(data), mode="r", options=options, metadata_errors="replace") as file:
         if not file.streams.audio:
-            raise InvalidAudio("This file holds no sound.")
+            raise InvalidAudio("This file contains no audio.")
         stream = file.streams.audio[0]
         container = {"matroska": "WEBM", "mov": "MP4"}.get(kind := file.format.name.split(",")[0], kind.upper())
         if stream.codec_context is None:
-            raise InvalidAudio(f"This {container} recording is encoded with a codec that is not known here.")
+            raise InvalidAudio(f"This {container} recording uses an unsupported codec.")
         codec = stream.codec_context.codec.canonical_name.upper()
         declared = (file.duration or 0) / av.time_base
         to_float = av.AudioResampler(format="flt")  # interleaved: PyAV reads past the end of eight separate planes
@@ -183,14 +182,14 @@ def _ffmpeg(data: bytes, settings: Settings) -> Iterator[Block]:
                 if format_ != first:
                     raise InvalidAudio("The recording changes its sample rate or its channels midway.")
                 count += frame.samples
-                _within_limits(format_, declared, len(data), settings)
-                _within_seconds(count / rate, settings)
+                _check_format(format_, declared, len(data), settings)
+                _check_seconds(count / rate, settings)
                 for part in to_float.resample(frame):
                     yield format_, part.to_ndarray().reshape(-1, channels)
 
 
 class _Bytes(io.BytesIO):
-    """A file in memory that stays where it is when a damaged header has libsndfile seek to before its beginning."""
+    """A file in memory that ignores seeks to before its beginning, as libsndfile makes them for damaged headers."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         try:
@@ -199,8 +198,8 @@ class _Bytes(io.BytesIO):
             return self.tell()
 
 
-def _read(path: Path, settings: Settings) -> bytes:
-    """Return the bytes of a file, whose size is looked at first."""
+def _read_file(path: Path, settings: Settings) -> bytes:
+    """Read a file of an allowed size."""
     try:
         if path.is_dir():
             raise InvalidAudio(f"“{path}” is a folder, not a recording.")
@@ -209,7 +208,7 @@ def _read(path: Path, settings: Settings) -> bytes:
         if not path.is_file():
             raise InvalidAudio(f"“{path}” is not a regular file.")
         size = path.stat().st_size
-        _within_bytes(size, settings)
+        _check_bytes(size, settings)
         with path.open("rb") as file:
             return file.read(size)
     except (OSError, ValueError) as error:
@@ -217,36 +216,36 @@ def _read(path: Path, settings: Settings) -> bytes:
         raise InvalidAudio(f"The file “{path}” cannot be read ({reason}).") from error
 
 
-def _within_bytes(size: int, settings: Settings) -> None:
+def _check_bytes(size: int, settings: Settings) -> None:
     if size > settings.max_bytes:
         limit = settings.max_bytes / 2**20
-        raise TooLarge(f"The file has {size / 2**20:.4g} MB; at most {limit:.4g} MB can be analysed.")
+        raise TooLarge(f"The file has {size / 2**20:.4g} MB; at most {limit:.4g} MB can be analyzed.")
 
 
-def _within_limits(format_: Format, declared_s: float, size: int, settings: Settings) -> None:
-    """Refuse by the header alone: channels, rate, and a length that the file's size makes believable."""
+def _check_format(format_: Format, declared_s: float, size: int, settings: Settings) -> None:
+    """Refuse by the header alone: channels, rate, and a declared length that is plausible for the file's size."""
     _, _, channels, rate = format_
     if channels > MAX_CHANNELS:
-        raise TooLarge(f"The recording has {channels} channels; at most {MAX_CHANNELS} can be analysed.")
+        raise TooLarge(f"The recording has {channels} channels; at most {MAX_CHANNELS} can be analyzed.")
     if not MIN_RATE <= rate <= MAX_RATE:
         allowed = f"{MIN_RATE // 1000} to {MAX_RATE // 1000} kHz"
-        raise TooLarge(f"The recording has a sample rate of {rate / 1000:g} kHz; {allowed} can be analysed.")
+        raise TooLarge(f"The recording has a sample rate of {rate / 1000:g} kHz; {allowed} can be analyzed.")
     if size >= declared_s * MIN_BYTES_PER_SECOND:
-        _within_seconds(declared_s, settings)
+        _check_seconds(declared_s, settings)
 
 
-def _within_seconds(seconds: float, settings: Settings) -> None:
+def _check_seconds(seconds: float, settings: Settings) -> None:
     if seconds > settings.max_seconds:
         limit = settings.max_seconds
         most = f"{limit / 60:.4g} minutes" if limit >= 120 else f"{limit:.4g} seconds"
-        raise TooLarge(f"The recording is longer than {most}, the most that can be analysed.")
+        raise TooLarge(f"The recording is longer than {most}, the most that can be analyzed.")
 
 
-def _why_not(data: bytes) -> str:
-    """Say what bytes that no decoder understands seem to be."""
+def _explain_failure(data: bytes) -> str:
+    """Describe bytes that no decoder recognizes, in a sentence."""
     for offset, magic, kind in RECORDINGS:
         if data.startswith(magic, offset):
-            return f"This looks like {kind} recording, but it is cut off or damaged, so that nothing can be decoded."
+            return f"This looks like {kind} recording, but it is cut off or damaged and cannot be decoded."
     if data[:1000].lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "This is a web page, not a recording."
     try:
@@ -255,4 +254,4 @@ def _why_not(data: bytes) -> str:
         text = "\0"
     if all(letter.isprintable() or letter.isspace() for letter in text):
         return "This is a text document, not a recording."
-    return "This is not a recording in a format that is known here, or it is damaged from its beginning."
+    return "This is not a recording in a supported format, or it is damaged from the start."

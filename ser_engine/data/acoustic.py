@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +46,7 @@ def acoustic_features(
     clips: Sequence[Utterance | Path],
     settings: Settings,
     features: str,
-    preprocessing: str = "paper-1",
+    preprocessing: str = "sharma",
     augmentation: str = "",
     workers: int = 0,
     seed: int = 0,
@@ -106,7 +105,7 @@ def _prepare(data: bytes, preprocessing: str, settings: Settings) -> tuple[NDArr
 
 def _extract(clips: list[tuple[NDArray[np.float32], int]], extraction: Extraction) -> Iterator[Features]:
     """Yield the features [1 + copies, k] of each clip."""
-    extract = import_module(f"ser_engine.features.{extraction.features}").extract
+    extract = ACOUSTIC[extraction.features]
     for samples, seed in clips:
         rng = np.random.default_rng([extraction.seed, seed])
         copies = apply(extraction.augmentation, samples, rng) if extraction.augmentation else []

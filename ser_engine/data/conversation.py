@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.audio.clean import clean
-from ser_engine.audio.decode import load, to_wav
+from ser_engine.audio.clean import clean_speech
+from ser_engine.audio.decode import encode_wav, load_audio
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import CorpusError, InvalidSettings, NoSpeech
 from ser_engine.groups import FOUR
@@ -109,7 +109,7 @@ def _pause(pieces: list[Samples], between: tuple[float, float], rng: np.random.G
 def _load_speech(utterance: Utterance, settings: Settings) -> Samples:
     """Return a normalized clip from its first word to its last; empty without speech."""
     try:
-        speech = clean(load(utterance.path, settings), settings)
+        speech = clean_speech(load_audio(utterance.path, settings), settings)
     except NoSpeech:
         return np.zeros(0, np.float32)
     assert speech.recording is not None
@@ -136,7 +136,7 @@ def write_conversation(target: Path, samples: Samples, turns: Sequence[Turn], se
     table.writerows((f"{turn.start:.3f}", f"{turn.end:.3f}", turn.emotion, turn.speaker) for turn in turns)
     labels = target.with_suffix(".csv")
     try:
-        for path, data in ((target, to_wav(samples, SAMPLE_RATE)), (labels, text.getvalue().encode())):
+        for path, data in ((target, encode_wav(samples, SAMPLE_RATE)), (labels, text.getvalue().encode())):
             with atomic_write(path) as part:
                 part.write_bytes(data)
     except OSError as error:

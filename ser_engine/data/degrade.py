@@ -75,12 +75,14 @@ def telephone(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
 
 def add_babble(recording: Recording, babble: Sequence[Path], settings: Settings, rng: np.random.Generator) -> Recording:
     """Mix a recording with six other voices at once, 10 dB below the level of its speech."""
-    from ser_engine.audio.clean import find_speech, resample, rms
+    from ser_engine.audio.clean import resample
+    from ser_engine.audio.level import rms
+    from ser_engine.audio.vad import detect_speech
 
     if not babble:
         raise InvalidSettings("Babble is mixed from an external corpus, and none is named.")
     samples, rate = recording.samples, recording.rate
-    segments = find_speech(resample(samples, rate))
+    segments = detect_speech(resample(samples, rate))
     speech = [samples[round(segment.start * rate) : round(segment.end * rate)] for segment in segments]
     level = rms(np.concatenate(speech)) if speech else 0.0
     mix = np.zeros(len(samples))
@@ -96,9 +98,9 @@ def add_babble(recording: Recording, babble: Sequence[Path], settings: Settings,
 @lru_cache(maxsize=1024)
 def _load(path: Path, settings: Settings) -> Recording:
     """Load a voice once, which is mixed into many recordings."""
-    from ser_engine.audio.decode import load
+    from ser_engine.audio.decode import load_audio
 
-    return load(path.read_bytes(), settings)
+    return load_audio(path.read_bytes(), settings)
 
 
 def degradation_key(degradation: str, babble: Sequence[Path]) -> str:

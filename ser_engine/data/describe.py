@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ser_engine.audio.clean import resample
-from ser_engine.audio.decode import load
+from ser_engine.audio.decode import load_audio
 from ser_engine.data.augment import RECIPES, apply
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import Utterance
@@ -119,7 +119,7 @@ def draw_augmentations(clip: Path, settings: Settings, seed: int = 0) -> dict[st
     dict
         "clip" is its file name, "original" the result of `draw_clip`; every recipe has {augmentation: `draw_clip`}.
     """
-    recording = load(clip, settings)
+    recording = load_audio(clip, settings)
     samples = resample(recording.samples, recording.rate)
     pictures: dict[str, Any] = {"clip": clip.name, "seed": seed, "original": draw_clip(samples)}
     for recipe in tqdm(RECIPES, desc="augmenting", unit="recipe"):
@@ -195,7 +195,7 @@ def _spread(values: NDArray[np.float64], digits: int) -> dict[str, float]:
 
 def _measure(path: Path, settings: Settings) -> Measures | None:
     try:
-        recording = load(path, settings)
+        recording = load_audio(path, settings)
     except SerError:
         return None
     samples = resample(recording.samples, recording.rate)

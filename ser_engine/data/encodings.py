@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ser_engine.data.cache import Cache, compute_clips, preprocessing_options, recording_seed
 from ser_engine.data.degrade import degradation_key, degrade
-from ser_engine.features.encoder import MAX_SAMPLES, STATISTICS, Encoding, encode, lower_states
+from ser_engine.features.encoder import MAX_SAMPLES, STATISTICS, Encoding, compute_lower_states, encode_audio
 from ser_engine.settings import Settings
 
 LAYERS = 8
@@ -49,7 +49,7 @@ def encode_clips(
 def encode_lower_states(
     paths: Sequence[Path], settings: Settings, workers: int = 0, degradation: str = "", babble: Sequence[Path] = ()
 ) -> list[NDArray[np.float16] | None]:
-    """Return `lower_states`, float16 [t, width], of at most the first 30 s of each recording; see `encode_clips`."""
+    """Return the lower states, float16 [t, width], of at most the first 30 s of each recording; see `encode_clips`."""
     return _compute("lower-states", paths, settings, workers, degradation, babble)
 
 
@@ -69,13 +69,13 @@ def _compute(
 
 def _clean(data: bytes, settings: Settings, degradation: str, babble: Sequence[Path]) -> NDArray[np.float32]:
     """Return the speech in a recording, degraded if that is asked for."""
-    from ser_engine.audio.clean import clean
-    from ser_engine.audio.decode import load
+    from ser_engine.audio.clean import clean_speech
+    from ser_engine.audio.decode import load_audio
 
-    recording = load(data, settings)
+    recording = load_audio(data, settings)
     if degradation:
         recording = degrade(recording, degradation, babble, settings, recording_seed(data))
-    return clean(recording, settings).samples
+    return clean_speech(recording, settings).samples
 
 
 def _encode(clips: list[NDArray[np.float32]], settings: Settings, lower: bool) -> list[NDArray[np.float16]]:
@@ -86,9 +86,9 @@ def _encode(clips: list[NDArray[np.float32]], settings: Settings, lower: bool) -
     torch.set_flush_denormal(True)
     encoder = shared_whisper(settings).encoder
     if lower:
-        states = (lower_states(encoder, samples[None, :MAX_SAMPLES]) for samples in clips)
+        states = (compute_lower_states(encoder, samples[None, :MAX_SAMPLES]) for samples in clips)
         return [state[0].numpy().astype(np.float16) for state in states]
-    return [_pack(encode(encoder, samples[None])[0]) for samples in clips]
+    return [_pack(encode_audio(encoder, samples[None])[0]) for samples in clips]
 
 
 def _pack(encoding: Encoding) -> NDArray[np.float16]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.audio.decode import load
+from ser_engine.audio.decode import load_audio
 from ser_engine.data.manifest import Row
 from ser_engine.data.pool import map_clips
 from ser_engine.errors import SerError
@@ -55,7 +55,7 @@ def measure_clip(path: Path, settings: Settings) -> AudioProperties:
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        recording = load(path, settings)
+        recording = load_audio(path, settings)
     except FileNotFoundError:
         return AudioProperties(missing=True, problem="There is no such file.")
     except OSError as error:

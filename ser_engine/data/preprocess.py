@@ -18,7 +18,7 @@ from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE
 
-PREPROCESSINGS = ("paper-1", "paper-4", "application", "none")
+PREPROCESSINGS = ("sharma", "gomes", "application", "none")
 """What happens to a clip before a system is given it; see `preprocess`."""
 
 # paper-1 (III.A): "removed wav files with duration less than 1 second", after their silences were.
@@ -32,8 +32,8 @@ FULL_SCALE = 32767.0
 def preprocess(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.float32]:
     """Return the samples that a system is given of a recording: float32 [n] at 16 kHz, empty for a dropped clip.
 
-    "application": the speech that the application would classify. "paper-1" (III.A): the same with noise reduction
-    always on, and nothing under one second. "paper-4" (III.A): 2.5 seconds from 0.5 on. "none": the whole recording.
+    "application": the speech that the application would classify. "sharma" (III.A): the same with noise reduction
+    always on, and nothing under one second. "gomes" (III.A): 2.5 seconds from 0.5 on. "none": the whole recording.
     The last two resample to 16 kHz, and do nothing else.
 
     Raises
@@ -41,19 +41,21 @@ def preprocess(data: bytes, preprocessing: str, settings: Settings) -> NDArray[n
     InvalidAudio, TooLarge
         The bytes are not a recording, or one over the limits of the settings.
     """
-    from ser_engine.audio.clean import clean, resample
-    from ser_engine.audio.decode import load
+    from ser_engine.audio.clean import clean_speech, resample
+    from ser_engine.audio.decode import load_audio
 
-    recording = load(data, settings)
-    if preprocessing in ("application", "paper-1"):
-        paper = preprocessing == "paper-1"
+    recording = load_audio(data, settings)
+    if preprocessing in ("application", "sharma"):
+        paper = preprocessing == "sharma"
         try:
-            samples = clean(recording, replace(settings, noise_reduction="always") if paper else settings).samples
+            samples = clean_speech(
+                recording, replace(settings, noise_reduction="always") if paper else settings
+            ).samples
         except NoSpeech:
             return np.zeros(0, np.float32)
         return samples[:0] if paper and len(samples) < MIN_S * SAMPLE_RATE else samples
     samples = resample(recording.samples, recording.rate)
-    if preprocessing == "paper-4":
+    if preprocessing == "gomes":
         return samples[round(OFFSET_S * SAMPLE_RATE) :][: round(DURATION_S * SAMPLE_RATE)]
     return samples
 

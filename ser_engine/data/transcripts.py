@@ -46,10 +46,10 @@ def transcribe_clips(paths: Sequence[Path], settings: Settings, workers: int = 0
 
 
 def _clean(data: bytes, settings: Settings) -> CleanSpeech:
-    from ser_engine.audio.clean import clean
-    from ser_engine.audio.decode import load
+    from ser_engine.audio.clean import clean_speech
+    from ser_engine.audio.decode import load_audio
 
-    return clean(load(data, settings), settings)
+    return clean_speech(load_audio(data, settings), settings)
 
 
 @lru_cache(maxsize=1)

@@ -42,7 +42,7 @@ class Encoding(NamedTuple):
     frames: NDArray[np.floating[Any]]
 
 
-def hidden_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
+def compute_hidden_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
     """Return every layer's states of float32 [batch, n] samples at 16 kHz, n at most 30 s.
 
     The result is float32 [batch, layers + 2, frames, width]: what enters the first block, what leaves each block, and
@@ -55,7 +55,7 @@ def hidden_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.
         return torch.stack([*states, encoder.ln_post(states[-1])], dim=1)
 
 
-def lower_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
+def compute_lower_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
     """Return what leaves block `LOWER_BLOCKS`, float32 [batch, t, width], of [batch, n] samples at 16 kHz.
 
     Nothing above it is computed. n is at most 30 s; t are means of every `FRAMES_A_MEAN` frames, 40 ms.
@@ -63,7 +63,7 @@ def lower_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.T
     import torch
 
     with torch.inference_mode():
-        return thinned(next(islice(_states(encoder, samples), LOWER_BLOCKS, None)))
+        return average_pairs(next(islice(_states(encoder, samples), LOWER_BLOCKS, None)))
 
 
 def _states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> Iterator[torch.Tensor]:
@@ -82,12 +82,12 @@ def _states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> Iterator[tor
         yield x
 
 
-def encode(encoder: AudioEncoder, samples: NDArray[np.float32]) -> list[Encoding]:
+def encode_audio(encoder: AudioEncoder, samples: NDArray[np.float32]) -> list[Encoding]:
     """Return the encoding, in float32, of each of the recordings [batch, n] at 16 kHz."""
-    return encodings(long_states(encoder, samples))
+    return pool_states(compute_long_states(encoder, samples))
 
 
-def long_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
+def compute_long_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
     """Return what `hidden_states` does, of recordings [batch, n] of any length.
 
     Speech of more than 30 s is heard in equal stretches whose frames follow each other.
@@ -95,19 +95,19 @@ def long_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Te
     import torch
 
     pieces = np.array_split(samples, -(-samples.shape[1] // MAX_SAMPLES), axis=1)
-    return torch.cat([hidden_states(encoder, np.ascontiguousarray(piece)) for piece in pieces], dim=2)
+    return torch.cat([compute_hidden_states(encoder, np.ascontiguousarray(piece)) for piece in pieces], dim=2)
 
 
-def encodings(states: torch.Tensor) -> list[Encoding]:
+def pool_states(states: torch.Tensor) -> list[Encoding]:
     """Return the encoding of each recording of hidden states float32 [batch, layers + 2, frames, width]."""
     import torch
 
     statistics = torch.stack([states.mean(dim=2), states.std(dim=2, correction=0)], dim=2)
-    frames = thinned(states[:, FRAME_LAYERS].mean(dim=1))
+    frames = average_pairs(states[:, FRAME_LAYERS].mean(dim=1))
     return [Encoding(*both) for both in zip(statistics.numpy(), frames.numpy(), strict=True)]
 
 
-def thinned(frames: torch.Tensor) -> torch.Tensor:
+def average_pairs(frames: torch.Tensor) -> torch.Tensor:
     """Return means of every `FRAMES_A_MEAN` frames of [batch, t, width]; the last is repeated where one is missing."""
     import torch
 

@@ -11,7 +11,7 @@ from ser_engine.types import Recording
 CHUNK_S = 0.1
 
 
-def play(
+def play_recording(
     recording: Recording,
     session: LiveSession,
     realtime: bool = False,
@@ -36,7 +36,7 @@ def play(
     yield from session.finish()
 
 
-def shown(update: Update) -> str:
+def format_update(update: Update) -> str:
     """Return an update as one line of text: its window, what was heard, its probability, the level."""
     heard, probability = str(update.state), ""
     if update.scores:

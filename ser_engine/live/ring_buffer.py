@@ -26,7 +26,7 @@ PIECE_S = 60
 BYTES = 2
 
 
-def as_mono(samples: NDArray) -> Samples:
+def to_mono(samples: NDArray) -> Samples:
     """Return a chunk as mono float32 [n], nominally in -1..1.
 
     Parameters
@@ -83,7 +83,7 @@ class Resampler:
         return self._stream.resample_chunk(samples) if self._stream else samples
 
 
-class Latest:
+class RingBuffer:
     """The latest samples of a stream, float32 at 16 kHz, counted from the stream's beginning.
 
     One thread may add while another reads.
@@ -115,7 +115,7 @@ class Latest:
             return self._held[max(0, start - first) : max(0, end - first)].copy()
 
 
-class KeptAudio:
+class SessionAudio:
     """A session to listen to: 16-bit mono at the rate of its first chunk, at most `seconds` of it.
 
     An hour at 48 kHz takes 346 MB of memory, and as much again while `wav` writes it out.

@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.analyzer import Analyzer
-from ser_engine.audio.clean import clean, even_level, rms
+from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import MAX_RATE, MIN_RATE
-from ser_engine.audio.quality import measure
+from ser_engine.audio.level import normalize_level, rms
+from ser_engine.audio.quality import measure_quality
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, TooLarge
 from ser_engine.groups import grouped
-from ser_engine.live.ring_buffer import KeptAudio, Latest, Resampler, as_mono
-from ser_engine.live.transcript import LIVE, LONGEST_S, Spoken, Stretches
+from ser_engine.live.ring_buffer import Resampler, RingBuffer, SessionAudio, to_mono
+from ser_engine.live.transcript import LIVE, LONGEST_S, Segmenter, Utterance
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Recording, Scores, Span
 
 # Three seconds are what the models were trained on; paper-3 (section 3.5.2) rates segments of two.
@@ -106,7 +107,7 @@ class LiveSession:
     window_s, hop_s : length of a window and from one to the next; the first windows are shorter, from `FIRST_S` on
     gate : "speech" for the speech detector, or "rms" for paper-3's: windows at 0.01 or more, heard as they are
     keep_audio : whether the session can be listened to and saved; 346 MB for an hour at 48 kHz, nothing otherwise
-    words : whether stretches of speech are handed out to be transcribed; see `take_spoken`
+    words : whether stretches of speech are handed out to be transcribed; see `take_utterances`
     max_lag_s : how far behind a window may be when it is scored, where `push` is told
     clock : seconds that only ever grow; asked only where `push` is told how far behind it is
 
@@ -147,9 +148,9 @@ class LiveSession:
         self._received_s = 0.0
         self._resampler = Resampler(SAMPLE_RATE)
         held = window_s + PIECE_S + 1 + (LONGEST_S + window_s if words else 0)
-        self._latest = Latest(round(held * SAMPLE_RATE))
-        self._stretches = Stretches(self._latest) if words else None
-        self._kept = KeptAudio(MAX_SESSION_S) if keep_audio else None
+        self._latest = RingBuffer(round(held * SAMPLE_RATE))
+        self._stretches = Segmenter(self._latest) if words else None
+        self._kept = SessionAudio(MAX_SESSION_S) if keep_audio else None
         self._timeline: list[Update] = []
 
     @property
@@ -187,7 +188,7 @@ class LiveSession:
         WeightsUnavailable
             The emotion model is not there.
         """
-        mono = as_mono(samples)
+        mono = to_mono(samples)
         if self.finished:
             raise InvalidAudio("This live session is finished; a new one has to be begun.")
         if not MIN_RATE <= rate <= MAX_RATE:
@@ -223,19 +224,19 @@ class LiveSession:
             self._stretches.close(end / SAMPLE_RATE)
         return updates
 
-    def take_spoken(self) -> list[Spoken]:
-        """Return stretches of speech that ended at a pause since the last call: `Spoken.transcribe` gives their words.
+    def take_utterances(self) -> list[Utterance]:
+        """Return the utterances that ended at a pause since the last call: `Utterance.transcribe` gives their words.
 
-        May be called from another thread. At most eight wait; where more had to, `lost_spoken` counts the oldest.
+        May be called from another thread. At most eight wait; where more had to, `lost_utterances` counts the oldest.
         """
         return self._stretches.take() if self._stretches else []
 
-    def speaking(self) -> Spoken | None:
+    def speaking(self) -> Utterance | None:
         """Return what is being said since the last pause, for words that are shown before the pause; None in one."""
         return self._stretches.so_far() if self._stretches else None
 
     @property
-    def lost_spoken(self) -> int:
+    def lost_utterances(self) -> int:
         """How many stretches of speech were not taken in time."""
         return self._stretches.lost if self._stretches else 0
 
@@ -294,7 +295,7 @@ class LiveSession:
         samples = self._latest.between(start, end)
         level = decibels(samples[self._last - end :])
         state, speech = listen(samples, self.analyzer, self.gate)
-        scores = self.analyzer.model.predict([speech])[0] if speech else None
+        scores = self.analyzer.model.predict([speech])[0].scores if speech else None
         self._last = end
         begin = start / SAMPLE_RATE
         spans = [Span(begin + span.start, begin + span.end) for span in speech.segments] if speech else []
@@ -313,9 +314,9 @@ def listen(samples: NDArray[np.float32], analyzer: Analyzer, gate: Gate) -> tupl
         if rms(samples) < RMS_GATE:
             return "silence", None
         whole = (Span(0.0, window.duration_s),)
-        return "speech", CleanSpeech(even_level(samples), whole, measure(window, whole, noise_reduced=False), samples)
+        return "speech", CleanSpeech(normalize_level(samples), whole, measure_quality(window, whole), samples)
     try:
-        return "speech", clean(window, analyzer.settings)
+        return "speech", clean_speech(window, analyzer.settings)
     except NoSpeech as error:
         if error.speech_s:
             return "little", None

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.errors import NoSpeech
-from ser_engine.live.ring_buffer import Latest
+from ser_engine.live.ring_buffer import RingBuffer
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Recording, SourceInfo, Span, TranscriptSegment
 
@@ -28,7 +28,7 @@ PAUSE_S = 0.6
 LONGEST_S = 12.0
 # Handed out around a stretch, since the first consonant of a sentence is easily taken for noise.
 AROUND_S = 0.3
-# Stretches that wait for a transcriber; at most 7 MB. Older ones are lost, and counted.
+# Utterances that wait for a transcriber; at most 7 MB. Older ones are lost, and counted.
 WAITING = 8
 
 LIVE = SourceInfo("live", "LIVE", "PCM", 1, SAMPLE_RATE, 0)
@@ -36,7 +36,7 @@ LIVE = SourceInfo("live", "LIVE", "PCM", 1, SAMPLE_RATE, 0)
 
 
 @dataclass(frozen=True)
-class Spoken:
+class Utterance:
     """A stretch of speech: float32 [n] at 16 kHz that begin `start` seconds into the session."""
 
     start: float
@@ -49,10 +49,10 @@ class Spoken:
 
     def clean(self, settings: Settings) -> CleanSpeech | None:
         """Return it as a model or the transcriber hears it; None where there is too little speech after all."""
-        from ser_engine.audio.clean import clean
+        from ser_engine.audio.clean import clean_speech
 
         try:
-            return clean(Recording(self.samples, SAMPLE_RATE, LIVE), settings)
+            return clean_speech(Recording(self.samples, SAMPLE_RATE, LIVE), settings)
         except NoSpeech:
             return None
 
@@ -65,7 +65,7 @@ class Spoken:
         return tuple(replace(one, start=self.start + one.start, end=self.start + one.end) for one in found)
 
 
-class Stretches:
+class Segmenter:
     """Cuts a session at its pauses, told window by window where somebody spoke.
 
     Parameters
@@ -73,13 +73,13 @@ class Stretches:
     latest : the session's sound; it has to hold `LONGEST_S`, a window and a little more
     """
 
-    def __init__(self, latest: Latest) -> None:
+    def __init__(self, latest: RingBuffer) -> None:
         self.lost = 0
         """How many stretches nobody fetched in time."""
         self._latest = latest
         self._open: float | None = None
         self._closed, self._paused = 0.0, False
-        self._waiting: deque[Spoken] = deque()
+        self._waiting: deque[Utterance] = deque()
 
     def window(self, end: float, speech: Sequence[Span]) -> None:
         """Learn of a window that ends at `end`; all times are seconds of the session, spans in order."""
@@ -116,19 +116,19 @@ class Stretches:
             return [span for span in speech if span.start >= self._closed]
         return [Span(max(span.start, self._closed), span.end) for span in speech if span.end > self._closed + AROUND_S]
 
-    def take(self) -> list[Spoken]:
+    def take(self) -> list[Utterance]:
         """Return the stretches that have ended since the last call, the oldest first."""
         taken = []
         while self._waiting:
             taken.append(self._waiting.popleft())
         return taken
 
-    def so_far(self) -> Spoken | None:
+    def so_far(self) -> Utterance | None:
         """Return the stretch that is being spoken, up to now; None in a pause."""
         begun = self._open  # once: another thread may close it
         return None if begun is None else self._spoken(begun, self._latest.total / SAMPLE_RATE)
 
-    def _spoken(self, start: float, end: float) -> Spoken:
+    def _spoken(self, start: float, end: float) -> Utterance:
         last = min(round(end * SAMPLE_RATE), self._latest.total)
         samples = self._latest.between(max(0, round((start - AROUND_S) * SAMPLE_RATE)), last)
-        return Spoken((last - len(samples)) / SAMPLE_RATE, samples)
+        return Utterance((last - len(samples)) / SAMPLE_RATE, samples)

@@ -22,8 +22,9 @@ from sklearn.preprocessing import StandardScaler
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.features import ACOUSTIC
 from ser_engine.models import store as weights
+from ser_engine.models.base import Model
 from ser_engine.settings import Settings
-from ser_engine.types import SAMPLE_RATE, CleanSpeech, Scores, Transcript
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Prediction, Scores, Transcript
 
 ARCHITECTURE = "classical"
 FILE = "model.skops"
@@ -152,7 +153,7 @@ def probabilities(pipeline: Pipeline, features: NDArray[np.float32], labels: Seq
     return scores
 
 
-class Classical:
+class Classical(Model):
     """A fitted pipeline as one `Model`; safe to call from several threads.
 
     Parameters
@@ -167,14 +168,16 @@ class Classical:
     def __init__(
         self, id: str, labels: tuple[str, ...], features: str, pipeline: Pipeline, card: dict[str, Any] | None = None
     ) -> None:
-        self.id, self.labels, self.features, self.pipeline = id, labels, features, pipeline
-        self.card = card or {}
+        super().__init__(id, labels, card)
+        self.features, self.pipeline = features, pipeline
 
-    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
-        """Return the scores of each recording; words play no part."""
-        extract = import_module(f"ser_engine.features.{self.features}").extract
+    def predict(
+        self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
+    ) -> list[Prediction]:
+        """Return the prediction for each recording."""
+        extract = ACOUSTIC[self.features]
         features = np.stack([extract(speech.samples, SAMPLE_RATE) for speech in batch])
-        return [Scores(self.labels, row) for row in probabilities(self.pipeline, features, self.labels)]
+        return [Prediction(Scores(self.labels, row)) for row in probabilities(self.pipeline, features, self.labels)]
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.skops into `folder`."""

@@ -8,7 +8,7 @@ others attend to moments of its first layers. They err differently, which makes 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,10 +23,11 @@ from torch.nn import functional
 from whisper.model import AudioEncoder
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.features.encoder import STATISTICS, Encoding, encodings, long_states
+from ser_engine.features.encoder import STATISTICS, Encoding, compute_long_states, pool_states
 from ser_engine.models import store as weights
+from ser_engine.models.base import Model
 from ser_engine.settings import Settings
-from ser_engine.types import CleanSpeech, Scores, Transcript
+from ser_engine.types import CleanSpeech, Prediction, Scores, Transcript
 
 ENCODER = "whisper-base"
 # A moment is heard with its neighbours, 0.2 s in all.
@@ -204,43 +205,45 @@ def collate(encodings: Sequence[Encoding]) -> tuple[Tensor, Tensor, Tensor]:
     return statistics, frames, torch.arange(frames.shape[1]) < lengths[:, None]
 
 
-class OnWhisperEncoder(ABC):
-    """A `Model` whose opinion follows from the states of Whisper-base's encoder; words play no part.
+class WhisperEncoderModel(Model):
+    """A `Model` on the hidden states of Whisper-base's encoder.
 
     Parameters
     ----------
     id : name of the model
     labels : emotions in the order of the scores
     encoder : Whisper-base's audio encoder, float32, in evaluation mode
+    card : further entries of config.json (corpora, measured figures)
     """
 
-    def __init__(self, id: str, labels: tuple[str, ...], encoder: AudioEncoder) -> None:
-        self.id, self.labels, self.encoder = id, labels, encoder
+    def __init__(
+        self, id: str, labels: tuple[str, ...], encoder: AudioEncoder, card: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(id, labels, card)
+        self.encoder = encoder
 
     @abstractmethod
-    def judge(self, states: Tensor) -> NDArray[np.float32]:
+    def predict_proba(self, states: Tensor) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
 
-    @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write config.json and model.safetensors (what was trained) into `folder`."""
-
-    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
-        """Return the scores of each recording. Equal lengths are encoded together."""
+    def predict(
+        self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
+    ) -> list[Prediction]:
+        """Return the prediction for each recording; those of equal length are encoded together."""
         by_length: dict[int, list[int]] = defaultdict(list)
         for i, speech in enumerate(batch):
             by_length[len(speech.samples)].append(i)
-        scores: dict[int, Scores] = {}
+        predictions: dict[int, Prediction] = {}
         for rows in by_length.values():
             for first in range(0, len(rows), BATCH):
-                some = rows[first : first + BATCH]
-                states = long_states(self.encoder, np.stack([batch[i].samples for i in some]))
-                for i, probabilities in zip(some, self.judge(states), strict=True):
-                    scores[i] = Scores(self.labels, probabilities)
-        return [scores[i] for i in range(len(batch))]
+                chunk = rows[first : first + BATCH]
+                states = compute_long_states(self.encoder, np.stack([batch[i].samples for i in chunk]))
+                for i, probabilities in zip(chunk, self.predict_proba(states), strict=True):
+                    predictions[i] = Prediction(Scores(self.labels, probabilities))
+        return [predictions[i] for i in range(len(batch))]
 
 
-class WhisperStatistics(OnWhisperEncoder):
+class WhisperStatistics(WhisperEncoderModel):
     """Encoder, head and temperature as one `Model`; safe to call from several threads.
 
     Parameters
@@ -262,14 +265,13 @@ class WhisperStatistics(OnWhisperEncoder):
         temperature: float = 1.0,
         card: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(id, labels, encoder)
+        super().__init__(id, labels, encoder, card)
         self.head = head.eval()
         self.temperature = temperature
-        self.card = card or {}
 
-    def judge(self, states: Tensor) -> NDArray[np.float32]:
+    def predict_proba(self, states: Tensor) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
-        return self.score(encodings(states))
+        return self.score(pool_states(states))
 
     def score(self, encoded: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of encoded recordings."""

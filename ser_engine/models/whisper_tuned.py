@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from whisper.model import AudioEncoder, ResidualAttentionBlock
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.features.encoder import LOWER_BLOCKS, encodings, thinned
+from ser_engine.features.encoder import LOWER_BLOCKS, average_pairs, pool_states
 from ser_engine.models import store as weights
 from ser_engine.models.quantization import quantize
 from ser_engine.models.registry import found_part, identity, is_part
@@ -27,7 +27,7 @@ from ser_engine.models.whisper_statistics import (
     ENCODER,
     AttentiveMember,
     HeadConfig,
-    OnWhisperEncoder,
+    WhisperEncoderModel,
     WhisperStatistics,
     collate,
 )
@@ -107,7 +107,7 @@ def opinion(members: Sequence[TunedMember], lower: Tensor) -> Tensor:
     return torch.stack([member(lower).log_softmax(dim=1) for member in members]).mean(dim=0)
 
 
-class WhisperTuned(OnWhisperEncoder):
+class WhisperTuned(WhisperEncoderModel):
     """Tuned members and a model on the frozen encoder as one `Model`; safe to call from several threads.
 
     Parameters
@@ -131,17 +131,16 @@ class WhisperTuned(OnWhisperEncoder):
         temperature: float = 1.0,
         card: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(id, labels, beside.encoder)
+        super().__init__(id, labels, beside.encoder, card)
         self.members = [member.eval().requires_grad_(False) for member in members]
         self.beside, self.part = beside, part
         self.temperature = temperature
-        self.card = card or {}
 
-    def judge(self, states: Tensor) -> NDArray[Any]:
+    def predict_proba(self, states: Tensor) -> NDArray[Any]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
         with torch.inference_mode():
-            frozen = self.beside.head(*collate(encodings(states)))
-            both = (frozen + opinion(self.members, thinned(states[:, LOWER_BLOCKS]))) / 2
+            frozen = self.beside.head(*collate(pool_states(states)))
+            both = (frozen + opinion(self.members, average_pairs(states[:, LOWER_BLOCKS]))) / 2
             probabilities: NDArray[Any] = (both / self.temperature).softmax(dim=1).numpy()
             return probabilities
 

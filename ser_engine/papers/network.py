@@ -23,8 +23,9 @@ from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.features import ACOUSTIC
 from ser_engine.features.spectrogram import IMAGES
 from ser_engine.models import store as weights
+from ser_engine.models.base import Model
 from ser_engine.settings import Settings
-from ser_engine.types import SAMPLE_RATE, CleanSpeech, Scores, Transcript
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Prediction, Scores, Transcript
 
 ARCHITECTURE = "network"
 WRITTEN = {
@@ -70,7 +71,7 @@ class Input:
 
 
 def _acoustic(name: str, samples: NDArray[np.float32], settings: Settings) -> Blocks:
-    return import_module(f"ser_engine.features.{name}").extract(samples, SAMPLE_RATE)[None]
+    return ACOUSTIC[name](samples, SAMPLE_RATE)[None]
 
 
 def _images(name: str, samples: NDArray[np.float32], settings: Settings) -> Blocks:
@@ -110,7 +111,7 @@ def build(kind: str, outputs: int, options: Mapping[str, Any] | None = None) -> 
     return module
 
 
-class Network:
+class Network(Model):
     """A trained network as one `Model`; safe to call from several threads.
 
     Parameters
@@ -142,14 +143,22 @@ class Network:
         settings: Settings | None = None,
         card: dict[str, Any] | None = None,
     ) -> None:
-        self.id, self.labels, self.kind, self.features = id, labels, kind, features
+        super().__init__(id, labels, card)
+        self.kind, self.features = kind, features
         self.module, self.options = module.eval(), dict(options or {})
         self.standardisation, self.genders, self.temperature = standardisation, genders, temperature
-        self.settings, self.card = settings or Settings(), card or {}
+        self.settings = settings or Settings()
 
-    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
-        """Return the scores of each recording, the mean over its blocks; words play no part."""
-        scores: list[Scores] = []
+    @property
+    def device(self) -> str:
+        """Where the network computes, as torch names it."""
+        return str(next(self.module.parameters()).device)
+
+    def predict(
+        self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
+    ) -> list[Prediction]:
+        """Return the prediction for each recording, the mean over its blocks."""
+        predictions: list[Prediction] = []
         waiting: list[NDArray[Any]] = []
         for number, speech in enumerate(batch, start=1):
             waiting.append(INPUTS[self.features].extract(speech.samples, self.settings))
@@ -157,9 +166,9 @@ class Network:
                 rows = np.split(
                     self.score(np.concatenate(waiting)), np.cumsum([len(blocks) for blocks in waiting])[:-1]
                 )
-                scores += [Scores(self.labels, of_clip.mean(axis=0)) for of_clip in rows]
+                predictions += [Prediction(Scores(self.labels, of_clip.mean(axis=0))) for of_clip in rows]
                 waiting = []
-        return scores
+        return predictions
 
     def score(self, blocks: NDArray[Any]) -> NDArray[np.float32]:
         """Map blocks [n, *shape] of the input, as they come, to probabilities float32 [n, labels]."""
@@ -171,8 +180,8 @@ class Network:
             return probabilities.cpu().numpy()
 
     def _logits(self, blocks: NDArray[Any]) -> Tensor:
-        device = next(self.module.parameters()).device
-        return self.module(torch.from_numpy(standardised(blocks, self.standardisation)).to(device)).float()
+        inputs = torch.from_numpy(standardised(blocks, self.standardisation)).to(self.device)
+        return self.module(inputs).float()
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors into `folder`."""

@@ -8,11 +8,11 @@ from difflib import SequenceMatcher
 
 from ser_engine.types import Span, Transcript, TranscriptSegment
 
-BY_HAND = "written by hand"
+MANUAL = "written by hand"
 """The engine of a transcript that a person wrote where nothing had been transcribed."""
 
 
-def between(transcript: Transcript, start: float, end: float) -> Transcript:
+def select_words(transcript: Transcript, start: float, end: float) -> Transcript:
     """Return what was said between two moments (seconds of the original recording).
 
     Whisper tells when a segment was said, not each word: a segment's words are taken to be spread evenly over it, and
@@ -26,14 +26,14 @@ def between(transcript: Transcript, start: float, end: float) -> Transcript:
     return replace(transcript, text=" ".join(said), segments=())
 
 
-def edited(transcript: Transcript | None, text: str, speech: Sequence[Span]) -> Transcript:
+def replace_words(transcript: Transcript | None, text: str, speech: Sequence[Span]) -> Transcript:
     """Return the transcript with a person's words; each goes to the segment of the words that it replaces or follows.
 
     Where nothing had been heard, all words are one segment over the recording's `speech`. Language and the segments'
     times stay Whisper's; there is no doubt about words that a person has set right, so their confidence is 1.
     """
     if transcript is None:
-        transcript = Transcript("", None, (), 1.0, BY_HAND)
+        transcript = Transcript("", None, (), 1.0, MANUAL)
     if text == transcript.text:
         return transcript
     segments = transcript.segments

@@ -36,7 +36,7 @@ _TYPES = {
 _LONGEST_NAME = 1024  # bytes; CTranslate2's longest are under 60, so more means that this is another kind of file
 
 
-def read(paths: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str, int]]:
+def read_checkpoint(paths: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str, int]]:
     """Return the float16 state dict and the dimensions of a Whisper model in CTranslate2's format.
 
     Parameters
@@ -66,7 +66,7 @@ def read(paths: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str, int]]:
 
 
 class _Unreadable(Exception):
-    """Why a file is not what `read` takes, as the end of a sentence."""
+    """Why a file is not what `read_checkpoint` takes, as the end of a sentence."""
 
 
 class _Joined(io.RawIOBase):

@@ -80,7 +80,7 @@ class Transcriber:
         """Return what `transcribe` returns for each, decoding up to `batch` windows of them together."""
         speeches = [speech.widened(AROUND_S) for speech in speeches]
         limit = round((WINDOW * SECONDS_PER_POSITION - MARGIN_S) * SAMPLE_RATE)
-        windows = [_Window(n, *piece) for n, speech in enumerate(speeches) for piece in split(speech, limit)]
+        windows = [_Window(n, *piece) for n, speech in enumerate(speeches) for piece in split_speech(speech, limit)]
         languages = [self.language] * len(speeches)
         segments: list[list[TranscriptSegment]] = [[] for _ in speeches]
         while windows:
@@ -90,7 +90,7 @@ class Transcriber:
             windows = [w for w in windows if w not in some]
             for window, result in zip(some, self._decode(some, alike[0]), strict=True):
                 number, start, samples = window.speech, window.start, window.samples
-                if believable(result, len(samples) / SAMPLE_RATE):
+                if is_credible(result, len(samples) / SAMPLE_RATE):
                     languages[number] = languages[number] or result.language
                     segments[number] += self._segments(speeches[number], start, len(samples), result)
                     if heard := self._heard(result, len(samples)):
@@ -121,7 +121,7 @@ class Transcriber:
             with self._lock:
                 results: list[DecodingResult] = self._model.decode(states, options)
                 for i, (window, result) in enumerate(zip(windows, results, strict=True)):
-                    doubtful = not believable(result, len(window.samples) / SAMPLE_RATE)
+                    doubtful = not is_credible(result, len(window.samples) / SAMPLE_RATE)
                     if doubtful and result.no_speech_prob <= MAX_NO_SPEECH:
                         careful = replace(options, language=result.language, beam_size=5)
                         results[i] = self._model.decode(states[i], careful)
@@ -169,7 +169,7 @@ class Transcriber:
                 yield TranscriptSegment(where.start, where.end, text, math.exp(result.avg_logprob))
 
 
-def believable(result: DecodingResult, seconds: float) -> bool:
+def is_credible(result: DecodingResult, seconds: float) -> bool:
     """Say whether text was heard in `seconds` of sound rather than invented, by Whisper's own measures of itself."""
     spoken = result.no_speech_prob < SURELY_SPEECH and len(result.text) <= MAX_CHARACTERS_PER_S * seconds
     if not result.text.strip() or (result.compression_ratio > MAX_COMPRESSION_RATIO and not spoken):
@@ -178,7 +178,7 @@ def believable(result: DecodingResult, seconds: float) -> bool:
     return result.avg_logprob >= doubt * MIN_LOG_PROBABILITY
 
 
-def split(speech: CleanSpeech, limit: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def split_speech(speech: CleanSpeech, limit: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield (first sample, samples) of pieces of at most `limit` samples, cut between stretches of speech.
 
     A stretch that is itself too long is cut at its quietest tenth of a second within the last third.

@@ -4,7 +4,7 @@ import time
 
 import streamlit as st
 
-from ui.recorder import problem, record
+from ui.components.recorder import problem, record
 
 st.toggle("Another widget", key="another")
 slow = st.toggle("Slow run", key="slow")

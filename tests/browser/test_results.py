@@ -14,13 +14,13 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage
 from tests.browser.pages import PROJECT, Server, Watch, settle
-from ui import corpora, result_table, results
+from ui.results import comparison, corpora, run_files
 
 pytestmark = pytest.mark.browser
 
 REAL = PROJECT / "results"
-FOUND = results.read(REAL)
-BEST = next(run for run in FOUND.runs if run == result_table.best(FOUND.runs))
+FOUND = run_files.read(REAL)
+BEST = next(run for run in FOUND.runs if run == comparison.best(FOUND.runs))
 PHONE = (375, 800)
 MISSED = "Failed to load resource: the server responded with a status of 404 (Not Found)"
 """What the console says twice at a page's own address: Streamlit's client looks for its server there, then above."""
@@ -34,7 +34,7 @@ def several(tmp_path_factory: pytest.TempPathFactory, app_server: Callable[..., 
     """Return a server that nobody has visited: a real run, and beside it the worst, a random and a broken one."""
     folder = tmp_path_factory.mktemp("several") / "results"
     shutil.copytree(BEST.path.parent, folder / BEST.id)
-    for file in (results.PUBLISHED, corpora.FILE):
+    for file in (run_files.PUBLISHED, corpora.FILE):
         shutil.copy(REAL / file, folder)
     real = json.loads(BEST.path.read_text())
     for name, given in {
@@ -166,7 +166,7 @@ def test_the_committed_results_are_shown_without_a_complaint(
     page.goto(app_url)
     page.get_by_role("link", name="Results").click()
     whole(page)
-    expect(page.get_by_role("heading", name=result_table.headline(FOUND))).to_be_visible()
+    expect(page.get_by_role("heading", name=comparison.headline(FOUND))).to_be_visible()
     assert float(rows(page)[0][column(page, "UA")]) == FOUND.runs[0].metrics["UA"]
     page.get_by_role("heading", name="What was taken for what").scroll_into_view_if_needed()
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()

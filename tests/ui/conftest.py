@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.ui.run_files import Write
+from tests.ui.results.run_files import Write
 
 THREADS = {"warm-up", "analysis", "live-scores", "live-words"}
 END_S = 300.0

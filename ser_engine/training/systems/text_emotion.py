@@ -114,7 +114,7 @@ def measure(model: TextEmotion, corpus: Corpus, data: Path) -> dict[str, Any]:
     """
     test = corpus["test"]
     found = report(*_found(model, test), LABELS)
-    emotional = np.array([opinion.emotional > 0 for opinion in model.read(test.texts)])
+    emotional = np.array([opinion.emotional > 0 for opinion in model.predict(test.texts)])
     neutral = _neutral_only(test)
     told = {"neutral": emotional[neutral], "emotional": emotional[~test.labels[:, LABELS.index(NEUTRAL)]]}
     training = set(corpus["train"].texts)
@@ -128,7 +128,7 @@ def measure(model: TextEmotion, corpus: Corpus, data: Path) -> dict[str, Any]:
 
 def abstentions(model: TextEmotion, sentences: tuple[str, ...]) -> dict[str, Any]:
     """Return on which share of some sentences, in per cent, a model abstains, and where it does not."""
-    found = sorted(zip(sentences, model.read(sentences), strict=True), key=lambda pair: -pair[1].emotional)
+    found = sorted(zip(sentences, model.predict(sentences), strict=True), key=lambda pair: -pair[1].emotional)
     speaking = [
         {"text": text, "emotional": round(opinion.emotional, 3), "top": max(shares, key=shares.__getitem__)}
         for text, opinion in found

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,22 +9,13 @@ import numpy as np
 import pytest
 
 from ser_engine import Settings
-from ser_engine.audio.clean import (
-    LEVEL_DB,
-    LOW_SNR_DB,
-    PAD_S,
-    PEAK,
-    clean,
-    even_level,
-    find_speech,
-    reduce_noise,
-    resample,
-)
-from ser_engine.audio.decode import load
+from ser_engine.audio.clean import LOW_SNR_DB, PAD_S, clean_speech, reduce_noise, resample
+from ser_engine.audio.decode import load_audio
+from ser_engine.audio.level import LEVEL_DB, PEAK
 from ser_engine.audio.quality import estimate_snr
+from ser_engine.audio.vad import detect_speech
 from ser_engine.data.corpora import registry
 from ser_engine.errors import NoSpeech
-from ser_engine.settings import PROJECT
 from ser_engine.types import CleanSpeech, Recording, SourceInfo, Span
 from tests.speech import RATE, VOICES, Samples, add_noise, clicks, music, noise, silence, speech, tone
 
@@ -57,7 +45,7 @@ def recorded(samples: Samples, rate: int = RATE) -> Recording:
 
 
 def cleaned(samples: Samples, rate: int = RATE, **settings: object) -> CleanSpeech:
-    return clean(recorded(samples, rate), Settings(**settings))  # type: ignore[arg-type]
+    return clean_speech(recorded(samples, rate), Settings(**settings))  # type: ignore[arg-type]
 
 
 def decibels(samples: Samples) -> float:
@@ -94,7 +82,7 @@ def test_less_speech_than_is_wanted_is_refused() -> None:
 
 
 def test_a_tenth_of_a_second_is_too_little_by_default() -> None:
-    voiced = find_speech(speech(DOGS))[0].start
+    voiced = detect_speech(speech(DOGS))[0].start
     blink = speech(DOGS)[: round((voiced + 0.1) * RATE)]
     with pytest.raises(NoSpeech, match=r"at least 0\.3 s is needed"):
         cleaned(np.concatenate([blink, silence(1)]))
@@ -135,7 +123,7 @@ def test_stretches_are_in_order_apart_and_inside() -> None:
 
 def test_a_little_is_kept_around_speech_but_not_beyond_the_recording() -> None:
     clip = speech(DOGS)
-    (found,) = find_speech(clip)
+    (found,) = detect_speech(clip)
     (kept,) = cleaned(clip).segments
     assert (kept.start, kept.end) == pytest.approx((found.start - PAD_S, found.end + PAD_S))
     tight = clip[round(found.start * RATE) + 800 : round(found.end * RATE) - 800]
@@ -147,34 +135,14 @@ def test_the_report_counts_speech_without_what_was_kept_around() -> None:
     clip = np.concatenate([speech(DOGS), silence(4)])
     quality = cleaned(clip).quality
     assert quality.duration_s == pytest.approx(len(clip) / RATE)
-    assert quality.speech_s == pytest.approx(sum(span.duration_s for span in find_speech(clip)))
+    assert quality.speech_s == pytest.approx(sum(span.duration_s for span in detect_speech(clip)))
 
 
 def test_the_recording_itself_is_left_alone() -> None:
     waveform = recorded(add_noise(speech(DOGS), 3))
     before = waveform.samples.copy()
-    clean(waveform, Settings(noise_reduction="always"))
+    clean_speech(waveform, Settings(noise_reduction="always"))
     assert np.array_equal(waveform.samples, before)
-
-
-def test_threads_find_the_same_speech() -> None:
-    clips = [
-        np.concatenate([silence(i / 2), speech(text, voice)]) for i, text in enumerate((KIDS, DOGS)) for voice in VOICES
-    ]
-    alone = [find_speech(clip) for clip in clips]
-    assert len(set(alone)) > 1
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(find_speech, clips * 3)) == alone * 3
-
-
-def test_finding_speech_leaves_torch_its_threads() -> None:
-    code = (
-        "import sys, numpy; from ser_engine.audio.clean import find_speech; assert 'torch' not in sys.modules;"
-        "import torch; torch.set_num_threads(2); find_speech(numpy.zeros(16000, numpy.float32));"
-        "print(torch.get_num_threads())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "2"
 
 
 # --- rate and level
@@ -246,15 +214,6 @@ def test_a_bang_outside_of_speech_does_not_make_the_voice_quiet() -> None:
     assert decibels(got.samples) == pytest.approx(LEVEL_DB, abs=0.05)
 
 
-def test_levels_are_even_and_peaks_safe() -> None:
-    assert decibels(even_level(noise(1, 0.001))) == pytest.approx(LEVEL_DB, abs=0.01)
-    assert decibels(even_level(tone(1, level=1.0))) == pytest.approx(LEVEL_DB, abs=0.01)
-    assert np.abs(even_level(clicks(1))).max() == pytest.approx(PEAK)
-    assert even_level(noise(1)).dtype == np.float32
-    assert np.array_equal(even_level(silence(1)), silence(1))
-    assert len(even_level(silence(0))) == 0
-
-
 # --- noise
 
 
@@ -284,7 +243,7 @@ def test_always_means_clean_speech_too() -> None:
 def test_reduced_noise_is_less_noise_and_the_same_voice() -> None:
     voice = np.concatenate([silence(0.5), speech(DOGS), silence(0.5)])
     noisy = add_noise(voice, 5)
-    spans = find_speech(voice)
+    spans = detect_speech(voice)
     got = reduce_noise(noisy, spans)
     assert got.shape == noisy.shape and got.dtype == np.float32
     before, after = (estimate_snr(samples, RATE, spans) for samples in (noisy, got))
@@ -297,7 +256,7 @@ def test_reduced_noise_is_less_noise_and_the_same_voice() -> None:
 def test_pauses_teach_what_the_noise_is() -> None:
     voice = np.concatenate([silence(0.5), speech(DOGS, "woman"), silence(0.5)])
     noisy = add_noise(voice, 5)
-    spans = find_speech(voice)
+    spans = detect_speech(voice)
     spoken = slice(round(spans[0].start * RATE), round(spans[-1].end * RATE))
     taught, untaught = (
         np.corrcoef(reduce_noise(noisy, where)[spoken], voice[spoken])[0, 1]
@@ -328,6 +287,6 @@ def test_noise_is_reduced_without_a_pause_to_learn_it_from() -> None:
 def test_real_clips_hold_speech(corpus: str, ser_data: Path, settings: Settings) -> None:
     utterances = registry.read_corpus(corpus, ser_data)
     for utterance in utterances[:: len(utterances) // 12]:
-        got = clean(load(utterance.path, settings), settings)
+        got = clean_speech(load_audio(utterance.path, settings), settings)
         assert 0.3 <= got.quality.speech_s <= got.quality.duration_s
         assert decibels(got.samples) <= LEVEL_DB + 0.05 and np.abs(got.samples).max() <= PEAK + 1e-4

@@ -12,7 +12,7 @@ import soundfile
 import soxr
 
 from ser_engine import Settings
-from ser_engine.audio.clean import find_speech
+from ser_engine.audio.vad import detect_speech
 from ser_engine.cli.main import main
 from ser_engine.data import conversation
 from ser_engine.data.conversation import Turn, build_conversation, read_turns, write_conversation
@@ -63,7 +63,7 @@ def test_voices_take_turns_with_pauses_between(clips: list[Utterance]) -> None:
 
 def test_the_labels_are_where_the_speech_is(clips: list[Utterance]) -> None:
     samples, turns = build_conversation(clips, 12.0, 2, 1, Settings())
-    for span in find_speech(samples):
+    for span in detect_speech(samples):
         assert any(turn.start - 0.15 <= span.start and span.end <= turn.end + 0.15 for turn in turns) or any(
             turn.start - 0.15 <= span.start < turn.end for turn in turns
         )

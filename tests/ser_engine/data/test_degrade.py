@@ -9,7 +9,8 @@ import pytest
 
 from ser_engine import Settings
 from ser_engine.audio import decode as audio
-from ser_engine.audio.clean import find_speech, resample
+from ser_engine.audio.clean import resample
+from ser_engine.audio.vad import detect_speech
 from ser_engine.data.degrade import BABBLE_SNR_DB, TELEPHONE_HZ, TITLES, degradation_key, degrade
 from ser_engine.errors import InvalidSettings
 from ser_engine.types import Recording, SourceInfo
@@ -28,7 +29,7 @@ def babble(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     paths = []
     for number, (text, voice) in enumerate((text, voice) for text in SENTENCES for voice in VOICES):
         paths.append(folder / f"{number}.wav")
-        paths[-1].write_bytes(audio.to_wav(speech(text, voice), RATE))
+        paths[-1].write_bytes(audio.encode_wav(speech(text, voice), RATE))
     return paths
 
 
@@ -49,14 +50,14 @@ def test_a_telephone_carries_only_its_band_in_256_steps() -> None:
     assert len(np.unique(degraded.samples)) <= 256
     hum = Recording(0.5 * np.sin(2 * np.pi * 60 * np.arange(RATE) / RATE).astype(np.float32), RATE, SOURCE)
     assert degrade(hum, "telephone", (), Settings(), seed=0).samples[800:-800].std() < 0.01
-    assert find_speech(resample(degraded.samples, degraded.rate))
+    assert detect_speech(resample(degraded.samples, degraded.rate))
 
 
 def test_babble_lies_ten_decibels_below_the_speech(babble: list[Path]) -> None:
     plain = recording()
     degraded = degrade(plain, "babble", babble, Settings(), seed=1)
     added = degraded.samples - plain.samples
-    spans = find_speech(plain.samples)
+    spans = detect_speech(plain.samples)
     spoken = np.concatenate([plain.samples[round(s.start * RATE) : round(s.end * RATE)] for s in spans])
     ratio = 20 * np.log10(np.sqrt(np.mean(spoken**2)) / np.sqrt(np.mean(added**2)))
     assert ratio == pytest.approx(BABBLE_SNR_DB, abs=0.2)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_engine.audio.clean import clean
-from ser_engine.audio.decode import load
+from ser_engine.audio.clean import clean_speech
+from ser_engine.audio.decode import load_audio
 from ser_engine.data.encodings import encode_clips
 from ser_engine.errors import InvalidAudio
-from ser_engine.features.encoder import Encoding, encode
+from ser_engine.features.encoder import Encoding, encode_audio
 from ser_engine.models.store import shared_whisper
 from ser_engine.settings import Settings
 from tests.speech import encode as wav
@@ -68,7 +68,7 @@ def test_they_are_what_the_application_would_hear(
 ) -> None:
     encoder = shared_whisper(settings).encoder
     for path, found in zip(paths[:2], features[:2], strict=True):
-        (expected,) = encode(encoder, clean(load(path, settings), settings).samples[None])
+        (expected,) = encode_audio(encoder, clean_speech(load_audio(path, settings), settings).samples[None])
         assert found is not None
         for kept_, computed in zip(found, expected, strict=True):
             assert kept_.shape == computed.shape and kept_.dtype == np.float16

@@ -23,7 +23,7 @@ from ser_engine.evaluation.evaluate_model import Plan, evaluate
 from ser_engine.settings import PROJECT
 from ser_engine.types import Analysis
 from tests.ser_engine.models.test_hub import checkpoint, edit
-from ui.results import Run, read_run
+from ui.results.run_files import Run, read_run
 
 BROKEN = "03-01-03-01-02-02-04"  # a happy one
 OTHERS = "03-01-08-01-01-01-01"  # surprised, which the model has no label for
@@ -168,7 +168,7 @@ def test_a_label_set_merges_the_models_labels_as_it_merges_the_clips(home: Path)
     checkpoint(home / "models" / "calm", labels=("calm", "neutral", "happy", "sad"))
     plan = replace(PLAN, model="hf:calm")
     assert measured(home, plan)["labels"] == ["neutral", "calm", "happy", "sad"]
-    assert measured(home, replace(plan, label_set="paper-3"))["labels"] == ["neutral", "happy", "sad"]
+    assert measured(home, replace(plan, label_set="islam"))["labels"] == ["neutral", "happy", "sad"]
 
 
 def counting(monkeypatch: pytest.MonkeyPatch, stop_at: int = 0) -> list[str]:

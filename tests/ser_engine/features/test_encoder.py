@@ -11,7 +11,7 @@ from whisper.audio import log_mel_spectrogram
 from whisper.model import AudioEncoder
 
 from ser_engine import Settings
-from ser_engine.features.encoder import MAX_SAMPLES, encode, hidden_states
+from ser_engine.features.encoder import MAX_SAMPLES, compute_hidden_states, encode_audio
 from ser_engine.models.store import shared_whisper
 from tests.speech import RATE, Samples, music, noise, silence, speech
 
@@ -51,7 +51,7 @@ def test_half_a_minute_gives_what_whispers_own_encoder_gives(encoder: AudioEncod
     finally:
         for hook in hooks:
             hook.remove()
-    ours = hidden_states(encoder, half_a_minute[None])
+    ours = compute_hidden_states(encoder, half_a_minute[None])
     assert ours.shape == (1, LAYERS, 1500, WIDTH) and ours.dtype == torch.float32
     torch.testing.assert_close(ours[:, -1], theirs)
     for layer, states in enumerate(inside, start=1):
@@ -61,33 +61,33 @@ def test_half_a_minute_gives_what_whispers_own_encoder_gives(encoder: AudioEncod
 def test_the_first_layer_is_what_enters_the_first_block(small: AudioEncoder) -> None:
     entered: list[Tensor] = []
     hook = small.blocks[0].register_forward_pre_hook(lambda _module, arguments: entered.append(arguments[0]))
-    ours = hidden_states(small, noise(2)[None])
+    ours = compute_hidden_states(small, noise(2)[None])
     hook.remove()
     torch.testing.assert_close(ours[:, 0], entered[0])
 
 
 @pytest.mark.parametrize(("samples", "frames"), [(0.3 * RATE, 15), (RATE, 50), (3 * RATE, 150), (MAX_SAMPLES, 1500)])
 def test_there_are_frames_for_the_true_length_alone(small: AudioEncoder, samples: float, frames: int) -> None:
-    assert hidden_states(small, noise(30)[None, : round(samples)]).shape == (1, 5, frames, 32)
+    assert compute_hidden_states(small, noise(30)[None, : round(samples)]).shape == (1, 5, frames, 32)
 
 
 @pytest.mark.parametrize("samples", [4801, 16_001, 16_159, 16_160, 40_319])
 def test_odd_lengths_lose_less_than_a_frame(small: AudioEncoder, samples: int) -> None:
-    frames = hidden_states(small, noise(3)[None, :samples]).shape[2]
+    frames = compute_hidden_states(small, noise(3)[None, :samples]).shape[2]
     assert abs(frames - samples / 320) < 1
 
 
 def test_neighbours_in_a_batch_do_not_matter(encoder: AudioEncoder) -> None:
     clips = [speech()[: 2 * RATE], 0.01 * speech(voice="woman")[: 2 * RATE], music(2)]
-    together = hidden_states(encoder, np.stack(clips))
+    together = compute_hidden_states(encoder, np.stack(clips))
     for states, clip in zip(together, clips, strict=True):
-        torch.testing.assert_close(states, hidden_states(encoder, clip[None])[0], atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(states, compute_hidden_states(encoder, clip[None])[0], atol=1e-3, rtol=1e-3)
 
 
 def test_an_encoding_is_made_of_the_hidden_states(encoder: AudioEncoder) -> None:
     clip = speech()[: 2 * RATE]
-    (found,) = encode(encoder, clip[None])
-    states = hidden_states(encoder, clip[None])[0]
+    (found,) = encode_audio(encoder, clip[None])
+    states = compute_hidden_states(encoder, clip[None])[0]
     assert found.statistics.shape == (LAYERS, 2, WIDTH) and found.statistics.dtype == np.float32
     np.testing.assert_allclose(found.statistics, pooled(states), atol=1e-3)
     assert (found.statistics[:, 1] >= 0).all() and np.isfinite(found.statistics).all()
@@ -98,15 +98,15 @@ def test_an_encoding_is_made_of_the_hidden_states(encoder: AudioEncoder) -> None
 
 def test_an_odd_last_frame_stays_as_it_is(small: AudioEncoder) -> None:
     samples = noise(1)[: round(0.3 * RATE)]
-    (found,) = encode(small, samples[None])
-    last = hidden_states(small, samples[None])[0, 1:5, -1].mean(dim=0)
+    (found,) = encode_audio(small, samples[None])
+    last = compute_hidden_states(small, samples[None])[0, 1:5, -1].mean(dim=0)
     assert len(found.frames) == 8  # of 15 of 20 ms
     np.testing.assert_allclose(found.frames[-1], last, atol=1e-5)
 
 
 def test_they_are_far_from_those_of_a_padded_clip(encoder: AudioEncoder) -> None:
     clip = speech()[: 2 * RATE]
-    both = (encode(encoder, samples[None]) for samples in (clip, np.concatenate([clip, silence(4)])))
+    both = (encode_audio(encoder, samples[None]) for samples in (clip, np.concatenate([clip, silence(4)])))
     alone, padded = (one.statistics for (one,) in both)
     assert np.abs(alone - padded).mean() > 0.1 * np.abs(alone).mean()
 
@@ -116,8 +116,8 @@ def test_longer_speech_is_pooled_over_all_of_its_frames(small: AudioEncoder, sec
     samples = long_sound(seconds)
     parts = np.array_split(samples, pieces)
     assert max(len(part) for part in parts) <= MAX_SAMPLES
-    expected = pooled(*(hidden_states(small, np.ascontiguousarray(part)[None])[0] for part in parts))
-    (found,) = encode(small, samples[None])
+    expected = pooled(*(compute_hidden_states(small, np.ascontiguousarray(part)[None])[0] for part in parts))
+    (found,) = encode_audio(small, samples[None])
     np.testing.assert_allclose(found.statistics, expected, atol=1e-4)
     assert abs(len(found.frames) - 25 * seconds) <= 1
 
@@ -125,7 +125,7 @@ def test_longer_speech_is_pooled_over_all_of_its_frames(small: AudioEncoder, sec
 def test_the_end_of_longer_speech_counts(small: AudioEncoder) -> None:
     samples = long_sound(70.0)
     other = np.concatenate([samples[: 50 * RATE], 0.05 * samples[50 * RATE :]])
-    first, second = (encode(small, sound[None])[0].statistics for sound in (samples, other))
+    first, second = (encode_audio(small, sound[None])[0].statistics for sound in (samples, other))
     assert np.abs(first - second).max() > 0.01
 
 

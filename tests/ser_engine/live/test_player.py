@@ -11,7 +11,7 @@ import pytest
 
 from ser_engine import Analyzer
 from ser_engine.cli.main import main
-from ser_engine.live.player import play, shown
+from ser_engine.live.player import format_update, play_recording
 from ser_engine.live.session import LiveSession
 from ser_engine.types import Recording, SourceInfo
 from tests.ser_engine.tiny_listener import LABELS, tiny_analyzer
@@ -63,23 +63,23 @@ class Watch:
 def test_a_file_gives_what_one_push_gives(tiny: Analyzer) -> None:
     at_once = LiveSession(tiny)
     expected = at_once.push(recording().samples, RATE) + at_once.finish()
-    found = [update.to_dict() for update in play(recording(), LiveSession(tiny))]
+    found = [update.to_dict() for update in play_recording(recording(), LiveSession(tiny))]
     assert found == [update.to_dict() for update in expected] and len(found) == 7
 
 
 def test_real_time_waits_for_each_chunk_and_then_gives_the_same(tiny: Analyzer) -> None:
     watch = Watch()
     session = LiveSession(tiny, clock=watch)
-    updates = [update.to_dict() for update in play(recording(), session, True, watch, watch.sleep)]
+    updates = [update.to_dict() for update in play_recording(recording(), session, True, watch, watch.sleep)]
     assert watch.slept == pytest.approx(4.0) and session.skipped == 0
-    assert updates == [update.to_dict() for update in play(recording(), LiveSession(tiny))]
+    assert updates == [update.to_dict() for update in play_recording(recording(), LiveSession(tiny))]
 
 
 def test_who_cannot_follow_skips_windows_and_does_not_fall_behind(tiny: Analyzer) -> None:
     watch = Watch()
     session = LiveSession(tiny, clock=watch)
     late = []
-    for update in play(recording(9.0), session, True, watch, watch.sleep):
+    for update in play_recording(recording(9.0), session, True, watch, watch.sleep):
         watch.now += 1.2  # an answer takes more than two hops
         late.append(watch.now - update.end)
     assert len(late) + session.skipped == 17 and session.skipped >= 8 and len(late) >= 6
@@ -126,4 +126,4 @@ def test_a_line_tells_how_many_windows_were_skipped(tiny: Analyzer) -> None:
     session = LiveSession(tiny)
     session.push(silence(1.4), RATE, behind_s=5.0)
     (update,) = session.finish()
-    assert shown(update).endswith("1 skipped") and "silence" in shown(update)
+    assert format_update(update).endswith("1 skipped") and "silence" in format_update(update)

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import soxr
 
-from ser_engine.live.ring_buffer import KeptAudio, Latest, Resampler, as_mono
+from ser_engine.live.ring_buffer import Resampler, RingBuffer, SessionAudio, to_mono
 from tests.speech import RATE, speech
 
 
@@ -34,7 +34,7 @@ def test_the_rate_may_change_and_nothing_is_lost() -> None:
 
 
 def test_only_the_latest_is_held_and_counted_from_the_beginning() -> None:
-    latest, everything = Latest(100), np.arange(1000, dtype=np.float32)
+    latest, everything = RingBuffer(100), np.arange(1000, dtype=np.float32)
     sizes = np.random.default_rng(0).integers(1, 60, 40)
     for first, size in zip(np.cumsum(sizes) - sizes, sizes, strict=True):
         latest.add(everything[first : first + size])
@@ -48,12 +48,12 @@ def test_only_the_latest_is_held_and_counted_from_the_beginning() -> None:
 
 def test_channels_are_averaged_and_integers_scaled() -> None:
     pairs = np.array([[16_384, -16_384], [32_767, 32_767], [-32_768, -32_768]], np.int16)
-    assert as_mono(pairs).tolist() == pytest.approx([0.0, 1.0, -1.0], abs=1e-4)
-    assert as_mono(pairs).dtype == np.float32 and as_mono(np.zeros((5, 1))).shape == (5,)
+    assert to_mono(pairs).tolist() == pytest.approx([0.0, 1.0, -1.0], abs=1e-4)
+    assert to_mono(pairs).dtype == np.float32 and to_mono(np.zeros((5, 1))).shape == (5,)
 
 
 def test_what_is_kept_is_bounded_and_a_wav() -> None:
-    kept, samples = KeptAudio(2.0), speech()
+    kept, samples = SessionAudio(2.0), speech()
     for first in range(0, len(samples), 333):
         kept.add(samples[first : first + 333], RATE)
     kept.finish()
@@ -63,14 +63,14 @@ def test_what_is_kept_is_bounded_and_a_wav() -> None:
 
 
 def test_what_passes_full_scale_is_cut_and_does_not_turn_over() -> None:
-    kept = KeptAudio(10)
+    kept = SessionAudio(10)
     kept.add(np.array([1.5, -1.5], np.float32), RATE)
     found, _ = soundfile.read(io.BytesIO(kept.wav()), dtype="int16")
     assert found.tolist() == [32767, -32768]
 
 
 def test_another_rate_is_kept_at_the_first() -> None:
-    kept = KeptAudio(10)
+    kept = SessionAudio(10)
     kept.add(np.zeros(48_000, np.float32), 48_000)
     kept.add(np.full(16_000, 0.5, np.float32), 16_000)
     kept.finish()
@@ -80,7 +80,7 @@ def test_another_rate_is_kept_at_the_first() -> None:
 
 
 def test_more_than_a_piece_is_kept_in_order() -> None:
-    kept, ramp = KeptAudio(200), (np.arange(150 * 100) / 15_000).astype(np.float32)
+    kept, ramp = SessionAudio(200), (np.arange(150 * 100) / 15_000).astype(np.float32)
     for first in range(0, len(ramp), 7001):
         kept.add(ramp[first : first + 7001], 100)
     found, _ = soundfile.read(io.BytesIO(kept.wav()), dtype="float32")

@@ -13,7 +13,7 @@ import soundfile
 import soxr
 
 from ser_engine import Analyzer
-from ser_engine.audio.clean import clean
+from ser_engine.audio.clean import clean_speech
 from ser_engine.errors import InvalidAudio, InvalidSettings, TooLarge
 from ser_engine.live.session import MAX_SESSION_S, LiveSession, Update, to_csv
 from ser_engine.live.transcript import LIVE
@@ -84,9 +84,9 @@ def test_a_window_is_judged_as_a_recording_of_it_would_be(analyzer: Analyzer, so
     assert len(updates) >= 3
     for update in updates:
         window = sound[round(update.start * RATE) : round(update.end * RATE)]
-        speech = clean(Recording(window, RATE, LIVE), analyzer.settings)
+        speech = clean_speech(Recording(window, RATE, LIVE), analyzer.settings)
         (expected,) = analyzer.model.predict([speech])
-        assert update.scores is not None and update.scores.to_dict() == expected.to_dict()
+        assert update.scores is not None and update.scores.to_dict() == expected.scores.to_dict()
         assert update.speech_s == speech.quality.speech_s
 
 
@@ -240,11 +240,11 @@ def test_stretches_of_speech_end_at_pauses_and_are_handed_out(tiny: Analyzer, so
         if round(session.duration_s, 1) == 1.5:
             now = session.speaking()
             assert now is not None and now.end == pytest.approx(1.5) and now.start < 0.6
-        taken += [(session.duration_s, spoken) for spoken in session.take_spoken()]
+        taken += [(session.duration_s, spoken) for spoken in session.take_utterances()]
     session.finish()
-    taken += [(session.duration_s, spoken) for spoken in session.take_spoken()]
+    taken += [(session.duration_s, spoken) for spoken in session.take_utterances()]
     (first_at, man), (second_at, woman) = taken
-    assert first_at < 3.6 and second_at < 10.1 and session.lost_spoken == 0
+    assert first_at < 3.6 and second_at < 10.1 and session.lost_utterances == 0
     for spoken in (man, woman):
         assert np.array_equal(spoken.samples, sound[round(spoken.start * RATE) :][: len(spoken.samples)])
     assert man.start < 0.1 and 2.5 < man.end < 3.2 and 6.7 < woman.start < 7.2 and 8.8 < woman.end < 9.5
@@ -254,7 +254,7 @@ def test_stretches_of_speech_end_at_pauses_and_are_handed_out(tiny: Analyzer, so
 def test_words_cost_nothing_and_change_no_score(tiny: Analyzer, sound: Samples) -> None:
     plain, words = LiveSession(tiny, hop_s=1.0), LiveSession(tiny, hop_s=1.0, words=True)
     assert told(played(plain, sound, RATE, 1600)) == told(played(words, sound, RATE, 1600))
-    assert plain.take_spoken() == [] and plain.speaking() is None and len(words.take_spoken()) == 2
+    assert plain.take_utterances() == [] and plain.speaking() is None and len(words.take_utterances()) == 2
 
 
 # What is refused

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skops.io
-from tests.ser_engine.test_transcription import taken_for_speech
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
@@ -15,6 +14,7 @@ from ser_engine.models import store as weights
 from ser_engine.models.classical import ESTIMATORS, Classical, make_estimator, probabilities
 from ser_engine.models.registry import load_model
 from ser_engine.types import Scores
+from tests.ser_engine.transcription.test_transcriber import taken_for_speech
 from tests.speech import RATE, noise, tone
 
 LABELS = ("angry", "happy", "sad")
@@ -84,10 +84,10 @@ def test_a_recording_is_scored_alone_as_in_a_batch() -> None:
     points, names = clusters(1, width=94)
     model = Classical("tried", LABELS, "acoustic94", make_estimator("naive-bayes", 0, {}).fit(points, names))
     batch = [taken_for_speech(tone(1)), taken_for_speech(noise(2)), taken_for_speech(tone(1, 880.0))]
-    scores = model.predict(batch)
+    scores = [prediction.scores for prediction in model.predict(batch)]
     assert all(isinstance(one, Scores) and one.labels == LABELS for one in scores) and RATE == 16_000
     for one, speech in zip(scores, batch, strict=True):
-        assert model.predict([speech])[0].probabilities == pytest.approx(one.probabilities)
+        assert model.predict([speech])[0].scores.probabilities == pytest.approx(one.probabilities)
 
 
 def saved(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.features.encoder import hidden_states
+from ser_engine.features.encoder import compute_hidden_states
 from ser_engine.models.encoders import (
     WELL_KNOWN,
     EncoderReference,
@@ -124,7 +124,7 @@ def test_the_bundled_whisper_says_what_our_features_say(settings: Settings) -> N
     encoder = load("whisper-base", "speech", settings)
     with torch.no_grad():
         pooled = pooled_encoder(encoder, True)(torch.from_numpy(clip[None]), [len(clip)])
-        expected = hidden_states(shared_whisper(settings).encoder, clip[None]).mean(dim=2)
+        expected = compute_hidden_states(shared_whisper(settings).encoder, clip[None]).mean(dim=2)
     assert pooled.shape == (1, 8, 512)
     torch.testing.assert_close(pooled, expected, atol=2e-4, rtol=1e-3)
 

@@ -202,7 +202,7 @@ def test_a_model_without_safetensors_is_fetched_as_it_is(hub: Hub) -> None:
     torch.save(tensors, hub.folder / "pytorch_model.bin")
     model = Analyzer(ALLOWED).model
     assert hub.fetched == {"config.json", "preprocessor_config.json", "pytorch_model.bin"}
-    assert model.predict(CLIPS[:1])[0].labels == model.labels
+    assert model.predict(CLIPS[:1])[0].scores.labels == model.labels
     hub.asked.clear()
     assert registry.default_model(ALLOWED) and hub.asked == []
 

@@ -20,7 +20,7 @@ from ser_engine.features.encoder import Encoding
 from ser_engine.models.registry import load_model
 from ser_engine.models.store import shared_whisper
 from ser_engine.models.whisper_statistics import BATCH, Head, HeadConfig, WhisperStatistics, collate
-from ser_engine.types import CleanSpeech, Quality, Scores, Span
+from ser_engine.types import CleanSpeech, Prediction, Quality, Span
 from tests.ser_engine.models.unfit import Config, assert_refused
 from tests.speech import RATE, Samples, music, noise, speech
 
@@ -55,8 +55,8 @@ def heard(samples: Samples) -> CleanSpeech:
 CLIPS = [heard(clip) for clip in (speech()[:RATE], speech(voice="woman")[: RATE + 777], music(1), noise(0.3))]
 
 
-def probabilities(scores: list[Scores]) -> np.ndarray:
-    return np.stack([score.probabilities for score in scores])
+def probabilities(predictions: list[Prediction]) -> np.ndarray:
+    return np.stack([prediction.scores.probabilities for prediction in predictions])
 
 
 def statistics(count: int, layers: int = 8, width: int = 512) -> Tensor:
@@ -75,12 +75,12 @@ def encoded(count: int) -> list[Encoding]:
 
 
 def test_scores_are_probabilities_of_the_labels(model: WhisperStatistics) -> None:
-    scores = model.predict(CLIPS)
-    assert all(score.labels == LABELS for score in scores)
-    assert probabilities(scores).dtype == np.float32
-    assert (probabilities(scores) >= 0).all()
-    np.testing.assert_allclose(probabilities(scores).sum(axis=1), 1, atol=1e-5)
-    assert np.ptp(probabilities(scores), axis=0).max() > 0.05  # what is heard does matter
+    predictions = model.predict(CLIPS)
+    assert all(prediction.scores.labels == LABELS and not prediction.modalities for prediction in predictions)
+    values = probabilities(predictions)
+    assert values.dtype == np.float32 and (values >= 0).all()
+    np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-5)
+    assert np.ptp(values, axis=0).max() > 0.05  # the samples matter
 
 
 def test_alone_and_in_any_batch_the_answer_is_the_same(model: WhisperStatistics) -> None:
@@ -94,7 +94,7 @@ def test_more_of_one_length_than_are_encoded_at_once_keep_their_order(model: Whi
     together = probabilities(model.predict(sounds))
     assert len(together) == BATCH + 3
     for i in (0, BATCH - 1, BATCH, BATCH + 2):
-        np.testing.assert_allclose(together[i], model.predict([sounds[i]])[0].probabilities, atol=1e-4)
+        np.testing.assert_allclose(together[i], model.predict([sounds[i]])[0].scores.probabilities, atol=1e-4)
     assert np.ptp(together, axis=0).max() > 0.001
 
 
@@ -110,8 +110,8 @@ def test_threads_get_the_answers_that_they_would_get_alone(model: WhisperStatist
 
 
 def test_speech_of_more_than_half_a_minute_is_judged(model: WhisperStatistics) -> None:
-    (scores,) = model.predict([heard(np.tile(speech(), 12)[: 31 * RATE])])
-    assert scores.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    (prediction,) = model.predict([heard(np.tile(speech(), 12)[: 31 * RATE])])
+    assert prediction.scores.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
 # --- the head

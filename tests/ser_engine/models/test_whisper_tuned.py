@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from ser_engine import Settings
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.features.encoder import LOWER_BLOCKS, encodings, long_states, thinned
+from ser_engine.features.encoder import LOWER_BLOCKS, average_pairs, compute_long_states, pool_states
 from ser_engine.models.registry import load_model, parts
 from ser_engine.models.store import shared_whisper
 from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics, collate
@@ -56,10 +56,10 @@ def model(frozen: WhisperStatistics, folder: Path, settings: Settings) -> Whispe
 
 
 def test_both_have_the_same_say_and_there_is_a_temperature(model: WhisperTuned) -> None:
-    states = long_states(model.encoder, np.stack([CLIPS[0].samples]))
+    states = compute_long_states(model.encoder, np.stack([CLIPS[0].samples]))
     with torch.inference_mode():
-        frozen_says = model.beside.head(*collate(encodings(states)))
-        tuned_say = opinion(model.members, thinned(states[:, LOWER_BLOCKS]))
+        frozen_says = model.beside.head(*collate(pool_states(states)))
+        tuned_say = opinion(model.members, average_pairs(states[:, LOWER_BLOCKS]))
         assert not torch.allclose(frozen_says, tuned_say, atol=0.05)
         expected = ((frozen_says + tuned_say) / 2 / 1.3).softmax(dim=1)
     np.testing.assert_allclose(probabilities(model.predict(CLIPS[:1])), expected, atol=1e-6)
@@ -73,7 +73,7 @@ def test_alone_and_in_any_batch_the_answer_is_the_same(model: WhisperTuned) -> N
 
 def test_blocks_that_were_not_tuned_say_what_the_encoder_says(frozen: WhisperStatistics) -> None:
     untouched = TunedMember(frozen.encoder, 2, HeadConfig(len(LABELS), hidden=16, projection=32)).eval()
-    states = long_states(frozen.encoder, speech()[None, :RATE])
+    states = compute_long_states(frozen.encoder, speech()[None, :RATE])
     with torch.inference_mode():
         frames = untouched.frames(states[:, LOWER_BLOCKS])
     np.testing.assert_allclose(frames, states[:, 2:5].mean(dim=1), atol=1e-4)
@@ -104,8 +104,8 @@ def test_long_speech_is_heard_in_stretches(frozen: WhisperStatistics) -> None:
 
 
 def test_a_minute_of_speech_is_judged(model: WhisperTuned) -> None:
-    (scores,) = model.predict([heard(np.tile(speech(), 40)[: 60 * RATE])])
-    assert scores.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    (prediction,) = model.predict([heard(np.tile(speech(), 40)[: 60 * RATE])])
+    assert prediction.scores.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_what_is_saved_is_what_is_loaded(model: WhisperTuned, folder: Path, settings: Settings) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.ser_engine.test_transcription import taken_for_speech
 from torch.nn import functional
 
 from ser_engine import Settings
@@ -19,6 +18,7 @@ from ser_engine.papers.audioset import VGGish, YAMNet, load_extractor
 from ser_engine.papers.audioset_patches import VGGISH, YAMNET, patches
 from ser_engine.papers.audioset_weights import VGGISH_LAYERS, WHERE, convert, main
 from ser_engine.papers.network import Network, build
+from tests.ser_engine.transcription.test_transcriber import taken_for_speech
 from tests.speech import noise, silence, speech
 
 Arrays = dict[str, np.ndarray]
@@ -231,10 +231,10 @@ def test_a_perceptron_on_embeddings_is_a_model_whose_clips_are_the_mean_of_their
     clip = taken_for_speech(speech())
     rows = model.score(load_extractor("vggish", settings).embed(clip.samples))
     assert len(rows) == 3
-    np.testing.assert_allclose(model.predict([clip])[0].probabilities, rows.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(model.predict([clip])[0].scores.probabilities, rows.mean(axis=0), atol=1e-6)
     model.save(tmp_path / "tried")
     again = Network.load(tmp_path / "tried", settings)
-    np.testing.assert_allclose(again.predict([clip])[0].probabilities, rows.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(again.predict([clip])[0].scores.probabilities, rows.mean(axis=0), atol=1e-6)
     with pytest.raises(WeightsUnavailable, match="The weights of VGGish are not on this computer"):
         Network.load(tmp_path / "tried", Settings(models_dir=tmp_path / "elsewhere"))
     assert weights.read_config(tmp_path / "vggish")["architecture"] == "audio-embedding"

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.ser_engine.test_transcription import taken_for_speech
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.models import store as weights
 from ser_engine.papers.network import INPUTS, KINDS, Network, build, standardised
+from tests.ser_engine.transcription.test_transcriber import taken_for_speech
 from tests.speech import noise, speech, tone
 
 LABELS = ("angry", "happy", "sad")
@@ -56,18 +56,18 @@ def network(kind: str, genders: bool = False) -> Network:
 @pytest.mark.parametrize("kind", list(TINY))
 def test_a_clip_scores_alone_as_in_a_batch_and_the_same_when_saved_and_read(kind: str, tmp_path: Path) -> None:
     model = network(kind)
-    scores = model.predict(CLIPS)
+    scores = [prediction.scores for prediction in model.predict(CLIPS)]
     assert all(one.labels == LABELS and one.probabilities.dtype == np.float32 for one in scores)
     assert all(one.probabilities.sum() == pytest.approx(1, abs=1e-5) for one in scores)
     assert np.abs(scores[0].probabilities - scores[2].probabilities).max() > 1e-4
     for one, clip in zip(scores, CLIPS, strict=True):
-        np.testing.assert_allclose(model.predict([clip])[0].probabilities, one.probabilities, atol=1e-5)
+        np.testing.assert_allclose(model.predict([clip])[0].scores.probabilities, one.probabilities, atol=1e-5)
     model.save(tmp_path / "tried")
     again = Network.load(tmp_path / "tried", Settings())
     assert (again.id, again.labels, again.kind, again.features) == ("tried", LABELS, kind, model.features)
     assert (again.temperature, again.genders, again.card) == (1.5, False, {"run": "one"})
     for one, other in zip(scores, again.predict(CLIPS), strict=True):
-        np.testing.assert_allclose(other.probabilities, one.probabilities, atol=1e-6)
+        np.testing.assert_allclose(other.scores.probabilities, one.probabilities, atol=1e-6)
 
 
 def test_a_clip_s_scores_are_the_mean_over_its_blocks() -> None:
@@ -75,15 +75,17 @@ def test_a_clip_s_scores_are_the_mean_over_its_blocks() -> None:
     blocks = INPUTS["jet-blocks"].extract(CLIPS[0].samples, Settings())
     assert len(blocks) == 3
     expected = np.mean([model.score(block[None])[0] for block in blocks], axis=0)
-    np.testing.assert_allclose(model.predict(CLIPS)[0].probabilities, expected, atol=1e-5)
+    np.testing.assert_allclose(model.predict(CLIPS)[0].scores.probabilities, expected, atol=1e-5)
 
 
 def test_a_clip_of_more_blocks_than_a_batch_and_one_after_it() -> None:
     model = network("mobilenet_v2")
     model.features = "jet-blocks-overlapping"
     clips = [taken_for_speech(tone(1.36)), taken_for_speech(noise(0.5))]  # 37 blocks and 1
-    scores = model.predict(clips)
-    np.testing.assert_allclose(scores[1].probabilities, model.predict(clips[1:])[0].probabilities, atol=1e-5)
+    predictions = model.predict(clips)
+    np.testing.assert_allclose(
+        predictions[1].scores.probabilities, model.predict(clips[1:])[0].scores.probabilities, atol=1e-5
+    )
 
 
 def test_women_s_and_men_s_emotions_are_added_up(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_women_s_and_men_s_emotions_are_added_up(tmp_path: Path) -> None:
     blocks = INPUTS["jet-blocks"].extract(CLIPS[3].samples, Settings())
     with torch.inference_mode():
         six = model.module(torch.from_numpy(blocks)).softmax(dim=1).numpy()[0]
-    np.testing.assert_allclose(model.predict(CLIPS[3:])[0].probabilities, six[:3] + six[3:], atol=1e-6)
+    np.testing.assert_allclose(model.predict(CLIPS[3:])[0].scores.probabilities, six[:3] + six[3:], atol=1e-6)
     model.save(tmp_path)
     again = Network.load(tmp_path, Settings())
     assert again.genders

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ser_engine.transcription.alignment import BY_HAND, between, edited
+from ser_engine.transcription.alignment import MANUAL, replace_words, select_words
 from ser_engine.types import Span, Transcript, TranscriptSegment
 
 TWO = Transcript(
@@ -30,12 +30,14 @@ SPEECH = (Span(0.0, 4.0), Span(6.0, 8.0))
     ],
 )
 def test_a_window_has_the_words_whose_middle_lies_in_it(start: float, end: float, text: str) -> None:
-    assert between(TWO, start, end) == replace(TWO, text=text, segments=())
+    assert select_words(TWO, start, end) == replace(TWO, text=text, segments=())
 
 
 def test_windows_side_by_side_lose_no_word_and_repeat_none() -> None:
-    said = [between(TWO, start, start + 0.7).text for start in (0.0, 0.7, 1.4, 2.1, 2.8, 3.5, 4.2, 4.9, 5.6, 6.3, 7.0)]
-    assert " ".join(filter(None, [*said, between(TWO, 7.7, 9.0).text])) == TWO.text
+    said = [
+        select_words(TWO, start, start + 0.7).text for start in (0.0, 0.7, 1.4, 2.1, 2.8, 3.5, 4.2, 4.9, 5.6, 6.3, 7.0)
+    ]
+    assert " ".join(filter(None, [*said, select_words(TWO, 7.7, 9.0).text])) == TWO.text
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ def test_windows_side_by_side_lose_no_word_and_repeat_none() -> None:
     ],
 )
 def test_edited_words_stand_where_those_stood_that_they_replace(text: str, first: str, second: str) -> None:
-    changed = edited(TWO, text, SPEECH)
+    changed = replace_words(TWO, text, SPEECH)
     assert changed.text == text
     # Whisper's doubts were about other words.
     assert {changed.confidence, *(part.confidence for part in changed.segments)} == {1.0} != {TWO.confidence}
@@ -57,17 +59,17 @@ def test_edited_words_stand_where_those_stood_that_they_replace(text: str, first
 
 
 def test_the_same_words_are_no_edit() -> None:
-    assert edited(TWO, TWO.text, SPEECH) == TWO
+    assert replace_words(TWO, TWO.text, SPEECH) == TWO
 
 
 def test_words_where_none_were_heard_are_spread_over_the_speech() -> None:
     silent = replace(TWO, text="", segments=())
-    for heard, engine in ((silent, "whisper"), (None, BY_HAND)):
-        written = edited(heard, "some words", SPEECH)
+    for heard, engine in ((silent, "whisper"), (None, MANUAL)):
+        written = replace_words(heard, "some words", SPEECH)
         (segment,) = written.segments
         assert (segment.start, segment.end, segment.text) == (0.0, 8.0, "some words") and written.engine == engine
 
 
 def test_one_edit_after_another_is_as_the_last_one_alone() -> None:
-    once = edited(edited(TWO, "", SPEECH), "Kids are talking now.", SPEECH)
+    once = replace_words(replace_words(TWO, "", SPEECH), "Kids are talking now.", SPEECH)
     assert once.text == "Kids are talking now." and " ".join(part.text for part in once.segments).strip() == once.text

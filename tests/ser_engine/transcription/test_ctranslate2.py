@@ -104,14 +104,14 @@ def assert_same(read: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -
 
 
 def test_every_weight_and_dimension_is_read_exactly(file, state):
-    read, dims = ctranslate2.read([file])
+    read, dims = ctranslate2.read_checkpoint([file])
     assert dims == DIMS
     assert_same(read, state)
     Whisper(ModelDimensions(**dims)).load_state_dict(read)  # strict: nothing missing, nothing over
 
 
 def test_a_folder_will_do(file, state):
-    assert_same(ctranslate2.read([file.parent])[0], state)
+    assert_same(ctranslate2.read_checkpoint([file.parent])[0], state)
 
 
 @pytest.mark.parametrize("cuts", [(1,), (5, 6), (5000, 9000), (100, 100)])
@@ -121,20 +121,20 @@ def test_parts_are_joined_in_order_wherever_they_were_cut(file, state, cuts):
     parts = [file.with_name(f"model.bin.part{i}") for i in range(len(edges) - 1)]
     for part, start, end in zip(parts, edges, edges[1:], strict=False):
         part.write_bytes(data[start:end])
-    read, dims = ctranslate2.read(parts)
+    read, dims = ctranslate2.read_checkpoint(parts)
     assert dims == DIMS
     assert_same(read, state)
     with pytest.raises(WeightsUnavailable):
-        ctranslate2.read(parts[:-1])
+        ctranslate2.read_checkpoint(parts[:-1])
     if len(parts) == 2:
         with pytest.raises(WeightsUnavailable):
-            ctranslate2.read(parts[::-1])
+            ctranslate2.read_checkpoint(parts[::-1])
 
 
 def test_float32_models_become_float16(file, state):
     wide = {name: a.astype(np.float32) if a.dtype == np.float16 else a for name, a in variables(state).items()}
     file.write_bytes(model_bin(wide))
-    assert_same(ctranslate2.read([file])[0], state)
+    assert_same(ctranslate2.read_checkpoint([file])[0], state)
 
 
 def test_models_in_8_bits_are_refused_with_the_way_out(file, state):
@@ -142,16 +142,16 @@ def test_models_in_8_bits_are_refused_with_the_way_out(file, state):
     content["decoder/embeddings/weight"] = np.zeros((50, 64), np.int8)
     file.write_bytes(model_bin(content))
     with pytest.raises(WeightsUnavailable, match="--quantization float16"):
-        ctranslate2.read([file])
+        ctranslate2.read_checkpoint([file])
 
 
 def test_another_version_or_architecture_is_refused(file, state):
     file.write_bytes(model_bin(variables(state), version=3))
     with pytest.raises(WeightsUnavailable, match="version 6"):
-        ctranslate2.read([file])
+        ctranslate2.read_checkpoint([file])
     file.write_bytes(model_bin(variables(state), architecture="TransformerSpec"))
     with pytest.raises(WeightsUnavailable, match=r"another kind of model.*TransformerSpec"):
-        ctranslate2.read([file])
+        ctranslate2.read_checkpoint([file])
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_variable_that_is_missing_is_named(file, state, missing):
     del content[missing]
     file.write_bytes(model_bin(content))
     with pytest.raises(WeightsUnavailable, match=missing if "num_heads" not in missing else "heads"):
-        ctranslate2.read([file])
+        ctranslate2.read_checkpoint([file])
 
 
 def test_wherever_the_file_ends_too_early_it_is_said(file):
@@ -170,10 +170,10 @@ def test_wherever_the_file_ends_too_early_it_is_said(file):
     for length in [0, 3, 4, 10, 30, 1000, len(data) // 2, len(data) - 1]:
         file.write_bytes(data[:length])
         with pytest.raises(WeightsUnavailable, match="cannot be read as a CTranslate2 Whisper model"):
-            ctranslate2.read([file])
+            ctranslate2.read_checkpoint([file])
     file.write_bytes(data + b"x")
     with pytest.raises(WeightsUnavailable, match="follow after its end"):
-        ctranslate2.read([file])
+        ctranslate2.read_checkpoint([file])
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04 a zip file, as a checkpoint is", b"\x06\0\0\0" + b"\xff" * 5000])
@@ -181,13 +181,13 @@ def test_other_files_are_refused_in_one_sentence(tmp_path, content):
     path = tmp_path / "base.pt"
     path.write_bytes(content)
     with pytest.raises(WeightsUnavailable) as caught:
-        ctranslate2.read([path])
+        ctranslate2.read_checkpoint([path])
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(WeightsUnavailable, match=r"model\.bin"):
-        ctranslate2.read([tmp_path])
+        ctranslate2.read_checkpoint([tmp_path])
     with pytest.raises(WeightsUnavailable):
-        ctranslate2.read([])
+        ctranslate2.read_checkpoint([])

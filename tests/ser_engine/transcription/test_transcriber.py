@@ -14,11 +14,11 @@ import pytest
 from whisper.model import Whisper
 
 from ser_engine import Settings
-from ser_engine.audio.clean import clean
-from ser_engine.audio.decode import load
+from ser_engine.audio.clean import clean_speech
+from ser_engine.audio.decode import load_audio
 from ser_engine.data.corpora import registry
 from ser_engine.models.store import shared_whisper
-from ser_engine.transcription.transcriber import WINDOW, Transcriber, believable, shorten_window, split
+from ser_engine.transcription.transcriber import WINDOW, Transcriber, is_credible, shorten_window, split_speech
 from ser_engine.types import CleanSpeech, Quality, Span
 from tests.speech import RATE, Samples, encode, music, noise, silence, speech, tone
 
@@ -45,7 +45,7 @@ def taken_for_speech(samples: Samples, spans: tuple[Span, ...] = ()) -> CleanSpe
 
 
 def cleaned(samples: Samples) -> CleanSpeech:
-    return clean(load(encode(samples), Settings()))
+    return clean_speech(load_audio(encode(samples), Settings()))
 
 
 def plain(text: str) -> str:
@@ -162,7 +162,7 @@ def test_nothing_heard_is_in_no_language_even_if_one_was_set(whisper: Whisper) -
 @pytest.mark.corpora
 def test_german_is_recognised(transcriber: Transcriber, ser_data: Path, settings: Settings) -> None:
     utterance = next(u for u in registry.read_corpus("emodb", ser_data) if u.name.startswith("03a02N"))
-    transcript = transcriber.transcribe(clean(load(utterance.path, settings), settings))
+    transcript = transcriber.transcribe(clean_speech(load_audio(utterance.path, settings), settings))
     assert transcript.language == "de"
     assert "abgeben" in plain(transcript.text)  # Das will sie am Mittwoch abgeben.
 
@@ -198,25 +198,25 @@ def result(**measures: Any) -> Any:
 
 
 def test_clear_words_are_believed_and_doubtful_ones_are_not() -> None:
-    assert believable(result(), 2.0)
-    assert not believable(result(text="  "), 2.0)
-    assert not believable(result(avg_logprob=-1.1), 2.0)
-    assert believable(result(avg_logprob=-0.7), 2.0) and not believable(
+    assert is_credible(result(), 2.0)
+    assert not is_credible(result(text="  "), 2.0)
+    assert not is_credible(result(avg_logprob=-1.1), 2.0)
+    assert is_credible(result(avg_logprob=-0.7), 2.0) and not is_credible(
         result(avg_logprob=-0.7, no_speech_prob=0.8), 2.0
     )
 
 
 def test_a_person_may_repeat_words_but_not_faster_than_people_speak() -> None:
     looping = "no no no no no no no no no no no no no no no no no no no no no no no no no no"
-    assert believable(result(text=looping, compression_ratio=6.0), 8.0)
-    assert not believable(result(text=looping, compression_ratio=6.0), 2.0)
-    assert not believable(result(text=looping, compression_ratio=6.0, no_speech_prob=0.5), 8.0)
+    assert is_credible(result(text=looping, compression_ratio=6.0), 8.0)
+    assert not is_credible(result(text=looping, compression_ratio=6.0), 2.0)
+    assert not is_credible(result(text=looping, compression_ratio=6.0, no_speech_prob=0.5), 8.0)
 
 
 def test_pieces_are_cut_where_nobody_speaks_and_together_are_all() -> None:
     spans = (Span(0.0, 4.0), Span(10.0, 15.0), Span(20.0, 24.0))
     samples = np.arange(13 * RATE, dtype=np.float32)
-    pieces = list(split(taken_for_speech(samples, spans), 10 * RATE))
+    pieces = list(split_speech(taken_for_speech(samples, spans), 10 * RATE))
     assert [start for start, _ in pieces] == [0, 9 * RATE]
     assert np.array_equal(np.concatenate([piece for _, piece in pieces]), samples)
 
@@ -224,6 +224,6 @@ def test_pieces_are_cut_where_nobody_speaks_and_together_are_all() -> None:
 def test_speech_without_a_pause_is_cut_where_it_is_quietest() -> None:
     samples = noise(20)
     samples[9 * RATE : round(9.3 * RATE)] = 0
-    pieces = list(split(taken_for_speech(samples), 10 * RATE))
+    pieces = list(split_speech(taken_for_speech(samples), 10 * RATE))
     assert 9 * RATE <= pieces[1][0] <= round(9.3 * RATE)
     assert all(len(piece) <= 10 * RATE for _, piece in pieces) and sum(len(piece) for _, piece in pieces) == 20 * RATE

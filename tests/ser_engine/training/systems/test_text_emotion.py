@@ -208,7 +208,7 @@ def test_a_run_leaves_a_model_and_what_was_measured_of_it(
     predicted = model.probabilities(test.texts) >= model.thresholds
     assert (predicted == test.labels).mean() > 0.8
     assert model.card["measured"]["macro_f1"] == entry["metrics"]["macro_f1"]
-    voting = [opinion.emotional > 0 for opinion in model.read(test.texts)]
+    voting = [prediction.emotional > 0 for prediction in model.predict(test.texts)]
     neutral = test.labels[:, LABELS.index("neutral")]
     assert entry["votes"]["neutral"] == round(100 * float(np.mean(np.array(voting)[neutral])), 2)
     card = (here.models_dir / "tiny" / "README.md").read_text()

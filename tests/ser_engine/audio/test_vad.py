@@ -1,0 +1,45 @@
+"""Voice activity detection: speech is found in recordings of speech and nowhere else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from ser_engine.audio.vad import detect_speech
+from ser_engine.settings import PROJECT
+from tests.speech import VOICES, clicks, music, noise, silence, speech, tone
+
+KIDS, DOGS = "Kids are talking by the door.", "Dogs are sitting by the door."
+
+
+@pytest.mark.parametrize("voice", VOICES)
+def test_speech_is_found_in_the_clips_and_nowhere_else(voice: str) -> None:
+    segments = detect_speech(speech(f"{KIDS} {DOGS}", voice))
+    assert sum(span.duration_s for span in segments) > 3.5
+    assert 0.2 < segments[0].start < 0.6
+    for other in (tone(3), noise(3), music(5), clicks(3), silence(3)):
+        assert not detect_speech(other)
+
+
+def test_threads_find_the_same_speech() -> None:
+    clips = [
+        np.concatenate([silence(i / 2), speech(text, voice)]) for i, text in enumerate((KIDS, DOGS)) for voice in VOICES
+    ]
+    alone = [detect_speech(clip) for clip in clips]
+    assert len(set(alone)) > 1
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(detect_speech, clips * 3)) == alone * 3
+
+
+def test_finding_speech_leaves_torch_its_threads() -> None:
+    code = (
+        "import sys, numpy; from ser_engine.audio.vad import detect_speech; assert 'torch' not in sys.modules;"
+        "import torch; torch.set_num_threads(2); detect_speech(numpy.zeros(16000, numpy.float32));"
+        "print(torch.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2"

@@ -1,0 +1,62 @@
+"""What the page takes for a recording, of all that a browser may send."""
+
+from __future__ import annotations
+
+import base64
+import io
+import wave
+
+import pytest
+
+from ser_engine.errors import InvalidAudio
+from ui.components.recorder import MAX_BASE64, decode
+
+
+def wav(rate: int = 48_000, frames: int | None = None, channels: int = 1, width: int = 2) -> bytes:
+    """Return a wav file of silence."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        file.writeframes(bytes(width * channels * (3 * rate if frames is None else frames)))
+    return buffer.getvalue()
+
+
+def as_text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000, 96_000, 192_000])
+def test_three_seconds_at_any_rate_of_a_browser_are_taken_as_they_are(rate: int) -> None:
+    assert decode(as_text(wav(rate))) == wav(rate)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        7,
+        {"recording": "UklGRg=="},
+        b"UklGRg==",
+        "",
+        "not base64!",
+        "ü",
+        as_text(b"not a recording"),
+        as_text(b"RIFF"),
+        as_text(wav()[:-2]),
+        as_text(wav()[:30]),
+        as_text(wav(frames=0)),
+        as_text(wav(frames=143_999)),
+        as_text(wav(frames=144_001)),
+        as_text(wav(channels=2)),
+        as_text(wav(width=1)),
+        as_text(wav(rate=4_000)),
+        as_text(wav(rate=384_000)),
+        as_text(wav()).replace("A", "?", 1),
+        "A" * (MAX_BASE64 + 4),
+    ],
+)
+def test_anything_else_is_refused_in_one_sentence(sent: object) -> None:
+    with pytest.raises(InvalidAudio, match=r"^The recording arrived damaged; please record again\.$"):
+        decode(sent)

@@ -1,0 +1,124 @@
+"""The live page's states, run in process with a real engine and a tiny model."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from ser_engine import Analyzer
+from tests.ser_engine.tiny_listener import tiny_analyzer
+from tests.speech import silence, speech, speech_wav
+from ui.live.job import LiveJob, hear
+from ui.live.state import LiveState
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
+    return tiny_analyzer(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def page() -> AppTest:
+    made = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=60)
+    return made
+
+
+def visit(page: AppTest, state: LiveState | None = None) -> AppTest:
+    """Show the live page, in a session that knows this already."""
+    if state is not None:
+        page.session_state["live"] = state
+    page.run()
+    return page.switch_page("pages/live.py").run()
+
+
+def heard(analyzer: Analyzer, wav: bytes) -> LiveState:
+    job = hear(wav, analyzer)
+    assert job.ended.wait(30) and job.worded.wait(30)
+    return LiveState(job, number=1)
+
+
+def text(page: AppTest) -> str:
+    written = [
+        str(element.value) for kind in ("title", "header", "subheader", "markdown") for element in page.get(kind)
+    ]
+    return "\n".join(written + [element.proto.body for element in page.get("html")])
+
+
+def buttons(page: AppTest) -> list[str]:
+    return [button.label for button in page.get("button")] + [one.proto.label for one in page.get("download_button")]
+
+
+def told(page: AppTest) -> dict:
+    """Return what the component was told."""
+    (chart,) = [one.proto for one in page.get("bidi_component") if one.proto.component_name == "live_chart"]
+    return json.loads(chart.json or chart.mixed.json)
+
+
+def test_it_asks_to_begin_and_has_no_connection(page: AppTest) -> None:
+    visit(page)
+    assert not page.exception and not page.error
+    assert page.title[0].value == "How do you sound right now?"
+    assert told(page)["phase"] == "idle" and "nothing is kept unless you save it" in text(page)
+    assert LiveState().microphone not in page.session_state
+    assert not page.get("markdown"), "a string that stands alone in the script is printed"
+
+
+def test_a_session_that_ended_can_be_listened_to_saved_and_forgotten(page: AppTest, tiny: Analyzer) -> None:
+    state = heard(tiny, speech_wav())
+    visit(page, state)
+    assert not page.exception and told(page)["phase"] == "ended"
+    assert page.get("audio") and "The session" in text(page)
+    assert {"Save sound", "Timeline as CSV", "Timeline as JSON", "Forget this session"} <= set(buttons(page))
+    (forget,) = [button for button in page.button if button.label == "Forget this session"]
+    forget.click().run()
+    assert not page.exception and state.job is None and told(page)["phase"] == "idle" and not page.get("audio")
+
+
+def test_a_session_of_silence_says_that_nothing_was_scored(page: AppTest, tiny: Analyzer) -> None:
+    wav = io.BytesIO()
+    soundfile.write(wav, silence(2.0) + 1e-5, 16_000, format="WAV")
+    visit(page, heard(tiny, wav.getvalue()))
+    assert not page.exception and told(page)["saying"] == "Silence" and "all" not in told(page)
+    assert "0 of" in text(page)
+
+
+def test_without_a_connection_the_recorder_answers_instead(page: AppTest, tiny: Analyzer) -> None:
+    job = LiveJob(tiny)
+    job.end("unreachable")
+    assert job.ended.wait(5)
+    state = LiveState(job, number=1)
+    visit(page, state)
+    assert not page.exception and "Record three seconds instead" in text(page)
+    assert "could not connect within ten seconds" in told(page)["sentence"] and not page.get("audio")
+    samples = np.resize(speech(rate=48_000), 144_000)
+    wav = io.BytesIO()
+    soundfile.write(wav, samples, 48_000, "PCM_16", format="WAV")
+    page.session_state["live-recorder-arrived"] = base64.b64encode(wav.getvalue()).decode()
+    page.run()
+    assert not page.exception and state.job is not job and state.job is not None
+    assert state.job.ended.wait(60) and state.job.session.duration_s == pytest.approx(3.0)
+    page.run()
+    assert not page.exception and "Record three seconds instead" not in text(page)
+    assert state.job.worded.wait(60)
+    page.run()
+    assert page.get("audio")
+
+
+def test_settings_that_make_no_sense_are_one_sentence(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SER_TURN", "turn.example.org")
+    st.cache_resource.clear()
+    try:
+        visit(page)
+        assert not page.exception and "turn.example.org" in page.error[0].value
+    finally:
+        st.cache_resource.clear()

@@ -1,0 +1,140 @@
+"""What the live component is told of a session."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from ser_engine import Analyzer, Settings
+from ser_engine.labels import EMOTIONS
+from ser_engine.live.session import Update
+from ser_engine.types import Scores, TranscriptSegment
+from tests.ser_engine.tiny_listener import LABELS, tiny_analyzer
+from tests.speech import speech_wav
+from ui.live import view
+from ui.live.job import LiveJob, hear
+from ui.live.microphone import ice_servers
+from ui.live.state import LiveState
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> LiveJob:
+    done = hear(speech_wav("Dogs are sitting by the door."), tiny_analyzer(tmp_path_factory.mktemp("tiny")))
+    assert done.ended.wait(30)
+    return done
+
+
+def scores(**probabilities: float) -> Scores:
+    return Scores(tuple(probabilities), np.array(list(probabilities.values()), np.float32))
+
+
+def update(end: float, given: Scores | None) -> Update:
+    return Update(max(0.0, end - 3), end, "speech" if given else "silence", given, 1.0, -20.0)
+
+
+def test_nothing_has_begun() -> None:
+    told = view.moment(LiveState())
+    assert told["phase"] == "idle" and told["number"] == 0 and told["level"] == 0 and "all" not in told
+
+
+def test_a_moment_holds_the_last_answer_and_the_way_to_it(job: LiveJob) -> None:
+    told = json.loads(json.dumps(view.moment(LiveState(job, number=3))))
+    last = [one for one in job.session.timeline if one.scores][-1]
+    assert last.scores is not None
+    assert told["phase"] == "ended" and told["number"] == 3 and told["sentence"] == "Stopped."
+    assert told["all"]["names"] == [label.capitalize() for label in LABELS]
+    assert told["all"]["values"] == pytest.approx(list(last.scores.probabilities), abs=1e-3)
+    assert len(told["all"]["columns"]) == len(job.session.timeline) == len(told["groups"]["columns"])
+    assert sum(told["groups"]["values"]) == pytest.approx(1, abs=0.01)
+    assert told["stale"] == (job.session.timeline[-1].state != "speech")
+
+
+def test_who_is_not_sure_says_so() -> None:
+    divided = scores(angry=0.5, happy=0.4, sad=0.1)
+    assert view.scale(divided, [], 0.6)["headline"] == "Not sure: angry or happy"
+    assert view.scale(divided, [], 0.4)["headline"] == view.scale(divided, [])["headline"]
+
+
+def test_silence_and_noise_are_said() -> None:
+    assert set(view.STATES) == {"little", "noise", "silence"}
+
+
+def test_the_four_groups_have_what_their_emotions_have_and_say_what_was_left_out() -> None:
+    told = view.groups(scores(neutral=0.2, angry=0.3, disgust=0.3, happy=0.1, sad=0.1), [])
+    assert told is not None
+    assert dict(zip(told["names"], told["values"], strict=True)) == {
+        "Anger or disgust": 0.75,
+        "Happiness": 0.125,
+        "Sadness": 0.125,
+    }
+    assert told["headline"] == "Anger or disgust, 75%" and "20%" in told["note"]
+
+
+def test_every_group_has_a_name_of_its_own() -> None:
+    even = Scores(tuple(EMOTIONS), np.full(len(EMOTIONS), 1 / len(EMOTIONS), np.float32))
+    told = view.groups(even, [])
+    assert told is not None and set(told["names"]) == set(view.GROUPS.values())
+
+
+def test_a_model_of_other_labels_has_no_groups() -> None:
+    assert view.groups(scores(dog=0.5, siren=0.5), []) is None
+    course = view.Course()
+    course.follow([update(1.0, scores(dog=0.4, siren=0.6))])
+    assert course.labels == [(1, pytest.approx(0.6))] and course.groups == [None]
+
+
+def test_a_course_takes_each_window_once() -> None:
+    course, timeline = view.Course(), [update(1.0, scores(sad=0.9, happy=0.1)), update(1.5, None)]
+    course.follow(timeline)
+    course.follow(timeline)
+    course.follow([*timeline, update(2.0, scores(sad=0.2, happy=0.8))])
+    assert course.labels == [(0, pytest.approx(0.9)), None, (1, pytest.approx(0.8))]
+    # Groups stand in an order of their own.
+    assert [point[0] if point else None for point in course.groups] == [1, None, 0]
+
+
+def test_a_long_timeline_keeps_its_size_and_what_most_windows_have() -> None:
+    assert view.columns([]) == []
+    assert view.columns([(2, 0.5), None]) == [[2, 0.5], None]
+    assert view.columns([(1, 0.4), (1, 0.6), (0, 0.9), None, None, None], most=2) == [[1, 0.5], None]
+    hour = view.columns([(number // 3600, 0.5) for number in range(7200)])
+    assert len(hour) == view.COLUMNS and hour[0] == [0, 0.5] and hour[-1] == [1, 0.5]
+    assert len(json.dumps(hour)) < 4000
+
+
+@pytest.mark.parametrize(("decibels", "share"), [(-120, 0), (-60, 0), (-30, 0.5), (0, 1), (3, 1)])
+def test_the_level_is_a_share_of_the_meter(decibels: float, share: float) -> None:
+    assert view.level(decibels) == share
+
+
+def test_what_was_skipped_or_came_too_late_is_said(job: LiveJob) -> None:
+    job.session.skipped = 1
+    try:
+        assert view.sentence(LiveState(job)) == "Stopped. The computer was busy: one window was skipped."
+        job.session.skipped = 12
+        assert view.sentence(LiveState(job)).endswith("twelve windows were skipped.")
+    finally:
+        job.session.skipped = 0
+
+
+def test_the_saved_session_has_words_and_timeline(job: LiveJob) -> None:
+    before, job.words = job.words, (TranscriptSegment(0.5, 1.5, "Dogs.", 0.9),)
+    try:
+        saved = json.loads(json.dumps(view.to_dict(job)))
+        assert view.moment(LiveState(job))["words"] == ["Dogs."]
+    finally:
+        job.words = before
+    assert saved["words"][0]["text"] == "Dogs." and saved["ending"] == "stopped"
+    assert len(saved["updates"]) == len(job.session.timeline) and saved["labels"] == list(LABELS)
+
+
+def test_servers_that_help_to_connect_are_those_of_the_settings(analyzer: Analyzer) -> None:
+    assert ice_servers(analyzer.settings) == []
+    assert ice_servers(Settings(turn="stun:a.example.org")) == [{"urls": ["stun:a.example.org"]}]
+    both = Settings(turn="turn:a.example.org turns:b.example.org", turn_user="ada", turn_password="secret")
+    assert ice_servers(both) == [
+        {"urls": ["turn:a.example.org", "turns:b.example.org"], "username": "ada", "credential": "secret"}
+    ]
+    assert "secret" not in repr(both)

@@ -1,0 +1,54 @@
+"""What is being trained is shown while it is, and no longer."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from ser_engine.settings import PROJECT
+from ui.results import training_now
+
+NAME = "paper-9-net-paper"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    folder = tmp_path / "cache" / "runs" / f"{NAME}-0123456789ab"
+    folder.mkdir(parents=True)
+    for fold in (0, 1):
+        lines = [{"fold": str(fold), "epoch": epoch, "loss": 2.0 / epoch} for epoch in (1, 2, 3)]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / f"history-000{fold}.jsonl").write_text(text, encoding="utf-8")
+    return tmp_path / "cache"
+
+
+def test_a_run_under_way_is_found_with_its_epochs(cache: Path) -> None:
+    (training,) = training_now.read(cache, time.time())
+    assert training.name == NAME and training.history.trainings == 2
+    assert [point[:2] for point in training.history.curves["loss"]] == [(1, 2.0), (2, 1.0), (3, pytest.approx(2 / 3))]
+
+
+def test_a_run_that_has_a_result_or_told_nothing_for_long_is_not(cache: Path) -> None:
+    assert not training_now.read(cache, time.time() + training_now.QUIET_S + 60)
+    (folder,) = (cache / "runs").iterdir()
+    (folder / training_now.FINISHED).touch()
+    assert not training_now.read(cache, time.time())
+    assert not training_now.read(cache / "nowhere", time.time())
+
+
+def test_the_page_draws_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SER_CACHE", str(cache))
+    at = AppTest.from_file(str(PROJECT / "pages" / "results.py"), default_timeout=60).run()
+    assert not at.exception
+    assert "Training now" in [header.value for header in at.header]
+    assert NAME in [header.value for header in at.subheader]
+    (folder,) = (cache / "runs").iterdir()
+    os.utime(folder / "history-0000.jsonl", (0, 0))
+    os.utime(folder / "history-0001.jsonl", (0, 0))
+    at.run()
+    assert "Training now" not in [header.value for header in at.header]
