@@ -81,7 +81,7 @@ def _clean(data: bytes, settings: Settings, degradation: str, babble: Sequence[P
 def _encode(clips: list[NDArray[np.float32]], settings: Settings, lower: bool) -> list[NDArray[np.float16]]:
     import torch
 
-    from ser_engine.models.store import shared_whisper
+    from ser_engine.models.whisper import shared_whisper
 
     torch.set_flush_denormal(True)
     encoder = shared_whisper(settings).encoder
