@@ -12,11 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-<<<<<<< HEAD
-=======
-from tests.ser_engine.training.test_run import SILENT, write_corpora
-from ui.results.run_files import Run, read_run
->>>>>>> main
 
 from ser_engine import Analyzer, Settings
 from ser_engine.cli.main import main
@@ -27,10 +22,7 @@ from ser_engine.evaluation.evaluate_model import Plan, evaluate_model
 from ser_engine.evaluation.record import RunRecord, read_record
 from ser_engine.types import Analysis
 from tests.ser_engine.models.test_hub import checkpoint, edit
-<<<<<<< HEAD
 from tests.ser_engine.training.tiny import SILENT, write_corpora
-=======
->>>>>>> main
 
 BROKEN = "03-01-03-01-02-02-04"  # a happy one
 OTHERS = "03-01-08-01-01-01-01"  # surprised, which the model has no label for
