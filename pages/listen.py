@@ -171,7 +171,7 @@ def show_result(result: session.Result) -> None:
     caveats.show(engine.card(result.model), analysis.scores.labels)
     # Last, since the first spectrogram of a process has a large library to load: all else is there already.
     with picture:
-        draw(result, "spectrogram", lambda: charts.spectrogram(analysis.waveform), "Mel spectrogram")
+        draw(result, "spectrogram", lambda: charts.spectrogram(analysis.recording), "Mel spectrogram")
 
 
 def words_key(result: session.Result) -> str:
@@ -275,7 +275,7 @@ def show_recording(result: session.Result) -> DeltaGenerator:
     draw(
         result,
         "waveform",
-        lambda: charts.waveform(analysis.waveform, segments),
+        lambda: charts.waveform(analysis.recording, segments),
         f"Recording, {wording.seconds(analysis.quality.duration_s)} with {len(segments)} stretches of speech",
     )
     st.html(theme.line("quiet", "Shaded and underlined: where speech was found."))

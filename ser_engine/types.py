@@ -321,7 +321,7 @@ class Analysis:
     `modalities` are the scores by modality, as in `Prediction`; of a long recording, means over its windows.
     `threshold` is the top probability below which the answer counts as "not sure"; None where the model has none.
     `seconds` maps each of `STAGES` and "total" to the time that it took.
-    `waveform` and `speech` are the recording as decoded and as the models heard it; they stay out of `to_dict`.
+    `recording` is the decoded recording, `speech` the preprocessed one; `to_dict` leaves them out.
     """
 
     file: str
@@ -331,7 +331,7 @@ class Analysis:
     timeline: tuple[TimelineWindow, ...]
     quality: Quality
     seconds: Mapping[str, float]
-    waveform: Recording = field(repr=False)
+    recording: Recording = field(repr=False)
     speech: CleanSpeech = field(repr=False)
     modalities: Mapping[str, Scores] = field(default_factory=dict)
     threshold: float | None = None

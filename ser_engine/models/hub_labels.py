@@ -8,18 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.labels import (
-    ANGRY,
-    CALM,
-    DISGUST,
-    EMOTIONS,
-    FEARFUL,
-    HAPPY,
-    NEUTRAL,
-    SAD,
-    SURPRISED,
-    named,
-)
+from ser_engine.labels import ANGRY, CALM, DISGUST, EMOTIONS, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED, find_emotion
 
 # Beside `corpora.labels.SYNONYMS`: what IEMOCAP, CREMA-D, TESS and those who learned from them write.
 ABBREVIATIONS: dict[str, str] = {
@@ -63,7 +52,7 @@ def emotion(label: str) -> str | None:
     """Return our name of an emotion as public models write it ("ANG", "02_happiness", "female fearful"); else None."""
     words = [word for word in re.findall(r"[^\W\d_]+", label.lower()) if word not in GENDERS]
     plain = " ".join(words)
-    return named(plain) or ABBREVIATIONS.get(plain)
+    return find_emotion(plain) or ABBREVIATIONS.get(plain)
 
 
 def names(id: str, id2label: Mapping[int, str], count: int) -> tuple[str, ...]:
