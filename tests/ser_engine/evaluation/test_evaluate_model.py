@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from tests.ser_engine.training.test_run import SILENT, write_corpora
+from ui.results.run_files import Run, read_run
 
 from ser_engine import Analyzer, Settings
 from ser_engine.cli.main import main
@@ -23,7 +24,6 @@ from ser_engine.evaluation.evaluate_model import Plan, evaluate
 from ser_engine.settings import PROJECT
 from ser_engine.types import Analysis
 from tests.ser_engine.models.test_hub import checkpoint, edit
-from ui.results.run_files import Run, read_run
 
 BROKEN = "03-01-03-01-02-02-04"  # a happy one
 OTHERS = "03-01-08-01-01-01-01"  # surprised, which the model has no label for

@@ -59,7 +59,7 @@ def test_two_labels_are_enough_for_an_svm() -> None:
 def test_a_seed_gives_the_same_again(name: str) -> None:
     points, names = clusters(1)
     one, other = (make_estimator(name, 7, {}).fit(points, names) for _ in range(2))
-    assert np.array_equal(predict_proba(one, points, LABELS), probabilities(other, points, LABELS))
+    assert np.array_equal(predict_proba(one, points, LABELS), predict_proba(other, points, LABELS))
 
 
 def test_what_is_not_there_is_told() -> None:
@@ -77,7 +77,7 @@ def test_what_was_saved_scores_the_same_when_read(name: str, tmp_path: Path) -> 
     again = load_model(tmp_path / "tried", Settings())
     assert isinstance(again, Classical)
     assert (again.id, again.labels, again.card) == ("tried", LABELS, {"run": "one"})
-    assert np.array_equal(predict_proba(model.pipeline, points, LABELS), probabilities(again.pipeline, points, LABELS))
+    assert np.array_equal(predict_proba(model.pipeline, points, LABELS), predict_proba(again.pipeline, points, LABELS))
 
 
 def test_a_recording_is_scored_alone_as_in_a_batch() -> None:
