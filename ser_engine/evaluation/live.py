@@ -259,7 +259,7 @@ def _provenance(config: dict[str, Any], turns: Sequence[Turn], plan: Plan) -> tu
     if unseen and speakers <= unseen:
         return True, "The model was trained on other speakers: it is that of a fold that left these out."
     corpora = {speaker.split("/")[0] for speaker in speakers}
-    trained = {registry.corpus(str(name)).id for name in config.get("corpora", ()) if _is_corpus(str(name))}
+    trained = {registry.get_corpus(str(name)).id for name in config.get("corpora", ()) if _is_corpus(str(name))}
     if both := sorted(corpora & trained):
         if plan.unseen:
             raise InvalidSettings(f"{plan.model} was trained on {', '.join(both)}, so these speakers are not unseen.")
@@ -274,6 +274,6 @@ def _provenance(config: dict[str, Any], turns: Sequence[Turn], plan: Plan) -> tu
 
 def _is_corpus(name: str) -> bool:
     try:
-        return bool(registry.corpus(name))
+        return bool(registry.get_corpus(name))
     except CorpusError:
         return False

@@ -110,7 +110,7 @@ def choose(data: Path, clips: int) -> list[Utterance]:
     rng = np.random.default_rng(SEED)
     chosen: list[Utterance] = []
     for i, name in enumerate(CORPORA):
-        utterances = registry.read(name, data)
+        utterances = registry.read_corpus(name, data)
         share = clips // len(CORPORA) + (i < clips % len(CORPORA))
         chosen += [utterances[j] for j in sorted(rng.choice(len(utterances), min(share, len(utterances)), False))]
     return chosen
@@ -176,7 +176,7 @@ def _read(source: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str, int]]:
 
 def _write_card(folder: Path, record: RunRecord) -> None:
     rows = [
-        f"| {registry.corpus(name).title} | {row['wer_fp16']:.1f} | {row['wer_int8']:.1f} | {row['wer_plain']:.1f} "
+        f"| {registry.get_corpus(name).title} | {row['wer_fp16']:.1f} | {row['wer_int8']:.1f} | {row['wer_plain']:.1f} "
         f"| {row['clips']:.0f} |"
         for name, row in record.by_corpus.items()
     ]
