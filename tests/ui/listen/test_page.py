@@ -90,7 +90,8 @@ def test_an_empty_page_asks_for_a_recording_and_promises_an_answer(page: AppTest
 
 def test_the_first_paint_waits_for_no_model() -> None:
     script = (
-        "import sys; from streamlit.testing.v1 import AppTest; page = AppTest.from_file('app.py', default_timeout=120).run();"
+        "import sys; from streamlit.testing.v1 import AppTest;"
+        "page = AppTest.from_file('app.py', default_timeout=120).run();"
         "heavy = {'torch', 'whisper', 'librosa', 'silero_vad', 'noisereduce'} & set(sys.modules);"
         "assert page.title and not page.exception, page; assert not heavy, heavy;"
         # Leave at once: at an orderly end the warm-up, which has begun by now, would be cut off noisily.
