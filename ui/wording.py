@@ -151,8 +151,8 @@ def label_accuracy(label: str, card: Mapping[str, Any] | None) -> str | None:
     if card is None or not row or not on_unseen_speakers(card):
         return None
     sentence = (
-        f"For {label}, recall is {row['recall']:.0f}% and precision {row['precision']:.0f}% on unseen speakers of acted "
-        "speech."
+        f"For {label}, recall is {row['recall']:.0f}% and precision {row['precision']:.0f}%, measured on unseen "
+        "speakers in acted speech."
     )
     for corpus, raters in (card.get("listeners") or {}).items():
         if label in raters["per_label"]:
