@@ -338,6 +338,8 @@ def _one_out(values: Sequence[str], noun: str) -> list[Fold]:
 
 
 def _stratified(labels: Sequence[str], seed: int, folds: int) -> list[Fold]:
+    from sklearn.model_selection import StratifiedKFold
+
     _require(labels, folds, f"{folds} folds need one each")
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     none = np.array([], int)
@@ -350,8 +352,6 @@ def _stratified(labels: Sequence[str], seed: int, folds: int) -> list[Fold]:
 def _random(labels: Sequence[str], seed: int, test: float, validation: float) -> list[Fold]:
     """Return one fold: a share `test` of all rows, and a share `validation` of the rest."""
     from sklearn.model_selection import train_test_split
-
-    from sklearn.model_selection import StratifiedKFold
 
     _require(labels, MIN_PER_LABEL, f"training, validation and test need {MIN_PER_LABEL}")
     classes = np.asarray(labels)
