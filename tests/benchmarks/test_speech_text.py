@@ -18,7 +18,7 @@ from benchmarks.speech_text_plain import Plain
 from ser_engine import Settings
 from ser_engine.models.batching import length_groups
 from ser_engine.models.registry import load_model
-from ser_engine.models.speech_text import CLIPS_A_THREAD, SpeechText
+from ser_engine.models.speech_text import CLIPS_PER_THREAD, SpeechText
 from ser_engine.settings import PROJECT
 from ser_engine.types import SAMPLE_RATE
 from tests.speech import RATE, speech
@@ -97,7 +97,7 @@ def test_batches_are_timed_and_their_padding_is_counted(built: Built) -> None:
     measured = speech_text.batches(built, count=24, rounds=1)
     voices, _ = clips(24)
     lengths = [len(voice.samples) for voice in voices]
-    groups = length_groups(lengths, CLIPS_A_THREAD)
+    groups = length_groups(lengths, CLIPS_PER_THREAD)
     assert measured["batch_of"] == {"clips": 24, "rounds": 1, "batches": len(groups)}
     assert len(groups) < 24
     padded = sum(len(group) * max(lengths[row] for row in group) for group in groups)
