@@ -68,11 +68,6 @@ def acoustic_features(
     list
         For each clip float32 [k] of the recording itself and of every copy; None for a clip that the preprocessing
         drops or that cannot be read, which is reported on the standard error.
-
-    Raises
-    ------
-    InvalidSettings
-        There are no such features, preprocessing or augmentation.
     """
     extraction = Extraction(features, preprocessing, augmentation, seed)
     recipe = get_recipe(augmentation) if augmentation else ()

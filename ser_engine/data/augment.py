@@ -86,11 +86,6 @@ def apply(recipe: str, samples: NDArray[np.float32], rng: np.random.Generator) -
     list of (name, float32 [m])
         In the recipe's order; only a stretch changes the length. The same `rng` state gives the same samples, and
         the global states of `random` and `numpy.random` are left as they were.
-
-    Raises
-    ------
-    InvalidSettings
-        There is no such recipe.
     """
     return [(item.name, augment(item, samples, rng)) for item in get_recipe(recipe)]
 

@@ -39,11 +39,6 @@ def degrade(recording: Recording, degradation: str, babble: Sequence[Path], sett
     babble : recordings of other speakers, which babble is mixed from
     settings : limits on those recordings
     seed : of everything random; the recording's own
-
-    Raises
-    ------
-    InvalidSettings
-        There is no such degradation, or babble has no recordings.
     """
     rng = np.random.default_rng([len(degradation), seed])
     if degradation == "crop":

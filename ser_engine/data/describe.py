@@ -59,13 +59,6 @@ def describe(
     clip : a recording to show the augmentations with; without it there are none
     corpora : ids; by default every corpus in `data`
     seed : of the augmentations
-
-    Raises
-    ------
-    CorpusError
-        A corpus is not there, or none is.
-    InvalidAudio, TooLarge
-        The clip cannot be read.
     """
     augmented = draw_augmentations(clip, settings, seed) if clip else {}
     utterances = list(_utterances(data, corpora))

@@ -29,6 +29,8 @@ def encode_clips(
 ) -> list[Encoding | None]:
     """Return the encoding, in float16, of each recording; None for a clip without speech.
 
+    Raise InvalidAudio or TooLarge for a recording that cannot be decoded or is over a limit.
+
     Parameters
     ----------
     paths : recordings
@@ -36,11 +38,6 @@ def encode_clips(
     workers : processes; 0 for one for each core
     degradation : a key of `degrade.TITLES`, or nothing
     babble : recordings of the voices in the degradation "babble"
-
-    Raises
-    ------
-    InvalidAudio, TooLarge
-        A recording cannot be decoded, or is over a limit.
     """
     arrays = _compute("encodings", paths, settings, workers, degradation, babble)
     return [None if array is None else _unpack(array) for array in arrays]

@@ -29,12 +29,7 @@ DECODED_TOGETHER = 8
 def transcribe_clips(paths: Sequence[Path], settings: Settings, workers: int = 0) -> list[Transcript]:
     """Return the transcript of each recording, without segments; an empty text for a clip without speech.
 
-    Raises
-    ------
-    InvalidAudio, TooLarge
-        A recording cannot be decoded, or is over a limit.
-    WeightsUnavailable
-        Whisper's weights are not there.
+    Raise InvalidAudio or TooLarge for a recording that cannot be decoded, WeightsUnavailable without Whisper.
     """
     name = f"transcripts-whisper-{settings.whisper}"
     cache = Cache(settings.cache, name, preprocessing_options(settings), settings.language, suffix=".json")

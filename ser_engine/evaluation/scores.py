@@ -57,11 +57,6 @@ def score(
     version : the model's `fingerprint`
     words : whether clips are transcribed, for models that use text
     workers : threads, which share one copy of the model; 0 for one for each core
-
-    Raises
-    ------
-    WeightsUnavailable
-        The model is not there, or cannot score recordings.
     """
     cache = Cache(analyzer.settings.cache, "scores", version, suffix=".json")
     prepare = partial(_analyze, analyzer=analyzer, words=words)

@@ -186,11 +186,7 @@ def load_imagenet(network: ImageNetwork, source: str | Path, settings: Settings)
 
     `source` is a local folder with model.safetensors, a .safetensors or .pth file, or "id@revision" of the Hugging Face
     hub, where the revision is a commit. Nothing is downloaded unless `settings.allow_download`.
-
-    Raises
-    ------
-    WeightsUnavailable
-        The weights are missing, may not be downloaded, or do not fit the network.
+    Raise WeightsUnavailable if the weights are missing, may not be downloaded, or do not fit the network.
     """
     published = IMAGENET[type(network)]
     file = _find_weights(source, published, settings)

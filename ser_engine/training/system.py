@@ -81,13 +81,6 @@ class System(ABC, Generic[Config, Features, Fitted]):
     ----------
     config : the experiment
     workspace : where its data are
-
-    Raises
-    ------
-    InvalidSettings
-        The configuration makes no sense.
-    WeightsUnavailable
-        Weights that it starts from are missing.
     """
 
     config_class: ClassVar[type[ExperimentConfig]]

@@ -39,13 +39,6 @@ def run_trial(
     Returns
     -------
     {run, changed, folds, UA, WA, by_corpus {corpus: UA}, degradations {name: UA}, corpus_probe, clips, seconds, note}
-
-    Raises
-    ------
-    CorpusError
-        A corpus is not in `data`.
-    InvalidSettings
-        The TOML or a change is wrong, or there is no such fold.
     """
     changed = read_changes(changes)
     run = prepare_run(path, protocol, settings, data, results, load_config(path, protocol, changed))

@@ -219,12 +219,7 @@ def shorten_window(model: Whisper, positions: int) -> Whisper:
 def load_transcriber(settings: Settings, progress: Progress | None = None) -> Transcriber:
     """Load the Whisper that the settings name; `progress` is called while its weights are downloaded.
 
-    Raises
-    ------
-    WeightsUnavailable
-        The weights are missing, damaged or could not be downloaded.
-    InvalidSettings
-        Whisper does not know the language that the settings name.
+    Raise WeightsUnavailable if they are not there, InvalidSettings for a language that Whisper does not know.
     """
     from ser_engine.models.parallel import set_up_torch
     from ser_engine.models.whisper import shared_whisper

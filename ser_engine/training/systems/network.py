@@ -171,15 +171,7 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
         return fitted
 
     def initial_module(self, classes: int) -> nn.Module:
-        """Return the module before training, the same for every fold.
-
-        Raises
-        ------
-        InvalidSettings
-            The kind does not take these options.
-        WeightsUnavailable
-            The initial weights are missing.
-        """
+        """Return the module before training, the same for every fold."""
         config = self.config
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
