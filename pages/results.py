@@ -57,7 +57,7 @@ COLUMNS = {
     "seconds": st.column_config.NumberColumn("Seconds", format="%.0f", help="Of the whole run, all folds"),
     "run": st.column_config.TextColumn("Run", width=260),
 }
-RECIPES = {"paper-1": "Paper 1", "paper-3": "Paper 3", "paper-4": "Paper 4"}
+RECIPES = {"sharma": "Paper 1", "islam": "Paper 3", "gomes": "Paper 4"}
 
 
 def results_page() -> None:
@@ -330,7 +330,7 @@ def show_augmentations(description: Description) -> None:
     st.space("small")
     st.header("What augmentation does to a clip", anchor=False)
     names = list(description.recipes)
-    first = "paper-4" if "paper-4" in names else names[0]
+    first = "gomes" if "gomes" in names else names[0]
     recipe = st.segmented_control(
         "Recipe", names, default=first, required=True, key="recipe", label_visibility="collapsed",
         format_func=lambda name: RECIPES.get(name, name),

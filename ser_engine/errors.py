@@ -31,3 +31,7 @@ class InvalidSettings(SerError):
 
 class CorpusError(SerError):
     """A corpus folder, a file name in it or a manifest row cannot be understood."""
+
+
+class InvalidRecord(SerError):
+    """A file of the results folder is missing, damaged, or not a record."""

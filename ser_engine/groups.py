@@ -8,7 +8,7 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.labels import LABEL_SETS, named
 from ser_engine.types import Scores
 
-FOUR = "paper-3-groups"
+FOUR = "islam-groups"
 """Anger or disgust, fear or surprise, happiness, sadness (paper-3, section 3.5, after Jack et al., 2014)."""
 
 

@@ -65,10 +65,10 @@ def _same(*labels: str) -> dict[str, str]:
     return {label: label for label in labels}
 
 
-# Paper 1 (section 3A) has seven and no neutral; the order is its own.
-_PAPER_1 = (CALM, HAPPY, SAD, ANGRY, FEARFUL, DISGUST, SURPRISED)
-# Paper 3 (section 3.3) names seven in this order and reads RAVDESS's calm as neutral (its section 3.1.2).
-_PAPER_3 = (HAPPY, SAD, ANGRY, NEUTRAL, DISGUST, FEARFUL, SURPRISED)
+# Sharma (section 3A) has seven and no neutral; the order is its own.
+_SHARMA = (CALM, HAPPY, SAD, ANGRY, FEARFUL, DISGUST, SURPRISED)
+# Islam (section 3.3) names seven in this order and reads RAVDESS's calm as neutral (its section 3.1.2).
+_ISLAM = (HAPPY, SAD, ANGRY, NEUTRAL, DISGUST, FEARFUL, SURPRISED)
 ANGRY_OR_DISGUST, FEARFUL_OR_SURPRISED = "angry or disgust", "fearful or surprised"
 # EmoBox and most papers on IEMOCAP use four, where excited counts as happy.
 _IEMOCAP_4 = (ANGRY, HAPPY, SAD, NEUTRAL)
@@ -77,10 +77,10 @@ LABEL_SETS: dict[str, LabelSet] = {
     chosen.id: chosen
     for chosen in (
         LabelSet("eight", EMOTIONS, _same(*EMOTIONS), "our eight emotions"),
-        LabelSet("paper-1", _PAPER_1, _same(*_PAPER_1), "paper 1's seven: without neutral"),
-        LabelSet("paper-3", _PAPER_3, _same(*_PAPER_3) | {CALM: NEUTRAL}, "paper 3's seven: calm counts as neutral"),
+        LabelSet("sharma", _SHARMA, _same(*_SHARMA), "Sharma's seven: without neutral"),
+        LabelSet("islam", _ISLAM, _same(*_ISLAM) | {CALM: NEUTRAL}, "Islam's seven: calm counts as neutral"),
         LabelSet(
-            "paper-3-groups",
+            "islam-groups",
             (ANGRY_OR_DISGUST, FEARFUL_OR_SURPRISED, HAPPY, SAD),
             {
                 ANGRY: ANGRY_OR_DISGUST,
@@ -90,7 +90,7 @@ LABEL_SETS: dict[str, LabelSet] = {
                 HAPPY: HAPPY,
                 SAD: SAD,
             },
-            "paper 3's four groups (section 3.5): similar emotions merged, neutral and calm left out",
+            "Islam's four groups (section 3.5): similar emotions merged, neutral and calm left out",
         ),
         LabelSet(
             "iemocap-4",

@@ -106,7 +106,7 @@ def test_another_seed_and_random_folds_have_the_figures_that_were_measured() -> 
         f"EMO-DB {again['external']['emodb']['UA_among_shared_labels']:.1f})" in told
     )
     papers = [
-        published(id)["WA"] for id in ("paper-3/table-32/HuBERT-augmented/English", "paper-1/table-8/HuBERT-BERT")
+        published(id)["WA"] for id in ("islam/table-32/HuBERT-augmented/English", "sharma/table-8/HuBERT-BERT")
     ]
     assert (
         f"has a UA of {known['metrics']['UA']:.1f} and a WA of {known['metrics']['WA']:.1f}; paper-3's fine-tuned "
@@ -135,7 +135,7 @@ def test_what_a_leak_is_worth_is_what_was_measured() -> None:
     told = " ".join(README.split())
     assert f"has {plain['metrics']['WA']:.1f}% without augmentation and {copies['metrics']['WA']:.1f}% with it" in told
     assert f"they lift it to {leaked['metrics']['WA']:.1f}%" in told
-    assert f"its published {published('paper-4/table-2/SVM')['WA']}%" in told
+    assert f"its published {published('gomes/table-2/SVM')['WA']}%" in told
 
 
 def test_what_words_add_is_what_was_measured() -> None:
@@ -150,7 +150,7 @@ def test_what_words_add_is_what_was_measured() -> None:
         expected.append([name, *(f"{figure:.1f}" for figure in figures)])
     *ours, paper = rows(README, "| heard and read |")
     assert ours == expected
-    both = published("paper-1/table-8/HuBERT-BERT")
+    both = published("sharma/table-8/HuBERT-BERT")
     assert paper[1:] == [f"{both['WA']:.1f}", f"{both['UA']:.1f}", "–", "–"]
 
 

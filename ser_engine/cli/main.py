@@ -17,6 +17,7 @@ from ser_engine.analyzer import Analyzer
 from ser_engine.data.corpora.base import AUDIO_SUFFIXES
 from ser_engine.data.corpora.registry import CORPORA
 from ser_engine.errors import SerError
+from ser_engine.evaluation.record import RunRecord
 from ser_engine.labels import LABEL_SETS
 from ser_engine.models.registry import default_model
 from ser_engine.settings import PROJECT, Settings
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     live.add_argument("--window", type=float, default=3.0, metavar="SECONDS", help="2 as in paper-3, or 3 (default)")
     live.add_argument("--hop", type=float, default=0.5, metavar="SECONDS", help="to the next window (default: 0.5)")
     live.add_argument("--gate", choices=("speech", "rms"), default="speech", help="rms: paper-3's, at 0.01")
-    live.add_argument("--groups", action="store_true", help="paper-3's four groups in place of all emotions")
+    live.add_argument("--groups", action="store_true", help="islam's four groups in place of all emotions")
     live.add_argument("--json", action="store_true", help="one JSON object per update and line")
     live.add_argument("--model", help=MODEL)
     live.set_defaults(verb=_live)
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     train = verbs.add_parser("train", help="train and measure what a TOML describes")
     train.add_argument("config", type=Path)
     train.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")
+    train.add_argument("--protocol", default="", help="one of the configuration's protocols (default: all, in turn)")
     train.add_argument("--results", type=Path, default=PROJECT / "results")
     train.set_defaults(verb=_train)
 
@@ -252,34 +254,42 @@ def _live(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _train(options: argparse.Namespace, settings: Settings) -> int:
-    """Train and measure, then print the figures."""
-    from ser_engine.training.runner import run
+    """Train and measure under every protocol of a configuration, or one, and print the figures."""
+    from ser_engine.training.config import read_protocols
+    from ser_engine.training.runner import run_experiment
 
-    entry = run(options.config, options.data or settings.data, settings, options.results)
-    shown = {key: entry[key] for key in ("id", "metrics", "by_corpus", "external", "no_speech_found") if key in entry}
-    print(json.dumps(shown, indent=2))
+    protocols = [options.protocol] if options.protocol else read_protocols(options.config)
+    for protocol in protocols:
+        record = run_experiment(options.config, protocol, settings, options.data or settings.data, options.results)
+        _print_record(record, "metrics", "interval", "by_corpus", "external", "no_speech")
     return 0
 
 
-def _trial(options: argparse.Namespace, settings: Settings) -> int:
-    """Try a change on some folds, then print its figures."""
-    from ser_engine.training.trial import trial
+def _print_record(record: RunRecord, *names: str) -> None:
+    """Print some entries of a record as JSON."""
+    entries = record.to_dict()
+    print(json.dumps({name: entries[name] for name in ("id", *names) if name in entries}, indent=2, ensure_ascii=False))
 
-    data = options.data or settings.data
-    line = trial(options.config, options.set, options.folds, data, settings, options.results, options.note)
+
+def _trial(options: argparse.Namespace, settings: Settings) -> int:
+    """Try a change on some folds, and print its figures."""
+    from ser_engine.training.trial import run_trial
+
+    data, folds = options.data or settings.data, [str(fold) for fold in options.folds]
+    line = run_trial(options.config, options.set, folds, settings, data, options.results, note=options.note)
     print(json.dumps(line, indent=2))
     return 0
 
 
 def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
-    """Measure a finished model, then print the figures and what they are worth."""
+    """Measure a finished model, or a run's figures again, and print the figures."""
     if options.conversation:
         return _evaluate_conversation(options, settings)
-    from ser_engine.evaluation import predictions
-    from ser_engine.evaluation.evaluate_model import Plan, evaluate
+    from ser_engine.evaluation.evaluate_model import Plan, evaluate_model
+    from ser_engine.evaluation.predictions import FILE
 
-    if (options.results / options.model / predictions.FILE).exists():
-        return _evaluate_run(options.results / options.model)
+    if (options.results / options.model / FILE).exists():
+        return _evaluate_run(options.results, options.model)
 
     plan = Plan(
         model=options.model,
@@ -290,41 +300,40 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
         words=options.words,
         name=options.name,
     )
-    entry = evaluate(plan, options.data or settings.data, settings, options.results, options.workers)
-    keys = ("id", "model", "protocol", "note", "metrics", "by_corpus", "left_out", "dropped", "no_speech_found")
-    print(json.dumps({key: entry[key] for key in keys}, indent=2, ensure_ascii=False))
+    record = evaluate_model(plan, settings, options.data or settings.data, options.results, options.workers)
+    _print_record(
+        record, "model", "protocol", "note", "metrics", "interval", "by_corpus", "dropped", "no_speech", "details"
+    )
     return 0
 
 
-def _evaluate_run(folder: Path) -> int:
-    """Compute a run's figures again from what it kept; 1 where its run.json has others."""
-    from ser_engine.evaluation import predictions
+def _evaluate_run(results: Path, id: str) -> int:
+    """Compute a run's figures again from its predictions; return 1 if its record has others."""
+    from ser_engine.evaluation.evaluate import recompute
 
-    measured = predictions.recompute(folder)
-    shown = ("metrics", "by_corpus", "conditions", "no_speech_found")
-    print(json.dumps({key: measured[key] for key in shown if key in measured}, indent=2, ensure_ascii=False))
-    if wrong := predictions.differing(folder, measured):
-        print(f"{folder / 'run.json'} says otherwise: {', '.join(wrong)}.", file=sys.stderr)
+    measured, differing = recompute(results, id)
+    shown = ("metrics", "interval", "by_corpus", "degradations", "no_speech")
+    print(json.dumps({name: measured[name] for name in shown if name in measured}, indent=2, ensure_ascii=False))
+    if differing:
+        print(f"{results / id / 'run.json'} has other figures: {', '.join(differing)}.", file=sys.stderr)
         return 1
     return 0
 
 
 def _evaluate_conversation(options: argparse.Namespace, settings: Settings) -> int:
-    """Measure a live session on a labelled conversation, then print the figures."""
+    """Measure a live session on a labeled conversation, and print the figures."""
     from ser_engine.evaluation.live import Plan, evaluate_conversation
 
     recording, turns = options.conversation
     plan = Plan(
         options.model, recording, turns, options.window, gate=options.gate, unseen=options.unseen, name=options.name
     )
-    entry = evaluate_conversation(plan, settings, options.results)
-    keys = ("id", "system", "note", "segments", "silent", "response_ms")
-    figures = {
-        name: {key: entry[name][key] for key in ("tested", "unanswered", "metrics", "left_out")}
-        for name in ("groups", "emotions")
-        if entry[name]
-    }
-    print(json.dumps({key: entry[key] for key in keys} | figures, indent=2, ensure_ascii=False))
+    record = evaluate_conversation(plan, settings, options.results)
+    details = {name: record.details[name] for name in ("segments", "silent", "response_ms")}
+    for name in ("groups", "emotions"):
+        if figures := record.details[name]:
+            details[name] = {key: figures[key] for key in ("tested", "unanswered", "metrics", "left_out")}
+    print(json.dumps({"id": record.id, "model": record.model, "note": record.note, **details}, indent=2))
     return 0
 
 
@@ -335,9 +344,9 @@ def _conversation(options: argparse.Namespace, settings: Settings) -> int:
 
     data, model = options.data or settings.data, default_model(settings).name
     if options.config:
-        from ser_engine.training.fold_model import fold_model
+        from ser_engine.training.fold_model import train_fold_model
 
-        folder, utterances = fold_model(options.config, options.fold, data, settings)
+        folder, utterances = train_fold_model(options.config, str(options.fold), settings, data)
         model = str(folder)
     else:
         utterances = [one for name in options.corpora for one in registry.read(name, data)]
@@ -397,12 +406,6 @@ def _audit(options: argparse.Namespace, settings: Settings) -> int:
     from ser_engine.data import audit
     from ser_engine.data.audit_rows import read_table
 
-    if (options.table / "run.json").is_file():
-        from ser_engine.training.runner import audit_run
-
-        found = audit_run(options.table, options.data or settings.data)["audit"]
-        print(json.dumps(found, ensure_ascii=False, indent=2))
-        return 1 if any(finding["severity"] == "leak" for finding in found["findings"]) else 0
     rows = read_table(options.table, options.corpus or "", options.root)
     findings = audit.audit(tqdm(rows, unit="clip", leave=False, disable=None))
     print(json.dumps(findings.to_dict(), ensure_ascii=False, indent=2) if options.json else audit.table(findings))
@@ -413,6 +416,6 @@ def _bundle_whisper(options: argparse.Namespace, settings: Settings) -> int:
     """Store Whisper-base in 8 bits, measure what that costs, and write its card."""
     from ser_engine.training.whisper_base import bundle
 
-    entry = bundle(options.source, options.data or settings.data, settings, options.clips, options.results)
-    print(json.dumps(entry, indent=2))
+    record = bundle(options.source, options.data or settings.data, settings, options.clips, options.results)
+    _print_record(record, "metrics", "by_corpus", "size_mb")
     return 0

@@ -72,7 +72,7 @@ def acoustic_features(
     clips: Sequence[Utterance | Path],
     settings: Settings,
     features: str,
-    preprocessing: str = "paper-1",
+    preprocessing: str = "sharma",
     augmentation: str = "",
     copies: int = 0,
     workers: int = 0,
@@ -138,7 +138,7 @@ def _start(preprocessing: str) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if preprocessing == "paper-1":  # whose speech detector runs on torch
+    if preprocessing == "sharma":  # whose speech detector runs on torch
         import torch
 
         torch.set_num_threads(1)

@@ -49,7 +49,7 @@ def _pitch(lowest: float, highest: float) -> Augmentation:
 RECIPES: dict[str, tuple[Augmentation, ...]] = {
     # III.A names the four and gives no numbers. Four semitones, the default, would make a man a woman: two are taken.
     # It does not say either what its background noise was: here hiss to rumble, 10 to 30 dB below the voice.
-    "paper-1": (
+    "sharma": (
         _stretch(0.8, 1.25),
         _pitch(-2.0, 2.0),
         Augmentation("gain", "Gain", {"min_gain_db": -12.0, "max_gain_db": 12.0}),
@@ -61,7 +61,7 @@ RECIPES: dict[str, tuple[Augmentation, ...]] = {
     ),
     # 3.4.1. Its algorithm 2 for the pitch, taken literally, rolls a spectrum by int(0.7) = 0 bins and changes nothing;
     # what its text says is done here. Its algorithm 3 rolls by up to 5,000 samples, without a fade at the seam.
-    "paper-3": (
+    "islam": (
         Augmentation("noise", "gaussian", {"share": 0.035}),
         _pitch(0.7, 0.7),
         Augmentation(
@@ -73,7 +73,7 @@ RECIPES: dict[str, tuple[Augmentation, ...]] = {
     # III.A: "noise with uniform distribution and amplitude of 0.035", here of the clip's peak, since many clips of
     # RAVDESS would drown in 0.035 of full scale; a "slower and longer" stretch; "changing the tone". It does not say
     # how far for either: the slowest default, and as far up as paper-3.
-    "paper-4": (
+    "gomes": (
         Augmentation("noise", "uniform", {"share": 0.035}),
         _stretch(0.8, 0.8),
         _pitch(0.7, 0.7),

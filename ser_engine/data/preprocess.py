@@ -19,7 +19,7 @@ from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE
 
-PREPROCESSINGS = ("paper-1", "paper-4", "application", "none")
+PREPROCESSINGS = ("sharma", "gomes", "application", "none")
 """What happens to a clip before a system is given it; see `hear`."""
 PIPELINE = "1"
 """To be raised whenever decoding or preprocessing changes, so that nothing stale is read."""
@@ -35,8 +35,8 @@ FULL_SCALE = 32767.0
 def hear(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.float32]:
     """Return what a system is given of a recording: float32 [n] at 16 kHz, empty where a clip is dropped.
 
-    "application": what the application hears of it in use. "paper-1" (III.A): the same with noise reduction always on,
-    and nothing under one second. "paper-4" (III.A): 2.5 seconds from 0.5 on. "none": the whole recording. The last two
+    "application": what the application hears of it in use. "sharma" (III.A): the same with noise reduction always on,
+    and nothing under one second. "gomes" (III.A): 2.5 seconds from 0.5 on. "none": the whole recording. The last two
     resample to 16 kHz, and do nothing else.
 
     Raises
@@ -48,15 +48,15 @@ def hear(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.floa
     from ser_engine.audio.decode import load_audio
 
     waveform = load_audio(data, settings)
-    if preprocessing in ("application", "paper-1"):
-        paper = preprocessing == "paper-1"
+    if preprocessing in ("application", "sharma"):
+        paper = preprocessing == "sharma"
         try:
             samples = clean_speech(waveform, replace(settings, noise_reduction="always") if paper else settings).samples
         except NoSpeech:
             return np.zeros(0, np.float32)
         return samples[:0] if paper and len(samples) < LEAST_S * SAMPLE_RATE else samples
     samples = resample(waveform.samples, waveform.rate)
-    if preprocessing == "paper-4":
+    if preprocessing == "gomes":
         return samples[round(OFFSET_S * SAMPLE_RATE) :][: round(DURATION_S * SAMPLE_RATE)]
     return samples
 

@@ -37,7 +37,7 @@ class Protocol:
     """A way to choose what is tested.
 
     `speaker_independent` and `sentence_independent` say what the protocol guarantees; what a split has in fact apart
-    is measured (`shared`, `named`). A `trap` is there to show what goes wrong, and is never a default.
+    is measured (`shared`, `named`). A `leaky` protocol shows what goes wrong, and is never a default.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Protocol:
     description: str
     speaker_independent: bool = False
     sentence_independent: bool = False
-    trap: bool = False
+    leaky: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "A trap, kept to be looked at: every clip is copied by augmentation first, and the copies are split at "
             "random like recordings of their own, so that most tested clips have a twin in training. The figure is "
             "mostly memory of those twins and says nothing about new recordings.",
-            trap=True,
+            leaky=True,
         ),
     )
 }

@@ -1,269 +1,265 @@
-"""Model cards: README.md beside the weights, every figure in it from a run."""
+"""Model cards: README.md next to the weights, every figure in it from a record."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ser_engine.data.corpora.registry import corpus
 from ser_engine.data.degrade import TITLES
+from ser_engine.evaluation.record import RunRecord
 from ser_engine.features.encoder import LOWER_BLOCKS
-from ser_engine.models import trained_on
-from ser_engine.training.heads import PLAIN
+from ser_engine.io import write_text
+from ser_engine.models.trained_on import FILE as TRAINED_ON
 
 CORE_W = 10
-"""What a busy core of a server's processor takes, about, with its share of the rest; nothing here measures it."""
-USE = """## What it is for
+"""Rough power of a busy core of a server's processor, in watts, with its share of the rest; not measured here."""
+AUGMENTED = 33
+"""Percent of the training clips that are taken degraded (`training.heads.UNDEGRADED`)."""
+FRONT_MATTER = """---
+license: cc-by-nc-sa-4.0
+language: en
+pipeline_tag: audio-classification
+---
+"""
+USE = """## Intended use
 
-Research on speech and its corpora; showing what such a system can and cannot do; sorting recordings of one's own.
-Whoever is listened to has to be told so, in the European Union by law (Regulation (EU) 2024/1689, article 50).
+Research on speech and its corpora; showing what such a system can and cannot do; sorting one's own recordings. People
+who are analyzed have to be informed, in the European Union by law (Regulation (EU) 2024/1689, article 50).
 
-It is not for inferring the emotions of people at work or in education, which article 5 of that regulation forbids but
-for medical or safety reasons; not for deciding about anybody, in hiring, schooling, policing, insurance, credit or
-care; not for finding lies, and not for diagnoses.
+Out of scope: inferring the emotions of people at work or in education, which article 5 of that regulation forbids
+except for medical or safety reasons; decisions about people, in hiring, schooling, policing, insurance, credit or care;
+lie detection; diagnoses.
 
-## What it is not
+## Limitations
 
-All of this is acted speech in North American English, a few seconds a clip. Calm occurs only in RAVDESS, surprise not
-in CREMA-D, and TESS is two voices. Real feelings are weaker and mixed; other languages, children, whispering and
-singing were not heard in training. It says what a voice sounds like, not what a person feels.
+The training data are acted speech in North American English, a few seconds a clip. Calm occurs only in RAVDESS,
+surprised not in CREMA-D, and TESS has two speakers. Real feelings are weaker and mixed; other languages, children,
+whispering and singing are not in the training data. The model rates how a voice sounds, not what a person feels.
 """
 
 
-def write_card(folder: Path, entry: dict[str, Any]) -> None:
-    """Write folder/README.md from run.json's content."""
-    metrics = entry["metrics"]
-    text = f"""---
-license: cc-by-nc-sa-4.0
-language: en
-pipeline_tag: audio-classification
----
+def write_card(folder: Path, record: RunRecord, base_model: str = "") -> None:
+    """Write folder/README.md of an audio model; `base_model` is the id of the frozen model that it is averaged with."""
+    text = f"""{FRONT_MATTER}
+# {record.model}
 
-# {entry["model"]}
+Emotion from the voice: {", ".join(record.labels)}. {_tuned(record, base_model) if base_model else _frozen(record)}
 
-Emotion from the voice: {", ".join(entry["labels"])}. {_tuned(entry) if "beside" in entry else _frozen(entry)}
+## Accuracy on unseen speakers
 
-## How well it does on strangers' voices
+Every clip was scored by a model without its speaker in training: RAVDESS in EmoBox's six published folds of whole
+actors, the others in folds of whole speakers. Percent, with 95% intervals over speakers. The {record.no_speech} clips
+in which no speech was detected count as errors.
 
-Every clip was scored by a model that had not heard its speaker: RAVDESS in EmoBox's six published folds of whole
-actors, the others in folds of whole speakers. Percent, with 95% intervals over speakers. Clips in which no speech was
-found ({entry["no_speech_found"]}) count as wrong.
+{accuracy_table(record)}
 
-| tested on | UA | 95% interval | WA | clips |
-|---|---|---|---|---|
-{_accuracies(entry)}
+{_per_class_table(record)}{_external(record.external)}{_degradations(record.degradations)}
+{_probe(record.corpus_probe)}## Confidence
 
-{_by_emotion(entry)}{_external(entry.get("external", {}))}{_conditions(entry.get("conditions", {}))}
-{_probe(entry.get("corpus_probe", {}))}## How sure it is
+Probabilities are scaled with a temperature that was fitted on the other folds; their expected calibration error is
+{record.metrics["ECE"]} points. {_abstention(record)}{_confidence_elsewhere(record)}
 
-Its probabilities are scaled with a temperature that was fitted on the other folds; their expected calibration error is
-{metrics["ECE"]} points. {_not_sure(entry["confidence"]["threshold"])}{_foreign(entry)}
+## Training
 
-## How it was made
+Made by `ser train configs/{_config(record)}` (seed {record.seed}); the whole run is in `results/{record.id}/`.
+{_augmentation(record.config)}{_cost(record)}
 
-Made by `python -m ser_engine train configs/{entry["id"]}.toml` (seed {entry["seed"]}); the whole run is in
-`results/{entry["id"]}/`. {_augmented(entry["config"])}{_cost(entry)}
-
-{_trained_on(entry["corpora"])}
+{_training_data(record.corpora)}
 {USE}"""
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    write_text(folder / "README.md", text)
 
 
-def _frozen(entry: dict[str, Any]) -> str:
-    """Return what a head on the frozen encoder is."""
-    config = entry["config"]
-    return f"""Whisper-base's encoder, frozen, hears the recording at its true length; a
-small head ({config["members"] + config["attentive"]} members whose opinions are averaged) says what
-it sounds like. {config["members"]} members see the mean and deviation over time of every layer, and
-{config["attentive"]} attend to moments of its lower layers (attentive statistics pooling). Only the head is
-stored here; the encoder is that of `models/whisper-base`."""
+def write_fused_card(folder: Path, record: RunRecord, audio_model: str) -> None:
+    """Write folder/README.md of a model that combines an audio model and a text model."""
+    text_model, words, audio = record.config["text_model"], record.details["words"], record.components["audio"]
+    text = f"""{FRONT_MATTER}
+# {record.model}
+
+Emotion from the voice and the words: {", ".join(record.labels)}.
+Audio is classified by [{audio_model}](../{audio_model}/README.md), the transcript by
+[{text_model}](../{text_model}/README.md); no further weights are stored here. Words that carry no emotion change
+nothing, words that agree with the voice sharpen the prediction, and words that disagree widen it; they cannot overturn
+a confident prediction from audio (`ser_engine/models/fusion.py` has the formula and what follows from it).
+
+## Accuracy on unseen speakers
+
+Audio was scored by a model without the speaker in training, the words are Whisper's transcript. Percent, with 95%
+intervals over speakers. The {record.no_speech} clips in which no speech was detected count as errors.
+
+{accuracy_table(record)}
+
+{_per_class_table(record)}
+Audio alone has a UA of {audio["UA"]:.1f} and a WA of {audio["WA"]:.1f} on the same clips. Actors speak sentences that
+carry no emotion, so words can only mislead here: they are informative in {words["informative"]:.2f} of 100 clips,
+change the answer in {words["changed"]:.2f}, and cost {words["lost"]:.2f} points of UA. What they are worth in speech
+that says what people feel cannot be measured on these corpora. The cards of the two models have their figures by
+telephone, in noise, in another language, and on written sentences.
+
+## Confidence
+
+The expected calibration error is {record.metrics["ECE"]} points. {_abstention(record)}
+
+## Training
+
+Made by `ser train configs/{_config(record)}`; the whole run is in `results/{record.id}/`. Nothing was trained but the
+two models, whose cards have the cost.
+
+{_training_data(record.corpora)}
+{USE}"""
+    write_text(folder / "README.md", text)
 
 
-def _tuned(entry: dict[str, Any]) -> str:
-    """Return what tuned blocks beside a frozen model are."""
-    config, parts, beside = entry["config"], entry["parts"], entry["beside"]
+def accuracy_table(record: RunRecord) -> str:
+    """Return a Markdown table of UA with its interval and WA: all clips, each corpus, each gender."""
+    low, high = record.interval or (float("nan"), float("nan"))
+    overall = {**record.metrics, "UA_low": low, "UA_high": high}
+    rows = [f"| all | {_figures(overall)} | {record.tested or _clips(record):,} |"]
+    rows += [f"| {corpus(id).title} | {_figures(row)} | {row['clips']:,} |" for id, row in record.by_corpus.items()]
+    rows += [f"| {gender} speakers | {_figures(row)} | {row['clips']:,} |" for gender, row in record.by_gender.items()]
+    return "\n".join(["| tested on | UA | 95% interval | WA | clips |", "|---|---|---|---|---|", *rows])
+
+
+def _clips(record: RunRecord) -> int:
+    return int(sum(row["clips"] for row in record.by_corpus.values()))
+
+
+def _figures(row: Mapping[str, float]) -> str:
+    interval = f"{row['UA_low']:.1f} to {row['UA_high']:.1f}" if "UA_low" in row else "–"
+    return f"{row['UA']:.1f} | {interval} | {row['WA']:.1f}"
+
+
+def _config(record: RunRecord) -> str:
+    """Return the path of the record's TOML below configs/."""
+    return f"{record.id.rpartition('/')[0]}.toml"
+
+
+def _frozen(record: RunRecord) -> str:
+    """Return what heads on the frozen encoder are."""
+    members, attentive = record.config["members"], record.config["attentive"]
+    return (
+        "Whisper-base's encoder, frozen, processes the recording at its true length; an ensemble of "
+        f"{members + attentive} small networks classifies its states and is averaged. {members} use the mean and "
+        f"deviation over time of every layer, and {attentive} use attentive statistics pooling over frames of the "
+        "lower layers. Only the heads are stored here; the encoder is that of `models/whisper-base`."
+    )
+
+
+def _tuned(record: RunRecord, base_model: str) -> str:
+    """Return what tuned blocks averaged with a frozen model are."""
+    config, parts = record.config, record.components
     first, last = LOWER_BLOCKS + 1, LOWER_BLOCKS + config["blocks"]
-    return f"""Two models have the same say:
-[{beside}](../{beside}/README.md), which listens through Whisper-base's encoder as it is, and copies of the encoder's
-blocks {first} to {last} ({config["members"]} of each), tuned for emotion together with a head that attends to moments
-of their states. Only the tuned copies and their head are stored here; what is below them is that of
-`models/whisper-base`. On the clips below the tuned blocks alone have a UA of {parts["tuned"]["UA"]:.1f}, the frozen one
-alone {parts["frozen"]["UA"]:.1f}."""
+    return (
+        f"Two models are averaged with equal weight: [{base_model}](../{base_model}/README.md), on Whisper-base's "
+        f"frozen encoder, and copies of the encoder's blocks {first} to {last} ({config['members']} of each), "
+        "fine-tuned together with an attentive pooling head. Only the tuned copies and their heads are stored here; "
+        "what is below them is that of `models/whisper-base`. On the clips below the tuned blocks alone have a UA of "
+        f"{parts['tuned']['UA']:.1f}, the frozen model alone {parts['frozen']['UA']:.1f}."
+    )
 
 
-def write_fused_card(folder: Path, entry: dict[str, Any], voice: str) -> None:
-    """Write folder/README.md of a model of words and the model `voice` from run.json's content."""
-    config, words, metrics = entry["config"], entry["words"], entry["metrics"]
-    alone = entry["parts"]["speech"]
-    text = f"""---
-license: cc-by-nc-sa-4.0
-language: en
-pipeline_tag: audio-classification
----
-
-# {entry["model"]}
-
-Emotion from a voice and its words: {", ".join(entry["labels"])}.
-The voice is heard by [{voice}](../{voice}/README.md), the words that Whisper writes down are read by
-[{config["text"]}](../{config["text"]}/README.md); no further weights are stored
-here. Words that say nothing of an emotion change nothing, words that agree sharpen the answer, and words that disagree
-widen it; a voice that is sure is not outvoted (`ser_engine/fusion.py` says how, and what follows).
-
-## How well it does on strangers' voices
-
-The voice by a model that had not heard its speaker, the words as Whisper heard them. Percent, with 95% intervals over
-speakers; clips in which no speech was found ({entry["no_speech_found"]}) count as wrong.
-
-| tested on | UA | 95% interval | WA | clips |
-|---|---|---|---|---|
-{_accuracies(entry)}
-
-{_by_emotion(entry)}
-The voice alone has a UA of {alone["UA"]:.1f} and a WA of {alone["WA"]:.1f} on the same clips. Actors say sentences that
-mean nothing of what they play, so that words can only mislead here: they speak up in {words["speak"]:.2f} of 100 clips,
-change the answer in {words["change"]:.2f}, and cost {words["lost"]:.2f} points of UA. What they are worth where people
-say what they feel, no corpus here can tell. How well the voice alone is understood by telephone, in noise and in
-another language, and how well the words alone are read, their own cards say.
-
-## How sure it is
-
-The expected calibration error is {metrics["ECE"]} points. {_not_sure(entry["confidence"]["threshold"])}
-
-## How it was made
-
-Made by `python -m ser_engine train configs/{entry["id"]}.toml`; the whole run is in `results/{entry["id"]}/`. Nothing
-was trained for it but its two parts, whose cards say what that took.
-
-{_trained_on(entry["corpora"])}
-{USE}"""
-    (folder / "README.md").write_text(text, encoding="utf-8")
-
-
-def _by_emotion(entry: dict[str, Any]) -> str:
-    """Return the table of what becomes of each emotion, beside what people heard, with who they were below it."""
-    heard = entry["listeners"]
+def _per_class_table(record: RunRecord) -> str:
+    """Return the table of each emotion's figures next to listeners', with a sentence on who the listeners were."""
     rows = [
-        f"| {label} | {row['recall']} | {row['precision']} | {_by_listeners(label, heard)} | {row['support']} |"
-        for label, row in entry["per_class"].items()
+        f"| {label} | {row['recall']} | {row['precision']} | {_listeners_of(label, record.perceived)} "
+        f"| {row['support']:.0f} |"
+        for label, row in record.per_class.items()
     ]
-    return f"""| emotion | recall | precision | listeners | clips |
-|---|---|---|---|---|
-{chr(10).join(rows)}
-{_listeners(heard)}"""
+    table = ["| emotion | recall | precision | listeners | clips |", "|---|---|---|---|---|", *rows]
+    listeners = [
+        f"\nListeners: in {row['agreement']} of 100 clips of {corpus(id).title} ({row['clips']} clips), most people "
+        f"named the intended emotion from the voice alone ({corpus(id).citation.split(',')[0]}).\n"
+        for id, row in record.perceived.items()
+    ]
+    return "\n".join(table) + "\n" + "".join(listeners)
 
 
-def _trained_on(corpora: Sequence[str]) -> str:
-    """Return the chapter on where the voices are from; some corpora allow no commercial use."""
-    sources = [f"- {corpus(name).title}: {corpus(name).citation}; {corpus(name).licence}." for name in corpora]
-    return f"""## Trained on
+def _listeners_of(label: str, perceived: Mapping[str, Any]) -> str:
+    """Return listeners' recall of a label, for each corpus that has it."""
+    return ", ".join(str(row["per_label"][label]) for row in perceived.values() if label in row["per_label"]) or "–"
+
+
+def _training_data(corpora: Sequence[str]) -> str:
+    """Return the chapter on the training data; some corpora allow no commercial use."""
+    sources = [f"- {corpus(id).title}: {corpus(id).citation}; {corpus(id).licence}." for id in corpora]
+    return f"""## Training data
 
 {chr(10).join(sources)}
 
-Two of these allow no commercial use, so neither does this model. The file `{trained_on.FILE}` beside this card knows
-every clip that it has heard, all of those above: the engine warns when one of them is analysed, since that is no test.
+Two of these allow no commercial use, so neither does this model. The file `{TRAINED_ON}` next to this card lists every
+training clip by its checksum: the engine warns when one of them is analyzed, since that is no test.
 """
 
 
-def _accuracies(entry: dict[str, Any]) -> str:
-    """Return the rows of the table of what was tested on: all, each corpus, each gender."""
-    clips = sum(row["clips"] for row in entry["by_corpus"].values())
-    rows = [f"| all together | {_figures(entry['metrics'])} | {clips} |"]
-    rows += [f"| {corpus(name).title} | {_figures(row)} | {row['clips']} |" for name, row in entry["by_corpus"].items()]
-    rows += [f"| {gender} speakers | {_plain(row)} | {row['clips']} |" for gender, row in entry["by_gender"].items()]
-    return "\n".join(rows)
-
-
-def _figures(row: dict[str, Any]) -> str:
-    low, high = row["UA_ci95"]
-    return f"{row['UA']:.1f} | {low:.1f} to {high:.1f} | {row['WA']:.1f}"
-
-
-def _plain(row: dict[str, Any]) -> str:
-    return f"{row['UA']:.1f} | – | {row['WA']:.1f}"
-
-
-def _by_listeners(label: str, listeners: dict[str, Any]) -> str:
-    """Return what listeners reach for a label, the corpora that know it one after the other."""
-    return ", ".join(str(row["per_label"][label]) for row in listeners.values() if label in row["per_label"]) or "–"
-
-
-def _listeners(listeners: dict[str, Any]) -> str:
-    """Return the sentence on people who listened to the same clips."""
-    return "".join(
-        f"\nListeners: most people who heard the voice alone took a clip of {corpus(name).title} for what was meant in "
-        f"{row['agreement']} of 100 ({row['clips']} clips; {corpus(name).citation.split(',')[0]}).\n"
-        for name, row in listeners.items()
-    )
-
-
-def _conditions(found: dict[str, Any]) -> str:
-    """Return the table of the same clips under harder hearing."""
-    if not found:
+def _degradations(table: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the table of the same clips under degradations."""
+    if not table:
         return ""
-    rows = [f"| {TITLES[name]} | {_figures(row)} | {row['lost']:.1f} |" for name, row in found.items()]
-    head = "\nThe same clips, all together, heard worse:\n\n| heard | UA | 95% interval | WA | points of UA lost |\n"
-    return head + "|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    rows = [f"| {TITLES[name]} | {_figures(row)} | {row['lost']:.1f} |" for name, row in table.items()]
+    head = ["", "The same clips, all together, degraded:", "", "| degradation | UA | 95% interval | WA | UA lost |"]
+    return "\n".join([*head, "|---|---|---|---|---|", *rows, ""])
 
 
-def _probe(found: dict[str, Any]) -> str:
-    """Return the paragraph on what is left of the corpora in what the head makes of a clip."""
-    if not found:
+def _probe(probe: Mapping[str, float]) -> str:
+    """Return the paragraph on how well corpora can be told apart."""
+    if not probe:
         return ""
     return (
-        f"Corpora differ in more than emotion. Of 100 clips of strangers, the corpora counted alike, a linear probe "
-        f"names the corpus of {found['encoder']:.1f} from the encoder's statistics and of {found['model']:.1f} from "
-        f"what the head makes of them, before its last layer; guessing names {found['chance']:.1f}.\n\n"
+        f"Corpora differ in more than emotion. A linear probe names the corpus of clips of unseen speakers, averaged "
+        f"over corpora, in {probe['encoder']:.1f} of 100 from the encoder's statistics and in {probe['model']:.1f} "
+        f"from the input of the last layers; chance is {probe['chance']:.1f}.\n\n"
     )
 
 
-def _augmented(config: dict[str, Any]) -> str:
-    """Return the sentence on what is heard in training beside the clips as they are."""
-    versions = [TITLES[name] for name in config.get("augmentation", ())]
-    return f"In training, {100 * (1 - PLAIN):.0f} of 100 clips are heard {' or '.join(versions)}. " if versions else ""
+def _augmentation(config: Mapping[str, Any]) -> str:
+    """Return the sentence on degraded clips in training."""
+    titles = [TITLES[name] for name in config.get("augmentation", ())]
+    return f"In training, {AUGMENTED} of 100 clips are degraded: {' or '.join(titles)}. " if titles else ""
 
 
-def _not_sure(threshold: dict[str, float]) -> str:
-    """Return what withholding an answer is worth."""
+def _abstention(record: RunRecord) -> str:
+    """Return what withholding uncertain answers is worth."""
+    threshold = record.calibration["threshold"]
     coverage, accuracy, without = (100 * threshold[key] for key in ("coverage", "accuracy", "without"))
     return (
-        f"Where no probability reaches {100 * threshold['below']:.0f}% it says that it is not sure: it then answers "
-        f"{coverage:.0f} of 100 and is right in {accuracy:.1f} of 100 answers, against {without:.1f} had it always "
+        f"If no probability reaches {100 * threshold['below']:.0f}%, the answer is “not sure”: that answers "
+        f"{coverage:.0f} of 100 clips, of which {accuracy:.1f} in 100 are right, against {without:.1f} if all were "
         "answered."
     )
 
 
-def _foreign(entry: dict[str, Any]) -> str:
-    """Return how sure it is where nothing was learned."""
-    told = ""
-    for name, row in entry.get("external", {}).items():
-        sure = row["confidence"]
-        right = f", of which {100 * sure['accuracy']:.1f} are right" if sure["accuracy"] is not None else ""
-        told += (
-            f" On {corpus(name).title}, of which it heard nothing, its highest probability is "
-            f"{100 * sure['mean']:.0f}% on average, against {100 * entry['confidence']['mean']:.0f}% on strangers in "
-            f"its own corpora, and it gives {100 * sure['coverage']:.0f} of 100 answers{right}."
+def _confidence_elsewhere(record: RunRecord) -> str:
+    """Return the confidence on corpora that are not in training."""
+    sentences = ""
+    for id, row in record.external.items():
+        confidence = row["confidence"]
+        right = f", {100 * confidence['accuracy']:.1f}% of them right" if confidence["accuracy"] is not None else ""
+        sentences += (
+            f" On {corpus(id).title}, which is not in training, the mean confidence is "
+            f"{100 * confidence['mean']:.0f}%, against {100 * record.calibration['mean']:.0f}% on unseen speakers of "
+            f"the training corpora, and {100 * confidence['coverage']:.0f} of 100 clips get an answer{right}."
         )
-    return told
+    return sentences
 
 
-def _cost(entry: dict[str, Any]) -> str:
-    """Return what the run took."""
-    hours = entry["seconds"] / 3600
+def _cost(record: RunRecord) -> str:
+    """Return the time and a guess of the energy that the run took."""
+    hours, cores = (record.seconds or 0.0) / 3600, record.cores or 0
     return (
-        f"Its training and tests took {hours:.1f} h of {entry['cores']} processor cores beside what is computed of the "
-        f"clips once; at {CORE_W} W a core, which is a guess, {hours * entry['cores'] * CORE_W:.0f} Wh."
+        f"Training and testing took {hours:.1f} h on {cores} processor cores, without the cached features; at "
+        f"{CORE_W} W a core, which is a guess, {hours * cores * CORE_W:.0f} Wh."
     )
 
 
-def _external(figures: dict[str, Any]) -> str:
-    """Return the paragraph about corpora that nothing was trained on."""
+def _external(figures: Mapping[str, Any]) -> str:
+    """Return the paragraph on corpora that are not in training."""
     lines = []
-    for name, row in figures.items():
+    for id, row in figures.items():
         low, high = row["UA_among_shared_labels_ci95"]
         lines.append(
-            f"\n{corpus(name).title}, from which nothing was learned: UA {row['UA']:.1f} over all labels, "
-            f"{row['UA_among_shared_labels']:.1f} ({low:.1f} to {high:.1f}) among the {len(row['shared_labels'])} it "
-            f"shares ({row['clips']} clips).\n"
+            f"\n{corpus(id).title}, which is not in training: UA {row['UA']:.1f} over all labels, "
+            f"{row['UA_among_shared_labels']:.1f} ({low:.1f} to {high:.1f}) among the {len(row['shared_labels'])} that "
+            f"it has ({row['clips']} clips).\n"
         )
     return "".join(lines)

@@ -1,13 +1,12 @@
-"""How well one can tell from what a model makes of a clip which corpus it is from: what it may have learned instead.
+"""How well the corpus of a clip can be named from what a model computes of it: what it may have learned instead.
 
 Corpora differ in bandwidth, codec, room and labels, so that a model can guess a label from the corpus. A linear probe
-learns to name the corpus from the clips of the speakers that a model was trained on, and is asked about the others.
+is trained on embeddings of the training clips of a fold and tested on its tested clips.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,45 +14,37 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ser_engine.evaluation.metrics import unweighted_accuracy
-from ser_engine.features.encoder import Encoding
-
-# More clips to learn from change nothing, and take their time.
 CLIPS = 3000
-SOURCES = ("encoder", "model")
-"""What is probed: what the frozen encoder says, averaged over time, and the embedding that the model makes."""
+"""Largest number of training clips of a probe; more change nothing and take time."""
+PREFIX = "probe."
+"""Prefix of a probe's results among the outputs of a run."""
+
+Embeddings = NDArray[np.float32]
 
 
-def probe(
-    sources: Sequence[Callable[[Sequence[Any]], NDArray[np.float32]]],
-    known: Sequence[Any],
-    corpora: NDArray[np.int_],
-    unknown: Sequence[Any],
-    seed: int = 0,
-) -> NDArray[np.int_]:
-    """Return the corpora int [2, m] that a probe takes m clips of unheard speakers for, a row for each of `SOURCES`.
+def probe_corpora(
+    train: Embeddings, train_corpora: NDArray[np.str_], test: Embeddings, test_corpora: NDArray[np.str_]
+) -> NDArray[np.float32]:
+    """Return for each tested clip, float32 [m], 1 if a probe names its corpus, 0 if not, NaN without speech.
 
-    Parameters
-    ----------
-    sources : for each of `SOURCES`, what makes float32 [n, width] of n features; the model has heard those of `known`
-    known, corpora : n features, and int [n] from which corpus each is
-    unknown : m features
+    `train` [n, width] and `test` [m, width] are embeddings; rows of NaN have no speech.
     """
-    rows = np.random.default_rng(seed).permutation(len(known))[:CLIPS]
-    some = [known[row] for row in rows]
-    found = []
-    for embed in sources:
-        classifier = make_pipeline(StandardScaler(), RidgeClassifier(10.0, class_weight="balanced"))
-        found.append(classifier.fit(embed(some), corpora[rows]).predict(embed(unknown)))
-    return np.stack(found)
+    known, tested = (~np.isnan(rows).any(axis=1) for rows in (train, test))
+    classifier = make_pipeline(StandardScaler(), RidgeClassifier(10.0, class_weight="balanced"))
+    classifier.fit(train[known], train_corpora[known])
+    result = np.full(len(test), np.nan, np.float32)
+    result[tested] = classifier.predict(test[tested]) == test_corpora[tested]
+    return result
 
 
-def measure(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> dict[str, Any]:
-    """Return {"encoder", "model", "chance"} in percent, of int [n] and the probes' int [2, n]: recall averaged."""
-    shares = {name: round(unweighted_accuracy(true, row), 2) for name, row in zip(SOURCES, predicted, strict=True)}
-    return {**shares, "chance": round(100 / len(np.unique(true)), 2)}
+def summarize(probes: Mapping[str, NDArray[np.float32]], corpora: NDArray[np.str_]) -> dict[str, float]:
+    """Return by name how often the probes are right, in percent, averaged over corpora, and the "chance" of guessing.
 
-
-def layers_mean(encodings: Sequence[Encoding]) -> NDArray[np.float32]:
-    """Return float32 [n, 2 · width], the mean of the layers' statistics of n encodings."""
-    return np.stack([one.statistics.mean(axis=0, dtype=np.float32).ravel() for one in encodings])
+    `probes` are the results of `probe_corpora` for n clips, and `corpora` the clips' own, str [n].
+    """
+    names = np.unique(corpora)
+    shares = {
+        name: 100 * float(np.mean([np.nanmean(right[corpora == corpus]) for corpus in names]))
+        for name, right in probes.items()
+    }
+    return {name: round(share, 2) for name, share in (shares | {"chance": 100 / len(names)}).items()} if shares else {}

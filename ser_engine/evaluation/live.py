@@ -1,7 +1,7 @@
-"""A live session measured on a labelled conversation, as paper-3's table 48 and figure 34, into results/<run>/run.json.
+"""A live session measured on a labeled conversation (Islam, table 48 and figure 34).
 
-Paper-3 (section 3.5.2) cuts a conversation into segments of two seconds, each with one emotion, and compares with what
-its system says of each. The answer here is the one that the page shows when a segment ends.
+Islam (section 3.5.2) cuts a conversation into segments of two seconds, each with one emotion, and compares them with
+the system's answers. The answer here is the one that the page shows when a segment ends.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from ser_engine.analyzer import Analyzer
@@ -22,7 +23,7 @@ from ser_engine.audio import decode as audio
 from ser_engine.data.conversation import Turn, read_turns
 from ser_engine.data.corpora import registry
 from ser_engine.errors import CorpusError, InvalidSettings
-from ser_engine.evaluation.evaluate import write_json
+from ser_engine.evaluation.record import RunRecord
 from ser_engine.groups import FOUR, group_of, grouped
 from ser_engine.labels import LABEL_SETS, named
 from ser_engine.live.player import CHUNK_S
@@ -32,19 +33,19 @@ from ser_engine.models.store import read_config, sha256
 from ser_engine.settings import Settings
 from ser_engine.types import Recording
 
-KIND = "conversation"
+KIND: Literal["conversation"] = "conversation"
 SEGMENT_S = 2.0
-"""Paper-3, section 3.5.2: "Each 2-second segment was manually assigned an emotional category"."""
-# A segment with less labelled speech than this counts as silent, as paper-3 leaves silent segments out.
-LABELLED_S = 0.5
-PUBLISHED = ("paper-3/table-48/HuBERT/clip-1", "paper-3/table-48/HuBERT/clip-2")
+"""Islam, section 3.5.2: "Each 2-second segment was manually assigned an emotional category"."""
+LABELED_S = 0.5
+"""A segment with less labeled speech counts as silent, and is left out as by Islam."""
+PUBLISHED = ("islam/table-48/HuBERT/clip-1", "islam/table-48/HuBERT/clip-2")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: a model as in `Settings.model`, a recording, its turns, and how the session listens.
+    """What is measured: a model as in `Settings.model`, a recording, its turns, and the session's parameters.
 
-    `unseen` is the word of who measures that the model has heard none of these voices; `name` is of the run's folder.
+    `unseen` is the user's word that no speaker is in the model's training; `name` is the run's.
     """
 
     model: str
@@ -65,7 +66,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Segment:
-    """Two seconds: which emotion fills most of its labelled time, None for silence, and what the session said then."""
+    """Two seconds: the emotion of most of its labeled time, None for silence, and the session's update at its end."""
 
     start: float
     end: float
@@ -73,76 +74,83 @@ class Segment:
     update: Update | None
 
 
-def evaluate_conversation(plan: Plan, settings: Settings, results: Path) -> dict[str, Any]:
-    """Play the conversation to a session, compare segment by segment, and write results/<name>/run.json.
+def evaluate_conversation(plan: Plan, settings: Settings, results: Path) -> RunRecord:
+    """Play the conversation to a session, compare segment by segment, and write the record.
 
     Response times are from the chunk that completes a window to its update, one after the other, after a warm-up. A
-    segment that was heard as silence or noise counts as wrong, and how many there were is told. Returns run.json.
+    segment that was taken for silence or noise counts as an error, and as unanswered.
 
     Raises
     ------
     InvalidAudio, TooLarge
         The recording cannot be decoded.
     CorpusError
-        The turns cannot be read, or none has an emotion that the model knows.
+        The turns cannot be read, or none has an emotion that the model has.
     WeightsUnavailable
         There is no such model.
     InvalidSettings
-        `unseen` is said of a model that has heard these voices, or the session's window makes no sense.
+        `unseen` is claimed of a model that was trained on these speakers, or the session's window makes no sense.
     """
     turns = read_turns(plan.turns)
     recording = audio.load_audio(plan.recording, settings)
     settings = replace(settings, model=plan.model, transcribe=False)
     config = read_config(default_model(settings))
-    new, sentence = _voices(config, turns, plan)
+    unseen, sentence = _provenance(config, turns, plan)
     analyzer = Analyzer(settings)
     analyzer.warm_up()
     session = LiveSession(analyzer, window_s=plan.window_s, hop_s=plan.hop_s, gate=plan.gate)
-    responses = _listen(recording, session)
-    found = segments(turns, session.timeline, recording.duration_s)
+    responses = _play(recording, session)
+    measured = segments(turns, session.timeline, recording.duration_s)
     own = {named(label) or label: label for label in analyzer.model.labels}
-    name = plan.name or re.sub(r"[^\w.-]+", "_", f"{KIND}-{analyzer.model.id}-{plan.recording.stem}")
-    entry = {
-        "kind": KIND,
-        "id": name,
-        "system": analyzer.model.id,
+    groups = _measure(measured, LABEL_SETS[FOUR].labels, groups=True)
+    emotions = _measure(measured, tuple(own), groups=False)
+    if not groups and not emotions:
+        raise CorpusError(f"No segment of {plan.turns.name} has an emotion that {analyzer.model.id} has.")
+    speakers = sorted({turn.speaker for turn in turns if turn.speaker})
+    details = {
         "recording": plan.recording.name,
         "sha256": sha256(plan.recording),
         "duration_s": round(recording.duration_s, 2),
-        "speakers": sorted({turn.speaker for turn in turns if turn.speaker}),
-        "speaker_independent": new,
-        "note": sentence,
+        "speakers": speakers,
         "session": {"window_s": plan.window_s, "hop_s": plan.hop_s, "gate": plan.gate},
         "segment_s": SEGMENT_S,
-        "segments": len(found),
-        "silent": sum(one.true is None for one in found),
-        "groups": _measured(found, LABEL_SETS[FOUR].labels, groups=True),
-        "emotions": _measured(found, tuple(own), groups=False),
+        "segments": len(measured),
+        "silent": sum(segment.true is None for segment in measured),
+        "groups": groups,
+        "emotions": emotions,
         "response_ms": _response_times(list(responses.values())),
-        "timeline": [_row(one, responses) for one in found],
-        "published": list(PUBLISHED),
+        "timeline": [_row(segment, responses) for segment in measured],
     }
-    if not entry["groups"] and not entry["emotions"]:
-        raise CorpusError(f"No segment of {plan.turns.name} has an emotion that {analyzer.model.id} knows.")
-    write_json(results / name / "run.json", entry)
-    return entry
+    name = plan.name or re.sub(r"[^\w.-]+", "-", f"{analyzer.model.id}-{plan.recording.stem}")
+    record = RunRecord(
+        id=f"{KIND}/{name}",
+        kind=KIND,
+        model=analyzer.model.id,
+        speaker_independent=unseen,
+        corpora=tuple(sorted({speaker.split("/")[0] for speaker in speakers})),
+        note=sentence,
+        published=PUBLISHED,
+        details=details,
+    )
+    record.write(results)
+    return record
 
 
 def segments(turns: Sequence[Turn], timeline: Sequence[Update], duration_s: float) -> list[Segment]:
-    """Return the whole segments of a conversation; what is shown at a segment's end is the update that ended last."""
-    found = []
+    """Return the whole segments of a conversation, each with the last update that ended in it."""
+    result = []
     for number in range(int(duration_s / SEGMENT_S + 1e-6)):
         start, end = number * SEGMENT_S, (number + 1) * SEGMENT_S
         shares: dict[str, float] = {}
         for turn in turns:
             shares[turn.emotion] = shares.get(turn.emotion, 0) + max(0.0, min(end, turn.end) - max(start, turn.start))
-        true = max(shares, key=shares.__getitem__) if sum(shares.values()) >= LABELLED_S else None
+        true = max(shares, key=shares.__getitem__) if sum(shares.values()) >= LABELED_S else None
         shown = [update for update in timeline if start < update.end <= end + 1e-6]
-        found.append(Segment(start, end, true, shown[-1] if shown else None))
-    return found
+        result.append(Segment(start, end, true, shown[-1] if shown else None))
+    return result
 
 
-def _listen(recording: Recording, session: LiveSession) -> dict[float, float]:
+def _play(recording: Recording, session: LiveSession) -> dict[float, float]:
     """Play the recording as fast as it goes; return {end of a window: seconds until its update}."""
     responses: dict[float, float] = {}
     size = round(CHUNK_S * recording.rate)
@@ -156,7 +164,7 @@ def _listen(recording: Recording, session: LiveSession) -> dict[float, float]:
 
 
 def _answer(segment: Segment, groups: bool) -> str | None:
-    """Return what the session said: a group, or an emotion under our name for it; None where it scored nothing."""
+    """Return the session's answer, a group or an emotion under our name for it; None if it gave no scores."""
     if segment.update is None or segment.update.scores is None:
         return None
     scores = segment.update.scores
@@ -164,17 +172,17 @@ def _answer(segment: Segment, groups: bool) -> str | None:
     return top if groups else named(top) or top
 
 
-def _measured(found: Sequence[Segment], labels: tuple[str, ...], groups: bool) -> dict[str, Any]:
-    """Return the figures over the labels, in percent; nothing where no segment has one of them."""
+def _measure(measured: Sequence[Segment], labels: tuple[str, ...], groups: bool) -> dict[str, Any]:
+    """Return the figures over the labels, in percent; nothing if no segment has one of them."""
     rows, left_out = [], Counter[str]()
-    for one in found:
-        true = one.true
+    for segment in measured:
+        true = segment.true
         if true and groups and true not in labels:
             true = group_of(true)
         if true in labels:
-            rows.append((labels.index(str(true)), _answer(one, groups)))
-        elif one.true:
-            left_out[one.true] += 1
+            rows.append((labels.index(str(true)), _answer(segment, groups)))
+        elif segment.true:
+            left_out[segment.true] += 1
     if not rows:
         return {}
     true_labels = np.array([label for label, _ in rows])
@@ -205,7 +213,7 @@ def _measured(found: Sequence[Segment], labels: tuple[str, ...], groups: bool) -
     }
 
 
-def _figures(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+def _figures(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> dict[str, float]:
     """Return accuracy, weighted and macro F1 in percent, over the classes that occur; none for no segments."""
     if not len(true):
         return {}
@@ -236,33 +244,33 @@ def _row(segment: Segment, responses: dict[float, float]) -> dict[str, Any]:
         "end": segment.end,
         "true": segment.true,
         "state": update.state if update else None,
-        "heard": _answer(segment, groups=False),
+        "predicted": _answer(segment, groups=False),
         "group": _answer(segment, groups=True),
         "response_ms": None if seconds is None else round(1000 * seconds, 1),
     }
 
 
-def _voices(config: dict[str, Any], turns: Sequence[Turn], plan: Plan) -> tuple[bool, str]:
-    """Return whether the voices are known to be new to the model, and what is known in words.
+def _provenance(config: dict[str, Any], turns: Sequence[Turn], plan: Plan) -> tuple[bool, str]:
+    """Return whether the speakers are known to be unseen by the model, and a sentence on it.
 
-    A model of one fold names the speakers that it has not heard ("unheard"); a speaker is "<corpus>/<name>".
+    A model of one fold names them ("unseen_speakers"); a speaker is "<corpus>/<name>".
     """
     speakers = {turn.speaker for turn in turns}
-    unheard = set(config.get("unheard", ()))
-    if unheard and speakers <= unheard:
-        return True, "The model was trained on other speakers: it is the one of a fold that left these out."
+    unseen = set(config.get("unseen_speakers", ()))
+    if unseen and speakers <= unseen:
+        return True, "The model was trained on other speakers: it is that of a fold that left these out."
     corpora = {speaker.split("/")[0] for speaker in speakers}
     trained = {registry.corpus(str(name)).id for name in config.get("corpora", ()) if _is_corpus(str(name))}
     if both := sorted(corpora & trained):
         if plan.unseen:
-            raise InvalidSettings(f"{plan.model} was trained on {', '.join(both)}, so its voices are not unseen.")
-        return False, f"The model was trained on voices that speak here: {', '.join(both)} was part of its training."
-    # A manifest may hold voices of any corpus under a name of its own.
+            raise InvalidSettings(f"{plan.model} was trained on {', '.join(both)}, so these speakers are not unseen.")
+        return False, f"The model was trained on these speakers: {', '.join(both)} was part of its training."
+    # A manifest may hold clips of any corpus under a name of its own.
     if trained and corpora <= set(registry.CORPORA) and len(trained) == len(config["corpora"]):
         return True, f"The model was trained on other corpora: {', '.join(sorted(trained))}."
     if plan.unseen:
-        return True, "That the model has heard none of these voices is the word of whoever measured it."
-    return False, "Whether the model has heard these voices before is not known."
+        return True, "That no speaker is in the model's training is the word of whoever ran this; not checked."
+    return False, "Whether these speakers are in the model's training is not known."
 
 
 def _is_corpus(name: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 BOOTSTRAPS = 1000
 
@@ -55,20 +55,24 @@ def report(
     predicted: NDArray[np.int_],
     speakers: Sequence[str],
     labels: Sequence[str],
-    folds: NDArray[np.int_] | None = None,
+    folds: NDArray[np.str_] | None = None,
 ) -> dict[str, Any]:
-    """Return everything that a run stores about its predictions.
+    """Return the figures of a run's predictions.
+
+    A clip without speech (`predictions.NO_SPEECH`) is an outcome of its own: an error in recall and accuracy, and no
+    prediction of any class in precision.
 
     Parameters
     ----------
-    true, predicted : int [n], indices into `labels`
+    true, predicted : int [n], indices into `labels`; -1 in `predicted` for no speech
     speakers : n names
-    folds : int [n], in which fold each was tested; with two or more, deviations over the folds are told, too
+    folds : [n], in which fold each was tested; with two or more, deviations over the folds are added
 
     Returns
     -------
     dict
-        `metrics` in percent, `per_class`, and `confusion` (rows: true) as counts.
+        `metrics` in percent, `per_class`, `confusion` as counts (rows: true; columns: labels, then no speech) and
+        `no_speech`, the number of clips without speech.
     """
     classes = np.arange(len(labels))
     precision, recall, f1, support = precision_recall_fscore_support(true, predicted, labels=classes, zero_division=0)
@@ -79,8 +83,8 @@ def report(
             "WA": round(wa, 2),
             "UA": round(ua, 2),
             "UA_plus_WA": round(ua + wa, 2),
-            "macro_f1": round(100 * f1_score(true, predicted, labels=present, average="macro", zero_division=0), 2),
-            "weighted_f1": round(100 * f1_score(true, predicted, labels=present, average="weighted"), 2),
+            "macro_f1": round(100 * float(f1[present].mean()), 2),
+            "weighted_f1": round(100 * float(np.average(f1[present], weights=support[present])), 2),
             "UA_ci95": [round(bound, 2) for bound in interval_over_speakers(true, predicted, speakers)],
         },
         "per_class": {
@@ -92,7 +96,8 @@ def report(
             }
             for i in present
         },
-        "confusion": confusion_matrix(true, predicted, labels=classes).tolist(),
+        "confusion": confusion_matrix(true, predicted, labels=[*classes, -1])[:-1].tolist(),
+        "no_speech": int((predicted < 0).sum()),
     }
     if folds is not None and len(np.unique(folds)) > 1:
         for name, figures in _over_folds(true, predicted, folds, labels).items():
@@ -101,7 +106,7 @@ def report(
 
 
 def _over_folds(
-    true: NDArray[np.int_], predicted: NDArray[np.int_], folds: NDArray[np.int_], labels: Sequence[str]
+    true: NDArray[np.int_], predicted: NDArray[np.int_], folds: NDArray[np.str_], labels: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     """Return means and deviations over the folds in percent, for "metrics" and for each class that occurs.
 

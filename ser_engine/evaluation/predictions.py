@@ -1,63 +1,103 @@
-"""What the models of a run said of each clip, kept beside its figures, which follow from it without any data."""
+"""The predictions of a run for each tested clip, saved next to its record, whose figures follow from them."""
 
 from __future__ import annotations
 
-import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.data.cache import keep_named
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings
-from ser_engine.evaluation.evaluate import fold_temperatures, measure_run
+from ser_engine.io import write_arrays
 
 FILE = "predictions.npz"
+MAIN = "main"
+"""The system's own log-probabilities among the outputs."""
+DEGRADED, COMPONENT = "degraded.", "component."
+"""Prefixes of the outputs for degraded clips, and for a system's components by themselves ("component.audio")."""
+NO_SPEECH = -1
+"""The predicted class of a clip without speech."""
+
+Outputs = dict[str, NDArray[np.float32]]
+"""Log-probabilities float32 [n, labels] by name; a row is NaN if no speech was detected in the clip."""
 
 
-def write(
-    folder: Path,
-    utterances: Sequence[Utterance],
-    folds: NDArray[np.int_],
-    log_probabilities: NDArray[np.float32],
-) -> None:
-    """Write the folder's file, beside and renamed.
+@dataclass(frozen=True)
+class Predictions:
+    """What the models of a run predict for n tested clips.
 
-    Parameters
+    Attributes
     ----------
-    utterances : n, of which corpus, name, label, speaker, gender and what listeners heard are kept
-    folds : int [n]
-    log_probabilities : float32 [1 + conditions, n, labels]; the first are of the clips as they are
+    utterances : n clips; of those read from a file the paths are bare names
+    labels : the classes in the order of the outputs
+    targets : int [n], true classes
+    folds : str [n], names of the folds in which the clips are tested
+    outputs : `MAIN` and others
+    calibrated : whether `MAIN` is calibrated already, so that no temperature is fitted
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    keep_named(
+
+    utterances: list[Utterance]
+    labels: tuple[str, ...]
+    targets: NDArray[np.int_]
+    folds: NDArray[np.str_]
+    outputs: Outputs
+    calibrated: bool = False
+
+    @property
+    def main(self) -> NDArray[np.float32]:
+        """The system's own log-probabilities, float32 [n, labels]."""
+        return self.outputs[MAIN]
+
+    @property
+    def speakers(self) -> NDArray[np.str_]:
+        """The speakers, str [n]."""
+        return np.array([utterance.speaker for utterance in self.utterances])
+
+    def by_prefix(self, prefix: str) -> Outputs:
+        """Return the outputs whose names have the prefix, under their names without it."""
+        return {name.removeprefix(prefix): array for name, array in self.outputs.items() if name.startswith(prefix)}
+
+    def select(self, rows: NDArray[np.int_] | NDArray[np.bool_]) -> Predictions:
+        """Return the predictions of some clips."""
+        numbers = np.arange(len(self.utterances))[rows]
+        utterances = [self.utterances[row] for row in numbers]
+        outputs = {name: array[numbers] for name, array in self.outputs.items()}
+        return Predictions(
+            utterances, self.labels, self.targets[numbers], self.folds[numbers], outputs, self.calibrated
+        )
+
+
+def predicted_classes(log_probs: NDArray[np.float32]) -> NDArray[np.int_]:
+    """Return the most probable class of each row of [n, labels], `NO_SPEECH` for rows of NaN."""
+    silent = np.isnan(log_probs).any(axis=1)
+    return np.where(silent, NO_SPEECH, np.nan_to_num(log_probs, nan=-np.inf).argmax(axis=1))
+
+
+def write_predictions(folder: Path, predictions: Predictions) -> None:
+    """Write the folder's predictions.npz."""
+    clips = predictions.utterances
+    write_arrays(
         folder / FILE,
-        corpus=[one.corpus for one in utterances],
-        name=[one.name for one in utterances],
-        label=[str(one.label) for one in utterances],
-        speaker=[one.speaker for one in utterances],
-        gender=[one.gender or "" for one in utterances],
-        heard_as=[" ".join(one.perceived_labels) for one in utterances],
-        fold=folds,
-        log_probabilities=log_probabilities,
+        corpus=[clip.corpus for clip in clips],
+        name=[clip.name for clip in clips],
+        speaker=[clip.speaker for clip in clips],
+        gender=[clip.gender or "" for clip in clips],
+        perceived_labels=[" ".join(clip.perceived_labels) for clip in clips],
+        label=predictions.targets.astype(np.int8),
+        labels=list(predictions.labels),
+        fold=predictions.folds,
+        calibrated=predictions.calibrated,
+        **{f"output.{name}": array for name, array in predictions.outputs.items()},
     )
 
 
-class Said(NamedTuple):
-    """What the models of a run said of n clips, and what is known of these; arguments are as of `write`."""
-
-    utterances: list[Utterance]
-    folds: NDArray[np.int_]
-    log_probabilities: NDArray[np.float32]
-
-
-def read(folder: Path) -> Said:
-    """Return what `write` wrote; the utterances' paths are their names.
+def read_predictions(folder: Path) -> Predictions:
+    """Return what `write_predictions` wrote.
 
     Raises
     ------
@@ -65,58 +105,41 @@ def read(folder: Path) -> Said:
         The folder holds no such file.
     """
     try:
-        with np.load(folder / FILE, allow_pickle=False) as kept:
-            columns = [
-                kept[name].tolist() for name in ("corpus", "name", "label", "speaker", "gender", "perceived_labels")
-            ]
-            folds, opinions = kept["fold"], kept["log_probabilities"]
-    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error):
-        raise InvalidSettings(f"{folder} holds nothing of what models said of each clip ({FILE}).") from None
+        with np.load(folder / FILE, allow_pickle=False) as arrays:
+            names = ("corpus", "name", "speaker", "gender", "perceived_labels")
+            columns = [arrays[name].tolist() for name in names]
+            labels, targets = tuple(arrays["labels"].tolist()), arrays["label"].astype(int)
+            folds, calibrated = arrays["fold"], bool(arrays["calibrated"])
+            outputs = {key.removeprefix("output."): arrays[key] for key in arrays if key.startswith("output.")}
+            assert MAIN in outputs
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AssertionError, BadZipFile, zlib.error):
+        raise InvalidSettings(f"{folder} holds no predictions ({FILE}).") from None
     utterances = [
-        Utterance(corpus, Path(name), label, speaker, gender or None, perceived_labels=tuple(perceived_labels.split()))
-        for corpus, name, label, speaker, gender, perceived_labels in zip(*columns, strict=True)
+        Utterance(
+            corpus, Path(name), labels[target], speaker, gender or None, perceived_labels=tuple(perceived.split())
+        )
+        for corpus, name, speaker, gender, perceived, target in zip(*columns, targets.tolist(), strict=True)
     ]
-    return Said(utterances, folds, opinions)
+    return Predictions(utterances, labels, targets, folds, outputs, calibrated)
 
 
-def read_of(folder: Path, utterances: Sequence[Utterance], folds: NDArray[np.int_] | None = None) -> Said:
-    """Return what models said of these very clips, in these very folds if any are given.
-
-    Raises
-    ------
-    InvalidSettings
-        The folder holds no such file, or one of other clips or folds.
-    """
-    said = read(folder)
-    clips, kept = ([(one.corpus, one.name, one.label, one.speaker) for one in some] for some in (utterances, said[0]))
-    if clips != kept or (folds is not None and not np.array_equal(folds, said.folds)):
-        raise InvalidSettings(f"The run {folder} is of other clips or folds than these; train it anew.")
-    return said._replace(utterances=list(utterances))
-
-
-def recompute(folder: Path) -> dict[str, Any]:
-    """Return the entries of a run's run.json that follow from what its models said, computed from that.
+def align_predictions(
+    folder: Path, utterances: Sequence[Utterance], folds: Mapping[str, NDArray[np.int_]]
+) -> Predictions:
+    """Return a run's predictions in the order of these clips, tested in these very folds (rows by fold name).
 
     Raises
     ------
     InvalidSettings
-        The folder holds no such run.
+        The folder holds no predictions, or those of other clips or folds.
     """
-    try:
-        entry = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        labels, config = entry["labels"], entry["config"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InvalidSettings(f"{folder} holds no run whose figures could be computed again.") from None
-    utterances, folds, (opinions, *worse) = read(folder)
-    true = np.array([labels.index(utterance.label) for utterance in utterances])
-    # What voice and words said together is calibrated already: by the voice's folds.
-    joined = config["architecture"] == "fused"
-    temperatures = dict.fromkeys(folds.tolist(), 1.0) if joined else fold_temperatures(opinions, true, folds)
-    named = dict(zip(config.get("conditions", ()), worse, strict=True))
-    return measure_run(utterances, opinions, folds, temperatures, labels, named)
-
-
-def differing(folder: Path, measured: dict[str, Any]) -> list[str]:
-    """Return the entries of the folder's run.json that are not what was computed again."""
-    entry = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    return [key for key, value in json.loads(json.dumps(measured)).items() if entry.get(key) != value]
+    predictions = read_predictions(folder)
+    places = {(clip.corpus, clip.name): row for row, clip in enumerate(predictions.utterances)}
+    rows = np.array([places.get((clip.corpus, clip.name), -1) for clip in utterances])
+    names = np.full(len(utterances), "", predictions.folds.dtype)
+    for name, tested in folds.items():
+        names[tested] = name
+    if len(rows) != len(places) or (rows < 0).any() or not np.array_equal(predictions.folds[rows], names):
+        raise InvalidSettings(f"The run {folder} has other clips or folds than these; train it again.")
+    aligned = predictions.select(rows)
+    return Predictions(list(utterances), aligned.labels, aligned.targets, names, aligned.outputs, aligned.calibrated)

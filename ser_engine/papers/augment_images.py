@@ -1,4 +1,4 @@
-"""paper-5's image augmentation: "rotation, flipping, and elastic deformation" (III.C), "photometric alterations" (V).
+"""tiwari's image augmentation: "rotation, flipping, and elastic deformation" (III.C), "photometric alterations" (V).
 
 How strong they are is open there; its table of epochs looks as fastai prints it, so the figures are the defaults of
 fastai's `aug_transforms` where it has one. A flip turns the clip around in time.

@@ -1,4 +1,4 @@
-"""paper-1's convolutional network on its 94 acoustic features (III.C.2, table 5)."""
+"""sharma's convolutional network on its 94 acoustic features (III.C.2, table 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""paper-4's own convolutional network on mel spectrograms as images (IV.C); it has 2,813,672 parameters."""
+"""gomes's own convolutional network on mel spectrograms as images (IV.C); it has 2,813,672 parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""paper-3's multi-layer perceptron on embeddings of VGGish or YAMNet (3.3.2)."""
+"""islam's multi-layer perceptron on embeddings of VGGish or YAMNet (3.3.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""paper-3's training of its perceptron on embeddings, and the random search for how it should be built (3.3.2).
+"""islam's training of its perceptron on embeddings, and the random search for how it should be built (3.3.2).
 
 scikit-learn draws the combinations; its own perceptron has neither dropout nor Adamax, so torch trains them.
 """

@@ -81,7 +81,7 @@ def _epoch(
         if len(rows) == 1 and len(order) > 1:  # batch norm has nothing to compare a single one with
             continue
         blocks = torch.from_numpy(task.blocks[rows.numpy()])
-        if config.augmentation == "paper-5":
+        if config.augmentation == "tiwari":
             blocks = augment(blocks, generator)
         loss = functional.cross_entropy(module(blocks.to(device)), torch.from_numpy(task.targets[rows]).to(device))
         if isinstance(module, CNN1D):

@@ -1,4 +1,4 @@
-"""The model of one fold, kept: what a finished model of that recipe would say of voices that it has not heard."""
+"""The model of one fold, saved: what a finished model of that configuration predicts for unseen speakers."""
 
 from __future__ import annotations
 
@@ -8,59 +8,55 @@ from pathlib import Path
 import numpy as np
 
 from ser_engine.data.corpora.base import Utterance
+from ser_engine.data.splits import Fold
 from ser_engine.errors import InvalidSettings
-from ser_engine.evaluation.calibration import fit_temperature
-from ser_engine.models import store as weights
-from ser_engine.models.whisper_statistics import WhisperStatistics
+from ser_engine.evaluation.evaluate import overall_temperature
+from ser_engine.models.store import CONFIG
 from ser_engine.settings import Settings
-from ser_engine.training.config import TrainingConfig, read_config
-from ser_engine.training.heads import Rows, log_probabilities
-from ser_engine.training.runner import Experiment, prepare, present
+from ser_engine.training.config import load_config
+from ser_engine.training.heads import HeadTrainingConfig
+from ser_engine.training.runner import NO_ROWS, Run, prepare_run
+from ser_engine.training.state import RunState
+from ser_engine.training.system import Task
 
 
-def fold_model(path: Path, fold: int, data: Path, settings: Settings) -> tuple[Path, list[Utterance]]:
-    """Return the folder of a model that was trained on all folds but one, and the clips of the speakers in that one.
+def train_fold_model(path: Path, fold: str, settings: Settings, data: Path) -> tuple[Path, list[Utterance]]:
+    """Return the folder of a model that was trained on all folds but one, and the clips of that fold.
 
     The folder lies in `settings.cache` and is an emotion model like any other; its config.json names the speakers that
-    it has not heard under "unheard". What is there is not trained again.
+    are not in its training under "unseen_speakers". A model that is there is not trained again.
 
     Raises
     ------
     CorpusError
         A corpus of the configuration is not in `data`.
     InvalidSettings
-        The configuration is wrong, is none of the bundled model's kind, or has no such fold.
+        The configuration is wrong, of a system that saves no such models, or has no such fold.
     """
-    config = read_config(path)
-    if not isinstance(config, TrainingConfig) or config.architecture != "whisper-statistics":
-        raise InvalidSettings(f"{path} asks for {config.architecture}; one fold of whisper-statistics alone is kept.")
-    # Nothing is tested here, so that nothing has to be heard worse but what is learned from.
-    experiment = prepare(replace(config, conditions=config.augmentation), path, data, settings)
-    folds = experiment.folds()
-    known = [int(number) for number in np.unique(folds)]
-    if fold not in known:
-        raise InvalidSettings(f"{path} has the folds {', '.join(map(str, known))}, and no fold {fold}.")
-    unheard = [one for one, number in zip(experiment.utterances, folds, strict=True) if number == fold]
-    version = experiment.state.name.rsplit("-", 1)[-1]
-    folder = settings.cache / "fold-models" / f"{path.stem}-fold-{fold}-{version}"
-    if not (folder / weights.CONFIG).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        model = _train(replace(experiment, state=folder), folds, fold, settings)
-        model.card["unheard"] = sorted({one.speaker for one in unheard})
-        model.save(folder)
-    return folder, unheard
+    config = load_config(path)
+    if config.system != "whisper-statistics" or not isinstance(config, HeadTrainingConfig):
+        raise InvalidSettings(f"{path} is of the system {config.system}; only whisper-statistics saves fold models.")
+    # Only degradations that are trained on matter here, since nothing is tested.
+    changed = replace(config, degradations=config.augmentation, id=f"{config.id}-fold-{fold}")
+    run = prepare_run(path, "", settings, data, settings.results, changed)
+    number, left_out = run.fold(fold)
+    clips = run.prepared.clips
+    unseen = [clips.utterances[row] for row in left_out.test]
+    folder = settings.cache / "fold-models" / f"{path.stem}-fold-{fold}-{run.state.folder.name}"
+    if not (folder / CONFIG).exists():
+        fitted = run.system.fit(run.prepared, Task.of(left_out, number, RunState(folder)))
+        card = {"corpora": list(config.corpora), "fold": fold}
+        card["unseen_speakers"] = sorted({utterance.speaker for utterance in unseen})
+        run.system.export(fitted, run.prepared, card, _temperature(run, number, folder)).save(folder)
+    return folder, unseen
 
 
-def _train(experiment: Experiment, folds: Rows, fold: int, settings: Settings) -> WhisperStatistics:
-    """Train on all folds but one; its temperature is fitted on another, by a head that heard neither of the two."""
-    config, heard = experiment.config, experiment.heard
-    head = experiment.fit(np.flatnonzero(heard & (folds != fold)), str(fold))
-    others = np.unique(folds[folds != fold])
-    tuned = others[np.searchsorted(others, fold) % len(others)]
-    judge = experiment.fit(np.flatnonzero(heard & (folds != fold) & (folds != tuned)), f"{fold} and {tuned}")
-    rows = np.flatnonzero(heard & (folds == tuned))
-    encodings = present(experiment.views[0], rows)
-    temperature = fit_temperature(log_probabilities(judge, encodings), experiment.true[rows])
-    encoder = weights.shared_whisper(replace(settings, whisper="base")).encoder
-    card = {"corpora": list(config.corpora), "fold": fold}
-    return WhisperStatistics(f"{config.id}-fold-{fold}", config.labels, head, encoder, temperature, card)
+def _temperature(run: Run, number: int, folder: Path) -> float:
+    """Return the temperature fitted on the next fold, by a system that was trained on neither of the two folds."""
+    left_out, other = run.folds[number], run.folds[(number + 1) % len(run.folds)]
+    train = np.setdiff1d(left_out.train, other.test)
+    name = f"{left_out.name} and {other.name}"
+    fitted = run.system.fit(run.prepared, Task(train, NO_ROWS, name, len(run.folds), RunState(folder)))
+    outputs = run.system.predict(fitted, run.prepared, other.test)
+    tested = replace(run, folds=[Fold(other.name, train, NO_ROWS, other.test)])
+    return overall_temperature(tested.predictions([outputs]))

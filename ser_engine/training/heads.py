@@ -1,312 +1,261 @@
-"""Train heads on cached encodings: fold by fold for the figures, then once on everything for the weights."""
+"""What training the bundled networks on Whisper's encoder shares: configuration, targets, sampling and the epochs."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ser_engine.data.cache import replacing
-from ser_engine.data.corpora.base import Utterance
-from ser_engine.features.encoder import Encoding
-from ser_engine.models.whisper_statistics import AttentiveMember, Head, HeadConfig, Member, collate
-from ser_engine.models.whisper_tuned import TunedMember
-from ser_engine.training.config import TrainingConfig
+from ser_engine.data.corpora import registry
+from ser_engine.data.degrade import TITLES
+from ser_engine.errors import InvalidSettings
+from ser_engine.evaluation.predictions import DEGRADED, MAIN, Outputs
+from ser_engine.training.clips import Clips, Rows
+from ser_engine.training.config import (
+    SPEAKER_INDEPENDENT,
+    STRICT,
+    Count,
+    Dropout,
+    ExperimentConfig,
+    Exponent,
+    Names,
+    Rate,
+    Share,
+    some_of,
+)
 
-# Eight layer weights per statistic have to travel far from equal shares within the few steps there are.
-LAYER_RATE = 5.0
-# Batches hold recordings of about one length, so that little of them is padding; this many frames of 40 ms apart.
 LENGTH_JITTER = 8.0
-# Of the recordings, this share is heard as it is in an epoch; the others in one of their further versions.
-PLAIN = 2 / 3
-# Of recordings that are scored together.
+"""Frames of 40 ms by which the clips of a batch may differ at random; little of a batch is padding."""
+UNDEGRADED = 2 / 3
+"""Share of the clips that an epoch takes undegraded; of each other clip it takes one augmented copy."""
 SCORED = 64
+"""Clips that are scored at once."""
 
-Rows = NDArray[np.int_]
-
-History = Callable[[dict[str, float]], None]
-"""Told {"member", "epoch", "loss"} after each epoch."""
+Record = Callable[[Mapping[str, float]], None]
+"""Called with {"member", "epoch", "loss"} after each epoch."""
 
 
-def train_head(
-    versions: Sequence[Sequence[Encoding | None]],
-    targets: NDArray[np.float32],
-    weights: NDArray[np.float64],
-    config: TrainingConfig,
-    history: History | None = None,
-) -> Head:
-    """Train every member of a head.
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class HeadTrainingConfig(ExperimentConfig):
+    """What the bundled networks on Whisper's encoder share.
 
-    Parameters
+    Attributes
     ----------
-    versions : encodings of the n recordings as they are, then of each version of them that is learned from, too; None
-        where there was no speech in it any more. Each epoch hears a third of the recordings, drawn at random, in one
-        of their further versions.
-    targets : float32 [n, labels], each row a distribution
-    weights : [n], how often each utterance is drawn in relation to the others
-    history : told the loss after each epoch of each member
+    external : corpora that are only tested on
+    degradations : keys of `degrade.TITLES` under which every fold is tested once more
+    augmentation : those of the degradations that are applied in training, too
+    hidden, dropout, projection, attention_heads : see `whisper_statistics.HeadConfig`
+    attentive_epochs, attentive_batch, attentive_learning_rate : training of the attentive pooling heads
+    weight_decay : of AdamW, with a one-cycle schedule
+    mixup : Beta(a, a) of mixup (zhang2018mixup), 0 for none
+    label_smoothing : share of each target that is spread over all labels of the clip's corpus
+    label_balance : exponent of a label's inverse frequency in the sampling weights, 0 for none
     """
-    plain = _all_present(versions[0])
-    # What is not there is heard as it is.
-    filled = [[one or other for one, other in zip(version, plain, strict=True)] for version in versions]
-    statistics = _statistics_of(plain).numpy()
-    _, layers, _, width = statistics.shape
-    shape = HeadConfig(
-        len(config.labels), layers, width, config.hidden, config.members, config.mixtures, config.dropout,
-        config.attentive, config.projection, config.attention_heads,
-    )  # fmt: skip
-    torch.manual_seed(config.seed)
-    head = Head(shape)
-    head.mean.copy_(torch.from_numpy(statistics.mean(axis=0)))
-    head.scale.copy_(torch.from_numpy(1.0 / (statistics.std(axis=0) + 1e-3)))
-    wanted = torch.from_numpy(targets)
-    if members := head.trainable():
-        inputs = torch.stack([head.standardise(_statistics_of(version)) for version in filled])
-        for number, member in enumerate(members):
-            train_task(_OnStatistics(member, inputs, config), wanted, weights, config, number, history)
-    if attending := head.attending():
-        frames = np.concatenate([one.frames for one in plain])
-        head.frame_mean.copy_(torch.from_numpy(frames.mean(axis=0, dtype=np.float32)))
-        head.frame_scale.copy_(torch.from_numpy(1.0 / (frames.std(axis=0, dtype=np.float32) + 1e-3)))
-        for number, attentive in enumerate(attending, start=config.members):
-            train_task(_OnFrames(attentive, head, filled, config), wanted, weights, config, number, history)
-    return head.eval()
 
+    external: Names = ()
+    degradations: Annotated[Names, some_of(*TITLES)] = ()
+    augmentation: Names = ()
+    hidden: Count = 256
+    dropout: Dropout = 0.3
+    projection: Annotated[int, Field(ge=8, multiple_of=8)] = 256
+    attention_heads: Count = 4
+    attentive_epochs: Count = 8
+    attentive_batch: Count = 64
+    attentive_learning_rate: Rate = 1e-3
+    weight_decay: Exponent = 1e-2
+    mixup: Exponent = 0.0
+    label_smoothing: Share = 0.0
+    label_balance: Exponent = 0.0
 
-def _all_present(encodings: Sequence[Encoding | None]) -> list[Encoding]:
-    found = [one for one in encodings if one is not None]
-    assert len(found) == len(encodings)  # who calls leaves out recordings without speech
-    return found
-
-
-def _statistics_of(encodings: Sequence[Encoding]) -> Tensor:
-    """Return the statistics of n recordings, float32 [n, layers, 2, width]."""
-    return torch.from_numpy(np.stack([one.statistics for one in encodings]).astype(np.float32))
-
-
-class OnMember:
-    """What is the same however a member is trained."""
-
-    member: Member | AttentiveMember | TunedMember
-
-    @property
-    def classifier(self) -> nn.Module:
-        """Return what maps what `pool` returns to logits."""
-        return self.member.classifier
-
-    def train(self) -> None:
-        """Make everything ready to learn."""
-        self.member.train()
-
-    def stepped(self) -> None:
-        """Do nothing more."""
-
-
-class _OnStatistics(OnMember):
-    """How a member on statistics is trained."""
-
-    member: Member
-
-    def __init__(self, member: Member, inputs: Tensor, config: TrainingConfig) -> None:
-        self.member, self.inputs = member, inputs
-        self.further = len(inputs) - 1
-        self.epochs, self.batch = config.epochs, config.batch
-        self.rates = [LAYER_RATE * config.learning_rate, config.learning_rate]
-        self.groups: list[dict[str, Any]] = [
-            {"params": [member.layer_logits], "weight_decay": 0.0},
-            {"params": member.classifier.parameters(), "weight_decay": config.weight_decay},
-        ]
-
-    def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
-        """Return the rows of an epoch, batch by batch."""
-        return np.array_split(order, -(-len(order) // self.batch))
-
-    def pool(self, rows: Rows, version: Rows) -> Tensor:
-        """Return the weighted layers, whose mixup is the same as of the inputs and eight times less work."""
-        return self.member.weigh(self.inputs[version, rows])
-
-
-class _OnFrames(OnMember):
-    """How a member on frames is trained."""
-
-    member: AttentiveMember
-
-    def __init__(
-        self, member: AttentiveMember, head: Head, versions: Sequence[Sequence[Encoding]], config: TrainingConfig
-    ) -> None:
-        self.member, self.head, self.versions = member, head, versions
-        self.further = len(versions) - 1
-        self.epochs, self.batch = config.attentive_epochs, config.attentive_batch
-        self.rates = [config.attentive_learning_rate]
-        self.groups: list[dict[str, Any]] = [{"params": member.parameters(), "weight_decay": config.weight_decay}]
-        self.lengths = np.array([[len(one.frames) for one in version] for version in versions])
-
-    def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
-        """Return the rows of an epoch, batch by batch; of about one length in each."""
-        return about_one_length(order, self.lengths[version[order], order], self.batch, LENGTH_JITTER, rng)
-
-    def pool(self, rows: Rows, version: Rows) -> Tensor:
-        """Return what is mixed up: what the member keeps of each recording's frames."""
-        _, frames, present = collate([self.versions[which][row] for which, row in zip(version, rows, strict=True)])
-        return self.member.pool(self.head.standardise_frames(frames), present)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if unknown := sorted(set(self.augmentation) - set(self.degradations)):
+            raise InvalidSettings(f"Augmentations have to be tested as degradations, too: {', '.join(unknown)}.")
+        if "babble" in self.degradations and not self.external:
+            raise InvalidSettings("Babble is made of an external corpus, and none is named.")
+        if self.save and self.protocol != SPEAKER_INDEPENDENT:
+            raise InvalidSettings(
+                f"A model's card states figures on unseen speakers: set save = false under {self.protocol}."
+            )
 
 
 class Task(Protocol):
-    """How something is trained: what of it learns, in which batches, and what of a batch is mixed up and classified.
+    """How one member of an ensemble is trained: its parameters, its batches, and what mixup is applied to.
 
-    `groups` are AdamW's; one with a "clip" has its gradient's norm held under that.
+    `groups` are AdamW's parameter groups; one with a "clip" has the norm of its gradient clipped. `copies` is the
+    number of augmented copies of each clip.
     """
 
     batch: int
     epochs: int
-    further: int
+    copies: int
     rates: list[float]
     groups: list[dict[str, Any]]
 
     @property
     def classifier(self) -> nn.Module:
-        """Return what maps what `pool` returns to logits."""
+        """The part that maps what `pool` returns to logits."""
 
     def train(self) -> None:
-        """Make everything ready to learn."""
+        """Switch to training mode."""
 
-    def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
+    def batches(self, order: Rows, copy: Rows, rng: np.random.Generator) -> list[Rows]:
         """Return the rows of an epoch, batch by batch."""
 
-    def pool(self, rows: Rows, version: Rows) -> Tensor:
-        """Return what is mixed up, [batch, pooled], of rows each in its version."""
+    def pool(self, rows: Rows, copy: Rows) -> Tensor:
+        """Return the embeddings [batch, pooled] of clips, each in one of its copies; mixup is applied to them."""
 
-    def stepped(self) -> None:
-        """Be told that a batch has been learned from."""
+    def step(self) -> None:
+        """Called after each step of the optimizer."""
 
 
-def train_task(
+class MemberTask:
+    """What is the same for every member."""
+
+    member: Any
+
+    @property
+    def classifier(self) -> nn.Module:
+        """The part that maps what `pool` returns to logits."""
+        classifier: nn.Module = self.member.classifier
+        return classifier
+
+    def train(self) -> None:
+        """Switch to training mode."""
+        self.member.train()
+
+    def step(self) -> None:
+        """Do nothing more."""
+
+
+def train_member(
     task: Task,
     targets: Tensor,
     weights: NDArray[np.float64],
-    config: TrainingConfig,
+    config: HeadTrainingConfig,
     number: int,
-    history: History | None,
+    record: Record | None,
     done: int = 0,
 ) -> None:
-    """Train one member with AdamW, a one-cycle schedule and mixup, from its own seed; `done` epochs came before."""
+    """Train one member with AdamW, a one-cycle schedule and mixup.
+
+    Parameters
+    ----------
+    targets : float32 [n, labels], each row a distribution
+    weights : [n], sampling weights
+    number : of the member; its seed follows from it
+    done : epochs that came before
+    """
     rng = np.random.default_rng([config.seed, number, *[done] * (done > 0)])
-    count, further = len(targets), task.further
+    count, copies = len(targets), task.copies
     steps = -(-count // task.batch)
-    optimiser = torch.optim.AdamW(task.groups, task.rates[-1])
+    optimizer = torch.optim.AdamW(task.groups, task.rates[-1])
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, task.rates, total_steps=task.epochs * steps, pct_start=0.1
+        optimizer, task.rates, total_steps=task.epochs * steps, pct_start=0.1
     )
     chances = weights / weights.sum()
     task.train()
     for epoch in range(done + 1, done + task.epochs + 1):
         order = rng.choice(count, size=count, p=chances) if np.ptp(weights) else rng.permutation(count)
-        version = np.where(rng.random(count) < PLAIN, 0, rng.integers(min(1, further), further + 1, count))
+        copy = np.where(rng.random(count) < UNDEGRADED, 0, rng.integers(min(1, copies), copies + 1, count))
         total = 0.0
-        for rows in task.batches(order, version, rng):
-            x, y = task.pool(rows, version[rows]), targets[rows]
+        for rows in task.batches(order, copy, rng):
+            x, y = task.pool(rows, copy[rows]), targets[rows]
             if config.mixup:
                 share, other = float(rng.beta(config.mixup, config.mixup)), rng.permutation(len(rows))
                 x, y = share * x + (1 - share) * x[other], share * y + (1 - share) * y[other]
             loss = functional.cross_entropy(task.classifier(x), y.to(x.device))
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 if bound := group.get("clip"):
                     nn.utils.clip_grad_norm_(group["params"], bound)
-            optimiser.step()
+            optimizer.step()
             schedule.step()
-            task.stepped()
+            task.step()
             total += loss.item()
-        if history:
-            history({"member": number, "epoch": epoch, "loss": total / steps})
+        if record:
+            record({"member": number, "epoch": epoch, "loss": total / steps})
 
 
-def about_one_length(
-    order: Rows, lengths: NDArray[np.int_], batch: int, jitter: float, rng: np.random.Generator
-) -> list[Rows]:
-    """Return batches, in random order, of rows `order` whose lengths differ little; `jitter` is how much at least."""
-    about = lengths + rng.uniform(-jitter, jitter, len(order))
+def batches_by_length(order: Rows, lengths: NDArray[np.int_], batch: int, rng: np.random.Generator) -> list[Rows]:
+    """Return batches, in random order, of the rows `order`, whose lengths int [n] are similar within a batch."""
+    about = lengths + rng.uniform(-LENGTH_JITTER, LENGTH_JITTER, len(order))
     batches = np.array_split(order[np.argsort(about)], -(-len(order) // batch))
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def targets_of(utterances: Sequence[Utterance], config: TrainingConfig) -> NDArray[np.float32]:
-    """Return float32 [n, labels]: the label, smoothed over the labels that occur in the utterance's own corpus."""
-    labels = np.array([config.labels.index(utterance.label) for utterance in utterances])
-    corpora = np.array([utterance.corpus for utterance in utterances])
-    targets = np.zeros((len(utterances), len(config.labels)), np.float32)
+def smoothed_targets(clips: Clips, rows: Rows, config: HeadTrainingConfig) -> NDArray[np.float32]:
+    """Return float32 [rows, classes]: the label, smoothed over the labels that occur in the clip's own corpus."""
+    labels = clips.targets[rows]
+    corpora = np.array([clips.utterances[row].corpus for row in rows])
+    targets = np.zeros((len(rows), len(clips.order)), np.float32)
     for corpus in np.unique(corpora):
         possible = np.unique(labels[corpora == corpus])
-        rows = np.flatnonzero(corpora == corpus)
-        targets[np.ix_(rows, possible)] = config.label_smoothing / len(possible)
+        targets[np.ix_(np.flatnonzero(corpora == corpus), possible)] = config.label_smoothing / len(possible)
     targets[np.arange(len(labels)), labels] += 1 - config.label_smoothing
     return targets
 
 
-def weights_of(utterances: Sequence[Utterance], config: TrainingConfig) -> NDArray[np.float64]:
-    """Return [n] sampling weights: utterances of a rare label, or label within a corpus, are drawn more often.
-
-    See `config.label_balance` and `config.balance`.
-    """
-    labels = [str(utterance.label) for utterance in utterances]
-    kinds = [f"{utterance.corpus} {label}" for utterance, label in zip(utterances, labels, strict=True)]
-    weights = np.ones(len(utterances))
-    for names, exponent in ((labels, config.label_balance), (kinds, config.balance)):
-        _, codes, counts = np.unique(names, return_inverse=True, return_counts=True)
-        weights *= (1.0 / counts[codes]) ** exponent
+def sampling_weights(clips: Clips, rows: Rows, config: HeadTrainingConfig) -> NDArray[np.float64]:
+    """Return sampling weights [rows]: the inverse frequency of the label to the power of `label_balance`."""
+    _, codes, counts = np.unique(clips.labels[rows], return_inverse=True, return_counts=True)
+    weights: NDArray[np.float64] = (1.0 / counts[codes]) ** config.label_balance
     return weights
 
 
-def log_probabilities(head: Head, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
-    """Return float32 [n, labels] for n encodings."""
-    return _by_length(head, encodings)
+def babble_recordings(config: HeadTrainingConfig, data: Any) -> list[Any]:
+    """Return the recordings of external corpora that babble is made of; none if there is no babble."""
+    corpora = config.external if "babble" in config.degradations else ()
+    return [utterance.path for corpus in corpora for utterance in registry.read(corpus, data)]
 
 
-def embeddings(head: Head, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
-    """Return float32 [n, hidden · members] for n encodings: see `Head.embed`."""
-    return _by_length(head.embed, encodings)
+def predict_copies(
+    log_probs: Callable[[Sequence[Any]], NDArray[np.float32]],
+    copies: Mapping[str, Sequence[Any]],
+    rows: Rows,
+    classes: int,
+) -> Outputs:
+    """Return log-probabilities of the clips themselves and of each degradation; NaN where there is no speech.
 
-
-def _by_length(
-    compute: Callable[[Tensor, Tensor, Tensor], Tensor], encodings: Sequence[Encoding]
-) -> NDArray[np.float32]:
-    """Return what is computed of n encodings, those of about one length together, in their order."""
-    order = np.argsort([len(one.frames) for one in encodings])
-    batches = np.array_split(order, -(-len(encodings) // SCORED))
-    with torch.inference_mode():
-        found = [compute(*collate([encodings[row] for row in rows])) for rows in batches]
-    return torch.cat(found).numpy()[np.argsort(order)]
-
-
-class HistoryFile:
-    """Appends one JSON object a line, so that a run can be watched while it trains.
-
-    What the file tells of an earlier attempt at the same fold is forgotten, but for the first `keep` epochs and for
-    all of the first `members`.
+    `copies` holds the features of all clips, under "" as they are and under the name of each degradation; a feature of
+    None has no speech.
     """
+    outputs: Outputs = {}
+    for name, features in copies.items():
+        outputs[f"{DEGRADED}{name}" if name else MAIN] = at_speech(log_probs, features, rows, classes)
+    return outputs
 
-    def __init__(self, path: Path, fold: int | str, keep: int = 0, members: int = 0) -> None:
-        self.path, self.fold = path, fold
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            entries = [(line, json.loads(line)) for line in lines]
-            kept = [
-                line
-                for line, entry in entries
-                if entry["fold"] != fold or entry["epoch"] <= keep or entry.get("member", members) < members
-            ]
-            with replacing(path) as beside:
-                beside.write_text("".join(kept), encoding="utf-8")
 
-    def __call__(self, entry: dict[str, float]) -> None:
-        """Write one line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"fold": self.fold, **{k: round(v, 5) for k, v in entry.items()}}) + "\n")
+def at_speech(
+    compute: Callable[[Sequence[Any]], NDArray[np.float32]], features: Sequence[Any], rows: Rows, width: int
+) -> NDArray[np.float32]:
+    """Return float32 [rows, width] computed of the features of clips with speech; NaN for the others."""
+    has_speech = np.array([features[row] is not None for row in rows], bool)
+    result = np.full((len(rows), width), np.nan, np.float32)
+    if has_speech.any():
+        result[has_speech] = compute([features[row] for row in rows[has_speech]])
+    return result
+
+
+def card_figures(record: Any) -> dict[str, Any]:
+    """Return the figures of a record that stand in a model's config.json; `Analyzer.card` passes them on."""
+    per_class = record.per_class.items()
+    return {
+        "protocol": record.protocol,
+        **{key: record.metrics[key] for key in ("UA", "WA", "ECE")},
+        "UA_ci95": list(record.interval),
+        "per_corpus": record.by_corpus,
+        "per_label": {label: {key: row[key] for key in ("recall", "precision")} for label, row in per_class},
+        "not_sure": record.calibration["threshold"],
+        "listeners": record.perceived,
+        "external": record.external,
+        "run": record.id,
+    }

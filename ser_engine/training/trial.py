@@ -1,4 +1,4 @@
-"""One thing changed, tried on some folds of whole speakers, and kept beside all that was tried before."""
+"""One change of a configuration, tested on some folds, and recorded next to all that was tried before."""
 
 from __future__ import annotations
 
@@ -8,120 +8,105 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ser_engine.errors import InvalidSettings
-from ser_engine.evaluation.evaluate import by_groups, decide
-from ser_engine.evaluation.metrics import unweighted_accuracy, weighted_accuracy
+from ser_engine.io import write_text
 from ser_engine.settings import Settings
-from ser_engine.training.config import TrainingConfig, read_config
-from ser_engine.training.runner import prepare
+from ser_engine.training.config import config_name, load_config
+from ser_engine.training.runner import prepare_run
 
 TRIALS = "trials.jsonl"
 
 
-def trial(
+def run_trial(
     path: Path,
     changes: Sequence[str],
-    folds: Sequence[int],
-    data: Path,
+    folds: Sequence[str],
     settings: Settings,
+    data: Path,
     results: Path,
+    protocol: str = "",
     note: str = "",
 ) -> dict[str, Any]:
-    """Train what a TOML describes with some entries changed, test it on some folds, and write that into trials.jsonl.
+    """Train what a TOML describes with some entries changed, test it on some folds, and add that to trials.jsonl.
 
-    A trial that was done before is measured anew and keeps its line; what it had finished is not trained again.
+    A trial that was run before is measured again and replaces its line; finished folds are not trained again.
 
     Parameters
     ----------
-    changes : "key = value" as TOML has them
-    folds : numbers of the folds that are tested, each by a model of all the others
+    changes : "key = value" as in TOML
+    folds : names of the folds that are tested, each by a model trained on all the others
 
     Returns
     -------
-    {run, changed, folds, UA, WA, by_corpus {corpus: UA}, conditions {condition: UA}, corpus_probe, clips, seconds,
-    note}
+    {run, changed, folds, UA, WA, by_corpus {corpus: UA}, degradations {name: UA}, corpus_probe, clips, seconds, note}
 
     Raises
     ------
     CorpusError
         A corpus is not in `data`.
     InvalidSettings
-        The TOML or a change is wrong, is none of the bundled model's kind, or there is no such fold.
+        The TOML or a change is wrong, or there is no such fold.
     """
     changed = read_changes(changes)
-    config = read_config(path, changed)
-    if not isinstance(config, TrainingConfig) or config.protocol != "speaker-independent":
-        raise InvalidSettings(f"{path} asks for {config.architecture}; trials are of whisper-statistics alone.")
-    experiment = prepare(config, path, data, settings)
-    numbers = experiment.folds()
-    if unknown := sorted(set(folds) - set(numbers.tolist())):
-        raise InvalidSettings(f"{path} has no fold {unknown[0]}; it has {', '.join(map(str, np.unique(numbers)))}.")
-    opinions = experiment.cross_validate(numbers, folds)
-    rows = np.flatnonzero(np.isin(numbers, folds))
-    true, utterances = experiment.true[rows], [experiment.utterances[row] for row in rows]
-    predicted, *worse = (decide(found[rows], true)[0] for found in opinions)
+    run = prepare_run(path, protocol, settings, data, results, load_config(path, protocol, changed))
+    for name in folds:
+        run.fold(name)
+    predictions = run.predictions(run.cross_validate(folds), folds)
+    measured = run.system.measure(predictions)
     line = {
-        "run": path.stem,
+        "run": config_name(path),
         "changed": changed,
         "folds": sorted(folds),
-        "UA": round(unweighted_accuracy(true, predicted), 2),
-        "WA": round(weighted_accuracy(true, predicted), 2),
-        "by_corpus": {name: row["UA"] for name, row in by_groups(utterances, true, predicted)["by_corpus"].items()},
-        "conditions": {
-            name: round(unweighted_accuracy(true, found), 2)
-            for name, found in zip(config.conditions, worse, strict=True)
-        },
-        "corpus_probe": experiment.corpus_probe(numbers, folds),
-        "clips": len(rows),
-        "seconds": round(sum(experiment.took[str(fold)] for fold in folds), 1),
+        "UA": measured["metrics"]["UA"],
+        "WA": measured["metrics"]["WA"],
+        "by_corpus": {corpus: row["UA"] for corpus, row in measured["by_corpus"].items()},
+        "degradations": {name: row["UA"] for name, row in measured.get("degradations", {}).items()},
+        "corpus_probe": measured.get("corpus_probe", {}),
+        "clips": len(predictions.targets),
+        "seconds": round(run.state.seconds(folds), 1),
         "note": note,
     }
-    _write(results / TRIALS, line)
+    _add_trial(results / TRIALS, line)
     return line
 
 
 def read_changes(changes: Sequence[str]) -> dict[str, Any]:
-    """Return {key: value} of texts like "dropout = 0.6"; InvalidSettings names the one that is no entry of a TOML."""
-    found: dict[str, Any] = {}
+    """Return {key: value} of texts like "dropout = 0.6"; InvalidSettings names the one that is not valid TOML."""
+    entries: dict[str, Any] = {}
     for text in changes:
         try:
-            found |= tomllib.loads(text)
+            entries |= tomllib.loads(text)
         except tomllib.TOMLDecodeError:
             raise InvalidSettings(
-                f"“{text}” is no entry of a TOML, as dropout=0.6 or labels=['sad'] would be."
+                f"“{text}” is not an entry of a TOML file, such as dropout=0.6 or corpora=['tess']."
             ) from None
-    return found
+    return entries
 
 
 def read_trials(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a trials.jsonl; none where there is no such file, and what is no line is left out."""
+    """Return the lines of a trials.jsonl; none if there is no such file, and without damaged lines."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
-    found = []
+    trials = []
     for line in lines:
         try:
-            entry = json.loads(line)
+            trial = json.loads(line)
         except ValueError:
             continue
-        if isinstance(entry, dict):
-            found.append(entry)
-    return found
+        if isinstance(trial, dict):
+            trials.append(trial)
+    return trials
 
 
-def _write(path: Path, line: dict[str, Any]) -> None:
-    """Put a trial in the place of an earlier one of the same, or at the end."""
+def _add_trial(path: Path, line: dict[str, Any]) -> None:
+    """Replace an earlier trial of the same changes and folds, or append to the file."""
     same = ("run", "changed", "folds")
     trials = read_trials(path)
-    places = [i for i, one in enumerate(trials) if all(one.get(key) == line[key] for key in same)]
+    places = [i for i, trial in enumerate(trials) if all(trial.get(key) == line[key] for key in same)]
     if places:
         trials[places[0]] = line
     else:
         trials.append(line)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
-    beside.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in trials), encoding="utf-8")
-    beside.replace(path)
+    write_text(path, "".join(json.dumps(trial, ensure_ascii=False) + "\n" for trial in trials))

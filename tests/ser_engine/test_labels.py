@@ -42,7 +42,7 @@ def said(label: str | None, native: str | None = None, corpus: str = "ravdess") 
 
 
 def test_paper_1_has_seven_and_leaves_neutral_out() -> None:
-    paper_1 = LABEL_SETS["paper-1"]
+    paper_1 = LABEL_SETS["sharma"]
     assert paper_1.labels == ("calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
     assert paper_1.of(said("neutral")) is None
     assert [paper_1.of(said(label)) for label in paper_1.labels] == list(paper_1.labels)
@@ -50,7 +50,7 @@ def test_paper_1_has_seven_and_leaves_neutral_out() -> None:
 
 def test_paper_1_s_13390_clips_are_what_its_label_set_leaves_of_its_five_corpora() -> None:
     """Figure 1 of the paper; it holds only without IEMOCAP's excited clips, which the text does not mention."""
-    paper_1 = LABEL_SETS["paper-1"]
+    paper_1 = LABEL_SETS["sharma"]
     clips = 0
     for corpus in (CORPORA[id] for id in ("ravdess", "cremad", "savee", "tess", "iemocap")):
         for native, count in corpus.expected_labels.items():
@@ -59,9 +59,9 @@ def test_paper_1_s_13390_clips_are_what_its_label_set_leaves_of_its_five_corpora
 
 
 def test_paper_3_counts_calm_as_neutral_and_has_four_groups() -> None:
-    assert len(LABEL_SETS["paper-3"].labels) == 7
-    assert LABEL_SETS["paper-3"].of(said("calm")) == "neutral"
-    groups = LABEL_SETS["paper-3-groups"]
+    assert len(LABEL_SETS["islam"].labels) == 7
+    assert LABEL_SETS["islam"].of(said("calm")) == "neutral"
+    groups = LABEL_SETS["islam-groups"]
     assert [groups.of(said(label)) for label in EMOTIONS] == [
         None, None, "happy", "sad", "angry or disgust", "fearful or surprised", "angry or disgust",
         "fearful or surprised",
@@ -78,7 +78,7 @@ def test_excited_is_happy_in_iemocap_s_four_only() -> None:
 
 
 def test_labels_are_ordered_as_the_set_has_them() -> None:
-    assert LABEL_SETS["paper-1"].order(["sad", "happy", "sad", "neutral"]) == ("happy", "sad")
+    assert LABEL_SETS["sharma"].order(["sad", "happy", "sad", "neutral"]) == ("happy", "sad")
     assert LABEL_SETS["native"].order(["W", "A", "W"]) == ("A", "W")
 
 

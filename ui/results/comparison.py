@@ -68,8 +68,8 @@ def gaps(runs: Sequence[Run]) -> list[Gap]:
         families[*run.kinship, run.seed].append(run)
     found = []
     for family in families.values():
-        heard = [run for run in family if not run.speaker_independent and not run.trap]
-        leaked = tuple(run for run in family if run.trap)
+        heard = [run for run in family if not run.speaker_independent and not run.leaky]
+        leaked = tuple(run for run in family if run.leaky)
         heard.sort(key=lambda run: -run.metrics["UA"])
         found += [Gap(run, tuple(heard), leaked) for run in family if run.speaker_independent and heard]
     return sorted(found, key=lambda gap: -gap.new.metrics["UA"])
@@ -183,7 +183,7 @@ def emotions(run: Run) -> str:
 
 def voices(run: Run) -> str:
     """Return which voices a run was tested on, with the charts' sign for it."""
-    return LEAKED if run.trap else NEW if run.speaker_independent else HEARD
+    return LEAKED if run.leaky else NEW if run.speaker_independent else HEARD
 
 
 def interval(run: Run) -> str | None:

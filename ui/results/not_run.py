@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ser_engine.errors import SerError
-from ser_engine.training.config import ExperimentConfig, TrainingConfig, read_config
+from ser_engine.training.config import config_name, read_entries, read_protocols
 
 
 @dataclass(frozen=True)
@@ -21,18 +21,18 @@ class NotRun:
 
 
 def read(configs: Path, measured: Collection[str]) -> tuple[list[NotRun], list[str]]:
-    """Return the configurations in a folder whose runs are not among those measured, and what could not be read."""
+    """Return the experiments of a folder that are not measured, and a sentence for each unreadable file."""
     found, problems = [], []
-    for path in sorted(configs.glob("*.toml")):
-        if path.stem in measured:
-            continue
+    for path in sorted(configs.glob("*/*.toml")):
         try:
-            config = read_config(path)
+            entries, protocols = read_entries(path), read_protocols(path)
         except SerError as error:
             problems.append(str(error))
             continue
-        published = config.published if isinstance(config, ExperimentConfig) else ""
-        hardware = "" if isinstance(config, TrainingConfig) else config.hardware
-        command = f"python -m ser_engine train {configs.name}/{path.name}"
-        found.append(NotRun(path.stem, published, hardware or "any computer", command))
+        name = config_name(path)
+        for protocol in protocols:
+            if (id := f"{name}/{protocol}") not in measured:
+                hardware = str(entries.get("hardware") or "any computer")
+                command = f"ser train {configs.name}/{name}.toml --protocol {protocol}"
+                found.append(NotRun(id, str(entries.get("published", "")), hardware, command))
     return found, problems

@@ -100,7 +100,7 @@ class Run:
     path: Path = field(repr=False)
 
     @property
-    def trap(self) -> bool:
+    def leaky(self) -> bool:
         """Whether the run copies a leak on purpose."""
         return TRAP in (self.protocol, self.config.get("protocol")) or self.protocol.startswith(TRAP)
 
@@ -359,4 +359,4 @@ def _words(value: object) -> tuple[str, ...]:
 
 def _rank(run: Run) -> tuple[bool, bool, float, str]:
     """Order runs: those on unheard voices first, traps last, the best on top."""
-    return not run.speaker_independent, run.trap, -run.metrics["UA"], run.id
+    return not run.speaker_independent, run.leaky, -run.metrics["UA"], run.id

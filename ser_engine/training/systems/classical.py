@@ -1,143 +1,129 @@
-"""One experiment with a classical system, from its TOML to results/<run>/; stopped, it goes on where it was."""
+"""Classical systems: an estimator on acoustic features (Sharma, table 6; Gomes, tables II and III; Tiwari, table 2)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from sklearn.pipeline import Pipeline
 
 from ser_engine.data import splits
-from ser_engine.data.acoustic import PIPELINE, acoustic_features
+from ser_engine.data.acoustic import acoustic_features
 from ser_engine.data.augment import RECIPES
+from ser_engine.data.preprocess import PREPROCESSINGS
 from ser_engine.errors import CorpusError, InvalidSettings
+from ser_engine.evaluation.predictions import MAIN, Outputs
 from ser_engine.features import ACOUSTIC
 from ser_engine.models.classical import Classical, make_estimator, probabilities
-from ser_engine.settings import Settings
-from ser_engine.training import experiment
-from ser_engine.training.config import ClassicalConfig
-from ser_engine.training.experiment import Clips, Rows, fed_with, read_clips
+from ser_engine.training.clips import Clips, Rows, training_rows
+from ser_engine.training.config import STRICT, ExperimentConfig, one_of
+from ser_engine.training.system import Prepared, System, Task, Workspace, digest
 
-VERSION = "3"
-"""To be raised whenever a system or what is kept of a fold changes in its code, so that nothing stale is read."""
+SMALLEST = 1e-9
+"""Smallest probability whose logarithm is taken."""
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """What is trained on: n clips, and their features in every copy.
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ClassicalConfig(ExperimentConfig):
+    """An experiment with a classical system.
 
-    `features` is float32 [n, copies, k]; copy 0 is the recording itself, each further one an augmentation of it.
+    Attributes
+    ----------
+    estimator, parameters : key of `models.classical.ESTIMATORS`, and its parameters
+    features : name in `features.ACOUSTIC`
+    preprocessing : one of `preprocess.PREPROCESSINGS`
+    augmentation : key of `augment.RECIPES`: each training clip gets one copy for each augmentation; copies are never
+        tested, except under the leaky protocol
     """
 
-    config: ClassicalConfig
-    clips: Clips
-    features: NDArray[np.float32]
+    estimator: str
+    features: Annotated[str, one_of(*ACOUSTIC)]
+    preprocessing: Annotated[str, one_of(*PREPROCESSINGS)] = "none"
+    augmentation: Annotated[str, one_of("", *RECIPES)] = ""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class ClassicalSystem(System[ClassicalConfig, NDArray[np.float32], Pipeline]):
+    """A scikit-learn pipeline; its features are float32 [n, copies, k], the recording itself first."""
+
+    config_class = ClassicalConfig
+
+    def __init__(self, config: ClassicalConfig, workspace: Workspace) -> None:
+        super().__init__(config, workspace)
+        make_estimator(config.estimator, config.seed, config.parameters)
 
     @property
-    def leaks(self) -> bool:
-        """Whether the copies are made before the split, so that twins of a clip land on both of its sides."""
-        return splits.PROTOCOLS[self.config.protocol].trap
+    def inputs(self) -> str:
+        """The features, and the augmentation if there is one."""
+        return describe_inputs(self.config.features, self.config.augmentation)
 
-    @property
-    def fingerprint(self) -> str:
-        """What tells this experiment from every other, whatever changed."""
-        digest = hashlib.sha256(f"{PIPELINE} {VERSION} {self.config} {self.clips.digest()}".encode())
-        digest.update(self.features.tobytes())
-        return digest.hexdigest()[:12]
+    def prepare(self, clips: Clips) -> Prepared[NDArray[np.float32]]:
+        """Compute the features of every clip; under the leaky protocol each copy becomes a clip of its own."""
+        config = self.config
+        table = acoustic_features(
+            clips.paths, self.settings, config.features, config.preprocessing, config.augmentation, seed=config.seed
+        )
+        rows = [row for row, copies in enumerate(table) if copies is not None]
+        if not rows:
+            raise CorpusError(f"No clip of {', '.join(config.corpora)} could be used.")
+        features = np.stack([np.stack(copies) for copies in table if copies is not None])
+        clips = clips.select(rows)
+        if splits.PROTOCOLS[config.protocol].leaky:
+            count, copies, width = features.shape
+            utterances = splits.expand(clips.utterances, copies - 1)
+            clips = replace(clips, utterances=utterances, labels=np.repeat(clips.labels, copies))
+            features = features.reshape(count * copies, 1, width)
+        return Prepared(clips, features, digest(arrays=[features]))
 
-    def expanded(self) -> Experiment:
-        """Return the same with every copy as a clip of its own, in the order of `splits.expand`: clip by clip."""
-        count, copies, width = self.features.shape
-        utterances = splits.expand(self.clips.utterances, copies - 1)
-        clips = replace(self.clips, utterances=utterances, labels=np.repeat(self.clips.labels, copies))
-        return Experiment(self.config, clips, self.features.reshape(count * copies, 1, width))
-
-    def training_rows(self, train: Rows, fold: int) -> tuple[Rows, Rows]:
-        """Return which clips are trained on, int [m], and in which of their copies, int [m].
-
-        A recording itself is preferred to a copy of it.
-        """
-        return experiment.training_rows(self.config, self.clips.labels, train, self.features.shape[1], fold)
-
-    def fit(self, train: Rows, fold: int) -> Pipeline:
-        """Return the system trained on some clips."""
-        pipeline = make_estimator(self.config.estimator, self.config.seed, self.config.parameters)
-        rows, copy = self.training_rows(train, fold)
+    def fit(self, prepared: Prepared[NDArray[np.float32]], task: Task) -> Pipeline:
+        """Fit the pipeline; a recording is preferred to its augmented copies."""
+        config, features, labels = self.config, prepared.features, prepared.clips.labels
+        rows, copies = training_rows(config, labels, task.train, features.shape[1], task.number)
+        pipeline = make_estimator(config.estimator, config.seed, config.parameters)
         try:
-            return pipeline.fit(self.features[rows, copy], self.clips.labels[rows])
+            pipeline.fit(features[rows, copies], labels[rows])
         except (ValueError, np.linalg.LinAlgError) as error:
-            raise InvalidSettings(f"{self.config.estimator} cannot learn from these clips: {error}") from None
+            raise InvalidSettings(f"{config.estimator} cannot be fitted on these clips: {error}") from None
+        history = task.state.history(task.number, task.name)
+        for epoch, loss in enumerate(getattr(pipeline[-1], "loss_curve_", ()), start=1):  # of the MLP
+            history({"epoch": epoch, "loss": loss})
+        return pipeline
 
-    def test(self, fold: splits.Fold, number: int, state: Path) -> NDArray[np.float32]:
-        """Return probabilities [m, labels] for the fold's test clips, by a system trained on its training clips."""
-        pipeline = self.fit(fold.train, number)
-        if losses := getattr(pipeline[-1], "loss_curve_", None):  # of the systems here, only the MLP has epochs
-            lines = [{"fold": fold.name, "epoch": i, "loss": round(loss, 5)} for i, loss in enumerate(losses, start=1)]
-            text = "".join(json.dumps(line) + "\n" for line in lines)
-            (state / f"history-{number:04}.jsonl").write_text(text, encoding="utf-8")
-        if number == 0:
-            import skops.io
+    def predict(self, fitted: Pipeline, prepared: Prepared[NDArray[np.float32]], rows: Rows) -> Outputs:
+        """Return the log-probabilities of the recordings themselves."""
+        predicted = probabilities(fitted, prepared.features[rows, 0], prepared.clips.order)
+        return {MAIN: log(predicted)}
 
-            (state / "size").write_text(str(len(skops.io.dumps(pipeline))))
-        return probabilities(pipeline, self.features[fold.test, 0], self.clips.order(self.config))
+    def size(self, fitted: Pipeline) -> int:
+        """Return the size in bytes of the stored pipeline."""
+        import skops.io
 
+        return len(skops.io.dumps(fitted))
 
-def run_classical(path: Path, config: ClassicalConfig, data: Path, settings: Settings, results: Path) -> dict[str, Any]:
-    """Train and measure what the TOML at `path` describes, on the corpora in `data`.
-
-    Writes results/<name of the TOML>/{run.json, folds.json} and history.jsonl where the system learns in epochs.
-    Returns run.json.
-
-    Raises
-    ------
-    CorpusError
-        A corpus is not in `data`, or is none that the protocol can split.
-    InvalidSettings
-        The configuration makes no sense.
-    """
-    check(config, path)
-    prepared = prepare(config, data, settings)
-    if prepared.leaks:
-        prepared = prepared.expanded()
-    clips, name = prepared.clips, path.stem
-    found = experiment.cross_validate(name, config, clips, prepared.fingerprint, prepared.test, settings)
-    features = fed_with(config.features, config.augmentation)
-    entry = experiment.write_run(name, config, features, clips, *found, results)
-    if config.save:
-        pipeline = prepared.fit(np.arange(len(clips.labels)), len(found[0]))
-        card = {"corpora": entry["corpora"], "run": entry["id"]}
-        model = Classical(config.id, clips.order(config), config.features, pipeline, card)
-        model.save(settings.models_dir / config.id)
-    return entry
+    def export(
+        self,
+        fitted: Pipeline,
+        prepared: Prepared[NDArray[np.float32]],
+        card: Mapping[str, Any],
+        temperature: float,
+    ) -> Classical:
+        """Return the pipeline as a model."""
+        return Classical(self.config.id, prepared.clips.order, self.config.features, fitted, dict(card))
 
 
-def check(config: ClassicalConfig, path: Path) -> None:
-    """Refuse in one sentence what names something that is not there."""
-    augmentations = ("", *RECIPES)
-    experiment.check(
-        config, path, features=(config.features, tuple(ACOUSTIC)), augmentation=(config.augmentation, augmentations)
-    )
-    make_estimator(config.estimator, config.seed, config.parameters)
+def describe_inputs(features: str, augmentation: str) -> str:
+    """Return a system's features and augmentation in words."""
+    return features + (f", {augmentation} augmentation" if augmentation else "")
 
 
-def prepare(config: ClassicalConfig, data: Path, settings: Settings) -> Experiment:
-    """Read the corpora and compute, or read, the features of every clip that has one of the labels."""
-    clips = read_clips(config, data)
-    table = acoustic_features(
-        [utterance.path for utterance in clips.utterances],
-        settings,
-        config.features,
-        config.preprocessing,
-        augmentation=config.augmentation,
-        seed=config.seed,
-    )
-    kept = [i for i, copies in enumerate(table) if copies is not None]
-    if not kept:
-        raise CorpusError(f"No clip of {', '.join(config.corpora)} could be used.")
-    features = np.stack([np.stack(copies) for copies in table if copies is not None])
-    return Experiment(config, clips.only(kept), features)
+def log(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return log-probabilities."""
+    return np.log(np.maximum(probabilities, SMALLEST)).astype(np.float32)
+
+
+SYSTEM = ClassicalSystem

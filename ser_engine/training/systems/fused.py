@@ -1,134 +1,160 @@
-"""A voice's model and a reader of words as one, on strangers: what words add to acted speech, or cost it.
+"""Audio and text combined: the log-probabilities of an audio run, and the odds that the words of each clip change.
 
-Nothing is trained: the voice's opinions are those of the folds of its own run, the reader is finished, and how the two
-become one is in `ser_engine.models.fusion`. The sentences of acted corpora say nothing of the emotion: at best the
-words change nothing there.
+Nothing is trained: the audio predictions are those of the folds of another run, the text model is finished, and how
+both are combined is in `models.fusion`. The sentences of acted corpora carry no emotion: at best they change nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
+from typing import Annotated, Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from ser_engine.data.audit import audit_folds
-from ser_engine.data.cache import keep_named
-from ser_engine.data.splits import numbered, speakers_apart
-from ser_engine.data.transcripts import PIPELINE, heard_words
+from ser_engine.data.transcripts import heard_words
 from ser_engine.errors import InvalidSettings
-from ser_engine.evaluation import predictions
 from ser_engine.evaluation.cards import write_fused_card
-from ser_engine.evaluation.evaluate import calibrated, decide, fold_entries, fold_temperatures, measure_run, write_json
-from ser_engine.evaluation.metrics import accuracies, percent, unweighted_accuracy
+from ser_engine.evaluation.evaluate import calibrated, measure_predictions
+from ser_engine.evaluation.metrics import percent, unweighted_accuracy
+from ser_engine.evaluation.predictions import (
+    COMPONENT,
+    MAIN,
+    Outputs,
+    Predictions,
+    align_predictions,
+    predicted_classes,
+)
+from ser_engine.evaluation.record import RunRecord
+from ser_engine.io import write_arrays
 from ser_engine.models import trained_on
 from ser_engine.models.fused import TEXT, Fused
 from ser_engine.models.fusion import factors, tilted
-from ser_engine.models.store import read_config as read_model
-from ser_engine.settings import Settings
-from ser_engine.training.config import FusedTraining, TrainingConfig, read_config
-from ser_engine.training.runner import card_of, read
+from ser_engine.models.store import read_config
+from ser_engine.training.clips import Clips, Rows
+from ser_engine.training.config import STRICT, ExperimentConfig, load_config
+from ser_engine.training.heads import card_figures
+from ser_engine.training.system import Prepared, System, Task, Workspace, digest
 from ser_engine.types import Scores
 
-WORDS = "words.npz"
-"""What the words of each clip said, beside the run, so that another voice can be joined without listening again."""
+ODDS = "words.npz"
+"""The odds that the words of each clip change, saved with the run, so that nothing is transcribed again."""
+ODDS_OUTPUT = "odds"
+"""The logarithms of these odds among the outputs of a run."""
 
 
-def run_fused(path: Path, config: FusedTraining, data: Path, settings: Settings, results: Path) -> dict[str, Any]:
-    """Measure and write the model that the TOML at `path` describes, of a voice's run and a finished reader of words.
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FusedConfig(ExperimentConfig):
+    """An experiment with an audio run and a finished text model.
 
-    Writes results/<name of the TOML>/{run.json, folds.json, predictions.npz, words.npz} and
-    models/<id>/{config.json, trained_on.bin, README.md}. What words.npz holds of the same recognizer and the same
-    reader is not listened for again. Returns run.json.
-
-    Raises
-    ------
-    CorpusError
-        A corpus is not in `data`.
-    InvalidSettings
-        The TOML is wrong, or the one of the voice that it names, or that one's run is not in `results`.
-    WeightsUnavailable
-        One of the two finished models is not in `settings.models_dir`.
+    Attributes
+    ----------
+    audio_run : "<source>/<system>" of the audio run
+    text_model : the text model's folder in the models folder
     """
-    source = path.parent / f"{config.speech}.toml"
-    voice = read_config(source)
-    if not isinstance(voice, TrainingConfig) or not voice.save:
-        raise InvalidSettings(f"{path}: speech names {source}, which makes no model of a voice alone.")
-    if voice.corpora != config.corpora:
-        raise InvalidSettings(f"{path} is about other corpora than {source}, whose voices it takes.")
-    parts = (settings.models_dir / voice.id, settings.models_dir / config.text)
-    model = Fused.join(config.id, *parts, settings)
-    said = predictions.read_of(results / source.stem, read(voice.corpora, data, voice.labels))
-    utterances, folds, opinions = said.utterances, said.folds, said.log_probabilities[0]
-    true = np.array([voice.labels.index(str(utterance.label)) for utterance in utterances])
-    temperatures = fold_temperatures(opinions, true, folds)
-    voices = calibrated(opinions, folds, temperatures)
-    words = _words(results / path.stem / WORDS, model, [utterance.path for utterance in utterances], settings)
-    both = np.stack(
-        [tilted(Scores(voice.labels, own), row).probabilities for own, row in zip(voices, words, strict=True)]
-    )
-    found = np.log(np.maximum(both, 1e-9)).astype(np.float32)
-    measured = measure_run(utterances, found, folds, dict.fromkeys(temperatures, 1.0), voice.labels)
-    alone, _ = decide(opinions, true)
-    together, _ = decide(found, true)
-    parted = numbered(folds)
-    entry = {
-        "id": path.stem,
-        "model": config.id,
-        "features": f"voice by {voice.id}, words by {config.text}",
-        "protocol": voice.protocol,
-        "speaker_independent": speakers_apart(utterances, parted),
-        "corpora": list(voice.corpora),
-        "labels": list(voice.labels),
-        **measured,
-        "parts": {"speech": accuracies(true, alone)},
-        "words": {
-            "speak": percent((words != words[:, :1]).any(axis=1)),
-            "change": percent(alone != together),
-            "lost": round(unweighted_accuracy(true, alone) - unweighted_accuracy(true, together), 2),
-        },
-        "audit": audit_folds(utterances, parted).to_dict(),
-        "note": config.note,
-        "seed": voice.seed,
-        "config": asdict(config),
-    }
-    write_json(results / path.stem / "run.json", entry)
-    write_json(results / path.stem / "folds.json", fold_entries(utterances, folds, found, voice.labels))
-    predictions.write(results / path.stem, utterances, folds, found[None])
-    model.card = {"corpora": list(voice.corpora), "measured": card_of(entry)}
-    folder = settings.models_dir / config.id
-    model.save(folder)
-    copyfile(parts[0] / trained_on.FILE, folder / trained_on.FILE)
-    write_fused_card(folder, entry, voice.id)
-    return entry
+
+    audio_run: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
+    text_model: str
+    save: bool = True
 
 
-def _words(kept: Path, model: Fused, clips: Sequence[Path], settings: Settings) -> NDArray[np.float64]:
-    """Return by what the words of each clip multiply the odds of each label, [n, labels]; `kept` is read or written."""
-    whisper = read_model(settings.models_dir / f"whisper-{settings.whisper}").get("weights")
-    names = [f"{clip.parent.name}/{clip.name}" for clip in clips]
-    known = [names, model.labels, model.parts[TEXT]["sha256"], whisper, settings.language, PIPELINE]
-    identity = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-    try:
-        with np.load(kept, allow_pickle=False) as file:
-            if str(file["identity"]) == identity:
-                return np.asarray(file["factors"], np.float64)
-    except (OSError, ValueError, KeyError, BadZipFile):
-        pass
-    words = heard_words(clips, settings)
-    found = np.stack(
-        [
-            factors(opinion, said.confidence, model.labels)
-            for opinion, said in zip(model.read(words), words, strict=True)
+class FusedSystem(System[FusedConfig, Predictions, None]):
+    """An audio run and a text model; its features are the audio run's predictions with the odds of the words."""
+
+    config_class = FusedConfig
+    calibrated = True
+
+    def __init__(self, config: FusedConfig, workspace: Workspace) -> None:
+        super().__init__(config, workspace)
+        audio = load_config(workspace.configs / f"{config.audio_run}.toml", config.protocol)
+        if not audio.save:
+            raise InvalidSettings(f"audio_run names {config.audio_run}, which saves no model.")
+        if audio.corpora != config.corpora or audio.label_set != config.label_set:
+            raise InvalidSettings(f"{config.id} and {config.audio_run} differ in corpora or labels.")
+        self.parts = (self.settings.models_dir / audio.id, self.settings.models_dir / config.text_model)
+        self.model = Fused.join(config.id, *self.parts, self.settings)
+
+    @property
+    def inputs(self) -> str:
+        """The two models."""
+        return f"audio by {self.parts[0].name}, text by {self.parts[1].name}"
+
+    def prepare(self, clips: Clips) -> Prepared[Predictions]:
+        """Read the audio run's predictions, and the words of each clip, which are transcribed if they are not saved."""
+        folder = self.workspace.results / self.config.audio_run / self.config.protocol
+        folds = {fold.name: fold.test for fold in self.split(clips)}
+        audio = align_predictions(folder, clips.utterances, folds)
+        audio.outputs[ODDS_OUTPUT] = self._odds(clips)
+        return Prepared(clips, audio, digest(arrays=[audio.main, audio.outputs[ODDS_OUTPUT]]))
+
+    def fit(self, prepared: Prepared[Predictions], task: Task) -> None:
+        """Do nothing."""
+
+    def predict(self, fitted: None, prepared: Prepared[Predictions], rows: Rows) -> Outputs:
+        """Return the log-probabilities of both, of audio alone, and the log-odds of the words."""
+        audio = prepared.features
+        probabilities = calibrated(audio)
+        odds = audio.outputs[ODDS_OUTPUT]
+        fused = [
+            tilted(Scores(audio.labels, probabilities[row]), odds[row].astype(np.float64)).probabilities for row in rows
         ]
-    )
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    keep_named(kept, identity=identity, factors=found.astype(np.float32))
-    return found.astype(np.float32).astype(np.float64)
+        log_probs = np.log(np.maximum(np.stack(fused), 1e-9)).astype(np.float32)
+        return {MAIN: log_probs, f"{COMPONENT}audio": audio.main[rows], ODDS_OUTPUT: odds[rows]}
+
+    def measure(self, predictions: Predictions) -> dict[str, Any]:
+        """Return the record's entries, and how often words are informative, change the answer, and what they cost."""
+        odds, true = predictions.outputs[ODDS_OUTPUT], predictions.targets
+        audio = predicted_classes(predictions.outputs[f"{COMPONENT}audio"])
+        fused = predicted_classes(predictions.main)
+        words = {
+            "informative": percent((odds != odds[:, :1]).any(axis=1)),
+            "changed": percent(audio != fused),
+            "lost": round(unweighted_accuracy(true, audio) - unweighted_accuracy(true, fused), 2),
+        }
+        return measure_predictions(predictions) | {"details": {"words": words}}
+
+    def export(
+        self, fitted: None, prepared: Prepared[Predictions], card: Mapping[str, Any], temperature: float
+    ) -> Fused:
+        """Return both models as one."""
+        self.model.card = dict(card)
+        return self.model
+
+    def card(self, record: RunRecord) -> dict[str, Any]:
+        """Return the corpora and the measured figures."""
+        return {"corpora": list(record.corpora), "measured": card_figures(record)}
+
+    def write_card(self, folder: Path, record: RunRecord) -> None:
+        """Write the model card; the training clips are those of the audio model."""
+        copyfile(self.parts[0] / trained_on.FILE, folder / trained_on.FILE)
+        write_fused_card(folder, record, self.parts[0].name)
+
+    def _odds(self, clips: Clips) -> NDArray[np.float32]:
+        """Return by what the words of each clip multiply the odds of each label, [n, labels]."""
+        whisper = read_config(self.settings.models_dir / f"whisper-{self.settings.whisper}").get("weights")
+        names = [f"{path.parent.name}/{path.name}" for path in clips.paths]
+        known = [names, clips.order, self.model.parts[TEXT]["sha256"], whisper, self.settings.language]
+        identity = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+        saved = self.workspace.results / "ours" / self.config.id / self.config.protocol / ODDS
+        try:
+            with np.load(saved, allow_pickle=False) as file:
+                if str(file["identity"]) == identity:
+                    return np.asarray(file["odds"], np.float32)
+        except (OSError, ValueError, KeyError, BadZipFile):
+            pass
+        words = heard_words(clips.paths, self.settings)
+        margins = self.model.read(words)
+        odds = [factors(text, said.confidence, clips.order) for text, said in zip(margins, words, strict=True)]
+        odds_of_clips = np.stack(odds).astype(np.float32)
+        write_arrays(saved, identity=identity, odds=odds_of_clips)
+        return odds_of_clips
+
+
+SYSTEM = FusedSystem

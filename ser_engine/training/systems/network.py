@@ -36,7 +36,7 @@ from ser_engine.training.fit_network import Task, fit
 
 VERSION = "2"
 """To be raised whenever a network, an image or the training changes in its code, so that nothing stale is read."""
-IMAGE_AUGMENTATIONS = ("paper-5",)
+IMAGE_AUGMENTATIONS = ("tiwari",)
 SEARCHED = "embedding-mlp"
 """The kind whose shape and training are searched for."""
 
@@ -165,7 +165,7 @@ def check(config: NetworkConfig, path: Path) -> None:
         augmentation=(config.augmentation, ("", *(RECIPES if acoustic else IMAGE_AUGMENTATIONS))),
         trainable=(config.trainable, ("all", "head")),
     )
-    if splits.PROTOCOLS[config.protocol].trap:
+    if splits.PROTOCOLS[config.protocol].leaky:
         raise InvalidSettings(f"{path}: {config.protocol} is for classical systems.")
     build(config.kind, 2, config.options)
 

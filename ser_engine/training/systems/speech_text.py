@@ -165,7 +165,7 @@ def check(config: SpeechTextTraining, path: Path) -> None:
     experiment.check(config, path, preprocessing=(config.preprocessing, PREPROCESSINGS), augmentation=augmentation)
     if not config.speech and not config.text:
         raise InvalidSettings(f"{path} names neither an encoder of speech nor one of text.")
-    if splits.PROTOCOLS[config.protocol].trap:
+    if splits.PROTOCOLS[config.protocol].leaky:
         raise InvalidSettings(f"{path}: {config.protocol} is for classical systems.")
     try:
         made = SpeechTextConfig().override(config.network)

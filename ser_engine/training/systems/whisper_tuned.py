@@ -1,68 +1,227 @@
-"""Tune blocks of Whisper's encoder fold by fold, from what leaves the blocks below them, to stand beside a frozen run.
+"""The tuned part of the bundled model: fine-tuned blocks of Whisper's encoder, averaged with a run on the frozen one.
 
-The states of the lower blocks are computed once and kept, so that an epoch costs the tuned blocks alone. A head learns
-first, on blocks that stay as they are; then both learn, and what is kept is a moving average of their weights.
+The states of the lower blocks are computed once and cached, so that an epoch costs the tuned blocks alone. A head is
+trained first, on frozen blocks; then both are trained, and a moving average of their weights is kept.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from safetensors.torch import load_file, save_file
 from scipy.special import log_softmax
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from whisper.model import AudioEncoder
 
-from ser_engine.data.cache import encoder_outputs, lower_outputs, replacing
+from ser_engine.data.cache import encoder_outputs, lower_outputs
 from ser_engine.errors import InvalidSettings
-from ser_engine.evaluation import predictions
-from ser_engine.evaluation.evaluate import decide
-from ser_engine.evaluation.metrics import accuracies
-from ser_engine.models import store as weights
+from ser_engine.evaluation.cards import write_card
+from ser_engine.evaluation.predictions import COMPONENT, DEGRADED, MAIN, Outputs, align_predictions
+from ser_engine.evaluation.record import RunRecord
+from ser_engine.features.encoder import Encoding
+from ser_engine.io import atomic_write
+from ser_engine.models import store
 from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics
 from ser_engine.models.whisper_tuned import TunedMember, WhisperTuned, opinion
-from ser_engine.settings import Settings
-from ser_engine.training.config import TrainingConfig, TunedTraining, read_config
+from ser_engine.training.clips import Clips, Rows
+from ser_engine.training.config import STRICT, Count, Rate, Share, load_config
 from ser_engine.training.heads import (
-    LENGTH_JITTER,
     SCORED,
-    History,
-    OnMember,
-    Rows,
-    about_one_length,
-    log_probabilities,
-    train_task,
+    HeadTrainingConfig,
+    MemberTask,
+    Record,
+    at_speech,
+    babble_recordings,
+    batches_by_length,
+    card_figures,
+    predict_copies,
+    sampling_weights,
+    smoothed_targets,
+    train_member,
 )
-from ser_engine.training.runner import Experiment, present, read, state_of, talkers_of
+from ser_engine.training.system import Prepared, System, Task, Workspace, digest
+from ser_engine.training.systems.whisper_statistics import StatisticsConfig, log_probabilities, training_copies
 
-# Of the clips, so many tell the mean and deviation of the frames.
-STANDARDISED = 1000
-# The norm that the gradient of the blocks is held under.
-CLIP = 1.0
+TUNABLE_BLOCKS = 4
+"""Blocks of Whisper-base above `features.encoder.LOWER_BLOCKS`."""
+STANDARDIZED = 1000
+"""Clips from which the mean and deviation of the frames are computed."""
+GRADIENT_NORM = 1.0
+"""Bound on the norm of the blocks' gradient."""
 MASKS = 2
 
 Lower = NDArray[np.float16]
-"""What leaves the encoder's lower blocks: [t, width], 40 ms each."""
+"""States of the encoder's lower blocks: [t, width], 40 ms each."""
 
 
-class _Head(OnMember):
-    """How the head of a member is trained on what its blocks, as they are, make of each version of the recordings."""
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TunedConfig(HeadTrainingConfig):
+    """An experiment with fine-tuned blocks next to a finished run on the frozen encoder.
+
+    Attributes
+    ----------
+    base_run : "<source>/<system>" of that run
+    members : number of tuned members, each with blocks and a head of its own
+    blocks : number of tuned blocks, from the one after `features.encoder.LOWER_BLOCKS`
+    epochs, batch, learning_rate : training of the blocks; AdamW with a one-cycle schedule
+    head_learning_rate : of the head in these epochs
+    masked : largest share of a clip's frames that is masked in training, twice (park2019specaugment)
+    averaging : decay of the moving average of the weights; 0 for the last weights
+    bfloat16 : whether the blocks are trained in bfloat16; for processors that have it
+    """
+
+    base_run: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
+    members: Count = 5
+    blocks: Annotated[int, Field(ge=1, le=TUNABLE_BLOCKS)] = 2
+    epochs: Count = 40
+    batch: Count = 64
+    learning_rate: Rate = 1e-3
+    head_learning_rate: Rate = 3e-4
+    masked: Share = 0.0
+    averaging: Share = 0.998
+    bfloat16: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class TunedFeatures:
+    """Lower states of every copy of the clips, and the log-probabilities of the frozen model for every copy."""
+
+    copies: dict[str, Any]
+    base: dict[str, Any]
+
+
+class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedMember]]):
+    """Tuned members on states of the lower blocks, averaged with the frozen model."""
+
+    config_class = TunedConfig
+
+    def __init__(self, config: TunedConfig, workspace: Workspace) -> None:
+        super().__init__(config, workspace)
+        base = load_config(workspace.configs / f"{config.base_run}.toml", config.protocol)
+        if not isinstance(base, StatisticsConfig):
+            raise InvalidSettings(f"base_run names {config.base_run}, which is no run on the frozen encoder.")
+        for name in ("corpora", "label_set", "degradations"):
+            if getattr(base, name) != getattr(config, name):
+                raise InvalidSettings(f"{config.id} and its base run {config.base_run} differ in {name}.")
+        self.base_id = base.id
+        self.encoder = store.shared_whisper(dataclasses.replace(self.settings, whisper="base")).encoder
+
+    @property
+    def inputs(self) -> str:
+        """The tuned blocks and the base run."""
+        return f"tuned blocks of Whisper-base's encoder, averaged with {self.config.base_run}"
+
+    def prepare(self, clips: Clips) -> Prepared[TunedFeatures]:
+        """Compute the lower states of every copy of the clips, and read the base run's predictions."""
+        config, workspace = self.config, self.workspace
+        babble = babble_recordings(config, workspace.data)
+        copies = {
+            name: lower_outputs(clips.paths, self.settings, condition=name, talkers=babble)
+            for name in ("", *config.degradations)
+        }
+        folds = {fold.name: fold.test for fold in self.split(clips)}
+        folder = workspace.results / config.base_run / config.protocol
+        predictions = align_predictions(folder, clips.utterances, folds)
+        base = {"": predictions.main} | {name: predictions.outputs[DEGRADED + name] for name in config.degradations}
+        arrays = (states for features in copies.values() for states in features if states is not None)
+        return Prepared(clips, TunedFeatures(copies, base), digest(arrays=arrays))
+
+    def prepare_external(self, clips: Clips) -> Prepared[TunedFeatures]:
+        """Compute the lower states of clips, and the predictions of the base model."""
+        head = WhisperStatistics.load(self.settings.models_dir / self.base_id, self.settings).head
+        encodings: Sequence[Encoding | None] = encoder_outputs(clips.paths, self.settings)
+        everything = np.arange(len(encodings))
+        base = at_speech(lambda some: log_probabilities(head, some), encodings, everything, len(clips.order))
+        return Prepared(clips, TunedFeatures({"": lower_outputs(clips.paths, self.settings)}, {"": base}), "")
+
+    def fit(self, prepared: Prepared[TunedFeatures], task: Task) -> list[TunedMember]:
+        """Train the members; those that an earlier attempt has finished are loaded."""
+        config = self.config
+        rows, copies = training_copies(config, prepared.features.copies, task.train)
+        targets = smoothed_targets(prepared.clips, rows, config)
+        weights = sampling_weights(prepared.clips, rows, config)
+        members: list[TunedMember] = []
+        for number in range(config.members):
+            saved = task.state.folder / f"fold-{task.name}-member-{number}.safetensors"
+            if saved.exists():
+                member = untrained(config, self.encoder, targets.shape[1]).eval()
+                member.load_state_dict(load_file(saved))
+            else:
+                history = task.state.history(task.number, task.name, members=number)
+                member = train_tuned(copies, targets, weights, config, self.encoder, number, history)
+                with atomic_write(saved) as part:
+                    save_file(member.state_dict(), part)
+            members.append(member)
+        return members
+
+    def predict(self, fitted: list[TunedMember], prepared: Prepared[TunedFeatures], rows: Rows) -> Outputs:
+        """Return log-probabilities of the average of both parts, and of each part by itself."""
+        features, classes = prepared.features, len(prepared.clips.order)
+        tuned = predict_copies(partial(_stack, partial(opinion, fitted)), features.copies, rows, classes)
+        frozen = {f"{DEGRADED}{name}" if name else MAIN: base[rows] for name, base in features.base.items()}
+        outputs = {name: average(tuned[name], frozen[name]) for name in tuned}
+        return outputs | {f"{COMPONENT}tuned": tuned[MAIN], f"{COMPONENT}frozen": frozen[MAIN]}
+
+    def embed(
+        self, fitted: list[TunedMember], prepared: Prepared[TunedFeatures], rows: Rows
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the mean of the lower states over time, and the input of the members' last layers."""
+
+        def embed(lower: Tensor) -> Tensor:
+            return torch.cat([member.embed(lower) for member in fitted], dim=1)
+
+        states = prepared.features.copies[""]
+        width = self.encoder.positional_embedding.shape[1]
+        return {
+            "encoder": at_speech(partial(_stack, partial(torch.mean, dim=1)), states, rows, width),
+            "model": at_speech(partial(_stack, embed), states, rows, self.config.hidden * len(fitted)),
+        }
+
+    def export(
+        self,
+        fitted: list[TunedMember],
+        prepared: Prepared[TunedFeatures],
+        card: Mapping[str, Any],
+        temperature: float,
+    ) -> WhisperTuned:
+        """Return the members and the base model as one model."""
+        base = self.settings.models_dir / self.base_id
+        return WhisperTuned.join(self.config.id, fitted, base, self.settings, temperature, dict(card))
+
+    def training_files(self, prepared: Prepared[TunedFeatures]) -> list[Path]:
+        """Return the recordings with speech."""
+        states = prepared.features.copies[""]
+        return [path for path, one in zip(prepared.clips.paths, states, strict=True) if one is not None]
+
+    def card(self, record: RunRecord) -> dict[str, Any]:
+        """Return the corpora and the measured figures."""
+        return {"corpora": list(record.corpora), "measured": card_figures(record)}
+
+    def write_card(self, folder: Path, record: RunRecord) -> None:
+        """Write the model card."""
+        write_card(folder, record, base_model=self.base_id)
+
+
+class _HeadTask(MemberTask):
+    """Training of a member's head on what its frozen blocks compute of each copy of the clips."""
 
     member: TunedMember
 
-    def __init__(self, member: TunedMember, versions: Sequence[Sequence[Lower]], config: TunedTraining) -> None:
-        self.member, self.versions, self.config = member, versions, config
-        self.further = len(versions) - 1
-        self.lengths = np.array([[len(one) for one in version] for version in versions])
+    def __init__(self, member: TunedMember, copies: Sequence[Sequence[Lower]], config: TunedConfig) -> None:
+        self.member, self.states, self.config = member, copies, config
+        self.copies = len(copies) - 1
+        self.lengths = np.array([[len(states) for states in copy] for copy in copies])
         self.rng = np.random.default_rng(config.seed)
         self.device = next(member.parameters()).device
         self.epochs, self.batch = config.attentive_epochs, config.attentive_batch
@@ -71,112 +230,104 @@ class _Head(OnMember):
             {"params": list(member.head.parameters()), "weight_decay": config.weight_decay}
         ]
 
-    def batches(self, order: Rows, version: Rows, rng: np.random.Generator) -> list[Rows]:
-        """Return the rows of an epoch, batch by batch; of about one length in each."""
-        return about_one_length(order, self.lengths[version[order], order], self.batch, LENGTH_JITTER, rng)
+    def batches(self, order: Rows, copy: Rows, rng: np.random.Generator) -> list[Rows]:
+        """Return the rows of an epoch in batches of similar length."""
+        return batches_by_length(order, self.lengths[copy[order], order], self.batch, rng)
 
-    def pool(self, rows: Rows, version: Rows) -> Tensor:
-        """Return what is mixed up: what the head keeps of each recording."""
-        return self.member.pool(self.cut(rows, version))
+    def pool(self, rows: Rows, copy: Rows) -> Tensor:
+        """Return the pooled frames of each clip."""
+        return self.member.pool(self.cut(rows, copy))
 
-    def cut(self, rows: Rows, version: Rows) -> Tensor:
-        """Return recordings [batch, t, width], each cut, anywhere, to the length of the shortest."""
-        some = [self.versions[which][row] for which, row in zip(version, rows, strict=True)]
-        length = min(map(len, some))
-        starts = [int(self.rng.integers(len(one) - length + 1)) for one in some]
-        cut = np.stack([one[start : start + length] for one, start in zip(some, starts, strict=True)])
+    def cut(self, rows: Rows, copy: Rows) -> Tensor:
+        """Return states [batch, t, width], each cut at a random place to the length of the shortest."""
+        clips = [self.states[which][row] for which, row in zip(copy, rows, strict=True)]
+        length = min(map(len, clips))
+        starts = [int(self.rng.integers(len(states) - length + 1)) for states in clips]
+        cut = np.stack([states[start : start + length] for states, start in zip(clips, starts, strict=True)])
         return torch.from_numpy(cut).to(self.device).float()
 
 
-class _Blocks(_Head):
-    """How the blocks of a member and its head are trained together on each version of what leaves the lower blocks.
+class _BlocksTask(_HeadTask):
+    """Training of a member's blocks and head together; `averaged` is the moving average of its weights."""
 
-    `averaged` is the mean of its latest weights.
-    """
-
-    def __init__(self, member: TunedMember, versions: Sequence[Sequence[Lower]], config: TunedTraining) -> None:
-        super().__init__(member, versions, config)
+    def __init__(self, member: TunedMember, copies: Sequence[Sequence[Lower]], config: TunedConfig) -> None:
+        super().__init__(member, copies, config)
         self.dtype = _precision(config)
         self.epochs, self.batch = config.epochs, config.batch
         self.rates = [config.learning_rate, config.head_learning_rate]
         self.groups = [
-            {"params": list(member.blocks.parameters()), "weight_decay": config.weight_decay, "clip": CLIP},
+            {"params": list(member.blocks.parameters()), "weight_decay": config.weight_decay, "clip": GRADIENT_NORM},
             *self.groups,
         ]
         self.averaged = AveragedModel(member, multi_avg_fn=partial(_moving_average, config.averaging))
 
-    def stepped(self) -> None:
-        """Move the mean of the weights."""
+    def step(self) -> None:
+        """Update the moving average."""
         self.averaged.update_parameters(self.member)
 
-    def pool(self, rows: Rows, version: Rows) -> Tensor:
-        """Return what is mixed up: what the head keeps of each recording, parts of which are hidden."""
-        lower = self.cut(rows, version)
-        return self.member.pool(self.member.frames(lower, self._hidden(*lower.shape[:2]), self.dtype))
+    def pool(self, rows: Rows, copy: Rows) -> Tensor:
+        """Return the pooled frames of each clip, parts of which are masked."""
+        lower = self.cut(rows, copy)
+        return self.member.pool(self.member.frames(lower, self._mask(*lower.shape[:2]), self.dtype))
 
-    def _hidden(self, batch: int, frames: int) -> Tensor:
-        """Return which frames are hidden, bool [batch, frames]: random stretches."""
-        hidden = np.zeros((batch, frames), bool)
+    def _mask(self, batch: int, frames: int) -> Tensor:
+        """Return which frames are masked, bool [batch, frames]: random stretches."""
+        masked = np.zeros((batch, frames), bool)
         most = int(self.config.masked * frames)
-        for row in hidden if most else ():
+        for row in masked if most else ():
             for _ in range(MASKS):
                 length = int(self.rng.integers(most))
                 start = int(self.rng.integers(frames - length + 1))
                 row[start : start + length] = True
-        return torch.from_numpy(hidden).to(self.device)
+        return torch.from_numpy(masked).to(self.device)
 
 
 @torch.no_grad()
 def _moving_average(decay: float, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
-    """Let the mean keep `decay` of itself; less at first, when it knows little."""
-    kept = min(decay, (float(count) + 1) / (float(count) + 10))
+    """Update the average, with less decay in the first steps."""
+    decay = min(decay, (float(count) + 1) / (float(count) + 10))
     for mean, now in zip(averaged, current, strict=True):
-        mean.lerp_(now, 1 - kept)
+        mean.lerp_(now, 1 - decay)
 
 
 def train_tuned(
-    versions: Sequence[Sequence[Lower | None]],
+    copies: Sequence[Sequence[Lower]],
     targets: NDArray[np.float32],
-    chances: NDArray[np.float64],
-    config: TunedTraining,
+    weights: NDArray[np.float64],
+    config: TunedConfig,
     encoder: AudioEncoder,
     number: int,
-    history: History | None = None,
+    record: Record | None = None,
 ) -> TunedMember:
-    """Train one member, on a GPU where there is one.
+    """Train one member, on a GPU if there is one.
 
     Parameters
     ----------
-    versions : states of the n recordings as they are, then of each version of them that is learned from, too; None
-        where there was no speech in it any more, so that it is heard as it is
+    copies : states of n clips as they are, then of each augmented copy of them
     targets : float32 [n, labels], each row a distribution
-    chances : [n], how often each utterance is drawn in relation to the others
+    weights : [n], sampling weights
     encoder : whose blocks are copied
-    number : of the member, which decides its seed
-    history : told the loss after each epoch
+    number : of the member; its seed follows from it
+    record : called with the loss after each epoch
     """
     torch.set_flush_denormal(True)
-    plain = present(versions[0], range(len(versions[0])))
-    assert len(plain) == len(versions[0])  # who calls leaves out recordings without speech
-    filled = [[one if one is not None else other for one, other in zip(v, plain, strict=True)] for v in versions]
     torch.manual_seed(config.seed + number)
-    member = untrained(config, encoder).to("cuda" if torch.cuda.is_available() else "cpu")
-    frames = [_frames(member, version, _precision(config)) for version in filled]
-    _standardise(member, frames[0], np.random.default_rng(config.seed))
-    wanted = torch.from_numpy(targets)
-    head = _Head(member, frames, config)
-    train_task(head, wanted, chances, config, number, history)
-    del head, frames
-    blocks = _Blocks(member, filled, config)
-    train_task(blocks, wanted, chances, config, number, history, config.attentive_epochs)
+    member = untrained(config, encoder, targets.shape[1]).to("cuda" if torch.cuda.is_available() else "cpu")
+    frames = [_frames(member, states, _precision(config)) for states in copies]
+    _standardize(member, frames[0], np.random.default_rng(config.seed))
+    distributions = torch.from_numpy(targets)
+    train_member(_HeadTask(member, frames, config), distributions, weights, config, number, record)
+    del frames
+    blocks = _BlocksTask(member, copies, config)
+    train_member(blocks, distributions, weights, config, number, record, config.attentive_epochs)
     member.load_state_dict(blocks.averaged.module.state_dict())
     return member.cpu().eval()
 
 
-def untrained(config: TunedTraining, encoder: AudioEncoder) -> TunedMember:
+def untrained(config: TunedConfig, encoder: AudioEncoder, labels: int) -> TunedMember:
     """Return a member with the encoder's own blocks and a random head."""
     shape = HeadConfig(
-        labels=len(config.labels),
+        labels=labels,
         width=encoder.positional_embedding.shape[1],
         hidden=config.hidden,
         dropout=config.dropout,
@@ -186,158 +337,52 @@ def untrained(config: TunedTraining, encoder: AudioEncoder) -> TunedMember:
     return TunedMember(encoder, config.blocks, shape)
 
 
-def _precision(config: TunedTraining) -> torch.dtype:
-    """Return what the blocks compute in while they learn."""
+def _precision(config: TunedConfig) -> torch.dtype:
     return torch.bfloat16 if config.bfloat16 else torch.float32
 
 
 def _frames(member: TunedMember, clips: Sequence[Lower], precision: torch.dtype) -> list[Lower]:
-    """Return what the blocks of a member make of n recordings: float16 [t, width] each."""
+    """Return what the blocks of a member compute of n clips: float16 [t, width] each."""
     device = member.frame_mean.device
 
     def compute(lower: Tensor) -> Tensor:
         return member.frames(lower.to(device), dtype=precision).half().cpu()
 
-    return _of_each(compute, clips)
+    return _by_length(compute, clips)
 
 
-def _standardise(member: TunedMember, frames: Sequence[Lower], rng: np.random.Generator) -> None:
-    """Give a member the mean and deviation of the frames that its blocks make before they are tuned."""
-    rows = rng.permutation(len(frames))[:STANDARDISED]
-    found = torch.from_numpy(np.concatenate([frames[row] for row in rows])).float()
-    member.frame_mean.copy_(found.mean(dim=0))
-    member.frame_scale.copy_(1.0 / (found.std(dim=0) + 1e-3))
+def _standardize(member: TunedMember, frames: Sequence[Lower], rng: np.random.Generator) -> None:
+    """Set a member's mean and deviation to those of the frames that its blocks compute before they are tuned."""
+    rows = rng.permutation(len(frames))[:STANDARDIZED]
+    sample = torch.from_numpy(np.concatenate([frames[row] for row in rows])).float()
+    member.frame_mean.copy_(sample.mean(dim=0))
+    member.frame_scale.copy_(1.0 / (sample.std(dim=0) + 1e-3))
 
 
-def _of_each(compute: Callable[[Tensor], Tensor], clips: Sequence[Lower]) -> list[NDArray[Any]]:
-    """Return what is computed of n recordings, batch by batch of one length, in their order."""
+def _by_length(compute: Callable[[Tensor], Tensor], clips: Sequence[Lower]) -> list[NDArray[Any]]:
+    """Return what is computed of n clips, in batches of one length, in their order."""
     rows_of = defaultdict(list)
-    for row, one in enumerate(clips):
-        rows_of[len(one)].append(row)
-    found: dict[int, NDArray[Any]] = {}
+    for row, states in enumerate(clips):
+        rows_of[len(states)].append(row)
+    results: dict[int, NDArray[Any]] = {}
     with torch.inference_mode():
         for rows in rows_of.values():
             for first in range(0, len(rows), SCORED):
-                some = rows[first : first + SCORED]
-                told = compute(torch.from_numpy(np.stack([clips[row] for row in some])).float()).numpy()
-                found |= dict(zip(some, told, strict=True))
-    return [found[row] for row in range(len(clips))]
+                batch = rows[first : first + SCORED]
+                values = compute(torch.from_numpy(np.stack([clips[row] for row in batch])).float()).numpy()
+                results |= dict(zip(batch, values, strict=True))
+    return [results[row] for row in range(len(clips))]
 
 
-def _stacked(compute: Callable[[Tensor], Tensor], features: Sequence[Lower]) -> NDArray[np.float32]:
-    """Return what is computed of n recordings, of one shape for all, as one array."""
-    return np.stack(_of_each(compute, features))
+def _stack(compute: Callable[[Tensor], Tensor], clips: Sequence[Lower]) -> NDArray[np.float32]:
+    """Return what is computed of n clips, of one shape for all, as one array."""
+    return np.stack(_by_length(compute, clips))
 
 
-def together(own: NDArray[np.float32], beside: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return joint log-probabilities [..., labels], in which both have the same say."""
-    joint: NDArray[np.float32] = log_softmax((own + beside) / 2, axis=-1).astype(np.float32)
+def average(tuned: NDArray[np.float32], frozen: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the log-probabilities [..., labels] of the geometric mean of both parts."""
+    joint: NDArray[np.float32] = log_softmax((tuned + frozen) / 2, axis=-1).astype(np.float32)
     return joint
 
 
-@dataclass(frozen=True)
-class TunedExperiment(Experiment[Lower, list[TunedMember]]):
-    """Tuned members on states of the lower blocks; `encoder` and `beside` are what they are made of and stand beside.
-
-    `source` is the name of the run that the model `beside` comes from.
-    """
-
-    config: TunedTraining
-    encoder: AudioEncoder
-    beside: Path
-    source: str
-
-    def train(
-        self,
-        versions: Sequence[Sequence[Lower | None]],
-        targets: NDArray[np.float32],
-        weights: NDArray[np.float64],
-        fold: str,
-    ) -> list[TunedMember]:
-        """Return the members; those that `state` keeps of an earlier attempt are not trained again."""
-        members: list[TunedMember] = []
-        for number in range(self.config.members):
-            part = f"fold-{fold}-member-{number}"
-            kept = self.state / f"{part}.safetensors"
-            if kept.exists():
-                member = untrained(self.config, self.encoder).eval()
-                member.load_state_dict(load_file(kept))
-            else:
-                history = self.history(fold, members=number)
-                with self.timed(part):
-                    member = train_tuned(versions, targets, weights, self.config, self.encoder, number, history)
-                with replacing(kept) as beside:
-                    save_file(member.state_dict(), beside)
-            members.append(member)
-        return members
-
-    def opinions(self, trained: list[TunedMember], features: Sequence[Lower]) -> NDArray[np.float32]:
-        """Return log-probabilities float32 [n, labels] of n clips, of the members alone."""
-        return _stacked(partial(opinion, trained), features)
-
-    def sources(self, trained: list[TunedMember]) -> list[Callable[[Sequence[Any]], NDArray[np.float32]]]:
-        """Return what makes embeddings: the mean of the states over time, and of the members' last layers."""
-
-        def embed(lower: Tensor) -> Tensor:
-            return torch.cat([member.embed(lower) for member in trained], dim=1)
-
-        return [partial(_stacked, partial(torch.mean, dim=1)), partial(_stacked, embed)]
-
-    def external_opinions(
-        self, trained: list[TunedMember], paths: Sequence[Path], settings: Settings
-    ) -> tuple[Rows, NDArray[np.float32]]:
-        """Return in which of some recordings there is speech, int [m], and joint log-probabilities [m, labels]."""
-        lower, encoded = lower_outputs(paths, settings), encoder_outputs(paths, settings)
-        rows = np.flatnonzero([one is not None for one in lower])
-        head = WhisperStatistics.load(self.beside, settings).head
-        return rows, together(
-            self.opinions(trained, present(lower, rows)), log_probabilities(head, present(encoded, rows))
-        )
-
-    def joined(
-        self, found: NDArray[np.float32], folds: Rows, results: Path
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Return what the members and the frozen run say together, and {"beside", "parts"}.
-
-        These are the frozen model's id, and the figures of the members alone and of it alone.
-        """
-        frozen = predictions.read_of(results / self.source, self.utterances, folds).log_probabilities
-        if len(frozen) != 1 + len(self.config.conditions):
-            raise InvalidSettings(f"The run {self.source} was tested under other conditions than these.")
-        said = {"tuned": found[0], "frozen": frozen[0]}
-        parts = {name: accuracies(self.true, decide(one, self.true)[0]) for name, one in said.items()}
-        return together(found, frozen), {"beside": self.beside.name, "parts": parts}
-
-    def finished(
-        self, trained: list[TunedMember], temperature: float, card: dict[str, Any], settings: Settings
-    ) -> WhisperTuned:
-        """Return the members and the model beside them as one."""
-        return WhisperTuned.join(self.config.id, trained, self.beside, settings, temperature, card)
-
-
-def prepare_tuned(config: TrainingConfig, path: Path, data: Path, settings: Settings) -> TunedExperiment:
-    """Return what the members are trained on; see `run.prepare`.
-
-    Raises
-    ------
-    InvalidSettings
-        The run that is to stand beside it is none on the frozen encoder, or of other corpora, labels or conditions.
-    """
-    assert isinstance(config, TunedTraining)
-    source = path.parent / f"{config.beside}.toml"
-    frozen = read_config(source)
-    if not isinstance(frozen, TrainingConfig) or frozen.architecture != "whisper-statistics":
-        raise InvalidSettings(f"{path}: beside names {source}, which is no run on the frozen encoder.")
-    for name in ("corpora", "labels", "conditions", "protocol"):
-        if getattr(frozen, name) != getattr(config, name):
-            raise InvalidSettings(f"{path} and {source}, which stands beside it, differ in {name}.")
-    utterances = read(config.corpora, data, config.labels)
-    paths = [utterance.path for utterance in utterances]
-    talkers = talkers_of(config, data)
-    plain = lower_outputs(paths, settings)
-    worse = [lower_outputs(paths, settings, condition=name, talkers=talkers) for name in config.conditions]
-    hashed = [[None if one is None else (one,) for one in version] for version in (plain, *worse)]
-    state = state_of(config, path.stem, utterances, hashed, settings)
-    encoder = weights.shared_whisper(replace(settings, whisper="base")).encoder
-    beside = settings.models_dir / frozen.id
-    return TunedExperiment(config, utterances, [plain], worse, state, encoder, beside, source.stem)
+SYSTEM = WhisperTunedSystem

@@ -141,7 +141,7 @@ def test_a_sound_is_measured(rate: int, tmp_path: Path) -> None:
 
 
 def test_the_command_prints_what_was_found_against_what_was_published(emodb: Path, capsys: Captured) -> None:
-    assert main(["corpus", "check", str(emodb), "--labels", "paper-1", "--workers", "1"]) == 0
+    assert main(["corpus", "check", str(emodb), "--labels", "sharma", "--workers", "1"]) == 0
     out = capsys.readouterr().out
     lines = [line.split() for line in out.splitlines()]
     assert ["W", "angry", "1", "127", "126", "missing"] in lines
@@ -184,7 +184,7 @@ def test_the_command_ends_with_2_where_something_is_unreadable(emodb: Path, caps
 def test_the_command_lists_all_ten(capsys: Captured) -> None:
     assert main(["corpus", "list"]) == 0
     out = capsys.readouterr().out
-    for word in ("ravdess", "BanglaSER", "10039", "Open Database", "paper-3-groups"):
+    for word in ("ravdess", "BanglaSER", "10039", "Open Database", "islam-groups"):
         assert word in out
 
 

@@ -126,7 +126,7 @@ def given(protocol: str, folder: Path) -> list[Utterance]:
     for corpus in ("mine", "other"):
         names = [utterance.name for utterance in utterances if utterance.corpus == corpus]
         listing(folder, corpus, {name: i % 4 for i, name in enumerate(names)})
-    return expand(utterances, 2) if PROTOCOLS[protocol].trap else utterances
+    return expand(utterances, 2) if PROTOCOLS[protocol].leaky else utterances
 
 
 def listing(folder: Path, corpus: str, folds: dict[str, int]) -> None:
@@ -142,7 +142,7 @@ def test_the_protocols_are_the_agreed_ones() -> None:
         *("paper", "70:10:20", "stratified-k-fold", "speaker-independent", "leave-one-speaker-out"),
         *("sentence-independent", "leave-one-corpus-out", "emobox", "augmented-before-split"),
     ]
-    assert [id for id, protocol in PROTOCOLS.items() if protocol.trap] == ["augmented-before-split"]
+    assert [id for id, protocol in PROTOCOLS.items() if protocol.leaky] == ["augmented-before-split"]
     assert PROTOCOLS["augmented-before-split"].description.startswith("A trap")
 
 
@@ -170,7 +170,7 @@ def test_what_a_protocol_promises_is_so_and_what_it_shares_is_in_its_name(protoc
     assert PROTOCOLS[protocol].speaker_independent is (not voices)
     shares = name.partition("; shares ")[2]
     assert ("speakers" in shares and "no speakers" not in shares) is voices
-    assert ("copies" in shares) is PROTOCOLS[protocol].trap
+    assert ("copies" in shares) is PROTOCOLS[protocol].leaky
     if PROTOCOLS[protocol].sentence_independent:
         assert "sentences" not in shares or "no sentences" in shares
 

@@ -166,7 +166,7 @@ def test_a_label_set_merges_the_models_labels_as_it_merges_the_clips(home: Path)
     checkpoint(home / "models" / "calm", labels=("calm", "neutral", "happy", "sad"))
     plan = replace(PLAN, model="hf:calm")
     assert measured(home, plan)["labels"] == ["neutral", "calm", "happy", "sad"]
-    assert measured(home, replace(plan, label_set="paper-3"))["labels"] == ["neutral", "happy", "sad"]
+    assert measured(home, replace(plan, label_set="islam"))["labels"] == ["neutral", "happy", "sad"]
 
 
 def counting(monkeypatch: pytest.MonkeyPatch, stop_at: int = 0) -> list[str]:

@@ -1,4 +1,4 @@
-"""paper-1's CNN-1D: its table, layer by layer, its penalty, and that it learns."""
+"""sharma's CNN-1D: its table, layer by layer, its penalty, and that it learns."""
 
 from __future__ import annotations
 

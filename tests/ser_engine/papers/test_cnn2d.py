@@ -1,4 +1,4 @@
-"""paper-4's CNN: the published number of parameters, Keras's pooling, and that it learns."""
+"""gomes's CNN: the published number of parameters, Keras's pooling, and that it learns."""
 
 from __future__ import annotations
 

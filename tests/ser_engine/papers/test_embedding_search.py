@@ -1,4 +1,4 @@
-"""paper-3's perceptron: its table of possibilities, early stopping, halving, and a search that finds what works."""
+"""islam's perceptron: its table of possibilities, early stopping, halving, and a search that finds what works."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def talk(**given: Any) -> dict[str, Any]:
             {"start": 2.0 * i, "end": 2.0 * i + 2, "true": true, "state": state, "heard": heard, "response_ms": ms}
             for i, (true, state, heard, ms) in enumerate(rows)
         ],
-        "published": ["paper-3/table-48/HuBERT/clip-1"],
+        "published": ["islam/table-48/HuBERT/clip-1"],
     } | given
 
 

@@ -13,7 +13,7 @@ architecture = "classical"
 estimator = "majority"
 features = "acoustic94"
 corpora = ["ravdess"]
-published = "paper-1/table-6/MLPClassifier"
+published = "sharma/table-6/MLPClassifier"
 hardware = "a small computer"
 """
 
@@ -26,7 +26,7 @@ def test_a_configuration_without_a_result_is_told_with_its_command(tmp_path: Pat
     found, problems = not_run.read(configs, {"two"})
     assert found == [
         not_run.NotRun(
-            "one", "paper-1/table-6/MLPClassifier", "a small computer", "python -m ser_engine train configs/one.toml"
+            "one", "sharma/table-6/MLPClassifier", "a small computer", "python -m ser_engine train configs/one.toml"
         )
     ]
     assert not problems

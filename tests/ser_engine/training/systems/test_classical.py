@@ -122,13 +122,13 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
 
 
 def test_copies_are_trained_on_and_never_tested(home: Path) -> None:
-    entry = measured(home, 'augmentation = "paper-4"\n')
+    entry = measured(home, 'augmentation = "gomes"\n')
     assert entry["tested"] == 19
     assert entry["features"] == "acoustic94, paper-4 augmentation"
 
 
 def test_copies_made_before_the_split_are_tested_and_the_result_says_so(home: Path) -> None:
-    entry = measured(home, 'augmentation = "paper-4"\n', protocol="augmented-before-split")
+    entry = measured(home, 'augmentation = "gomes"\n', protocol="augmented-before-split")
     assert entry["tested"] > 19 and entry["tested"] % 19 == 0
     assert entry["protocol"].startswith("augmented-before-split")
     twins = [f for f in entry["audit"]["findings"] if "twin" in json.dumps(f) and f["severity"] == "leak"]
@@ -136,7 +136,7 @@ def test_copies_made_before_the_split_are_tested_and_the_result_says_so(home: Pa
 
 
 def test_balance_prefers_recordings_to_their_copies(home: Path) -> None:
-    path = tried(home, 'augmentation = "paper-4"\nbalance = "count"\nbalance_to = 9\n')
+    path = tried(home, 'augmentation = "gomes"\nbalance = "count"\nbalance_to = 9\n')
     config = read_config(path)
     assert isinstance(config, ClassicalConfig)
     experiment = classical.prepare(config, home / "data", settings(home))

@@ -36,7 +36,7 @@ options = { filters = [[4, 4], [4]], dense = [8] }
 CNN2D = """
 kind = "cnn2d"
 features = "mel-image"
-preprocessing = "paper-4"
+preprocessing = "gomes"
 options = { filters = [4, 4, 4, 4], dense = 8 }
 """
 
@@ -81,7 +81,7 @@ def test_genders_are_told_apart_in_training_and_added_up_after(home: Path) -> No
 
 
 def test_copies_and_balance_are_for_training_alone(home: Path) -> None:
-    entry = measured(home, CNN1D + 'augmentation = "paper-4"\nbalance = "count"\nbalance_to = 9\n', "copies")
+    entry = measured(home, CNN1D + 'augmentation = "gomes"\nbalance = "count"\nbalance_to = 9\n', "copies")
     assert entry["tested"] == 19 and entry["features"] == "acoustic94, paper-4 augmentation"
 
 
@@ -92,7 +92,7 @@ def test_copies_and_balance_are_for_training_alone(home: Path) -> None:
         ('features = "acoustic94"', 'features = "acoustic95"', "features is “acoustic95”"),
         ("dense = [8]", "depth = 3", "cannot be made of these options"),
         ('kind = "cnn1d"', 'kind = "cnn1d"\nprotocol = "augmented-before-split"', "for classical systems"),
-        ('kind = "cnn1d"', 'kind = "cnn1d"\naugmentation = "paper-5"', "augmentation is “paper-5”"),
+        ('kind = "cnn1d"', 'kind = "cnn1d"\naugmentation = "tiwari"', "augmentation is “paper-5”"),
     ],
 )
 def test_what_makes_no_sense_is_told_before_anything_is_computed(

@@ -126,7 +126,7 @@ def scores(network: SpeechTextForSequenceClassification, processor: SpeechTextPr
 
 
 def test_copies_are_trained_on_and_never_tested(home: Path) -> None:
-    more = f'speech = "{home / "hubert"}"\nclips = 9\naugmentation = "paper-3"\n'
+    more = f'speech = "{home / "hubert"}"\nclips = 9\naugmentation = "islam"\n'
     entry = run(written(home, more, "copies"), home / "data", settings(home), home / "results")
     assert entry["tested"] == 9 and entry["features"].endswith(", paper-3 augmentation")
     copies = {

@@ -1,0 +1,156 @@
+"""What the runner asks of a system: prepare its features, fit, predict, export."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ser_engine.data.splits import Fold, make
+from ser_engine.evaluation.evaluate import measure_predictions
+from ser_engine.evaluation.predictions import Outputs, Predictions
+from ser_engine.evaluation.record import RunRecord
+from ser_engine.models.base import Model
+from ser_engine.settings import Settings
+from ser_engine.training.clips import Clips, Rows, load_clips
+from ser_engine.training.config import ExperimentConfig
+from ser_engine.training.state import RunState
+
+PIPELINE = "1"
+"""Raise it whenever training changes in its code, so that no state of an earlier version is resumed."""
+
+Config = TypeVar("Config", bound=ExperimentConfig)
+Features = TypeVar("Features")
+Fitted = TypeVar("Fitted")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where an experiment finds what it needs: corpora, results of other runs, configurations, models and caches."""
+
+    settings: Settings
+    data: Path
+    results: Path
+    configs: Path
+
+
+@dataclass(frozen=True)
+class Prepared(Generic[Features]):
+    """The clips that a system can use, their features, and an identity that changes with the features."""
+
+    clips: Clips
+    features: Features
+    identity: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a system is fitted on: training rows, validation rows (may be empty), the fold's name and number."""
+
+    train: Rows
+    validation: Rows
+    name: str
+    number: int
+    state: RunState
+
+    @classmethod
+    def of(cls, fold: Fold, number: int, state: RunState) -> Task:
+        """Return the task of a fold."""
+        return cls(fold.train, fold.validation, fold.name, number, state)
+
+
+class System(ABC, Generic[Config, Features, Fitted]):
+    """A kind of system; a module of `ser_engine.training.systems` defines one and names it `SYSTEM`.
+
+    Parameters
+    ----------
+    config : the experiment
+    workspace : where its data are
+
+    Raises
+    ------
+    InvalidSettings
+        The configuration makes no sense.
+    WeightsUnavailable
+        Weights that it starts from are missing.
+    """
+
+    config_class: ClassVar[type[ExperimentConfig]]
+    calibrated: ClassVar[bool] = False
+    """Whether the log-probabilities are calibrated already."""
+
+    def __init__(self, config: Config, workspace: Workspace) -> None:
+        self.config, self.workspace, self.settings = config, workspace, workspace.settings
+
+    @property
+    @abstractmethod
+    def inputs(self) -> str:
+        """What the system's input is, in words."""
+
+    @abstractmethod
+    def prepare(self, clips: Clips) -> Prepared[Features]:
+        """Compute the features of clips; clips that cannot be used are dropped."""
+
+    @abstractmethod
+    def fit(self, prepared: Prepared[Features], task: Task) -> Fitted:
+        """Fit on the task's training rows; `task.state` holds what an earlier attempt has finished."""
+
+    @abstractmethod
+    def predict(self, fitted: Fitted, prepared: Prepared[Features], rows: Rows) -> Outputs:
+        """Return log-probabilities float32 [rows, classes] by name: `MAIN`, and degraded clips or components."""
+
+    def export(
+        self, fitted: Fitted, prepared: Prepared[Features], card: Mapping[str, Any], temperature: float
+    ) -> Model:
+        """Return what was fitted on all clips as a model; only systems that can be saved have it."""
+        raise NotImplementedError
+
+    def size(self, fitted: Fitted) -> int:
+        """Return the size in bytes of what was fitted, as it would be stored; 0 if unknown."""
+        return 0
+
+    def clips(self) -> Clips:
+        """Return the clips of the experiment."""
+        return load_clips(self.config, self.workspace.data)
+
+    def split(self, clips: Clips) -> list[Fold]:
+        """Return the folds of the configuration's protocol."""
+        config, labels = self.config, clips.labels.tolist()
+        return make(config.protocol, clips.utterances, labels, config.seed, config.folds, self.settings.emobox)
+
+    def embed(self, fitted: Fitted, prepared: Prepared[Features], rows: Rows) -> dict[str, NDArray[np.float32]]:
+        """Return embeddings float32 [rows, width] of the "encoder" and the "model" for the corpus probe, or nothing."""
+        return {}
+
+    def measure(self, predictions: Predictions) -> dict[str, Any]:
+        """Return the entries of the record that follow from the predictions, and a system's own `details`."""
+        return measure_predictions(predictions)
+
+    def prepare_external(self, clips: Clips) -> Prepared[Features]:
+        """Compute the features of clips that are only tested, by a system that was fitted on all others."""
+        return self.prepare(clips)
+
+    def training_files(self, prepared: Prepared[Features]) -> list[Path]:
+        """Return the recordings that a model fitted on all clips was trained on."""
+        return prepared.clips.paths
+
+    def card(self, record: RunRecord) -> dict[str, Any]:
+        """Return the entries of config.json that describe how a saved model was made."""
+        return {"corpora": list(record.corpora), "run": record.id}
+
+    def write_card(self, folder: Path, record: RunRecord) -> None:
+        """Write the model card next to a saved model."""
+
+
+def digest(*parts: str, arrays: Iterable[ArrayLike] = ()) -> str:
+    """Return the first 12 hexadecimal digits of the SHA-256 of texts and arrays."""
+    result = hashlib.sha256("\n".join(parts).encode())
+    for array in arrays:
+        result.update(np.ascontiguousarray(array).tobytes())
+    return result.hexdigest()[:12]

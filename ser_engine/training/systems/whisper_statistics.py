@@ -1,0 +1,273 @@
+"""The frozen part of the bundled model: an ensemble of heads on the states of Whisper-base's frozen encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from ser_engine.data.cache import encoder_outputs
+from ser_engine.evaluation.cards import write_card
+from ser_engine.evaluation.predictions import Outputs
+from ser_engine.evaluation.record import RunRecord
+from ser_engine.features.encoder import Encoding
+from ser_engine.models import store
+from ser_engine.models.whisper_statistics import (
+    AttentiveMember,
+    Head,
+    HeadConfig,
+    Member,
+    WhisperStatistics,
+    collate,
+)
+from ser_engine.training.clips import Clips, Rows
+from ser_engine.training.config import STRICT, Count, Rate
+from ser_engine.training.heads import (
+    SCORED,
+    HeadTrainingConfig,
+    MemberTask,
+    Record,
+    at_speech,
+    babble_recordings,
+    batches_by_length,
+    card_figures,
+    predict_copies,
+    sampling_weights,
+    smoothed_targets,
+    train_member,
+)
+from ser_engine.training.system import Prepared, System, Task, digest
+
+LAYER_RATE = 5.0
+"""Learning rate of the layer weights, in parts of the others': they have far to travel in few steps."""
+STATISTICS = "mean and deviation over time of all layers of Whisper-base's encoder, frozen"
+
+Copies = dict[str, list[Encoding | None]]
+"""The encodings of all clips, as they are under "" and degraded under the name of each degradation."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class StatisticsConfig(HeadTrainingConfig):
+    """An experiment with heads on the frozen encoder.
+
+    Attributes
+    ----------
+    members, mixtures, attentive : see `whisper_statistics.HeadConfig`
+    epochs, batch, learning_rate : training of the heads on statistics
+    """
+
+    members: Count = 5
+    mixtures: Count = 1
+    attentive: Annotated[int, Field(ge=0, le=1000)] = 0
+    epochs: Count = 40
+    batch: Count = 64
+    learning_rate: Rate = 1e-3
+
+
+class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
+    """Heads on statistics and on frames of the frozen encoder."""
+
+    config_class = StatisticsConfig
+
+    @property
+    def inputs(self) -> str:
+        """The statistics, and frames if there are attentive pooling heads."""
+        return f"{STATISTICS}, and frames of its lower layers" if self.config.attentive else STATISTICS
+
+    def prepare(self, clips: Clips) -> Prepared[Copies]:
+        """Encode every clip as it is and under every degradation."""
+        babble = babble_recordings(self.config, self.workspace.data)
+        copies = {
+            name: encoder_outputs(clips.paths, self.settings, condition=name, talkers=babble)
+            for name in ("", *self.config.degradations)
+        }
+        arrays = (array for encodings in copies.values() for one in encodings if one is not None for array in one)
+        return Prepared(clips, copies, digest(arrays=arrays))
+
+    def prepare_external(self, clips: Clips) -> Prepared[Copies]:
+        """Encode every clip as it is."""
+        return Prepared(clips, {"": encoder_outputs(clips.paths, self.settings)}, "")
+
+    def fit(self, prepared: Prepared[Copies], task: Task) -> Head:
+        """Train an ensemble on the clips with speech and their augmented copies."""
+        rows, copies = training_copies(self.config, prepared.features, task.train)
+        targets = smoothed_targets(prepared.clips, rows, self.config)
+        weights = sampling_weights(prepared.clips, rows, self.config)
+        return train_head(copies, targets, weights, self.config, task.state.history(task.number, task.name))
+
+    def predict(self, fitted: Head, prepared: Prepared[Copies], rows: Rows) -> Outputs:
+        """Return log-probabilities of the clips as they are and under every degradation."""
+        classes = len(prepared.clips.order)
+        return predict_copies(lambda encodings: log_probabilities(fitted, encodings), prepared.features, rows, classes)
+
+    def embed(self, fitted: Head, prepared: Prepared[Copies], rows: Rows) -> dict[str, NDArray[np.float32]]:
+        """Return the mean of the layers' statistics, and the input of the heads' last layers."""
+        encodings = prepared.features[""]
+        shape = fitted.config
+        width = shape.hidden * (shape.members + shape.attentive)
+        return {
+            "encoder": at_speech(mean_of_layers, encodings, rows, 2 * shape.width),
+            "model": at_speech(lambda some: _by_length(fitted.embed, some), encodings, rows, width),
+        }
+
+    def export(
+        self, fitted: Head, prepared: Prepared[Copies], card: Mapping[str, Any], temperature: float
+    ) -> WhisperStatistics:
+        """Return the head and the encoder as a model."""
+        encoder = store.shared_whisper(replace(self.settings, whisper="base")).encoder
+        return WhisperStatistics(self.config.id, prepared.clips.order, fitted, encoder, temperature, dict(card))
+
+    def training_files(self, prepared: Prepared[Copies]) -> list[Path]:
+        """Return the recordings with speech."""
+        return [path for path, one in zip(prepared.clips.paths, prepared.features[""], strict=True) if one is not None]
+
+    def card(self, record: RunRecord) -> dict[str, Any]:
+        """Return the corpora and the measured figures."""
+        return {"corpora": list(record.corpora), "measured": card_figures(record)}
+
+    def write_card(self, folder: Path, record: RunRecord) -> None:
+        """Write the model card."""
+        write_card(folder, record)
+
+
+def training_copies(
+    config: HeadTrainingConfig, copies: Mapping[str, Sequence[Any]], train: Rows
+) -> tuple[Rows, list[list[Any]]]:
+    """Return the training rows with speech, and their features as they are and in every augmentation.
+
+    A clip without speech under an augmentation is taken as it is.
+    """
+    plain = copies[""]
+    rows = np.array([row for row in train if plain[row] is not None], int)
+    augmented = [copies[name] for name in config.augmentation]
+    filled = [[plain[r] if features[r] is None else features[r] for r in rows] for features in augmented]
+    return rows, [[plain[row] for row in rows], *filled]
+
+
+def train_head(
+    copies: Sequence[Sequence[Encoding]],
+    targets: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    config: StatisticsConfig,
+    record: Record | None = None,
+) -> Head:
+    """Train every member of an ensemble.
+
+    Parameters
+    ----------
+    copies : encodings of n clips as they are, then of each augmented copy of them
+    targets : float32 [n, labels], each row a distribution
+    weights : [n], sampling weights
+    record : called with the loss after each epoch of each member
+    """
+    plain = copies[0]
+    statistics = _stack_statistics(plain).numpy()
+    _, layers, _, width = statistics.shape
+    shape = HeadConfig(
+        targets.shape[1], layers, width, config.hidden, config.members, config.mixtures, config.dropout,
+        config.attentive, config.projection, config.attention_heads,
+    )  # fmt: skip
+    torch.manual_seed(config.seed)
+    head = Head(shape)
+    head.mean.copy_(torch.from_numpy(statistics.mean(axis=0)))
+    head.scale.copy_(torch.from_numpy(1.0 / (statistics.std(axis=0) + 1e-3)))
+    distributions = torch.from_numpy(targets)
+    if members := head.trainable():
+        inputs = torch.stack([head.standardise(_stack_statistics(encodings)) for encodings in copies])
+        for number, member in enumerate(members):
+            train_member(_StatisticsTask(member, inputs, config), distributions, weights, config, number, record)
+    if attending := head.attending():
+        frames = np.concatenate([encoding.frames for encoding in plain])
+        head.frame_mean.copy_(torch.from_numpy(frames.mean(axis=0, dtype=np.float32)))
+        head.frame_scale.copy_(torch.from_numpy(1.0 / (frames.std(axis=0, dtype=np.float32) + 1e-3)))
+        for number, attentive in enumerate(attending, start=config.members):
+            task = _FramesTask(attentive, head, copies, config)
+            train_member(task, distributions, weights, config, number, record)
+    return head.eval()
+
+
+def _stack_statistics(encodings: Sequence[Encoding]) -> Tensor:
+    """Return the statistics of n clips, float32 [n, layers, 2, width]."""
+    return torch.from_numpy(np.stack([encoding.statistics for encoding in encodings]).astype(np.float32))
+
+
+class _StatisticsTask(MemberTask):
+    """Training of a head on statistics, float32 [copies, n, layers, 2, width]."""
+
+    member: Member
+
+    def __init__(self, member: Member, inputs: Tensor, config: StatisticsConfig) -> None:
+        self.member, self.inputs = member, inputs
+        self.copies = len(inputs) - 1
+        self.epochs, self.batch = config.epochs, config.batch
+        self.rates = [LAYER_RATE * config.learning_rate, config.learning_rate]
+        self.groups: list[dict[str, Any]] = [
+            {"params": [member.layer_logits], "weight_decay": 0.0},
+            {"params": member.classifier.parameters(), "weight_decay": config.weight_decay},
+        ]
+
+    def batches(self, order: Rows, copy: Rows, rng: np.random.Generator) -> list[Rows]:
+        """Return the rows of an epoch, batch by batch."""
+        return np.array_split(order, -(-len(order) // self.batch))
+
+    def pool(self, rows: Rows, copy: Rows) -> Tensor:
+        """Return the weighted layers; mixup of them equals mixup of the inputs at an eighth of the work."""
+        return self.member.weigh(self.inputs[copy, rows])
+
+
+class _FramesTask(MemberTask):
+    """Training of an attentive pooling head on frames."""
+
+    member: AttentiveMember
+
+    def __init__(
+        self, member: AttentiveMember, head: Head, copies: Sequence[Sequence[Encoding]], config: StatisticsConfig
+    ) -> None:
+        self.member, self.head, self.encodings = member, head, copies
+        self.copies = len(copies) - 1
+        self.epochs, self.batch = config.attentive_epochs, config.attentive_batch
+        self.rates = [config.attentive_learning_rate]
+        self.groups: list[dict[str, Any]] = [{"params": member.parameters(), "weight_decay": config.weight_decay}]
+        self.lengths = np.array([[len(encoding.frames) for encoding in encodings] for encodings in copies])
+
+    def batches(self, order: Rows, copy: Rows, rng: np.random.Generator) -> list[Rows]:
+        """Return the rows of an epoch in batches of similar length."""
+        return batches_by_length(order, self.lengths[copy[order], order], self.batch, rng)
+
+    def pool(self, rows: Rows, copy: Rows) -> Tensor:
+        """Return the pooled frames of each clip."""
+        _, frames, present = collate([self.encodings[which][row] for which, row in zip(copy, rows, strict=True)])
+        return self.member.pool(self.head.standardise_frames(frames), present)
+
+
+def log_probabilities(head: Head, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+    """Return float32 [n, labels] for n encodings."""
+    return _by_length(head, encodings)
+
+
+def mean_of_layers(encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+    """Return float32 [n, 2 · width], the mean of the layers' statistics of n encodings."""
+    return np.stack([encoding.statistics.mean(axis=0, dtype=np.float32).ravel() for encoding in encodings])
+
+
+def _by_length(
+    compute: Callable[[Tensor, Tensor, Tensor], Tensor], encodings: Sequence[Encoding]
+) -> NDArray[np.float32]:
+    """Return what is computed of n encodings, in batches of similar length, in their order."""
+    order = np.argsort([len(encoding.frames) for encoding in encodings])
+    batches = np.array_split(order, -(-len(encodings) // SCORED))
+    with torch.inference_mode():
+        results = [compute(*collate([encodings[row] for row in rows])) for rows in batches]
+    values: NDArray[np.float32] = torch.cat(results).numpy()[np.argsort(order)]
+    return values
+
+
+SYSTEM = WhisperStatisticsSystem
