@@ -20,7 +20,7 @@ from ser_engine.errors import SerError
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.labels import LABEL_SETS
 from ser_engine.models.registry import default_model
-from ser_engine.settings import PROJECT, Settings
+from ser_engine.settings import Settings
 from ser_engine.types import Analysis
 
 # Beside the suffixes of corpora: what people have on their telephones.
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("config", type=Path)
     train.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")
     train.add_argument("--protocol", default="", help="one of the configuration's protocols (default: all, in turn)")
-    train.add_argument("--results", type=Path, default=PROJECT / "results")
+    train.add_argument("--results", type=Path, default=Settings().results)
     train.set_defaults(verb=_train)
 
     trial = verbs.add_parser("trial", help="test some folds of a TOML with entries changed, into trials.jsonl")
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     trial.add_argument("--folds", type=int, nargs="+", default=[1], help="which are tested (default: 1)")
     trial.add_argument("--note", default="", help="why it is tried")
     trial.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")
-    trial.add_argument("--results", type=Path, default=PROJECT / "results")
+    trial.add_argument("--results", type=Path, default=Settings().results)
     trial.set_defaults(verb=_trial)
 
     evaluate = verbs.add_parser("evaluate", help="measure a finished model on corpora, or a run's figures again")
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--gate", choices=("speech", "rms"), default="speech", help="of a conversation's session")
     evaluate.add_argument("--name", default="", help="of the run's folder in the results")
     evaluate.add_argument("--workers", type=int, default=0, help="threads that score clips (default: one a core)")
-    evaluate.add_argument("--results", type=Path, default=PROJECT / "results")
+    evaluate.add_argument("--results", type=Path, default=Settings().results)
     evaluate.set_defaults(verb=_evaluate)
 
     conversation = verbs.add_parser("conversation", help="build a labelled conversation from clips of unseen speakers")
@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     whisper.add_argument("source", nargs="+", type=Path, help="base.pt, or a CTranslate2 folder or file, or its parts")
     whisper.add_argument("--data", type=Path, help="folder of corpora (default: SER_DATA)")
     whisper.add_argument("--clips", type=int, default=500, help="how many clips the word error rate is measured on")
-    whisper.add_argument("--results", type=Path, default=PROJECT / "results")
+    whisper.add_argument("--results", type=Path, default=Settings().results)
     whisper.set_defaults(verb=_bundle_whisper)
     return parser
 
