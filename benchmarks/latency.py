@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ser_engine.analyzer import Analyzer
-from ser_engine.models.store import load_whisper
+from ser_engine.models.whisper import load_whisper
 from ser_engine.settings import Settings
 from ser_engine.types import STAGES, Analysis
 
@@ -51,8 +51,7 @@ def _times(analyzer: Analyzer, clip: Path) -> tuple[list[float], dict[str, float
 
 def _anew(analyzer: Analyzer, data: bytes) -> Analysis:
     """Analyse a recording as if it had not been heard before."""
-    model: Any = analyzer.model
-    model.forget()
+    analyzer.model.clear_cache()
     return analyzer.analyze(data)
 
 
@@ -60,12 +59,12 @@ def _plain(analyzer: Analyzer, clip: Path) -> float:
     """Return the median seconds of the plain pipeline on its own copy of the float32 model, warm."""
     from benchmarks import plain
     from ser_engine.models.fused import Fused
-    from ser_engine.models.whisper_statistics import OnWhisperEncoder
+    from ser_engine.models.whisper_statistics import WhisperEncoderModel
 
     model = load_whisper(Settings())
     assert isinstance(analyzer.model, Fused)
     classifier = analyzer.model.speech
-    assert isinstance(classifier, OnWhisperEncoder)
+    assert isinstance(classifier, WhisperEncoderModel)
     plain.analyze(clip, model, classifier)
     return float(np.median(_timed(lambda: plain.analyze(clip, model, classifier), PLAIN_REPETITIONS)))
 

@@ -10,10 +10,10 @@ import torch
 import whisper
 from numpy.typing import NDArray
 
-from ser_engine.models.whisper_statistics import OnWhisperEncoder
+from ser_engine.models.whisper_statistics import WhisperEncoderModel
 
 
-def analyze(path: Path, model: whisper.Whisper, classifier: OnWhisperEncoder) -> tuple[str, NDArray[np.float32]]:
+def analyze(path: Path, model: whisper.Whisper, classifier: WhisperEncoderModel) -> tuple[str, NDArray[np.float32]]:
     """Return (words, probabilities [labels]) of a recording.
 
     Whisper's `transcribe` with its defaults on a float32 model; then every layer's states of the encoder on the
@@ -26,7 +26,7 @@ def analyze(path: Path, model: whisper.Whisper, classifier: OnWhisperEncoder) ->
         mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(samples[start:]))
         windows.append(_all_states(model.encoder, mel[None]))
     states = torch.cat(windows, dim=1)
-    return str(words), classifier.judge(states[None])[0]
+    return str(words), classifier.predict_proba(states[None])[0]
 
 
 @torch.inference_mode()

@@ -97,8 +97,7 @@ def answers(
 
 def _ours(analyzer: Analyzer, clip: Path) -> Analysis:
     """Analyse a recording as if it had not been heard before."""
-    assert isinstance(analyzer.model, SpeechText)
-    analyzer.model.forget()
+    analyzer.model.clear_cache()
     return analyzer.analyze(clip.read_bytes())
 
 
@@ -124,10 +123,10 @@ def batches(built: Built, count: int = CLIPS, rounds: int = ROUNDS) -> dict[str,
         model.predict(voices, words)  # warm
     wall, processor = np.zeros(2), np.zeros(2)
     for _ in tqdm(range(rounds), desc="batches"):
-        model.forget()
+        model.clear_cache()
         with _timed(wall, processor, 0):
             alone = [model.predict([voice], [said])[0] for voice, said in zip(voices, words, strict=True)]
-        model.forget()
+        model.clear_cache()
         with _timed(wall, processor, 1):
             together = model.predict(voices, words)
     ways = ("one_by_one", "together")

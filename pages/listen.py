@@ -86,7 +86,7 @@ def analyse(state: session.Session, job: Job, status: DeltaGenerator) -> None:
         # Looking into the session is also where Streamlit ends a run that another click has made idle.
         session.current()
         so_far = job.steps
-        latest = (engine.download().under_way(), job.engine.fetching, not warming.ended.is_set())
+        latest = (engine.download().under_way(), engine.fetching(job.engine), not warming.ended.is_set())
         if so_far is not shown_steps:
             steps.html(theme.steps(so_far.times, so_far.running))
         if latest != shown_news:
@@ -152,7 +152,7 @@ def show_result(result: session.Result) -> None:
     analysis, heard_by = result.current, f" · {result.analysis.model}" if len(engine.choices()) > 1 else ""
     with st.container(key="headline", gap="xsmall"):
         st.html(theme.line("eyebrow", f"{analysis.file}{heard_by}"))
-        answer = (analysis.scores, analysis.not_sure_below)
+        answer = (analysis.scores, analysis.threshold)
         st.header(wording.verbatim(wording.headline(*answer)), anchor=False)
         st.html(theme.line("lead", wording.explanation(*answer)))
         if measured := wording.strangers_with(analysis.scores.top, engine.card(result.model)):
@@ -224,7 +224,7 @@ def show_words(result: session.Result) -> None:
         st.html(theme.line("quiet", wording.heard(transcript)))
     if result.problem is not None:
         st.error(wording.verbatim(result.problem))
-    elif result.edited and result.current.opinions:
+    elif result.edited and result.current.modalities:
         st.html(theme.line("quiet", wording.correction(result.analysis.scores, result.current.scores)))
     elif result.edited:
         st.html(theme.line("quiet", "Edited by you; the downloads say so."))

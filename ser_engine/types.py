@@ -28,7 +28,7 @@ class SourceInfo:
     """What a recording was before it was decoded.
 
     `container` and `codec` are short upper-case names ("WAV", "PCM_16"); `channels` and `rate` (Hz) are the
-    file's own; `size_bytes` is the length of the encoded file.
+    file's own; `size_bytes` is the length of the encoded file, `sha256` its checksum (empty for samples).
     """
 
     name: str
@@ -37,6 +37,7 @@ class SourceInfo:
     channels: int
     rate: int
     size_bytes: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -255,31 +256,43 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """A model's answer to one recording.
+
+    `scores` is the answer. `modalities` holds, for a model that uses audio and text, the scores by "audio" alone, by
+    "text" alone (only where the words are informative) and "fused", which is `scores`; it is empty for other models.
+    """
+
+    scores: Scores
+    modalities: Mapping[str, Scores] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TextPrediction:
-    """What words say of emotion by themselves, whoever says them and however.
+    """Emotions in words alone.
 
     `probabilities` is float32 [len(labels)], one for each label by itself (a text may hold several emotions), neutral
-    among them. `votes` is float32 [len(labels)], 0 to 1: how far each emotion is beyond what it takes to be counted;
-    neutral has none. A text whose votes are all zero abstains.
+    among them. `margins` is float32 [len(labels)], 0 to 1: how far each emotion is above its threshold; neutral's is
+    0. A text whose margins are all zero abstains.
     """
 
     labels: tuple[str, ...]
     probabilities: NDArray[np.float32]
-    votes: NDArray[np.float32]
+    margins: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        if not self.probabilities.shape == self.votes.shape == (len(self.labels),):
-            raise ValueError(f"{len(self.labels)} labels but {self.probabilities.shape} and {self.votes.shape} values")
+        if not self.probabilities.shape == self.margins.shape == (len(self.labels),):
+            raise ValueError("labels, probabilities and margins differ in number")
 
     @property
     def emotional(self) -> float:
         """How emotional the words are, 0 to 1; exactly 0 where they abstain."""
-        return float(self.votes.max(initial=0.0))
+        return float(self.margins.max(initial=0.0))
 
     def shares(self) -> dict[str, float]:
-        """Return {emotion: its share of the votes}, which sum to one; nothing where the words abstain."""
-        total = float(self.votes.sum())
-        return {label: float(vote) / total for label, vote in zip(self.labels, self.votes, strict=True) if vote > 0}
+        """Return {emotion: its share of the margins}, which sum to one; empty where the words abstain."""
+        total = float(self.margins.sum())
+        return {label: float(own) / total for label, own in zip(self.labels, self.margins, strict=True) if own > 0}
 
 
 @dataclass(frozen=True)
@@ -305,10 +318,8 @@ class Analysis:
     """Everything the engine found out about one recording.
 
     `timeline` is empty for short recordings. `transcript` is None when no transcription was asked for.
-    `opinions` are the scores by the voice alone ("speech"), by the words alone ("text", where there are words) and by
-    both together ("both", which is `scores`), of a model that listens and reads; None of any other model.
-    `not_sure_below` is the top probability under which the model's own measurements say "not sure"; None where it has
-    none.
+    `modalities` are the scores by modality, as in `Prediction`; of a long recording, means over its windows.
+    `threshold` is the top probability below which the answer counts as "not sure"; None where the model has none.
     `seconds` maps each of `STAGES` and "total" to the time that it took.
     `waveform` and `speech` are the recording as decoded and as the models heard it; they stay out of `to_dict`.
     """
@@ -322,26 +333,24 @@ class Analysis:
     seconds: Mapping[str, float]
     waveform: Recording = field(repr=False)
     speech: CleanSpeech = field(repr=False)
-    opinions: Mapping[str, Scores] | None = None
-    not_sure_below: float | None = None
+    modalities: Mapping[str, Scores] = field(default_factory=dict)
+    threshold: float | None = None
 
     @property
     def sure(self) -> bool | None:
-        """Whether the answer is probable enough to be given; None where the model does not say from where on."""
-        if self.not_sure_below is None:
-            return None
-        return float(self.scores.probabilities.max()) >= self.not_sure_below
+        """Whether the top probability reaches the threshold; None where there is no threshold."""
+        return None if self.threshold is None else float(self.scores.probabilities.max()) >= self.threshold
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON-ready values: what the command line prints and the page offers to download."""
-        opinions = {name: scores.to_dict() for name, scores in (self.opinions or {}).items()}
+        modalities = {name: scores.to_dict() for name, scores in self.modalities.items()}
         return {
             "file": self.file,
             "model": self.model,
             "scores": self.scores.to_dict(),
             "top": self.scores.top,
             "sure": self.sure,
-            **({"opinions": opinions} if opinions else {}),
+            **({"modalities": modalities} if modalities else {}),
             "transcript": None if self.transcript is None else self.transcript.to_dict(),
             "timeline": [window.to_dict() for window in self.timeline],
             "quality": self.quality.to_dict(),

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from ser_engine import Analysis, Analyzer, Settings
+from ser_engine import Analyzer, Settings
 from ser_engine.errors import SerError
 
 DATA = Path(__file__).parent / "data"
@@ -64,7 +64,7 @@ def answer(analyzer: Analyzer, data: bytes) -> dict[str, Any]:
         return {"refused": type(error).__name__}
     return {
         "scores": analysis.scores.to_dict(),
-        "modalities": _modalities(analysis),
+        "modalities": {name: scores.to_dict() for name, scores in analysis.modalities.items()},
         "words": analysis.transcript.text if analysis.transcript else None,
         "language": analysis.transcript.language if analysis.transcript else None,
         "timeline": [
@@ -74,11 +74,6 @@ def answer(analyzer: Analyzer, data: bytes) -> dict[str, Any]:
         "quality": analysis.quality.to_dict(),
         "sure": analysis.sure,
     }
-
-
-def _modalities(analysis: Analysis) -> dict[str, dict[str, float]]:
-    names = {"speech": "audio", "text": "text", "both": "fused"}
-    return {names[name]: scores.to_dict() for name, scores in (analysis.opinions or {}).items()}
 
 
 def answers(corpora: Path | None) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ ADJECTIVES = {"disgust": "disgusted"}
 CERTAINTY = ((0.85, "Very likely"), (0.6, "Probably"), (0.4, "Perhaps"))
 """From which probability of the top emotion which word leads the headline."""
 
-OPINIONS = {"speech": "Voice alone", "text": "Words alone", "both": "Both together"}
+OPINIONS = {"audio": "Voice alone", "text": "Words alone", "fused": "Both together"}
 """What a model that listens and reads thinks, by the names that an analysis has for it, in the order of the page."""
 
 CORPORA = {name: one.title for name, one in registry.CORPORA.items()}
@@ -122,7 +122,7 @@ def ranking(scores: Scores) -> str:
 
 def influence(opinions: Mapping[str, Scores], said: str = "") -> str:
     """Return what the words did to the answer, in a sentence; `said` is the transcript's text."""
-    voice, words, both = (opinions.get(name) for name in ("speech", "text", "both"))
+    voice, words, both = (opinions.get(name) for name in ("audio", "text", "fused"))
     if voice is None or both is None:
         return ""
     if words is None and said.strip():

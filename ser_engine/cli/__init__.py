@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line `ser`: one module per verb."""

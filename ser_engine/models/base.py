@@ -1,34 +1,69 @@
-"""What every system is, classical, convolutional or transformer: the `Model` protocol."""
+"""The contract of every system, classical, convolutional or transformer: `Model`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Self
 
 from ser_engine.settings import Settings
-from ser_engine.types import CleanSpeech, Scores, Transcript
+from ser_engine.types import CleanSpeech, Prediction, Transcript
 
 
-class Model(Protocol):
-    """A trained system that scores emotions.
+class Model(ABC):
+    """A trained system that scores emotions; safe to call from several threads.
 
-    `id` is its name, `labels` the emotions of its scores in their order.
+    Attributes
+    ----------
+    id : name of the model
+    labels : emotions in the order of the scores
+    uses_audio, uses_text : whether the samples, and whether the words, influence the scores
+    card : entries of config.json beyond those that `load` needs (corpora, measured figures)
     """
 
-    id: str
-    labels: tuple[str, ...]
+    uses_audio: bool = True
+    uses_text: bool = False
 
-    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
-        """Return the scores of each recording; the same alone and in any batch."""
-        ...
+    def __init__(self, id: str, labels: tuple[str, ...], card: Mapping[str, Any] | None = None) -> None:
+        self.id, self.labels = id, labels
+        self.card: dict[str, Any] = dict(card or {})
 
+    @property
+    def threshold(self) -> float | None:
+        """Top probability below which an answer counts as "not sure", as measured; None where it was not."""
+        try:
+            return float(self.card["measured"]["not_sure"]["below"])
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    @property
+    def device(self) -> str:
+        """Where the model computes, as torch names it."""
+        return "cpu"
+
+    @abstractmethod
+    def predict(
+        self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
+    ) -> list[Prediction]:
+        """Return the prediction for each recording; the same alone and in any batch.
+
+        Parameters
+        ----------
+        batch : speech of n recordings
+        transcripts : their words, None for those without; None stands for n times None
+        """
+
+    def clear_cache(self) -> None:  # noqa: B027
+        """Drop all intermediate results of earlier recordings, as a measurement of time needs it."""
+
+    @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write config.json and model.safetensors into `folder`."""
-        ...
+        """Write config.json and the weights into `folder`."""
 
     @classmethod
-    def load(cls, folder: Path, settings: Settings) -> Model:
+    @abstractmethod
+    def load(cls, folder: Path, settings: Settings) -> Self:
         """Read what `save` wrote.
 
         Raises
@@ -36,4 +71,3 @@ class Model(Protocol):
         WeightsUnavailable
             A file is missing or its checksum differs.
         """
-        ...

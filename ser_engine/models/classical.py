@@ -21,9 +21,10 @@ from sklearn.preprocessing import StandardScaler
 
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.features import ACOUSTIC
-from ser_engine.models import store as weights
+from ser_engine.models.base import Model
+from ser_engine.models.store import read_config, sha256, verify, write_config
 from ser_engine.settings import Settings
-from ser_engine.types import SAMPLE_RATE, CleanSpeech, Scores, Transcript
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Prediction, Scores, Transcript
 
 ARCHITECTURE = "classical"
 FILE = "model.skops"
@@ -152,7 +153,7 @@ def probabilities(pipeline: Pipeline, features: NDArray[np.float32], labels: Seq
     return scores
 
 
-class Classical:
+class Classical(Model):
     """A fitted pipeline as one `Model`; safe to call from several threads.
 
     Parameters
@@ -167,14 +168,16 @@ class Classical:
     def __init__(
         self, id: str, labels: tuple[str, ...], features: str, pipeline: Pipeline, card: dict[str, Any] | None = None
     ) -> None:
-        self.id, self.labels, self.features, self.pipeline = id, labels, features, pipeline
-        self.card = card or {}
+        super().__init__(id, labels, card)
+        self.features, self.pipeline = features, pipeline
 
-    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
-        """Return the scores of each recording; words play no part."""
+    def predict(
+        self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
+    ) -> list[Prediction]:
+        """Return the prediction for each recording."""
         extract = ACOUSTIC[self.features]
         features = np.stack([extract(speech.samples, SAMPLE_RATE) for speech in batch])
-        return [Scores(self.labels, row) for row in probabilities(self.pipeline, features, self.labels)]
+        return [Prediction(Scores(self.labels, row)) for row in probabilities(self.pipeline, features, self.labels)]
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.skops into `folder`."""
@@ -190,9 +193,9 @@ class Classical:
             "features": self.features,
             "labels": list(self.labels),
             **self.card,
-            "weights": {FILE: weights.sha256(folder / FILE)},
+            "weights": {FILE: sha256(folder / FILE)},
         }
-        weights.write_config(folder, config)
+        write_config(folder, config)
 
     @classmethod
     def load(cls, folder: Path, settings: Settings) -> Classical:
@@ -206,8 +209,8 @@ class Classical:
         import skops.io
         from skops.io.exceptions import UntrustedTypesFoundException
 
-        weights.verify(folder)
-        config = weights.read_config(folder)
+        verify(folder)
+        config = read_config(folder)
         try:
             asked = skops.io.get_untrusted_types(file=folder / FILE)
             if strangers := [kind for kind in asked if not _known(kind)]:
@@ -217,7 +220,7 @@ class Classical:
             if features not in ACOUSTIC or not set(map(str, pipeline.classes_)) <= set(labels):
                 raise ValueError
         except (BadZipFile, KeyError, TypeError, ValueError, AttributeError, UntrustedTypesFoundException):
-            raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.") from None
+            raise WeightsUnavailable(f"The config.json in {folder} does not fit its weights.") from None
         written = {"id", "architecture", "features", "labels", "weights"}
         card = {key: value for key, value in config.items() if key not in written}
         return cls(id, labels, features, pipeline, card)

@@ -1,135 +1,130 @@
-"""A voice's model and a reader of words as one `Model`: what both say together, and what each says alone.
+"""A model of audio and a model of text as one `Model`.
 
-Neither knows of the other. How both become one is in `ser_engine.models.fusion`; here is where they lie, and
-what is cached so that edited words are scored without computing the speech again.
+`ser_engine.models.fusion` has the formula. The scores by audio are cached, so that edited words are scored without
+encoding the speech again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models import store as weights
 from ser_engine.models.base import Model
-from ser_engine.models.fusion import fuse, speaks, text_scores
+from ser_engine.models.fusion import fuse, is_informative, text_scores
 from ser_engine.models.lru_cache import LRUCache
-from ser_engine.models.registry import found_part, identity, is_part, load_model
+from ser_engine.models.store import read_config, write_config
 from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.settings import Settings
-from ser_engine.types import CleanSpeech, Scores, TextPrediction, Transcript
+from ser_engine.types import CleanSpeech, Prediction, Scores, TextPrediction, Transcript
 
 ARCHITECTURE = "fused"
-SPEECH, TEXT = "speech", "text"
-# What `save` itself writes into config.json; the rest is the card.
-WRITTEN = ("id", "architecture", "labels", SPEECH, TEXT)
+AUDIO, TEXT = "audio", "text"
+# Entries of config.json that `save` writes itself; the others are the card.
+WRITTEN = ("id", "architecture", "labels", AUDIO, TEXT)
 
 
-class Fused:
-    """Two models as one; safe to call from several threads.
+class Fused(Model):
+    """Late fusion of two models; safe to call from several threads.
 
     Parameters
     ----------
     id : name of the model
-    speech : scores voices, calibrated; its labels are this model's
-    text : reads words
-    parts : for "speech" and "text", the id of the folder and the sha256 of what it says of itself
+    audio : calibrated model of audio, whose labels are this model's
+    text : model of text
+    parts : the references (`store.reference`) to the folders of "audio" and "text"
     card : further entries of config.json (corpora, measured figures)
     """
 
     def __init__(
         self,
         id: str,
-        speech: Model,
+        audio: Model,
         text: TextEmotion,
         parts: dict[str, dict[str, str]],
         card: dict[str, Any] | None = None,
     ) -> None:
-        self.id, self.labels = id, speech.labels
-        self.speech, self.text = speech, text
-        self.parts, self.card = parts, card or {}
-        self._kept: LRUCache[Scores] = LRUCache()
+        super().__init__(id, audio.labels, card)
+        self.audio, self.text, self.parts = audio, text, parts
+        self._audio_cache: LRUCache[Scores] = LRUCache()
 
-    hears, reads = True, True
+    uses_text = True
 
-    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
-        """Return the scores of each recording; without transcripts, and where one abstains, those of the voice."""
-        said: Sequence[Transcript | None] = transcripts if transcripts is not None else [None] * len(batch)
-        heard = self._hear(batch)
+    @property
+    def device(self) -> str:
+        """Where the audio model computes, as torch names it."""
+        return self.audio.device
+
+    def predict(
+        self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
+    ) -> list[Prediction]:
+        """Return the prediction for each recording; without informative words, the scores are those by audio alone.
+
+        The scores by audio are cached, so that edited words cost the text model alone.
+        """
+        transcripts = transcripts or [None] * len(batch)
         return [
-            fuse(scores, opinion, transcript.confidence if transcript else 0.0)
-            for scores, opinion, transcript in zip(heard, self.read(said), said, strict=True)
+            self._fuse(audio, text, transcript.confidence if transcript else 0.0)
+            for audio, text, transcript in zip(
+                self._audio_scores(batch), self.predict_text(transcripts), transcripts, strict=True
+            )
         ]
 
-    def opinions(self, speech: CleanSpeech, transcript: Transcript | None) -> dict[str, Scores]:
-        """Return the scores of "speech" alone, of "text" alone, and of "both"; "text" only where the words speak."""
-        (heard,), (read,) = self._hear([speech]), self.read([transcript])
-        both = fuse(heard, read, transcript.confidence if transcript else 0.0)
-        told = {TEXT: text_scores(read, self.labels)} if read is not None and speaks(read, self.labels) else {}
-        return {SPEECH: heard, **told, "both": both}
+    def _fuse(self, audio: Scores, text: TextPrediction | None, confidence: float) -> Prediction:
+        fused = fuse(audio, text, confidence)
+        if text is None or not is_informative(text, self.labels):
+            return Prediction(fused, {"audio": audio, "fused": fused})
+        return Prediction(fused, {"audio": audio, "text": text_scores(text, self.labels), "fused": fused})
 
-    def forget(self) -> None:
-        """Forget the scores of voices that are kept, as a measurement of time has to."""
-        self._kept.forget()
-        forget = getattr(self.speech, "forget", None)
-        if forget is not None:
-            forget()
+    def clear_cache(self) -> None:
+        """Drop the cached scores of this model and of its audio model."""
+        self._audio_cache.clear()
+        self.audio.clear_cache()
 
-    def _hear(self, batch: Sequence[CleanSpeech]) -> list[Scores]:
-        """Return the voices' scores, from what is kept or from the model."""
-        return self._kept.of(
-            [speech.samples for speech in batch], lambda rows: self.speech.predict([batch[row] for row in rows])
+    def _audio_scores(self, batch: Sequence[CleanSpeech]) -> list[Scores]:
+        """Return the scores by audio alone, from the cache or the model."""
+        return self._audio_cache.get_or_compute(
+            [speech.samples for speech in batch],
+            lambda rows: [prediction.scores for prediction in self.audio.predict([batch[row] for row in rows])],
         )
 
-    def read(self, transcripts: Sequence[Transcript | None]) -> list[TextPrediction | None]:
-        """Return the words' opinions; None without words, and for words in a language that nobody here reads."""
-        rows = [row for row, transcript in enumerate(transcripts) if self._readable(transcript)]
-        opinions = self.text.read([transcript.text for row in rows if (transcript := transcripts[row])])
-        found = dict(zip(rows, opinions, strict=True))
-        return [found.get(row) for row in range(len(transcripts))]
+    def predict_text(self, transcripts: Sequence[Transcript | None]) -> list[TextPrediction | None]:
+        """Return the predictions by text alone; None without words or in a language that the text model lacks."""
+        texts = {
+            row: transcript.text
+            for row, transcript in enumerate(transcripts)
+            if transcript is not None and self._is_readable(transcript)
+        }
+        predictions = dict(zip(texts, self.text.predict(list(texts.values())), strict=True))
+        return [predictions.get(row) for row in range(len(transcripts))]
 
-    def _readable(self, transcript: Transcript | None) -> bool:
-        if transcript is None or not transcript.text.strip():
-            return False
-        return transcript.language is None or transcript.language in self.text.languages  # None: written by hand
+    def _is_readable(self, transcript: Transcript) -> bool:
+        known = transcript.language is None or transcript.language in self.text.languages  # None: written by hand
+        return known and bool(transcript.text.strip())
 
     def save(self, folder: Path) -> None:
-        """Write config.json into `folder`; the two models stay where they are, and are referred to."""
+        """Write config.json into `folder`; it refers to the two models, whose folders stay where they are."""
         own = {"id": self.id, "architecture": ARCHITECTURE, "labels": list(self.labels), **self.parts}
-        weights.write_config(folder, own | self.card)
+        write_config(folder, own | self.card)
 
     @classmethod
-    def join(cls, id: str, speech: Path, text: Path, settings: Settings, card: dict[str, Any] | None = None) -> Fused:
-        """Return a model of two folders; to be found again, both have to lie in `settings.models_dir`.
+    def load(cls, folder: Path, settings: Settings, parts: Mapping[str, Any] | None = None) -> Fused:
+        """Read what `save` wrote; `parts` are the two loaded models.
 
         Raises
         ------
         WeightsUnavailable
-            A folder holds no model of its kind, or one without weights of its own, such as another of these.
+            The config.json does not fit the models.
         """
-        parts = {
-            name: {"id": folder.name, "sha256": identity(folder)} for name, folder in ((SPEECH, speech), (TEXT, text))
-        }
-        return cls(id, load_model(speech, settings), TextEmotion.load(text, settings), parts, card)
-
-    @classmethod
-    def load(cls, folder: Path, settings: Settings) -> Fused:
-        """Read what `save` wrote, and the two models, which lie beside the folder or in `settings.models_dir`.
-
-        Raises
-        ------
-        WeightsUnavailable
-            A model that it refers to is missing, damaged, or not the one that it was made of.
-        """
-        config = weights.read_config(folder)
-        unfit = WeightsUnavailable(f"The config.json in {folder} does not describe a model of voice and words.")
-        parts: dict[str, Any] = {name: config.get(name) for name in (SPEECH, TEXT)}
-        id = config.get("id")
-        if not isinstance(id, str) or not all(is_part(part) for part in parts.values()):
-            raise unfit
-        places = {name: found_part(part, folder, settings) for name, part in parts.items()}
-        speech, text = load_model(places[SPEECH], settings), TextEmotion.load(places[TEXT], settings)
-        if config.get("labels") != list(speech.labels):
-            raise unfit
-        return cls(id, speech, text, parts, {key: value for key, value in config.items() if key not in WRITTEN})
+        config, parts = read_config(folder), parts or {}
+        id, audio, text = config.get("id"), parts.get(AUDIO), parts.get(TEXT)
+        if not (
+            isinstance(id, str)
+            and isinstance(audio, Model)
+            and isinstance(text, TextEmotion)
+            and config.get("labels") == list(audio.labels)
+        ):
+            raise WeightsUnavailable(f"The config.json in {folder} does not describe a model of audio and text.")
+        card = {key: value for key, value in config.items() if key not in WRITTEN}
+        return cls(id, audio, text, {AUDIO: config[AUDIO], TEXT: config[TEXT]}, card)

@@ -29,11 +29,12 @@ from transformers import (
 from transformers.utils import logging
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models import store as weights
+from ser_engine.models.base import Model
 from ser_engine.models.hub_files import PREPROCESSOR, first_line, id_of
 from ser_engine.models.hub_labels import merged, names
+from ser_engine.models.store import CONFIG, read_config
 from ser_engine.settings import Settings
-from ser_engine.types import SAMPLE_RATE, CleanSpeech, Scores, Transcript
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Prediction, Scores, Transcript
 
 BATCH = 8
 # The one tensor that scoring never uses (it masks training's input), so that it may be missing or too much.
@@ -44,7 +45,7 @@ LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _LOADING = threading.Lock()  # Transformers' verbosity, and torch's default type, are the whole process's
 
 
-class HubModel:
+class HubModel(Model):
     """A model of Transformers as one `Model`; safe to call from several threads.
 
     Parameters
@@ -55,29 +56,32 @@ class HubModel:
     """
 
     def __init__(self, id: str, model: Any, extractor: Any) -> None:
-        self.id, self.model, self.extractor = id, model.eval(), extractor
+        self.model, self.extractor = model.eval(), extractor
         config = model.config
-        self.labels, self._sums = merged(names(id.partition("@")[0], config.id2label, config.num_labels))
+        labels, self._sums = merged(names(id.partition("@")[0], config.id2label, config.num_labels))
+        super().__init__(id, labels)
         self._accepted = frozenset(inspect.signature(model.forward).parameters)
 
-    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
-        """Return the scores of each recording; words play no part.
+    def predict(
+        self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
+    ) -> list[Prediction]:
+        """Return the prediction for each recording.
 
         Every recording gets the features that it would get alone, and only equal shapes are computed together: wav2vec
-        2.0 base and its like normalise over time without a mask, so that padding would change what they hear. Whisper
+        2.0 base and its like normalize over time without a mask, so that padding would change their input. Whisper
         and AST pad to a fixed length themselves.
         """
         features = [self._features(speech) for speech in batch]
         by_shape: dict[object, list[int]] = defaultdict(list)
         for i, tensors in enumerate(features):
             by_shape[tuple((name, tensor.shape) for name, tensor in tensors.items())].append(i)
-        scores: dict[int, Scores] = {}
+        predictions: dict[int, Prediction] = {}
         for rows in by_shape.values():
             for first in range(0, len(rows), BATCH):
-                some = rows[first : first + BATCH]
-                for i, probabilities in zip(some, self._probabilities([features[i] for i in some]), strict=True):
-                    scores[i] = Scores(self.labels, probabilities)
-        return [scores[i] for i in range(len(batch))]
+                chunk = rows[first : first + BATCH]
+                for i, probabilities in zip(chunk, self._probabilities([features[i] for i in chunk]), strict=True):
+                    predictions[i] = Prediction(Scores(self.labels, probabilities))
+        return [predictions[i] for i in range(len(batch))]
 
     def _features(self, speech: CleanSpeech) -> dict[str, Tensor]:
         """Return the tensors that the model takes for one recording, each [1, ...]."""
@@ -101,7 +105,7 @@ class HubModel:
         with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside, _quiet():
             self.extractor.save_pretrained(beside)
             self.model.save_pretrained(beside)
-            for file in sorted(Path(beside).iterdir(), key=lambda file: file.name == weights.CONFIG):
+            for file in sorted(Path(beside).iterdir(), key=lambda file: file.name == CONFIG):
                 file.chmod(0o644)  # safetensors makes files that nobody but their owner may read
                 file.replace(folder / file.name)
 
@@ -125,7 +129,7 @@ class HubModel:
 
 def _config(folder: Path, id: str) -> Any:
     """Return the model's configuration if it is one of a classifier of sound."""
-    written = weights.read_config(folder)
+    written = read_config(folder)
     try:
         config = AutoConfig.from_pretrained(folder, **LOCAL)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""What a model made of the latest recordings, kept so that other words can be scored without listening again."""
+"""A cache of what a model computed from the latest recordings."""
 
 from __future__ import annotations
 
@@ -11,40 +11,42 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-KEPT = 2048
-"""Of how many recordings, or windows of a long one, something is kept."""
+SIZE = 2048
+"""Recordings, or windows of a long one, whose results are cached."""
 
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 
-class LRUCache(Generic[Found]):
-    """What was found in recordings, by their samples, the latest `size` of them; safe to share between threads."""
+class LRUCache(Generic[Value]):
+    """Results for the latest `size` recordings, by their samples; safe to share between threads."""
 
-    def __init__(self, size: int = KEPT) -> None:
+    def __init__(self, size: int = SIZE) -> None:
         self._size = size
-        self._found: OrderedDict[str, Found] = OrderedDict()
+        self._values: OrderedDict[str, Value] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, clips: Sequence[NDArray[np.float32]], find: Callable[[list[int]], Sequence[Found]]) -> list[Found]:
-        """Return what was found in each clip, float32 [n]; `find` is given the rows of those that are new, once each.
+    def get_or_compute(
+        self, clips: Sequence[NDArray[np.float32]], compute: Callable[[list[int]], Sequence[Value]]
+    ) -> list[Value]:
+        """Return the value of each clip, float32 [n]; `compute` is given the rows of those that are new, once each.
 
-        Two threads may look into the same new clip at once: nobody waits for another's encoder.
+        Two threads may compute the same new clip at once: no thread waits for another's encoder.
         """
         keys = [hashlib.sha256(clip.tobytes()).hexdigest() for clip in clips]
         with self._lock:
-            known = {key: self._found[key] for key in keys if key in self._found}
-        missing = {key: row for row, key in enumerate(keys) if key not in known}
+            values = {key: self._values[key] for key in keys if key in self._values}
+        missing = {key: row for row, key in enumerate(keys) if key not in values}
         if missing:
-            known |= dict(zip(missing, find(list(missing.values())), strict=True))
+            values |= dict(zip(missing, compute(list(missing.values())), strict=True))
         with self._lock:
             for key in keys:
-                self._found[key] = known[key]
-                self._found.move_to_end(key)
-            while len(self._found) > self._size:
-                self._found.popitem(last=False)
-        return [known[key] for key in keys]
+                self._values[key] = values[key]
+                self._values.move_to_end(key)
+            while len(self._values) > self._size:
+                self._values.popitem(last=False)
+        return [values[key] for key in keys]
 
-    def forget(self) -> None:
-        """Forget everything, as a measurement of time has to."""
+    def clear(self) -> None:
+        """Drop all values."""
         with self._lock:
-            self._found.clear()
+            self._values.clear()

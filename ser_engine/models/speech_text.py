@@ -15,15 +15,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models import store as weights
+from ser_engine.models.base import Model
 from ser_engine.models.batching import MAX_CLIPS, length_groups
 from ser_engine.models.lru_cache import LRUCache
-from ser_engine.models.parallel import side_by_side
+from ser_engine.models.parallel import parallel_map
 from ser_engine.models.speech_text_config import SpeechTextConfig
 from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
+from ser_engine.models.store import read_config, sha256, write_config
 from ser_engine.settings import Settings
-from ser_engine.types import CleanSpeech, Scores, Transcript
+from ser_engine.types import CleanSpeech, Prediction, Scores, Transcript
 
 __all__ = [
     "PooledStates",
@@ -88,7 +89,7 @@ def speech_states(
         return speech.float().cpu()
 
     with _evaluation(network):
-        found = side_by_side(pooled, groups) if processor_only else map(pooled, groups)
+        found = parallel_map(pooled, groups) if processor_only else map(pooled, groups)
         states = torch.cat(list(tqdm(found, desc="speech encoder", total=len(groups), disable=not progress)))
     order = [row for group in groups for row in group]
     return states[torch.tensor(order).argsort()]
@@ -127,7 +128,7 @@ def _evaluation(network: SpeechTextForSequenceClassification) -> Iterator[None]:
             network.train()
 
 
-class SpeechText:
+class SpeechText(Model):
     """Network and processor as one `Model`; safe to call from several threads.
 
     Parameters
@@ -145,79 +146,70 @@ class SpeechText:
         processor: SpeechTextProcessor,
         card: dict[str, Any] | None = None,
     ) -> None:
-        self.id, self.labels = id, network.config.emotions
+        super().__init__(id, network.config.emotions, card)
         self.network, self.processor = network.eval(), processor
-        self.card = card or {}
-        self._kept: LRUCache[Tensor] = LRUCache()
+        self.uses_audio, self.uses_text = network.speech is not None, network.text is not None
+        self._speech_cache: LRUCache[Tensor] = LRUCache()
 
     @property
-    def hears(self) -> bool:
-        """Whether sound plays a part."""
-        return self.network.speech is not None
+    def device(self) -> str:
+        """Where the network computes, as torch names it."""
+        return str(self.network.device)
 
-    @property
-    def reads(self) -> bool:
-        """Whether words play a part."""
-        return self.network.text is not None
+    def predict(
+        self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
+    ) -> list[Prediction]:
+        """Return the prediction for each recording.
 
-    def predict(self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript] | None = None) -> list[Scores]:
-        """Return the scores of each recording; without transcripts, or where one is empty, words are left out.
-
-        The states of speech of recordings heard before are kept, so that edited words cost the text encoder alone.
+        A modality that is left out is a zero vector, as text dropout leaves it out in training. The states of speech
+        are cached, so that edited words cost the text encoder alone.
         """
         if not batch:
             return []
-        speech = self._speech([clip.samples for clip in batch])
-        words = [transcript.text for transcript in transcripts] if transcripts is not None else [None] * len(batch)
-        return self._scores(speech, text_states(self.network, self.processor, words), len(batch))
+        words = [transcript.text if transcript else None for transcript in transcripts or [None] * len(batch)]
+        speech = self._speech_states([clip.samples for clip in batch])
+        text = text_states(self.network, self.processor, words)
+        fused = self._scores(speech, text)
+        if speech is None or text is None:
+            return [Prediction(scores) for scores in fused]
+        audio_alone, text_alone = self._scores(speech, None), self._scores(None, text)
+        predictions = []
+        for row, scores in enumerate(fused):
+            modalities = {"audio": audio_alone[row], "text": text_alone[row], "fused": scores}
+            if not bool(text[row].any()):  # no words
+                del modalities["text"]
+            predictions.append(Prediction(scores, modalities))
+        return predictions
 
-    def opinions(self, speech: CleanSpeech, transcript: Transcript | None) -> dict[str, Scores]:
-        """Return the scores of "speech" alone, of "text" alone, and of "both".
+    def clear_cache(self) -> None:
+        """Drop the cached states of speech."""
+        self._speech_cache.clear()
 
-        What is left out is a zero vector, as text dropout leaves it out in training. "speech" and "text" are there
-        only where the network has that part and, for text, where there are words.
-        """
-        heard = self._speech([speech.samples])
-        read = text_states(self.network, self.processor, [transcript.text if transcript else None])
-        found = {}
-        if heard is not None:
-            found["speech"] = self._scores(heard, None, 1)[0]
-        if read is not None and bool(read.any()):
-            found["text"] = self._scores(None, read, 1)[0]
-        return found | {"both": self._scores(heard, read, 1)[0]}
-
-    def forget(self) -> None:
-        """Forget the states of speech that are kept, as a measurement of time has to."""
-        self._kept.forget()
-
-    def _scores(self, speech: Tensor | None, text: Tensor | None, count: int) -> list[Scores]:
-        device = self.network.device
-        states = [None if part is None else part.to(device) for part in (speech, text)]
+    def _scores(self, speech: Tensor | None, text: Tensor | None) -> list[Scores]:
+        states = [None if part is None else part.to(self.network.device) for part in (speech, text)]
         with torch.no_grad():
             logits = self.network.classify(*states) / self.network.config.score_temperature
-        probabilities = logits.float().softmax(dim=1).cpu().numpy()
-        assert len(probabilities) == count
-        return [Scores(self.labels, row) for row in probabilities]
+        return [Scores(self.labels, row) for row in logits.float().softmax(dim=1).cpu().numpy()]
 
-    def _speech(self, clips: Sequence[Samples]) -> Tensor | None:
-        """Return pooled states of speech [n, layers, width], from what is kept or from the encoder."""
-        if not self.hears:
+    def _speech_states(self, clips: Sequence[Samples]) -> Tensor | None:
+        """Return pooled states of speech [n, layers, width], from the cache or the encoder."""
+        if not self.uses_audio:
             return None
 
-        def find(rows: list[int]) -> Sequence[Tensor]:
+        def compute(rows: list[int]) -> Sequence[Tensor]:
             states = speech_states(self.network, self.processor, [clips[row] for row in rows])
             assert states is not None
             return list(states)
 
-        return torch.stack(self._kept.of(clips, find))
+        return torch.stack(self._speech_cache.get_or_compute(clips, compute))
 
     def save(self, folder: Path) -> None:
         """Write config.json, model.safetensors, and the files of feature extractor and tokenizer into `folder`."""
         files = self.processor.save_pretrained(folder)
         self.network.save_pretrained(folder)
-        config = weights.read_config(folder)
-        config["weights"] |= {name: weights.sha256(folder / name) for name in files}
-        weights.write_config(folder, {"id": self.id, "labels": list(self.labels), **config, **self.card})
+        config = read_config(folder)
+        config["weights"] |= {name: sha256(folder / name) for name in files}
+        write_config(folder, {"id": self.id, "labels": list(self.labels), **config, **self.card})
 
     @classmethod
     def load(cls, folder: Path, settings: Settings) -> SpeechText:
@@ -229,13 +221,13 @@ class SpeechText:
             A file of the model or an encoder is missing, differs from its checksum or does not fit the others.
         """
         network = SpeechTextForSequenceClassification.from_pretrained(folder, settings=settings)
-        config, processor = weights.read_config(folder), SpeechTextProcessor.from_pretrained(folder)
+        config, processor = read_config(folder), SpeechTextProcessor.from_pretrained(folder)
         parts = (network.speech is None, network.text is None)
         if (
             parts != (processor.feature_extractor is None, processor.tokenizer is None)
             or config.get("labels") != list(network.config.emotions)
             or not isinstance(config.get("id"), str)
         ):
-            raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.")
+            raise WeightsUnavailable(f"The config.json in {folder} does not fit its weights.")
         written = SpeechTextConfig.entries() | {"id", "labels"}
         return cls(config["id"], network, processor, {k: v for k, v in config.items() if k not in written})

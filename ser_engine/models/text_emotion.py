@@ -1,9 +1,9 @@
-"""What words say of emotion: a fine-tuned sentence encoder with one probability for each emotion, that may abstain.
+"""Emotion in words: a fine-tuned sentence encoder with one probability for each emotion, that may abstain.
 
 A text may hold several emotions at once, or none, so each label has a sigmoid of its own. Two thresholds go with each
-emotion: from the lower one on it counts as present, as the sentences of GoEmotions are measured; only beyond the higher
-one does it have a vote beside a voice. The higher one is set so that hardly any sentence that people called neutral has
-a vote: most of what is said carries its emotion in the voice alone, and must not be taken for a neutral opinion.
+emotion: from the lower one on it counts as present, as the sentences of GoEmotions are measured; only above the higher
+one does it have a margin, which influences a voice's scores. The higher one is set so that hardly any sentence labeled
+neutral has a margin: most speech carries its emotion in the voice alone, and its words must not count as neutral.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.labels import EMOTIONS, NEUTRAL
-from ser_engine.models import store as weights
 from ser_engine.models.encoders import UNREADABLE, EncoderReference, encoder_of, load_encoder
 from ser_engine.models.quantization import quantize
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
+from ser_engine.models.store import TENSORS, read_config, read_tensors, sha256, write_config, write_tensors
 from ser_engine.settings import Settings
 from ser_engine.types import TextPrediction
 
 ARCHITECTURE = "text-emotion"
-TOKENS = 128
-"""Tokens that are read at once, marks of beginning and end among them; a longer text is read in pieces."""
-PIECES = 64
-"""Of a text that has more pieces, so many are read, evenly over it: some twenty minutes of speech."""
-TEXTS = 32
+MAX_TOKENS = 128
+"""Tokens of one piece, special ones among them; a longer text is encoded in pieces."""
+MAX_PIECES = 64
+"""Of a text with more pieces, this many are encoded, evenly over it: some twenty minutes of speech."""
+BATCH = 32
 """Pieces that are encoded at once."""
 SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
-# What `save` itself writes into config.json; the rest is the card.
-WRITTEN = ("id", "architecture", "labels", "languages", "thresholds", "vote_thresholds", "encoder", "weights")
+# Entries of config.json that `save` writes itself; the others are the card.
+WRITTEN = ("id", "architecture", "labels", "languages", "thresholds", "margin_thresholds", "encoder", "weights")
 ENCODER, CLASSIFIER = "encoder.", "classifier."
 
 
@@ -78,16 +78,16 @@ class TextEmotionNetwork(nn.Module):
 
 
 class TextEmotion:
-    """Network, tokenizer and thresholds; safe to call from several threads. It reads words, so it is no `Model`.
+    """Network, tokenizer and thresholds; safe to call from several threads. It needs text alone, so it is no `Model`.
 
     Parameters
     ----------
     id : name of the model
     labels : some of our emotions, neutral among them, in the order of the logits
     network, processor : trained, and the tokenizer of its encoder
-    thresholds : float32 [labels]; from which probability on a label counts as present
-    vote_thresholds : float32 [labels]; beyond which probability an emotion has a vote; neutral's is not looked at
-    languages : codes of the languages that it reads
+    thresholds : float32 [labels]; probability from which a label counts as present
+    margin_thresholds : float32 [labels]; probability above which an emotion has a margin; neutral's is not used
+    languages : codes of the languages that it was trained on
     card : further entries of config.json
     """
 
@@ -98,67 +98,66 @@ class TextEmotion:
         network: TextEmotionNetwork,
         processor: SpeechTextProcessor,
         thresholds: NDArray[np.float32],
-        vote_thresholds: NDArray[np.float32],
+        margin_thresholds: NDArray[np.float32],
         languages: tuple[str, ...] = ("en",),
         card: dict[str, Any] | None = None,
     ) -> None:
         self.id, self.labels, self.languages = id, labels, languages
         self.network, self.processor = network.eval(), processor
-        self.thresholds, self.vote_thresholds = thresholds, vote_thresholds
+        self.thresholds, self.margin_thresholds = thresholds, margin_thresholds
         self.card = card or {}
         assert processor.tokenizer is not None
-        processor.tokenizer.model_max_length = self.tokens = min(processor.tokenizer.model_max_length, TOKENS)
+        processor.tokenizer.model_max_length = self.tokens = min(processor.tokenizer.model_max_length, MAX_TOKENS)
 
-    def read(self, texts: Sequence[str | None]) -> list[TextPrediction]:
-        """Return what each text says of emotion, the same alone and in any batch; None and empty texts abstain.
+    def predict(self, texts: Sequence[str | None]) -> list[TextPrediction]:
+        """Return the prediction for each text, the same alone and in any batch; None and empty texts abstain.
 
-        A text of more than `TOKENS` is read in pieces that end with its sentences; probabilities and votes are means
-        over them, by their tokens.
+        A text of more than `MAX_TOKENS` is encoded in pieces that end with its sentences; probabilities and margins
+        are means over them, weighted by their tokens.
         """
-        pieces = [self.pieces(text or "") for text in texts]
-        flat = [piece for some in pieces for piece, _ in some]
-        probabilities = self.probabilities(flat)
-        votes = self.votes(probabilities)
-        opinions, first = [], 0
-        for some in pieces:
-            rows = slice(first, first + len(some))
-            first += len(some)
-            if not some:
-                nothing = np.zeros(len(self.labels), np.float32)
-                opinions.append(TextPrediction(self.labels, nothing, nothing))
+        pieces_by_text = [self.pieces(text or "") for text in texts]
+        probabilities = self.probabilities([piece for pieces in pieces_by_text for piece, _ in pieces])
+        margins = self.margins(probabilities)
+        predictions, first = [], 0
+        for pieces in pieces_by_text:
+            rows = slice(first, first + len(pieces))
+            first += len(pieces)
+            if not pieces:
+                zeros = np.zeros(len(self.labels), np.float32)
+                predictions.append(TextPrediction(self.labels, zeros, zeros))
                 continue
-            shares = np.array([length for _, length in some], np.float64)
-            pooled = [np.average(values[rows], axis=0, weights=shares) for values in (probabilities, votes)]
-            opinions.append(TextPrediction(self.labels, *(values.astype(np.float32) for values in pooled)))
-        return opinions
+            weights = np.array([length for _, length in pieces], np.float64)
+            means = [np.average(values[rows], axis=0, weights=weights) for values in (probabilities, margins)]
+            predictions.append(TextPrediction(self.labels, *(values.astype(np.float32) for values in means)))
+        return predictions
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return float32 [n, labels] of texts, each cut after `TOKENS`; an empty one has zeros."""
-        found = np.zeros((len(texts), len(self.labels)), np.float32)
+        """Return float32 [n, labels] of texts, each cut after `MAX_TOKENS`; zeros for an empty one."""
+        probabilities = np.zeros((len(texts), len(self.labels)), np.float32)
         rows = sorted((row for row, text in enumerate(texts) if text.strip()), key=lambda row: len(texts[row]))
         with torch.inference_mode():
-            for first in range(0, len(rows), TEXTS):
-                some = rows[first : first + TEXTS]
-                tokens = self.processor(text=[texts[row] for row in some])
+            for first in range(0, len(rows), BATCH):
+                batch = rows[first : first + BATCH]
+                tokens = self.processor(text=[texts[row] for row in batch])
                 logits = self.network(tokens["input_ids"], tokens["text_attention_mask"])
-                found[some] = logits.float().sigmoid().numpy()
-        return found
+                probabilities[batch] = logits.float().sigmoid().numpy()
+        return probabilities
 
-    def votes(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return how far each emotion is beyond its threshold and beyond neutral, in parts of what is left to 1.
+    def margins(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return how far each emotion is above its threshold and above neutral, relative to the distance to 1.
 
-        Float32 [n, labels] of probabilities [n, labels]; exactly 0 for neutral and for what does not get there. It
-        rises from 0 without a jump, so that a word more or less never turns an answer at once.
+        Float32 [n, labels] of probabilities [n, labels]; exactly 0 for neutral and below the threshold. A margin rises
+        from 0 without a jump, so that a word more or less never changes an answer abruptly.
         """
         neutral = self.labels.index(NEUTRAL)
-        floor = np.maximum(self.vote_thresholds, probabilities[:, [neutral]])
-        votes = np.clip((probabilities - floor) / np.maximum(1 - floor, 1e-6), 0, 1)
-        votes[:, neutral] = 0
-        return votes.astype(np.float32)
+        floor = np.maximum(self.margin_thresholds, probabilities[:, [neutral]])
+        margins = np.clip((probabilities - floor) / np.maximum(1 - floor, 1e-6), 0, 1)
+        margins[:, neutral] = 0
+        return margins.astype(np.float32)
 
     def pieces(self, text: str) -> list[tuple[str, int]]:
-        """Return the parts of a text that are read one by one, each with its number of tokens; none of an empty one."""
-        room = self.tokens - 2  # beside the marks of beginning and end
+        """Return the pieces of a text that are encoded one by one, each with its number of tokens."""
+        room = self.tokens - 2  # without the special tokens at beginning and end
         if not text.strip():
             return []
         if len(text) <= room:  # no token is shorter than a character
@@ -177,11 +176,11 @@ class TextEmotion:
                 found[-1] = (f"{found[-1][0]} {sentence}", found[-1][1] + length)
             else:
                 found.append((sentence, min(max(1, length), room)))
-        return found[:: -(-len(found) // PIECES)]
+        return found[:: -(-len(found) // MAX_PIECES)]
 
     def save(self, folder: Path) -> None:
         """Write config.json, model.safetensors (in 8 bits) and the tokenizer's files into `folder`."""
-        checksums = {weights.TENSORS: weights.write_tensors(folder, quantize(self.network.state_dict()))}
+        checksums = {TENSORS: write_tensors(folder, quantize(self.network.state_dict()))}
         files = self.processor.save_pretrained(folder)
         encoder = self.network.encoder.config.to_dict()
         config = {
@@ -190,13 +189,13 @@ class TextEmotion:
             "labels": list(self.labels),
             "languages": list(self.languages),
             "thresholds": [round(float(value), 6) for value in self.thresholds],
-            "vote_thresholds": [round(float(value), 6) for value in self.vote_thresholds],
+            "margin_thresholds": [round(float(value), 6) for value in self.margin_thresholds],
             # Without where it lay when it was read, which is nobody's business.
             "encoder": {key: value for key, value in encoder.items() if not key.startswith("_")},
             **self.card,
-            "weights": checksums | {name: weights.sha256(folder / name) for name in files},
+            "weights": checksums | {name: sha256(folder / name) for name in files},
         }
-        weights.write_config(folder, config)
+        write_config(folder, config)
 
     @classmethod
     def load(cls, folder: Path, settings: Settings) -> TextEmotion:
@@ -207,13 +206,13 @@ class TextEmotion:
         WeightsUnavailable
             A file is missing, differs from its checksum or does not fit the others.
         """
-        config = weights.read_config(folder)
+        config = read_config(folder)
         if config.get("architecture") != ARCHITECTURE:
-            raise WeightsUnavailable(f"{folder} holds no model that reads emotion in words.")
-        tensors = weights.read_tensors(folder)
+            raise WeightsUnavailable(f"{folder} holds no text emotion model.")
+        tensors = read_tensors(folder)
         try:
             id, labels, languages = config["id"], tuple(config["labels"]), tuple(config["languages"])
-            thresholds = [np.array(config[name], np.float32) for name in ("thresholds", "vote_thresholds")]
+            thresholds = [np.array(config[name], np.float32) for name in ("thresholds", "margin_thresholds")]
             network = _network(config["encoder"], tensors, len(labels))
             processor = SpeechTextProcessor.from_pretrained(folder)
             fits = processor.tokenizer is not None and NEUTRAL in labels and set(labels) <= set(EMOTIONS)
@@ -221,7 +220,7 @@ class TextEmotion:
             if not (isinstance(id, str) and fits and inside and len(set(labels)) == len(labels)):
                 raise ValueError
         except UNREADABLE:
-            raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.") from None
+            raise WeightsUnavailable(f"The config.json in {folder} does not fit its weights.") from None
         card = {key: value for key, value in config.items() if key not in WRITTEN}
         return cls(id, labels, network, processor, thresholds[0], thresholds[1], languages, card)
 

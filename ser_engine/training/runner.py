@@ -178,10 +178,10 @@ def prepare_run(
 ) -> Run:
     """Compute the features of an experiment; `config` replaces the one that `path` describes."""
     config = config or load_config(path, protocol)
-    workspace = Workspace(settings, data, results, path.resolve().parent.parent)
+    id = f"{config_name(path)}/{config.protocol}"
+    workspace = Workspace(id, settings, data, results, path.resolve().parent.parent)
     system = system_class(config.system)(config, workspace)
     prepared = system.prepare(system.clips())
-    id = f"{config_name(path)}/{config.protocol}"
     lasting = {name: value for name, value in config_entries(config).items() if name not in ("note", "hardware")}
     fingerprint = digest(PIPELINE, str(lasting), prepared.clips.digest(), prepared.identity)
     state = RunState.open(settings.cache, id, fingerprint)
@@ -210,5 +210,5 @@ def _save_model(run: Run, fitted: Any, record: RunRecord, temperature: float) ->
     system = run.system
     folder = system.settings.models_dir / record.model
     system.export(fitted, run.prepared, system.card(record), temperature).save(folder)
-    trained_on.write(folder, system.training_files(run.prepared))
+    trained_on.write_digests(folder, system.training_files(run.prepared))
     system.write_card(folder, record)

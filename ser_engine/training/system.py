@@ -32,8 +32,9 @@ Fitted = TypeVar("Fitted")
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where an experiment finds what it needs: corpora, results of other runs, configurations, models and caches."""
+    """Where an experiment finds what it needs: the run's id, corpora, results, configurations, models and caches."""
 
+    id: str
     settings: Settings
     data: Path
     results: Path

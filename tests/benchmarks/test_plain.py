@@ -14,8 +14,8 @@ from benchmarks import plain
 from ser_engine import Analyzer, Settings
 from ser_engine.features.encoder import compute_hidden_states
 from ser_engine.models.fused import Fused
-from ser_engine.models.store import shared_whisper
-from ser_engine.models.whisper_statistics import OnWhisperEncoder
+from ser_engine.models.whisper import shared_whisper
+from ser_engine.models.whisper_statistics import WhisperEncoderModel
 from ser_engine.training.whisper_base import count_errors
 from tests.speech import RATE, encode, silence, speech, speech_wav
 
@@ -28,8 +28,8 @@ def whisper(settings: Settings) -> Whisper:
 
 
 @pytest.fixture(scope="module")
-def classifier(analyzer: Analyzer) -> OnWhisperEncoder:
-    assert isinstance(analyzer.model, Fused) and isinstance(analyzer.model.speech, OnWhisperEncoder)
+def classifier(analyzer: Analyzer) -> WhisperEncoderModel:
+    assert isinstance(analyzer.model, Fused) and isinstance(analyzer.model.speech, WhisperEncoderModel)
     return analyzer.model.speech
 
 
@@ -42,7 +42,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def answer(clip: Path, whisper: Whisper, classifier: OnWhisperEncoder) -> tuple[str, NDArray[np.float32]]:
+def answer(clip: Path, whisper: Whisper, classifier: WhisperEncoderModel) -> tuple[str, NDArray[np.float32]]:
     return plain.analyze(clip, whisper, classifier)
 
 
@@ -56,7 +56,7 @@ def test_the_words_are_those_that_were_said_and_that_the_application_hears(
 
 
 def test_the_probabilities_are_of_the_same_emotions(
-    answer: tuple[str, NDArray[np.float32]], classifier: OnWhisperEncoder
+    answer: tuple[str, NDArray[np.float32]], classifier: WhisperEncoderModel
 ) -> None:
     probabilities = answer[1]
     assert probabilities.shape == (len(classifier.labels),)
@@ -75,7 +75,7 @@ def test_the_states_are_those_of_whispers_own_encoder(whisper: Whisper) -> None:
 
 
 def test_what_is_longer_than_a_window_is_heard_to_its_end(
-    tmp_path: Path, whisper: Whisper, classifier: OnWhisperEncoder
+    tmp_path: Path, whisper: Whisper, classifier: WhisperEncoderModel
 ) -> None:
     long = tmp_path / "long.wav"
     long.write_bytes(encode(np.concatenate([silence(30), speech(SENTENCE)])))

@@ -80,7 +80,7 @@ def test_other_words_and_another_voice_are_scored_otherwise(built: Built, model:
     here, there = (voice.samples for voice in voices)
     score = plain.score(here, words[0].text)
     assert score.shape == (len(LABELS),) and score.sum() == pytest.approx(1, abs=1e-5)
-    assert score == pytest.approx(model.predict(voices[:1], words[:1])[0].probabilities, abs=1e-4)
+    assert score == pytest.approx(model.predict(voices[:1], words[:1])[0].scores.probabilities, abs=1e-4)
     assert np.abs(score - plain.score(here, words[1].text)).max() > 0.02
     assert np.abs(score - plain.score(there, words[0].text)).max() > 0.02
 

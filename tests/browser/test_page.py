@@ -83,9 +83,9 @@ def agrees(page: Page, expected: Analysis) -> None:
     """Check that what the page shows is what the engine says."""
     assert expected.transcript is not None
     expect(
-        page.get_by_role("heading", name=wording.headline(expected.scores, expected.not_sure_below), exact=True)
+        page.get_by_role("heading", name=wording.headline(expected.scores, expected.threshold), exact=True)
     ).to_be_visible()
-    expect(page.get_by_text(wording.explanation(expected.scores, expected.not_sure_below))).to_be_visible()
+    expect(page.get_by_text(wording.explanation(expected.scores, expected.threshold))).to_be_visible()
     expect(words(page)).to_have_value(expected.transcript.text)
     answer = json.loads(download(page, "Download JSON"))
     assert answer["top"] == expected.scores.top and answer["transcript"]["text"] == expected.transcript.text
@@ -353,10 +353,10 @@ def test_a_chosen_model_has_three_opinions_and_edited_words_change_two_of_them(
     expect(page.get_by_text("Edited by you, and scored anew")).to_be_visible()
     settle(page)
     edited = json.loads(download(page, "Download JSON"))
-    assert edited["opinions"]["speech"] == pytest.approx(heard["opinions"]["speech"])
-    for changed in ("text", "both"):
-        assert edited["opinions"][changed] != pytest.approx(heard["opinions"][changed], abs=0.01)
-    shares = sorted(wording.percent(share) for by in edited["opinions"].values() for share in by.values())
+    assert edited["modalities"]["audio"] == pytest.approx(heard["modalities"]["audio"])
+    for changed in ("text", "fused"):
+        assert edited["modalities"][changed] != pytest.approx(heard["modalities"][changed], abs=0.01)
+    shares = sorted(wording.percent(share) for by in edited["modalities"].values() for share in by.values())
     expect(page.locator(".st-key-opinions .bars .bartext")).not_to_have_text(before)
     assert sorted(written_shares(page)) == shares
     (top, share), *_ = sorted(edited["scores"].items(), key=lambda pair: -pair[1])

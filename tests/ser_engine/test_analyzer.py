@@ -56,22 +56,22 @@ def test_a_recording_becomes_words_and_probabilities(short: Analysis) -> None:
 
 
 def test_words_that_say_nothing_of_an_emotion_leave_the_voice_alone(short: Analysis) -> None:
-    assert short.opinions is not None and set(short.opinions) == {"speech", "both"}
-    np.testing.assert_array_equal(short.scores.probabilities, short.opinions["speech"].probabilities)
+    assert set(short.modalities) == {"audio", "fused"}
+    np.testing.assert_array_equal(short.scores.probabilities, short.modalities["audio"].probabilities)
 
 
 def test_words_that_say_much_of_one_count(analyzer: Analyzer, short: Analysis) -> None:
     moved = analyzer.rescore(short, "I hate you, get out of here!")
-    assert moved.opinions is not None and moved.opinions["text"].top == "angry"
-    heard, both = (opinion.to_dict()["angry"] for opinion in (short.scores, moved.scores))
-    assert both / (1 - both) > 2 * heard / (1 - heard)
-    np.testing.assert_array_equal(moved.opinions["speech"].probabilities, short.scores.probabilities)
+    assert moved.modalities["text"].top == "angry"
+    audio, fused = (scores.to_dict()["angry"] for scores in (short.scores, moved.scores))
+    assert fused / (1 - fused) > 2 * audio / (1 - audio)
+    np.testing.assert_array_equal(moved.modalities["audio"].probabilities, short.scores.probabilities)
 
 
 def test_the_json_has_the_agreed_keys(short: Analysis) -> None:
     answer = json.loads(json.dumps(short.to_dict(), allow_nan=False))
     assert set(answer) == {
-        "file", "model", "scores", "top", "sure", "opinions", "transcript", "timeline", "quality", "seconds",
+        "file", "model", "scores", "top", "sure", "modalities", "transcript", "timeline", "quality", "seconds",
     }  # fmt: skip
     assert set(answer["scores"]) == set(EMOTIONS)
     assert answer["top"] == max(answer["scores"], key=answer["scores"].__getitem__)
@@ -91,10 +91,10 @@ def test_a_model_that_says_from_where_on_it_is_sure_is_taken_at_its_word(
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     recording, other = tmp_path / "dogs.wav", speech_wav(TWO)
     recording.write_bytes(speech_wav(SENTENCE))
-    trained_on.write(folder, [recording])
+    trained_on.write_digests(folder, [recording])
     doubtful = Analyzer(replace(settings, model=str(folder)))
     found = doubtful.analyze(recording, transcribe=False)
-    assert found.not_sure_below == 0.999 and found.sure is False and found.to_dict()["sure"] is False
+    assert found.threshold == 0.999 and found.sure is False and found.to_dict()["sure"] is False
     assert found.quality.warnings[0] == trained_on.WARNING == found.speech.quality.warnings[0]
     assert doubtful.analyze(recording.read_bytes(), transcribe=False).quality.warnings[0] == trained_on.WARNING
     assert trained_on.WARNING not in doubtful.analyze(other, transcribe=False).quality.warnings
@@ -196,8 +196,8 @@ def test_the_whole_is_the_windows_mean_by_their_speech(long: Analysis) -> None:
 def test_a_window_is_scored_like_a_recording_of_its_own(analyzer: Analyzer, long: Analysis) -> None:
     window = long.timeline[0]
     alone = replace(long.speech, samples=long.speech.between(window.start, window.end))
-    (scores,) = analyzer.model.predict([alone])
-    np.testing.assert_allclose(scores.probabilities, window.scores.probabilities, atol=1e-5)
+    (prediction,) = analyzer.model.predict([alone])
+    np.testing.assert_allclose(prediction.scores.probabilities, window.scores.probabilities, atol=1e-5)
 
 
 def test_one_sentence_in_a_long_silence_is_judged(analyzer: Analyzer) -> None:

@@ -1,4 +1,4 @@
-"""Words on their way to the model, opinions on their way back, and other words for a recording already heard."""
+"""Words on their way to the model, modalities on their way back, and other words for a recording already heard."""
 
 from __future__ import annotations
 
@@ -56,22 +56,24 @@ def test_the_model_reads_what_was_heard(reader: Analyzer, short: Analysis) -> No
     assert short.transcript is not None and short.transcript.text == DOGS
     (expected,) = reader.model.predict([short.speech], [short.transcript])
     (unread,) = reader.model.predict([short.speech])
-    assert same(short.scores, expected) and not same(short.scores, unread)
+    assert same(short.scores, expected.scores) and not same(short.scores, unread.scores)
 
 
-def test_there_are_three_opinions_of_which_the_last_is_the_answer(reader: Analyzer, short: Analysis) -> None:
-    assert short.opinions is not None and list(short.opinions) == ["speech", "text", "both"]
-    assert same(short.opinions["both"], short.scores)
-    assert same(short.opinions["speech"], reader.model.predict([short.speech])[0])
-    assert not same(short.opinions["text"], short.opinions["speech"])
+def test_there_are_three_modalities_of_which_the_last_is_the_answer(reader: Analyzer, short: Analysis) -> None:
+    assert list(short.modalities) == ["audio", "text", "fused"]
+    assert same(short.modalities["fused"], short.scores)
+    assert same(short.modalities["audio"], reader.model.predict([short.speech])[0].scores)
+    assert not same(short.modalities["text"], short.modalities["audio"])
     answer = json.loads(json.dumps(short.to_dict(), allow_nan=False))
-    assert list(answer["opinions"]) == ["speech", "text", "both"] and answer["opinions"]["both"] == answer["scores"]
+    assert (
+        list(answer["modalities"]) == ["audio", "text", "fused"] and answer["modalities"]["fused"] == answer["scores"]
+    )
 
 
-def test_without_words_there_is_no_opinion_by_them(reader: Analyzer) -> None:
+def test_without_words_there_are_no_scores_by_them(reader: Analyzer) -> None:
     silent = reader.analyze(speech_wav(DOGS), transcribe=False)
-    assert silent.opinions is not None and set(silent.opinions) == {"speech", "both"}
-    assert same(silent.opinions["both"], silent.opinions["speech"])
+    assert set(silent.modalities) == {"audio", "fused"}
+    assert same(silent.modalities["fused"], silent.modalities["audio"])
 
 
 def test_each_window_is_scored_with_the_words_said_in_it(reader: Analyzer, long: Analysis) -> None:
@@ -81,16 +83,15 @@ def test_each_window_is_scored_with_the_words_said_in_it(reader: Analyzer, long:
         said = select_words(long.transcript, window.start, window.end)
         assert said.text and said.text != long.transcript.text
         (expected,) = reader.model.predict([part], [said])
-        assert same(window.scores, expected)
+        assert same(window.scores, expected.scores)
 
 
-def test_the_opinions_of_a_long_recording_are_means_over_its_windows(reader: Analyzer, long: Analysis) -> None:
-    assert long.opinions is not None
-    assert same(long.opinions["both"], long.scores)
+def test_the_modalities_of_a_long_recording_are_means_over_its_windows(reader: Analyzer, long: Analysis) -> None:
+    assert same(long.modalities["fused"], long.scores)
     parts = [replace(long.speech, samples=long.speech.between(w.start, w.end)) for w in long.timeline]
-    heard = [scores.probabilities for scores in reader.model.predict(parts)]
+    heard = [prediction.scores.probabilities for prediction in reader.model.predict(parts)]
     mean = np.average(heard, axis=0, weights=[part.duration_s for part in parts])
-    np.testing.assert_allclose(long.opinions["speech"].probabilities, mean, atol=1e-5)
+    np.testing.assert_allclose(long.modalities["audio"].probabilities, mean, atol=1e-5)
 
 
 @pytest.mark.parametrize("recording", ["short", "long"])
@@ -101,10 +102,9 @@ def test_other_words_change_the_answer_and_nobody_listens_again(
     deaf(reader, monkeypatch)
     after = reader.rescore(before, OTHERS)
     assert after.transcript is not None and after.transcript.text == OTHERS
-    assert before.opinions is not None and after.opinions is not None
-    assert not same(after.scores, before.scores) and not same(after.opinions["text"], before.opinions["text"])
-    assert same(after.opinions["speech"], before.opinions["speech"])
-    assert same(after.opinions["both"], after.scores)
+    assert not same(after.scores, before.scores) and not same(after.modalities["text"], before.modalities["text"])
+    assert same(after.modalities["audio"], before.modalities["audio"])
+    assert same(after.modalities["fused"], after.scores)
     assert (after.file, after.quality, after.seconds, after.speech) == (
         before.file, before.quality, before.seconds, before.speech,
     )  # fmt: skip
@@ -129,30 +129,20 @@ def test_a_word_put_in_changes_its_own_windows_only(reader: Analyzer, long: Anal
 
 def test_no_words_at_all_leave_the_voice(reader: Analyzer, short: Analysis) -> None:
     mute = reader.rescore(short, "")
-    assert mute.opinions is not None and short.opinions is not None
-    assert "text" not in mute.opinions and same(mute.scores, short.opinions["speech"])
+    assert "text" not in mute.modalities and same(mute.scores, short.modalities["audio"])
 
 
 def test_a_model_that_reads_nothing_answers_as_ever() -> None:
     analyzer = Analyzer(replace(Settings(), model="whisper-base-statistics"))
     analysis = analyzer.analyze(speech_wav(DOGS), name="dogs.wav")
     (expected,) = analyzer.model.predict([analysis.speech])
-    np.testing.assert_array_equal(analysis.scores.probabilities, expected.probabilities)
-    assert analysis.opinions is None and "opinions" not in analysis.to_dict()
+    np.testing.assert_array_equal(analysis.scores.probabilities, expected.scores.probabilities)
+    assert not analysis.modalities and "modalities" not in analysis.to_dict()
     other = analyzer.rescore(analysis, OTHERS)
     assert other.scores is analysis.scores and other.transcript is not None and other.transcript.text == OTHERS
 
 
-def test_more_windows_than_are_encoded_at_once_lose_none(
-    reader: Analyzer, long: Analysis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ser_engine.analyzer.OPINIONS_AT_ONCE", 2)
-    assert long.transcript is not None
-    again = reader.rescore(long, long.transcript.text)
-    assert all(same(a.scores, b.scores) for a, b in zip(again.timeline, long.timeline, strict=True))
-
-
-def test_the_command_line_prints_the_opinions(
+def test_the_command_line_prints_the_modalities(
     reader: Analyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from ser_engine.cli.main import main
@@ -161,4 +151,4 @@ def test_the_command_line_prints_the_opinions(
     path = tmp_path / "dogs.wav"
     path.write_bytes(speech_wav(DOGS))
     assert main(["analyze", "--json", "--model", "tiny-words", str(path)]) == 0
-    assert set(json.loads(capsys.readouterr().out)["opinions"]) == {"speech", "text", "both"}
+    assert set(json.loads(capsys.readouterr().out)["modalities"]) == {"audio", "text", "fused"}

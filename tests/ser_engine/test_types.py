@@ -206,7 +206,7 @@ def analysis() -> Analysis:
 def test_an_answer_is_sure_from_the_threshold_of_its_model_on(
     analysis: Analysis, below: float | None, sure: bool | None
 ) -> None:
-    answer = replace(analysis, not_sure_below=below)
+    answer = replace(analysis, threshold=below)
     assert answer.sure is sure and answer.to_dict()["sure"] is sure
 
 

@@ -138,8 +138,8 @@ def opinions(speech: str, text: str | None, both: str) -> dict[str, Scores]:
     def of(top: str) -> Scores:
         return scores(*((label, 0.7 if label == top else 0.15) for label in ("angry", "sad", "happy")))
 
-    said = {"speech": of(speech)} | ({"text": of(text)} if text else {})
-    return said | {"both": of(both)}
+    said = {"audio": of(speech)} | ({"text": of(text)} if text else {})
+    return said | {"fused": of(both)}
 
 
 def test_what_the_words_did_is_told() -> None:

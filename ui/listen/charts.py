@@ -91,7 +91,7 @@ def opinion_bars(opinions: Mapping[str, Scores]) -> go.Figure:
     """
     import plotly.graph_objects as go
 
-    labels = [label for label, _ in opinions["both"].ranked()[:MOST]]
+    labels = [label for label, _ in opinions["fused"].ranked()[:MOST]]
     rows = [written_label(label) for label in labels]
     left, lines = margin(rows), 1 + max(row.count("<br>") for row in rows)
     rows[0] = f"<b>{rows[0]}</b>"
@@ -121,15 +121,15 @@ def opinion_bars(opinions: Mapping[str, Scores]) -> go.Figure:
 
 
 OPINION_MARKS: Mapping[str, Mapping[str, object]] = {
-    "speech": {"color": "rgba(0,0,0,0)", "line": {"color": GREY, "width": 1.5}},
+    "audio": {"color": "rgba(0,0,0,0)", "line": {"color": GREY, "width": 1.5}},
     "text": {
         "color": GREY,
         "line": {"color": GREY, "width": 1.5},
         "pattern": {"shape": "/", "fillmode": "replace", "fgcolor": GREY, "size": 6, "solidity": 0.4},
     },
-    "both": {"color": ACCENT, "line": {"color": ACCENT, "width": 1.5}},
+    "fused": {"color": ACCENT, "line": {"color": ACCENT, "width": 1.5}},
 }
-OPINION_SIGNS = {"speech": "□", "text": "▨", "both": "■"}
+OPINION_SIGNS = {"audio": "□", "text": "▨", "fused": "■"}
 """The same marks in a line of text."""
 
 

@@ -42,10 +42,10 @@ def to_csv(analysis: Analysis, words: str, scored: Analysis | None = None) -> st
             values = [f"{value:.6f}" for value in window.scores.probabilities]
             table.writerow([analysis.file, f"{window.start:.2f}", f"{window.end:.2f}", window.scores.top, *values])
         return text.getvalue()
-    opinions = {name: scores.to_dict() for name, scores in (analysis.opinions or {}).items() if name != "both"}
-    by = [f"probability_by_{name}" for name in opinions]
+    modalities = {name: scores.to_dict() for name, scores in analysis.modalities.items() if name != "fused"}
+    by = [f"probability_by_{name}" for name in modalities]
     table.writerow(["file", "emotion", "probability", *by, "transcript", "transcript_edited"])
     for label, probability in analysis.scores.ranked():
-        values = [f"{value:.6f}" for value in (probability, *(scores[label] for scores in opinions.values()))]
+        values = [f"{value:.6f}" for value in (probability, *(scores[label] for scores in modalities.values()))]
         table.writerow([analysis.file, label, *values, words, "yes" if edited else "no"])
     return text.getvalue()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def show(result: Result) -> None:
     """Draw the three opinions as bars, with a sentence on what the words did; nothing of a model that has but one."""
-    opinions = result.current.opinions
+    opinions = result.current.modalities
     if not opinions:
         return
     st.space("small")
@@ -36,7 +36,7 @@ def show(result: Result) -> None:
 
 def table(opinions: Mapping[str, Scores]) -> dict[str, list[object]]:
     """Return the opinions as columns, the labels in the order of both together."""
-    labels = [label for label, _ in opinions["both"].ranked()]
+    labels = [label for label, _ in opinions["fused"].ranked()]
     columns: dict[str, list[object]] = {
         wording.kind(labels).capitalize(): [wording.verbatim(wording.name(label)) for label in labels]
     }

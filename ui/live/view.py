@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ser_engine.analyzer import not_sure_below
 from ser_engine.errors import InvalidSettings
 from ser_engine.groups import grouped, left_out
 from ser_engine.live.session import Update
@@ -62,7 +61,7 @@ def moment(state: LiveState) -> dict[str, Any]:
         told["saying"] = STATES.get(timeline[-1].state, "")
     if last is not None and last.scores is not None:
         state.course.follow(timeline)
-        below = not_sure_below(job.session.analyzer.model)
+        below = job.session.analyzer.model.threshold
         told["all"] = scale(last.scores, state.course.labels, below)
         told["groups"] = groups(last.scores, state.course.groups)
     return told
@@ -79,7 +78,7 @@ def sentence(state: LiveState) -> str:
     if skipped := job.session.skipped:
         windows = "window was" if skipped == 1 else "windows were"
         said += f" The computer was busy: {wording.count(skipped)} {windows} skipped."
-    if lost := job.session.lost_utterances:
+    if lost := job.session.lost_segments:
         said += f" Words of {wording.count(lost)} {'stretch' if lost == 1 else 'stretches'} of speech came too late."
     return said
 
@@ -161,7 +160,7 @@ def to_dict(job: LiveJob) -> dict[str, Any]:
     return job.session.to_dict() | {
         "ending": job.ending,
         "words": [segment.to_dict() for segment in job.words],
-        "lost_spoken": job.session.lost_utterances,
+        "lost_spoken": job.session.lost_segments,
     }
 
 

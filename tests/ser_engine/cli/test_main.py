@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ser_engine.cli.main import DownloadBar, main
+from ser_engine.cli.download_bar import DownloadBar
+from ser_engine.cli.main import main
 from ser_engine.labels import EMOTIONS
 from ser_engine.settings import PROJECT
 from tests.speech import encode, speech, speech_wav, tone
@@ -46,7 +47,7 @@ def test_json_has_the_agreed_keys(tmp_path: Path, capsys: Captured) -> None:
     assert out.count("\n") == 1
     answer = json.loads(out, parse_constant=pytest.fail)  # NaN is no JSON
     assert list(answer) == [
-        "file", "model", "scores", "top", "sure", "opinions", "transcript", "timeline", "quality", "seconds",
+        "file", "model", "scores", "top", "sure", "modalities", "transcript", "timeline", "quality", "seconds",
     ]  # fmt: skip
     assert answer["file"] == str(path)
     assert set(answer["scores"]) == set(EMOTIONS)
@@ -79,7 +80,7 @@ def test_the_table_says_the_same(recordings: Path, capsys: Captured) -> None:
     answer = json.loads(capsys.readouterr().out)
     assert main(["analyze", str(recordings / "b.wav")]) == 0
     head, row = capsys.readouterr().out.splitlines()
-    assert head.split() == ["file", "emotion", "p", "s", "words"]
+    assert head.split() == ["file", "emotion", "prob.", "sec.", "transcript"]
     name, emotion, probability, seconds, words = row[:40].strip(), *row[40:].split(maxsplit=3)
     assert str(recordings / "b.wav").endswith(name.lstrip("…"))
     # A question mark stands where the model says that it is not sure.
@@ -87,7 +88,7 @@ def test_the_table_says_the_same(recordings: Path, capsys: Captured) -> None:
     assert float(probability) == pytest.approx(answer["scores"][answer["top"]], abs=0.006)
     assert float(seconds) == pytest.approx(answer["quality"]["duration_s"], abs=0.06)
     assert words == "Dogs are sitting by the door."
-    assert head.index("words") == row.index("Dogs")
+    assert head.index("transcript") == row.index("Dogs")
 
 
 def test_bad_files_are_told_and_good_ones_answered(recordings: Path, capsys: Captured) -> None:
@@ -193,7 +194,7 @@ def test_a_training_configuration_that_means_nothing_is_told(text: str, tmp_path
 
 
 def test_training_without_corpora_is_told(tmp_path: Path, capsys: Captured) -> None:
-    config = PROJECT / "configs" / "ours-whisper_statistics-speaker_independent.toml"
+    config = PROJECT / "configs" / "ours" / "whisper-statistics.toml"
     assert main(["train", str(config), "--data", str(tmp_path), "--results", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "RAVDESS" in line

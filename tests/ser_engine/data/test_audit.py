@@ -316,7 +316,7 @@ def test_json_lines_and_help_are_understood(tmp_path: Path, capsys: Captured) ->
     with pytest.raises(SystemExit):
         main(["audit", "--help"])
     out = " ".join(capsys.readouterr().out.split())
-    assert "Exits with 0 when nothing leaks, 1 when something does, 2 when the table is bad" in out
+    assert "The exit code is 0 if nothing leaks, 1 if something does, and 2 if the table cannot be read" in out
 
 
 # Training runs

@@ -44,7 +44,7 @@ def test_a_figure_that_was_altered_is_found(tmp_path: Path, capsys: pytest.Captu
     entry["metrics"]["UA"] += 5
     file.write_text(json.dumps(entry), encoding="utf-8")
     assert main(["evaluate", run.name, "--results", str(tmp_path)]) == 1
-    assert "says otherwise: metrics." in capsys.readouterr().err
+    assert "differs: metrics." in capsys.readouterr().err
 
 
 def test_what_was_said_of_one_clip_counts(tmp_path: Path) -> None:

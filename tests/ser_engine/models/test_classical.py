@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skops.io
-from tests.ser_engine.test_transcription import taken_for_speech
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models import store as weights
 from ser_engine.models.classical import ESTIMATORS, Classical, make_estimator, probabilities
 from ser_engine.models.registry import load_model
+from ser_engine.models.store import read_config, sha256, write_config
 from ser_engine.types import Scores
+from tests.ser_engine.transcription.test_transcriber import taken_for_speech
 from tests.speech import RATE, noise, tone
 
 LABELS = ("angry", "happy", "sad")
@@ -84,10 +84,10 @@ def test_a_recording_is_scored_alone_as_in_a_batch() -> None:
     points, names = clusters(1, width=94)
     model = Classical("tried", LABELS, "acoustic94", make_estimator("naive-bayes", 0, {}).fit(points, names))
     batch = [taken_for_speech(tone(1)), taken_for_speech(noise(2)), taken_for_speech(tone(1, 880.0))]
-    scores = model.predict(batch)
+    scores = [prediction.scores for prediction in model.predict(batch)]
     assert all(isinstance(one, Scores) and one.labels == LABELS for one in scores) and RATE == 16_000
     for one, speech in zip(scores, batch, strict=True):
-        assert model.predict([speech])[0].probabilities == pytest.approx(one.probabilities)
+        assert model.predict([speech])[0].scores.probabilities == pytest.approx(one.probabilities)
 
 
 def saved(folder: Path) -> Path:
@@ -110,8 +110,8 @@ class Stranger:
 def test_a_file_with_strange_things_in_it_is_refused_unread(tmp_path: Path) -> None:
     file = saved(tmp_path) / "model.skops"
     file.write_bytes(skops.io.dumps(Stranger()))
-    config = weights.read_config(tmp_path)
-    weights.write_config(tmp_path, config | {"weights": {"model.skops": weights.sha256(file)}})
+    config = read_config(tmp_path)
+    write_config(tmp_path, config | {"weights": {"model.skops": sha256(file)}})
     with pytest.raises(WeightsUnavailable, match=r"Stranger, which no model here is made of"):
         Classical.load(tmp_path, Settings())
 
@@ -119,6 +119,6 @@ def test_a_file_with_strange_things_in_it_is_refused_unread(tmp_path: Path) -> N
 @pytest.mark.parametrize("change", [{"features": "acoustic7"}, {"labels": ["calm"]}, {"labels": None}])
 def test_a_config_that_does_not_fit_is_refused(tmp_path: Path, change: dict) -> None:
     saved(tmp_path)
-    weights.write_config(tmp_path, weights.read_config(tmp_path) | change)
+    write_config(tmp_path, read_config(tmp_path) | change)
     with pytest.raises(WeightsUnavailable, match="does not fit the weights"):
         Classical.load(tmp_path, Settings())

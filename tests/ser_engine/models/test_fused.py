@@ -1,9 +1,9 @@
-"""A voice's model and a reader of words as one: what each says, what is kept, and what is refused."""
+"""A model of audio and a model of text as one: modalities, the cache, and what is refused."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ import torch
 
 from ser_engine import Analyzer, Settings
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models import lru_cache as kept
-from ser_engine.models import store as weights
 from ser_engine.models.fused import Fused
 from ser_engine.models.fusion import fuse
-from ser_engine.models.registry import emotion_models, load_model
+from ser_engine.models.lru_cache import LRUCache
+from ser_engine.models.registry import list_models, load_model
 from ser_engine.models.speech_text import SpeechText, SpeechTextForSequenceClassification, SpeechTextProcessor
+from ser_engine.models.store import CONFIG, read_config, reference
+from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.types import CleanSpeech, Quality, Scores, Span, Transcript
 from tests.ser_engine.models.tiny_text_emotion import make
 from tests.speech import RATE, speech_wav
@@ -45,8 +46,11 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     make(settings, threshold=0.01).save(models / "talkative")
     make(settings, threshold=0.9999).save(models / "silent")
     for reader in ("talkative", "silent"):
-        joined = Fused.join(f"with-{reader}", models / "voice", models / reader, settings, CARD)
-        joined.save(models / f"with-{reader}")
+        parts = {"audio": reference(models / "voice"), "text": reference(models / reader)}
+        text = TextEmotion.load(models / reader, settings)
+        Fused(f"with-{reader}", load_model(models / "voice", settings), text, parts, CARD).save(
+            models / f"with-{reader}"
+        )
     return settings
 
 
@@ -75,10 +79,16 @@ def said(text: str, confidence: float = 0.9, language: str | None = "en") -> Tra
     return Transcript(text, language, (), confidence, "test")
 
 
+def modalities(model: Fused, speech: CleanSpeech, transcript: Transcript | None) -> Mapping[str, Scores]:
+    (prediction,) = model.predict([speech], [transcript])
+    assert prediction.scores is prediction.modalities["fused"]
+    return prediction.modalities
+
+
 def emotional(model: Fused) -> str:
     """Return a text that speaks for one of the voice's emotions."""
     for text in ("dogs", "kids", "the word", "say the word door", "eleven o ' clock", "is this about", "talking"):
-        if "text" in model.opinions(recording(), said(text)):
+        if "text" in modalities(model, recording(), said(text)):
             return text
     raise AssertionError("the tiny reader never speaks")
 
@@ -89,42 +99,39 @@ def same(one: Scores, other: Scores) -> bool:
 
 def test_words_that_speak_move_the_voice_as_fusion_has_it(talkative: Fused) -> None:
     text, voice = emotional(talkative), recording()
-    found = talkative.opinions(voice, said(text, 0.8))
-    assert list(found) == ["speech", "text", "both"] and all(scores.labels == VOICE for scores in found.values())
-    (read,), (heard,) = talkative.text.read([text]), talkative.speech.predict([voice])
-    assert same(found["both"], fuse(found["speech"], read, 0.8)) and not same(found["both"], found["speech"])
-    np.testing.assert_allclose(found["speech"].probabilities, heard.probabilities, atol=1e-6)
+    found = modalities(talkative, voice, said(text, 0.8))
+    assert list(found) == ["audio", "text", "fused"] and all(scores.labels == VOICE for scores in found.values())
+    (read,), (heard,) = talkative.text.predict([text]), talkative.audio.predict([voice])
+    assert same(found["fused"], fuse(found["audio"], read, 0.8)) and not same(found["fused"], found["audio"])
+    np.testing.assert_allclose(found["audio"].probabilities, heard.scores.probabilities, atol=1e-6)
     assert found["text"].to_dict()["calm"] == found["text"].to_dict()["neutral"]
-    (predicted,) = talkative.predict([voice], [said(text, 0.8)])
-    assert same(predicted, found["both"])
 
 
 def test_words_that_abstain_leave_the_voice_to_the_last_bit(silent: Fused) -> None:
-    found = silent.opinions(recording(), said(DOGS))
-    assert set(found) == {"speech", "both"} and same(found["both"], found["speech"])
+    found = modalities(silent, recording(), said(DOGS))
+    assert set(found) == {"audio", "fused"} and same(found["fused"], found["audio"])
 
 
 @pytest.mark.parametrize("transcript", [None, said(""), said("  "), said("dogs", confidence=0.0)])
 def test_without_words_or_confidence_the_voice_decides(talkative: Fused, transcript: Transcript | None) -> None:
-    found = talkative.opinions(recording(), transcript)
-    assert same(found["both"], found["speech"])
+    found = modalities(talkative, recording(), transcript)
+    assert same(found["fused"], found["audio"])
 
 
 def test_words_in_another_language_are_not_read(talkative: Fused) -> None:
     text = emotional(talkative)
-    assert "text" not in talkative.opinions(recording(), said(text, language="de"))
-    assert "text" in talkative.opinions(recording(), said(text, language=None))
+    assert "text" not in modalities(talkative, recording(), said(text, language="de"))
+    assert "text" in modalities(talkative, recording(), said(text, language=None))
 
 
 def test_alone_and_in_a_batch_the_answer_is_the_same(talkative: Fused) -> None:
     batch = [recording(seed) for seed in range(4)]
     words = [said(emotional(talkative)), said(""), said("dogs"), said("kids", language="fr")]
-    alone = [talkative.predict([one], [words[i]])[0].probabilities for i, one in enumerate(batch)]
+    alone = [talkative.predict([one], [words[i]])[0].scores.probabilities for i, one in enumerate(batch)]
     together = talkative.predict(batch, words)
-    np.testing.assert_allclose([scores.probabilities for scores in together], alone, atol=1e-5)
-    voices = talkative.speech.predict(batch)
-    for scores, voice in zip(talkative.predict(batch), voices, strict=True):
-        np.testing.assert_allclose(scores.probabilities, voice.probabilities, atol=1e-5)
+    np.testing.assert_allclose([prediction.scores.probabilities for prediction in together], alone, atol=1e-5)
+    for prediction, voice in zip(talkative.predict(batch), talkative.audio.predict(batch), strict=True):
+        np.testing.assert_allclose(prediction.scores.probabilities, voice.scores.probabilities, atol=1e-5)
     assert talkative.predict([]) == []
 
 
@@ -139,37 +146,37 @@ def deaf(talkative: Fused, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fused]:
     def listen(*_: object) -> None:
         raise AssertionError("the voice was listened to again")
 
-    monkeypatch.setattr(talkative.speech, "predict", listen)
+    monkeypatch.setattr(talkative.audio, "predict", listen)
     yield talkative
 
 
 def test_other_words_cost_no_listening(deaf: Fused) -> None:
-    found = deaf.opinions(recording(7), said(emotional_of(deaf)))
+    found = modalities(deaf, recording(7), said(emotional_of(deaf)))
     assert "text" in found
-    deaf.forget()
+    deaf.clear_cache()
     with pytest.raises(AssertionError, match="listened to again"):
-        deaf.opinions(recording(7), None)
+        modalities(deaf, recording(7), None)
 
 
 def emotional_of(model: Fused) -> str:
-    return next(text for text in ("dogs", "kids", "the word") if model.text.read([text])[0].emotional > 0)
+    return next(text for text in ("dogs", "kids", "the word") if model.text.predict([text])[0].emotional > 0)
 
 
 def test_the_latest_are_kept_and_what_is_new_is_found_once() -> None:
-    store: kept.LRUCache[int] = kept.LRUCache(size=2)
+    cache: LRUCache[int] = LRUCache(size=2)
     clips = [np.full(3, value, np.float32) for value in range(3)]
     looked: list[list[int]] = []
 
-    def find(rows: list[int]) -> list[int]:
+    def compute(rows: list[int]) -> list[int]:
         looked.append(rows)
         return [10 * row for row in rows]
 
-    assert store.of([clips[0], clips[1], clips[0]], find) == [20, 10, 20]
+    assert cache.get_or_compute([clips[0], clips[1], clips[0]], compute) == [20, 10, 20]
     assert sorted(looked.pop()) == [1, 2]
-    assert store.of([clips[0]], find) == [20] and not looked  # known, and now the latest
-    assert store.of([clips[2]], find) == [0] and looked.pop() == [0]
-    assert store.of([clips[0]], find) == [20] and not looked
-    store.of([clips[1]], find)
+    assert cache.get_or_compute([clips[0]], compute) == [20] and not looked  # known, and now the latest
+    assert cache.get_or_compute([clips[2]], compute) == [0] and looked.pop() == [0]
+    assert cache.get_or_compute([clips[0]], compute) == [20] and not looked
+    cache.get_or_compute([clips[1]], compute)
     assert looked == [[0]]
 
 
@@ -178,8 +185,8 @@ def test_the_latest_are_kept_and_what_is_new_is_found_once() -> None:
 
 def test_it_refers_to_its_parts_and_is_a_choice_for_recordings(here: Settings, talkative: Fused) -> None:
     folder = here.models_dir / "with-talkative"
-    assert [file.name for file in folder.iterdir()] == [weights.CONFIG]
-    assert {"with-talkative", "with-silent", "voice"} <= set(emotion_models(here))
+    assert [file.name for file in folder.iterdir()] == [CONFIG]
+    assert {"with-talkative", "with-silent", "voice"} <= set(list_models(here))
     assert (talkative.id, talkative.labels, talkative.card) == ("with-talkative", VOICE, CARD)
     assert Analyzer(replace(here, model="with-talkative")).card() == {
         "id": "with-talkative", "architecture": "fused", "labels": list(VOICE), "corpora": ["ravdess"], "UA": 70.0,
@@ -194,19 +201,19 @@ def rewritten(here: Settings, tmp_path: Path, name: str, change: dict[str, Any])
     (tmp_path / name).mkdir()
     for file in (here.models_dir / name).iterdir():
         (tmp_path / name / file.name).write_bytes(file.read_bytes())
-    config = weights.read_config(tmp_path / name)
-    (tmp_path / name / weights.CONFIG).write_text(json.dumps(config | change))
+    config = read_config(tmp_path / name)
+    (tmp_path / name / CONFIG).write_text(json.dumps(config | change))
     return tmp_path
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"speech": None},
+        {"audio": None},
         {"text": "talkative"},
         {"text": {"id": "talkative"}},
-        {"speech": {"id": "../voice", "sha256": "0"}},
-        {"speech": {"id": "..", "sha256": "0"}},
+        {"audio": {"id": "../voice", "sha256": "0"}},
+        {"audio": {"id": "..", "sha256": "0"}},
         {"labels": ["neutral"]},
         {"id": None},
     ],
@@ -214,7 +221,7 @@ def rewritten(here: Settings, tmp_path: Path, name: str, change: dict[str, Any])
 )
 def test_a_config_that_makes_no_sense_is_refused(here: Settings, tmp_path: Path, change: dict[str, Any]) -> None:
     models = rewritten(here, tmp_path, "with-talkative", change)
-    with pytest.raises(WeightsUnavailable, match="does not describe a model of voice and words"):
+    with pytest.raises(WeightsUnavailable, match="does not describe a model of audio and text"):
         load_model(models / "with-talkative", replace(here, models_dir=models))
 
 
@@ -233,23 +240,26 @@ def test_a_part_may_be_measured_anew(here: Settings, tmp_path: Path) -> None:
 
 
 def test_a_part_that_is_gone_is_named(here: Settings, tmp_path: Path) -> None:
-    config = (here.models_dir / "with-talkative" / weights.CONFIG).read_text()
+    config = (here.models_dir / "with-talkative" / CONFIG).read_text()
     (tmp_path / "alone").mkdir()
-    (tmp_path / "alone" / weights.CONFIG).write_text(config)
+    (tmp_path / "alone" / CONFIG).write_text(config)
     with pytest.raises(WeightsUnavailable, match="alone needs the model voice"):
         load_model(tmp_path / "alone", replace(here, models_dir=tmp_path))
     assert load_model(tmp_path / "alone", here).labels == VOICE  # elsewhere, with its parts in the models folder
 
 
 def test_a_fused_model_is_no_part_of_another(here: Settings) -> None:
-    models = here.models_dir
     with pytest.raises(WeightsUnavailable, match="no checksums"):
-        Fused.join("x", models / "with-silent", models / "talkative", here)
-    with pytest.raises(WeightsUnavailable, match="no model that reads emotion"):
-        Fused.join("x", models / "voice", models / "voice", here)
+        reference(here.models_dir / "with-silent")
 
 
-# --- In the hall
+def test_parts_of_other_kinds_are_refused(here: Settings, tmp_path: Path) -> None:
+    models = rewritten(here, tmp_path, "with-talkative", {"text": reference(here.models_dir / "voice")})
+    with pytest.raises(WeightsUnavailable, match="does not describe a model of audio and text"):
+        load_model(models / "with-talkative", replace(here, models_dir=models))
+
+
+# --- In the analyzer
 
 
 def test_the_analyzer_scores_edited_words_without_listening_again(
@@ -257,13 +267,13 @@ def test_the_analyzer_scores_edited_words_without_listening_again(
 ) -> None:
     analyzer = Analyzer(replace(here, model="with-talkative"))
     before = analyzer.analyze(speech_wav(DOGS), name="dogs.wav")
-    assert before.opinions is not None and same(before.opinions["both"], before.scores)
+    assert same(before.modalities["fused"], before.scores)
     model = analyzer.model
     assert isinstance(model, Fused)
-    monkeypatch.setattr(model.speech, "predict", lambda *_: pytest.fail("the voice was listened to again"))
+    monkeypatch.setattr(model.audio, "predict", lambda *_: pytest.fail("the voice was listened to again"))
     mute = analyzer.rescore(before, "")
-    assert mute.opinions is not None and "text" not in mute.opinions
-    assert same(mute.scores, before.opinions["speech"])
+    assert "text" not in mute.modalities
+    assert same(mute.scores, before.modalities["audio"])
     loud = analyzer.rescore(before, emotional_of(model))
-    assert loud.opinions is not None and not same(loud.scores, mute.scores)
-    assert same(loud.opinions["speech"], before.opinions["speech"])
+    assert not same(loud.scores, mute.scores)
+    assert same(loud.modalities["audio"], before.modalities["audio"])

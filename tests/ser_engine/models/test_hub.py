@@ -141,7 +141,7 @@ CLIPS = [
 def load(folder: Path) -> Model:
     """Load a model by the words that people type."""
     settings = Settings(model=f"hf:{folder}")
-    return registry.load_model(registry.default_model(settings), settings)
+    return registry.load_model(registry.find_model(settings), settings)
 
 
 def one_sentence(error: Exception) -> None:
@@ -165,7 +165,8 @@ def test_every_kind_answers_as_transformers_itself_does(kind: str, tmp_path: Pat
     assert (model.id, model.labels) == ("tiny", ("neutral", "happy", "sad", "angry"))
     theirs, extractor = made(kind)
     heard = []
-    for clip, scores in zip(CLIPS, model.predict(CLIPS), strict=True):
+    for clip, prediction in zip(CLIPS, model.predict(CLIPS), strict=True):
+        scores = prediction.scores
         given = extractor(clip.samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
         with torch.inference_mode():
             neutral, happy, angry, sad = theirs.eval()(**given).logits.softmax(dim=1)[0].tolist()
@@ -178,14 +179,15 @@ def test_every_kind_answers_as_transformers_itself_does(kind: str, tmp_path: Pat
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_clip_scores_the_same_alone_in_any_batch_and_in_any_thread(kind: str, tmp_path: Path) -> None:
     model = load(checkpoint(tmp_path / "tiny", kind))
-    alone = [model.predict([clip])[0].probabilities for clip in CLIPS]
+    alone = [model.predict([clip])[0].scores.probabilities for clip in CLIPS]
     many = CLIPS[::-1] + CLIPS * 3
-    together = [scores.probabilities for scores in model.predict(many)]
+    together = [prediction.scores.probabilities for prediction in model.predict(many)]
     for found, expected in zip(together, alone[::-1] + alone * 3, strict=True):
         assert found == pytest.approx(expected, abs=1e-5)
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(model.predict, [CLIPS] * 4):
-            assert [scores.probabilities for scores in found] == [pytest.approx(one, abs=1e-5) for one in alone]
+            for prediction, expected in zip(found, alone, strict=True):
+                assert prediction.scores.probabilities == pytest.approx(expected, abs=1e-5)
     assert model.predict([]) == []
 
 
@@ -214,8 +216,8 @@ def test_weights_in_half_precision_are_computed_with_in_full(tmp_path: Path) -> 
     assert isinstance(model, HubModel)
     assert {parameter.dtype for parameter in model.model.parameters()} == {torch.float32}
     assert not model.model.training
-    expected = load(checkpoint(tmp_path / "full")).predict(CLIPS[:1])[0].probabilities
-    assert model.predict(CLIPS[:1])[0].probabilities == pytest.approx(expected, abs=1e-2)
+    expected = load(checkpoint(tmp_path / "full")).predict(CLIPS[:1])[0].scores.probabilities
+    assert model.predict(CLIPS[:1])[0].scores.probabilities == pytest.approx(expected, abs=1e-2)
 
 
 def test_checkpoints_of_old_versions_are_read(tmp_path: Path) -> None:
@@ -229,7 +231,9 @@ def test_checkpoints_of_old_versions_are_read(tmp_path: Path) -> None:
     assert any(name.endswith("weight_g") for name in old)
     (folder / "model.safetensors").unlink()
     torch.save(old, folder / "pytorch_model.bin")
-    assert load(folder).predict(CLIPS[:1])[0].probabilities == pytest.approx(expected[0].probabilities, abs=1e-6)
+    assert load(folder).predict(CLIPS[:1])[0].scores.probabilities == pytest.approx(
+        expected[0].scores.probabilities, abs=1e-6
+    )
 
 
 def test_what_was_saved_is_read_again(tmp_path: Path) -> None:
@@ -239,9 +243,11 @@ def test_what_was_saved_is_read_again(tmp_path: Path) -> None:
         "config.json", "model.safetensors", "preprocessor_config.json",
     ]  # fmt: skip
     settings = Settings(models_dir=tmp_path / "models", model="mine")
-    again = registry.load_model(registry.default_model(settings), settings)
+    again = registry.load_model(registry.find_model(settings), settings)
     assert (again.id, again.labels) == ("mine", model.labels)
-    assert again.predict(CLIPS[:1])[0].probabilities == pytest.approx(model.predict(CLIPS[:1])[0].probabilities)
+    assert again.predict(CLIPS[:1])[0].scores.probabilities == pytest.approx(
+        model.predict(CLIPS[:1])[0].scores.probabilities
+    )
 
 
 # --- what is refused
@@ -365,4 +371,4 @@ def test_features_that_the_model_cannot_take_are_told(tmp_path: Path) -> None:
 def test_the_tensor_that_only_training_uses_may_be_missing(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "tiny")
     _without("masked_spec_embed")(folder)
-    assert load(folder).predict(CLIPS[:1])[0].labels
+    assert load(folder).predict(CLIPS[:1])[0].scores.labels

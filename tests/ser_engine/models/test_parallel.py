@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from ser_engine.models.parallel import side_by_side
+from ser_engine.models.parallel import parallel_map
 from tests.threads import computing_on
 
 
@@ -26,12 +26,12 @@ def test_results_are_in_order_and_computed_at_the_same_time_on_one_thread_each_w
         both_are_here.wait()
         return batch, torch.get_num_threads(), torch.is_grad_enabled()
 
-    assert list(side_by_side(compute, [5, 4, 3, 2])) == [(number, 1, False) for number in (5, 4, 3, 2)]
+    assert list(parallel_map(compute, [5, 4, 3, 2])) == [(number, 1, False) for number in (5, 4, 3, 2)]
 
 
 @pytest.mark.parametrize("batches", [[1], [1, 2, 3]])
 def test_threads_that_begin_later_have_as_many_as_before(batches: list[int]) -> None:
-    list(side_by_side(abs, batches))
+    list(parallel_map(abs, batches))
     later: list[int] = []
     thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
     thread.start()
@@ -40,7 +40,7 @@ def test_threads_that_begin_later_have_as_many_as_before(batches: list[int]) -> 
 
 
 def test_fewer_batches_than_threads_are_computed_on_all_threads() -> None:
-    assert list(side_by_side(lambda _: torch.get_num_threads(), [0])) == [2]
+    assert list(parallel_map(lambda _: torch.get_num_threads(), [0])) == [2]
 
 
 def test_an_error_ends_the_rest_and_reaches_the_caller() -> None:
@@ -53,6 +53,6 @@ def test_an_error_ends_the_rest_and_reaches_the_caller() -> None:
         done.append(batch)
 
     with pytest.raises(ValueError, match="no"):
-        list(side_by_side(compute, range(1, 500)))
+        list(parallel_map(compute, range(1, 500)))
     assert len(done) < 498
     assert torch.get_num_threads() == 2

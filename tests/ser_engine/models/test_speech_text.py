@@ -1,4 +1,4 @@
-"""HuBERT+BERT and its relatives: the same scores in any batch, opinions, re-scoring of edited words."""
+"""HuBERT+BERT and its relatives: the same scores in any batch, modalities, re-scoring of edited words."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_predict_keeps_the_order_and_the_scores(here: Settings) -> None:
     model = SpeechText("tried", *build(here))
     batch, words = [heard(clip) for clip in CLIPS], [said(text or "") for text in TEXTS]
     together = table(model.predict(batch, words))
-    model.forget()
+    model.clear_cache()
     alone = np.concatenate([table(model.predict([one], [text])) for one, text in zip(batch, words, strict=True)])
     np.testing.assert_allclose(together, alone, atol=1e-4)
     np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-5)
@@ -97,7 +97,7 @@ def test_predict_keeps_the_order_and_the_scores(here: Settings) -> None:
 def test_threads_get_the_answers_that_they_would_get_alone(here: Settings) -> None:
     model = SpeechText("tried", *build(here, "hubert-large", layers="weighted"))
     alone = table(model.predict([heard(clip) for clip in CLIPS]))
-    model.forget()
+    model.clear_cache()
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda clip: model.predict([heard(clip)])[0], CLIPS))
     np.testing.assert_allclose(table(together), alone, atol=1e-4)
@@ -155,16 +155,17 @@ def test_text_dropout_leaves_words_out_in_training_only(here: Settings) -> None:
         assert like.float().mean().item() == pytest.approx(share, abs=0.04)
 
 
-def test_opinions_are_those_of_the_parts(here: Settings) -> None:
+def test_modalities_are_the_answers_of_the_parts(here: Settings) -> None:
     model = SpeechText("tried", *build(here))
-    one = heard(CLIPS[1])
-    found = model.opinions(one, said("dogs"))
-    assert list(found) == ["speech", "text", "both"]
-    np.testing.assert_array_equal(found["speech"].probabilities, model.predict([one])[0].probabilities)
-    np.testing.assert_array_equal(found["both"].probabilities, model.predict([one], [said("dogs")])[0].probabilities)
-    other = model.opinions(heard(CLIPS[3]), said("dogs"))
-    np.testing.assert_allclose(found["text"].probabilities, other["text"].probabilities, atol=1e-6)
-    assert list(model.opinions(one, None)) == list(model.opinions(one, said(" "))) == ["speech", "both"]
+    one, other = heard(CLIPS[1]), heard(CLIPS[3])
+    prediction, second, silent, empty = model.predict(
+        [one, other, one, one], [said("dogs"), said("dogs"), None, said(" ")]
+    )
+    modalities = prediction.modalities
+    assert list(modalities) == ["audio", "text", "fused"] and modalities["fused"] is prediction.scores
+    np.testing.assert_allclose(modalities["audio"].probabilities, silent.scores.probabilities, atol=1e-6)
+    np.testing.assert_allclose(modalities["text"].probabilities, second.modalities["text"].probabilities, atol=1e-6)
+    assert list(silent.modalities) == list(empty.modalities) == ["audio", "fused"]
 
 
 def test_edited_words_are_scored_without_hearing_the_speech_again(here: Settings) -> None:
@@ -173,16 +174,15 @@ def test_edited_words_are_scored_without_hearing_the_speech_again(here: Settings
     assert model.network.speech is not None
     model.network.speech.encoder.register_forward_hook(lambda *_: runs.append(1))
     one, copy = heard(CLIPS[1]), heard(CLIPS[1].copy())
-    first = model.predict([one], [said("dogs")])[0]
-    edited = model.predict([copy], [said("kids are talking")])[0]
-    model.opinions(copy, said("door"))
+    first = model.predict([one], [said("dogs")])[0].scores
+    edited = model.predict([copy], [said("kids are talking")])[0].scores
     assert len(runs) == 1
     assert np.abs(first.probabilities - edited.probabilities).max() > 0.001
     model.predict([heard(CLIPS[2])])
     assert len(runs) == 2
-    model.forget()
+    model.clear_cache()
     np.testing.assert_allclose(
-        model.predict([one], [said("kids are talking")])[0].probabilities, edited.probabilities, atol=1e-6
+        model.predict([one], [said("kids are talking")])[0].scores.probabilities, edited.probabilities, atol=1e-6
     )
     assert len(runs) == 3
 
@@ -192,13 +192,13 @@ def test_a_standalone_encoder_is_the_same_with_a_part_left_out(
     kind: str | None, text: str | None, here: Settings, tmp_path: Path
 ) -> None:
     model = SpeechText("alone", *build(here, kind, text, head="two-layer", hidden=4))
-    assert (model.hears, model.reads) == (kind is not None, text is not None)
+    assert (model.uses_audio, model.uses_text) == (kind is not None, text is not None)
     batch, words = [heard(clip) for clip in CLIPS[:2]], [said("dogs"), said("kids talking")]
     scores = table(model.predict(batch, words))
     assert np.abs(scores[0] - scores[1]).max() > 0.001
     silent = table(model.predict(batch))
     assert np.array_equal(silent, scores) == (text is None)
-    assert list(model.opinions(batch[0], words[0])) == (["speech", "both"] if kind else ["text", "both"])
+    assert not model.predict(batch, words)[0].modalities
     model.save(tmp_path)
     np.testing.assert_allclose(table(SpeechText.load(tmp_path, here).predict(batch, words)), scores, atol=1e-6)
 

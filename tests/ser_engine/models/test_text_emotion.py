@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 from ser_engine import Settings
 from ser_engine.data.corpora.goemotions import LABELS
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models import store as weights
 from ser_engine.models import text_emotion
-from ser_engine.models.registry import default_model, emotion_models, load_model
+from ser_engine.models.registry import find_model, list_models, load_model
+from ser_engine.models.store import CONFIG, TENSORS, sha256
 from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.types import TextPrediction
 from tests.ser_engine.models.tiny_text_emotion import CARD, make
@@ -42,43 +42,43 @@ def folder(reader: TextEmotion, here: Settings) -> Path:
     return here.models_dir / "tiny-text"
 
 
-def values(opinions: list[TextPrediction]) -> np.ndarray:
-    return np.stack([np.concatenate([opinion.probabilities, opinion.votes]) for opinion in opinions])
+def values(predictions: list[TextPrediction]) -> np.ndarray:
+    return np.stack([np.concatenate([prediction.probabilities, prediction.margins]) for prediction in predictions])
 
 
 # --- Reading
 
 
 def test_each_label_has_a_probability_of_its_own(reader: TextEmotion) -> None:
-    opinions = reader.read(TEXTS)
-    assert all(opinion.labels == LABELS for opinion in opinions)
-    found = np.stack([opinion.probabilities for opinion in opinions])
+    predictions = reader.predict(TEXTS)
+    assert all(prediction.labels == LABELS for prediction in predictions)
+    found = np.stack([prediction.probabilities for prediction in predictions])
     assert found.dtype == np.float32 and ((found > 0) & (found < 1)).all()
     assert np.ptp(found, axis=0).max() > 0.05 and (np.abs(found.sum(axis=1) - 1) > 0.01).any()
 
 
 def test_alone_and_in_any_batch_a_text_says_the_same(reader: TextEmotion) -> None:
-    alone = values([reader.read([text])[0] for text in TEXTS])
-    np.testing.assert_allclose(values(reader.read(TEXTS)), alone, atol=1e-5)
-    many = reader.read([*TEXTS[::-1]] * 20)  # more than are encoded at once
+    alone = values([reader.predict([text])[0] for text in TEXTS])
+    np.testing.assert_allclose(values(reader.predict(TEXTS)), alone, atol=1e-5)
+    many = reader.predict([*TEXTS[::-1]] * 20)  # more than are encoded at once
     np.testing.assert_allclose(values(many[:5])[::-1], alone, atol=1e-5)
     np.testing.assert_allclose(values(many[-5:])[::-1], alone, atol=1e-5)
 
 
 def test_from_several_threads_it_says_the_same(reader: TextEmotion) -> None:
-    expected = values(reader.read(TEXTS))
+    expected = values(reader.predict(TEXTS))
     with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(lambda _: values(reader.read(TEXTS)), range(12)):
+        for found in pool.map(lambda _: values(reader.predict(TEXTS)), range(12)):
             np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_no_words_abstain(reader: TextEmotion) -> None:
-    opinions = reader.read(["", None, "  \n ", "dogs"])
-    assert [opinion.emotional for opinion in opinions[:3]] == [0, 0, 0] and not opinions[0].shares()
-    assert reader.read([]) == []
+    predictions = reader.predict(["", None, "  \n ", "dogs"])
+    assert [prediction.emotional for prediction in predictions[:3]] == [0, 0, 0] and not predictions[0].shares()
+    assert reader.predict([]) == []
 
 
-# --- Votes
+# --- Margins
 
 
 def row(**given: float) -> np.ndarray:
@@ -86,9 +86,9 @@ def row(**given: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("given", "voting"),
+    ("given", "expected"),
     [
-        ({"happy": 0.45}, {}),  # present, but no vote yet
+        ({"happy": 0.45}, {}),  # present, but no margin yet
         ({"happy": 0.5}, {}),
         ({"happy": 0.75}, {"happy": 0.5}),
         ({"happy": 0.75, "neutral": 0.8}, {}),
@@ -98,19 +98,19 @@ def row(**given: float) -> np.ndarray:
         ({"angry": 1.0, "neutral": 1.0}, {}),
     ],
 )
-def test_an_emotion_votes_beyond_its_threshold_and_beyond_neutral(
-    reader: TextEmotion, given: dict[str, float], voting: dict[str, float]
+def test_a_margin_begins_at_the_threshold_and_at_neutral(
+    reader: TextEmotion, given: dict[str, float], expected: dict[str, float]
 ) -> None:
-    (votes,) = reader.votes(row(**given))
-    found = {label: float(vote) for label, vote in zip(LABELS, votes, strict=True) if vote != 0}
-    assert found == pytest.approx(voting, abs=1e-6)
-    opinion = TextPrediction(LABELS, row(**given)[0], votes)
-    assert opinion.emotional == pytest.approx(max(voting.values(), default=0))
-    assert sum(opinion.shares().values()) == pytest.approx(1 if voting else 0)
+    (margins,) = reader.margins(row(**given))
+    found = {label: float(margin) for label, margin in zip(LABELS, margins, strict=True) if margin != 0}
+    assert found == pytest.approx(expected, abs=1e-6)
+    prediction = TextPrediction(LABELS, row(**given)[0], margins)
+    assert prediction.emotional == pytest.approx(max(expected.values(), default=0))
+    assert sum(prediction.shares().values()) == pytest.approx(1 if expected else 0)
 
 
 def test_a_higher_threshold_makes_it_abstain_more(here: Settings) -> None:
-    emotional = [sum(o.emotional > 0 for o in make(here, threshold).read(TEXTS)) for threshold in (0.05, 0.5, 0.999)]
+    emotional = [sum(o.emotional > 0 for o in make(here, threshold).predict(TEXTS)) for threshold in (0.05, 0.5, 0.999)]
     assert emotional[0] >= emotional[1] >= emotional[2] == 0 and emotional[0] > 0
 
 
@@ -133,21 +133,21 @@ def test_a_sentence_without_end_is_cut_between_words(reader: TextEmotion) -> Non
 
 
 def test_a_word_without_end_is_read_as_far_as_there_is_room(reader: TextEmotion) -> None:
-    opinion = reader.read(["(" * 5000])[0]
-    assert np.isfinite(opinion.probabilities).all()
+    prediction = reader.predict(["(" * 5000])[0]
+    assert np.isfinite(prediction.probabilities).all()
 
 
 def test_a_long_text_says_what_its_pieces_say_on_average(reader: TextEmotion) -> None:
     pieces = reader.pieces(LONG)
-    each = reader.read([piece for piece, _ in pieces])
+    each = reader.predict([piece for piece, _ in pieces])
     shares = [length for _, length in pieces]
     mean = np.average(values(each), axis=0, weights=shares)
-    np.testing.assert_allclose(values(reader.read([LONG]))[0], mean, atol=1e-5)
+    np.testing.assert_allclose(values(reader.predict([LONG]))[0], mean, atol=1e-5)
 
 
 def test_of_endless_texts_a_limited_number_of_pieces_is_read(reader: TextEmotion) -> None:
     pieces = reader.pieces(LONG * 200)
-    assert text_emotion.PIECES / 2 < len(pieces) <= text_emotion.PIECES
+    assert text_emotion.MAX_PIECES / 2 < len(pieces) <= text_emotion.MAX_PIECES
 
 
 # --- On disk
@@ -157,11 +157,11 @@ def test_what_was_saved_says_nearly_the_same_without_the_encoder(
     reader: TextEmotion, folder: Path, here: Settings, tmp_path: Path
 ) -> None:
     loaded = TextEmotion.load(folder, replace(here, models_dir=tmp_path))
-    np.testing.assert_allclose(values(loaded.read(TEXTS)), values(reader.read(TEXTS)), atol=0.05)
+    np.testing.assert_allclose(values(loaded.predict(TEXTS)), values(reader.predict(TEXTS)), atol=0.05)
     assert (loaded.id, loaded.labels, loaded.languages, loaded.card) == ("tiny-text", LABELS, ("en",), CARD)
     loaded.save(tmp_path / "again")
     again = TextEmotion.load(tmp_path / "again", here)
-    np.testing.assert_allclose(values(again.read(TEXTS)), values(loaded.read(TEXTS)), atol=0.02)
+    np.testing.assert_allclose(values(again.predict(TEXTS)), values(loaded.predict(TEXTS)), atol=0.02)
 
 
 def test_loading_draws_nothing_at_random(folder: Path, here: Settings) -> None:
@@ -176,17 +176,17 @@ def test_matrices_are_stored_in_eight_bits_and_no_path_is_told(
 ) -> None:
     monkeypatch.setattr("ser_engine.models.quantization.MIN_SIZE", 32)
     make(here).save(tmp_path / "model")
-    stored = load_file(tmp_path / "model" / weights.TENSORS)
+    stored = load_file(tmp_path / "model" / TENSORS)
     assert stored["encoder.embeddings.word_embeddings.weight"].dtype == torch.int8
     text = "".join(file.read_text() for file in (tmp_path / "model").glob("*.json"))
     assert str(here.models_dir) not in text and "_name_or_path" not in text
-    assert TextEmotion.load(tmp_path / "model", here).read(["dogs"])[0].probabilities.shape == (7,)
+    assert TextEmotion.load(tmp_path / "model", here).predict(["dogs"])[0].probabilities.shape == (7,)
 
 
 def test_its_folder_is_no_choice_for_recordings(folder: Path, here: Settings) -> None:
-    assert folder.name not in emotion_models(here)
+    assert folder.name not in list_models(here)
     with pytest.raises(WeightsUnavailable, match="There is no emotion model “tiny-text”"):
-        default_model(replace(here, model="tiny-text"))
+        find_model(replace(here, model="tiny-text"))
     with pytest.raises(WeightsUnavailable, match="of a kind that this version does not know"):
         load_model(folder, here)
 
@@ -199,9 +199,9 @@ def test_its_folder_is_no_choice_for_recordings(folder: Path, here: Settings) ->
         {"labels": ["calm", *LABELS[1:]]},
         {"labels": [*LABELS[:-1], LABELS[0]]},
         {"thresholds": [0.5] * 6},
-        {"vote_thresholds": [0.5] * 6 + [1.0]},
-        {"vote_thresholds": [0.5] * 6 + [float("nan")]},
-        {"vote_thresholds": "high"},
+        {"margin_thresholds": [0.5] * 6 + [1.0]},
+        {"margin_thresholds": [0.5] * 6 + [float("nan")]},
+        {"margin_thresholds": "high"},
         {"encoder": {"model_type": "bert"}},
         {"encoder": {"model_type": "no such"}},
         {"encoder": {}},
@@ -212,9 +212,9 @@ def test_its_folder_is_no_choice_for_recordings(folder: Path, here: Settings) ->
 )
 def test_a_config_that_does_not_fit_is_refused(folder: Path, here: Settings, tmp_path: Path, change: Any) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
-    config = json.loads((copy / weights.CONFIG).read_text())
-    (copy / weights.CONFIG).write_text(json.dumps(config | change))
-    with pytest.raises(WeightsUnavailable, match="does not fit the weights beside it"):
+    config = json.loads((copy / CONFIG).read_text())
+    (copy / CONFIG).write_text(json.dumps(config | change))
+    with pytest.raises(WeightsUnavailable, match="does not fit its weights"):
         TextEmotion.load(copy, here)
 
 
@@ -243,17 +243,17 @@ def test_tensors_that_are_missing_or_too_many_are_refused(
     folder: Path, here: Settings, tmp_path: Path, damage: Callable[[dict[str, torch.Tensor]], None]
 ) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
-    tensors = load_file(copy / weights.TENSORS)
+    tensors = load_file(copy / TENSORS)
     damage(tensors)
-    save_file(tensors, copy / weights.TENSORS)
-    config = json.loads((copy / weights.CONFIG).read_text())
-    config["weights"][weights.TENSORS] = weights.sha256(copy / weights.TENSORS)
-    (copy / weights.CONFIG).write_text(json.dumps(config))
-    with pytest.raises(WeightsUnavailable, match="does not fit the weights beside it"):
+    save_file(tensors, copy / TENSORS)
+    config = json.loads((copy / CONFIG).read_text())
+    config["weights"][TENSORS] = sha256(copy / TENSORS)
+    (copy / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(WeightsUnavailable, match="does not fit its weights"):
         TextEmotion.load(copy, here)
 
 
-@pytest.mark.parametrize("file", [weights.TENSORS, "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("file", [TENSORS, "tokenizer.json", "tokenizer_config.json"])
 def test_a_file_that_is_missing_or_changed_is_refused(folder: Path, here: Settings, tmp_path: Path, file: str) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     (copy / file).write_bytes((copy / file).read_bytes() + b" ")
@@ -266,5 +266,5 @@ def test_a_file_that_is_missing_or_changed_is_refused(folder: Path, here: Settin
 
 def test_a_folder_of_another_kind_is_refused(here: Settings, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"architecture": "classical"}')
-    with pytest.raises(WeightsUnavailable, match="no model that reads emotion"):
+    with pytest.raises(WeightsUnavailable, match="no text emotion model"):
         TextEmotion.load(tmp_path, here)

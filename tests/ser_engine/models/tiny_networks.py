@@ -15,7 +15,7 @@ from ser_engine.models.speech_text import (
     SpeechTextForSequenceClassification,
     SpeechTextProcessor,
 )
-from ser_engine.types import CleanSpeech, Quality, Scores, Span, Transcript
+from ser_engine.types import CleanSpeech, Prediction, Quality, Span, Transcript
 from tests.ser_engine.models.tiny_encoders import SPEECH, write_speech, write_text
 from tests.speech import RATE, Samples, music, noise, speech
 
@@ -47,9 +47,9 @@ Pair = tuple[SpeechTextForSequenceClassification, SpeechTextProcessor]
 
 
 def build(here: Settings, kind: str | None = "hubert", text: str | None = "bert", **options: Any) -> Pair:
-    """Return a network of tiny encoders, with a head that has opinions, and its processor."""
+    """Return a network of tiny encoders, with a head whose scores differ, and its processor."""
     made = SpeechTextForSequenceClassification.from_encoders(LABELS, kind, text, here, **options)
-    with torch.no_grad():  # so that there are opinions
+    with torch.no_grad():  # so that the scores differ
         for parameter in made.classifier.parameters():
             parameter.normal_(0, 1, generator=torch.Generator().manual_seed(1))
     return made, SpeechTextProcessor.from_encoders(kind, text, here)
@@ -73,6 +73,6 @@ def said(text: str) -> Transcript:
     return Transcript(text, "en", (), 0.9, "test")
 
 
-def table(scores: list[Scores]) -> np.ndarray:
-    """Return the probabilities of scores, a row each."""
-    return np.stack([score.probabilities for score in scores])
+def table(predictions: list[Prediction]) -> np.ndarray:
+    """Return the probabilities of predictions, a row each."""
+    return np.stack([prediction.scores.probabilities for prediction in predictions])

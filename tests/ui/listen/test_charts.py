@@ -188,7 +188,7 @@ def test_of_hundreds_of_labels_the_most_probable_are_drawn() -> None:
 
 
 def test_three_opinions_are_three_groups_that_differ_without_colour() -> None:
-    opinions = {"speech": scores(sad=0.6), "text": scores(happy=0.9), "both": scores(angry=0.5)}
+    opinions = {"audio": scores(sad=0.6), "text": scores(happy=0.9), "fused": scores(angry=0.5)}
     figure = charts.opinion_bars(opinions)
     assert [bars.name for bars in figure.data] == ["Voice alone", "Words alone", "Both together"]
     for bars, of in zip(figure.data, opinions.values(), strict=True):
@@ -198,4 +198,4 @@ def test_three_opinions_are_three_groups_that_differ_without_colour() -> None:
     assert plain(figure.data[0].y[0]) == "Angry"  # the order is that of both together
     outline, stripes, full = (bars.marker for bars in figure.data)
     assert outline.color == "rgba(0,0,0,0)" and stripes.pattern.shape == "/" and full.pattern.shape is None
-    assert len(charts.opinion_bars({key: opinions[key] for key in ("speech", "both")}).data) == 2
+    assert len(charts.opinion_bars({key: opinions[key] for key in ("audio", "fused")}).data) == 2

@@ -78,9 +78,9 @@ def test_names_recall_the_recording() -> None:
 
 def test_csv_tells_what_voice_and_words_said_alone_where_a_model_has_both() -> None:
     voice, text = (Scores(("calm", "angry"), np.array(row, np.float32)) for row in ((0.6, 0.4), (0.125, 0.875)))
-    both = replace(analysis(transcript=HEARD), opinions={"speech": voice, "text": text, "both": SCORES})
+    both = replace(analysis(transcript=HEARD), modalities={"audio": voice, "text": text, "fused": SCORES})
     angry, calm = rows(downloads.to_csv(both, HEARD.text))
-    assert list(angry)[1:5] == ["emotion", "probability", "probability_by_speech", "probability_by_text"]
-    assert [float(angry[f"probability{by}"]) for by in ("", "_by_speech", "_by_text")] == [0.75, 0.4, 0.875]
+    assert list(angry)[1:5] == ["emotion", "probability", "probability_by_audio", "probability_by_text"]
+    assert [float(angry[f"probability{by}"]) for by in ("", "_by_audio", "_by_text")] == [0.75, 0.4, 0.875]
     assert (calm["emotion"], float(calm["probability_by_text"])) == ("calm", 0.125)
-    assert "probability_by_text" not in rows(downloads.to_csv(replace(both, opinions={"speech": voice}), ""))[0]
+    assert "probability_by_text" not in rows(downloads.to_csv(replace(both, modalities={"audio": voice}), ""))[0]

@@ -66,11 +66,11 @@ def test_another_model_answers_for_the_same_recording_and_its_words_count(page: 
     choose(page, "tiny-words")
     second = result(page).analysis
     assert healthy(page) and not page.error
-    assert (second.model, second.file) == ("tiny-words", first.file) and second.opinions is not None
+    assert (second.model, second.file) == ("tiny-words", first.file) and second.modalities
     assert "Voice and words" in headings(page) and "opinions" in result(page).figures
-    assert wording.influence(second.opinions) in text(page).replace("&#x27;", "'")
+    assert wording.influence(second.modalities) in text(page).replace("&#x27;", "'")
     table = next(table.value for table in page.table if "Words alone" in table.value)
-    best, share = second.opinions["text"].ranked()[0]
+    best, share = second.modalities["text"].ranked()[0]
     assert dict(zip(table["Emotion"], table["Words alone"], strict=True))[best.capitalize()] == wording.percent(share)
     # What was true of the shipped model is not said of this one.
     assert "hundred or so actors" not in text(page) and "1 in 8" not in text(page)
@@ -82,10 +82,10 @@ def test_another_model_answers_for_the_same_recording_and_its_words_count(page: 
     assert shown.scores.to_dict() == pytest.approx(expected.scores.to_dict(), abs=1e-5)
     assert shown.scores.to_dict() != pytest.approx(second.scores.to_dict(), abs=0.01)
     assert wording.headline(expected.scores) in headings(page) and "scored anew" in text(page)
-    assert expected.opinions is not None and wording.influence(expected.opinions) in text(page)
+    assert wording.influence(expected.modalities) in text(page)
 
     taken = json.loads(downloads.to_json(second, OTHERS, shown))
-    assert taken["scores"] == shown.scores.to_dict() and taken["opinions"]["both"] == taken["scores"]
+    assert taken["scores"] == shown.scores.to_dict() and taken["modalities"]["fused"] == taken["scores"]
     assert (taken["transcript"]["text"], taken["transcript"]["heard"]) == (OTHERS, DOGS)
     rows = list(csv.DictReader(io.StringIO(downloads.to_csv(second, OTHERS, shown))))
     assert float(rows[0]["probability"]) == pytest.approx(shown.scores.ranked()[0][1], abs=1e-5)

@@ -103,8 +103,8 @@ def test_a_recording_is_answered_as_the_engine_answers_it(page: AppTest, speech:
     upload(page, "dogs.wav", speech)
     expected = analyzer.analyze(speech, name="dogs.wav")
     assert healthy(page) and not page.error
-    assert wording.headline(expected.scores, expected.not_sure_below) in headings(page)
-    assert wording.explanation(expected.scores, expected.not_sure_below) in text(page)
+    assert wording.headline(expected.scores, expected.threshold) in headings(page)
+    assert wording.explanation(expected.scores, expected.threshold) in text(page)
     assert expected.transcript is not None and expected.transcript.text
     assert page.text_area[0].value == expected.transcript.text
     assert list(page.table[0].value["Emotion"]) == [label.capitalize() for label, _ in expected.scores.ranked()]
@@ -138,7 +138,7 @@ def test_a_bad_file_leaves_the_earlier_answer_and_says_whose_it_is(page: AppTest
     upload(page, "letter.wav", NOT_AUDIO)
     assert (
         page.error
-        and wording.headline(before.scores, before.not_sure_below) in headings(page)
+        and wording.headline(before.scores, before.threshold) in headings(page)
         and result(page).analysis is before
     )
     assert "still the answer for dogs.wav" in text(page)

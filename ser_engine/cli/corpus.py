@@ -1,0 +1,69 @@
+"""List the corpora that can be read, check folders of them, or write a manifest."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ser_engine.labels import LABEL_SETS
+from ser_engine.settings import Settings
+
+HELP = "list, check and index corpora"
+SHARED = ()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    actions = parser.add_subparsers(required=True, metavar="list|check|manifest")
+    roots = argparse.ArgumentParser(add_help=False)
+    roots.add_argument(
+        "roots", nargs="+", metavar="ROOT", help="folder of a corpus or of several, manifest, or NAME=FOLDER"
+    )
+    roots.add_argument("--workers", type=int, default=0, help="number of processes (default: one per core)")
+
+    about = "list the corpora that can be read, and the label sets"
+    listing = actions.add_parser("list", help=about, description=about)
+    listing.set_defaults(run=list_corpora)
+
+    about = "compare corpora with their publication, and read every clip"
+    check = actions.add_parser("check", parents=[roots], help=about, description=about)
+    check.add_argument("--labels", choices=LABEL_SETS, default="eight", help="label set (default: eight)")
+    check.set_defaults(run=check_corpora)
+
+    about = "write one line per clip, with length, sample rate and SHA-256"
+    manifest = actions.add_parser("manifest", parents=[roots], help=about, description=about)
+    manifest.add_argument("-o", "--output", type=Path, required=True, metavar="CLIPS.jsonl")
+    manifest.set_defaults(run=write_manifest)
+
+
+def list_corpora(options: argparse.Namespace, settings: Settings) -> int:
+    """Print the corpora and label sets."""
+    from ser_engine.data.corpora.tables import known_corpora
+
+    print(known_corpora())
+    return 0
+
+
+def check_corpora(options: argparse.Namespace, settings: Settings) -> int:
+    """Print the counts against the published ones; return 2 if anything cannot be read."""
+    from ser_engine.data import check
+    from ser_engine.data.corpora import tables
+
+    result = check.check(check.sources(options.roots), settings, LABEL_SETS[options.labels], options.workers)
+    for line in tables.checked(result):
+        print(line)
+    return 2 if result.failed else 0
+
+
+def write_manifest(options: argparse.Namespace, settings: Settings) -> int:
+    """Write all readable clips; print problems on standard error and return 2 if there are any."""
+    from ser_engine.data import check
+    from ser_engine.data.corpora import tables
+
+    findings = check.write_manifest(check.sources(options.roots), options.output, settings, options.workers)
+    for corpus in findings:
+        print(f"{corpus.source.title}: {corpus.clips} clips, {len(corpus.missing)} missing")
+        for line in tables.problems(corpus):
+            print(f"  {line}", file=sys.stderr)
+    return 2 if any(corpus.failed for corpus in findings) else 0
