@@ -66,10 +66,7 @@ NOISE_REDUCED = "Noise reduction was applied before classification; it can chang
 def measure_quality(recording: Recording, speech: Sequence[Span]) -> Quality:
     """Measure the quality of a recording.
 
-    Parameters
-    ----------
-    recording : as it was decoded
-    speech : spans of speech, in order; without any, level and bandwidth are those of the whole recording
+    Without any `speech`, which is in order, level and bandwidth are those of the whole recording.
     """
     samples, rate = recording.samples, recording.rate
     powers = _frame_powers(samples, rate)
@@ -91,15 +88,7 @@ def measure_quality(recording: Recording, speech: Sequence[Span]) -> Quality:
 def estimate_snr(samples: NDArray[np.float32], rate: int, speech: Sequence[Span]) -> float | None:
     """Estimate the level of speech over that of the pauses in dB, from -60 to 60.
 
-    Parameters
-    ----------
-    samples : mono float32 [n] at `rate` Hz
-    speech : spans of speech, in order
-
-    Returns
-    -------
-    float or None
-        None without speech, or without a tenth of a second of pause in which to measure the background.
+    None without speech, or without a tenth of a second of pause in which to measure the background.
     """
     powers = _frame_powers(samples, rate)
     return _snr(powers, *_split_frames(speech, len(powers), FRAME_S))

@@ -218,9 +218,7 @@ def sentence_of(utterance: Utterance) -> str | None:
 def shared_values(values: Sequence[Hashable | None], folds: Sequence[Fold]) -> dict[str, list[Hashable]]:
     """Return by fold the values that are in both test and training or validation; folds without any are left out.
 
-    Parameters
-    ----------
-    values : of each row; None is never shared
+    `values` has one for each row; None is never shared.
     """
     codes: dict[Hashable, int] = {value: code for code, value in enumerate(dict.fromkeys(values))}
     known, rows = list(codes), np.array([codes[value] for value in values], int)

@@ -30,10 +30,7 @@ def to_mono(samples: NDArray) -> Samples:
     """Convert a chunk to mono float32 [n], nominally in -1..1.
 
     Raise InvalidAudio for other types or shapes, and for invalid samples (NaN, infinite, absurdly large).
-
-    Parameters
-    ----------
-    samples : int16, int32 or floating point, [n] or [n, channels]; the mean of the channels is taken
+    Samples are int16, int32 or floating point, [n] or [n, channels]; the mean of the channels is taken.
     """
     chunk = np.asarray(samples)
     kind = str(chunk.dtype)

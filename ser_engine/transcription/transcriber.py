@@ -63,11 +63,8 @@ class _Window:
 class Transcriber:
     """Transcribes `CleanSpeech`; may be called from several threads, which then take turns.
 
-    Parameters
-    ----------
-    model : openai-whisper model, float32, in evaluation mode
-    engine : name of model and precision in transcripts, such as "whisper-base (int8 weights)"
-    language : two-letter code, or None to let Whisper detect it
+    `model` is openai-whisper's, in float32; `engine` names it in transcripts, such as "whisper-base (int8 weights)";
+    `language` is a two-letter code, or None to detect it.
     """
 
     def __init__(self, model: Whisper, engine: str, language: str | None = None) -> None:
