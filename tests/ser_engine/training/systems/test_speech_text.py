@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from ser_engine.data.pooled_states import pooled_speech
+from ser_engine.data.pooled_states import pool_speech_states
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.evaluation.evaluate import recompute
 from ser_engine.models.registry import load_model
@@ -160,7 +160,7 @@ def test_states_that_were_kept_train_as_those_that_are_computed_each_time(noise:
         network, processor = noise.network(head_dropout=0.0)
         clips = noise.examples()
         if cached:
-            clips = replace(clips, speech=pooled_speech(network, processor, noise.files, noise.home.settings))
+            clips = replace(clips, speech=pool_speech_states(network, processor, noise.files, noise.home.settings))
         # One batch an epoch, so that both are trained in the same order.
         train(network, processor, clips, noise.config(batch=16, epochs=3), tmp_path / str(cached))
         found.append(scores(network, processor, noise.examples()))
@@ -187,7 +187,7 @@ def test_training_that_was_stopped_goes_on_and_ends_the_same(noise: Noise, tmp_p
         network, processor = noise.network(freezing="head" if pooled else "top-1")
         clips = noise.examples()
         if pooled:
-            clips = replace(clips, speech=pooled_speech(network, processor, noise.files, noise.home.settings))
+            clips = replace(clips, speech=pool_speech_states(network, processor, noise.files, noise.home.settings))
         TIRED[0] = tired
         clips = Tired(clips.labels, clips.files, clips.texts, clips.speech)
         train(network, processor, clips, noise.config(epochs=3), tmp_path / folder)
