@@ -32,7 +32,7 @@ def measure(rows: int = ROWS) -> dict[str, Any]:
     """Return wall and processor seconds and peak memory in MB, measured in a separate process."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clips.csv"
-        manifest.write(generate_rows(rows), path)
+        manifest.write_manifest(generate_rows(rows), path)
         command = [sys.executable, "-m", "benchmarks.audit", str(path)]
         done = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
     measured: dict[str, Any] = json.loads(done.stdout)
@@ -68,10 +68,10 @@ def main(path: Path) -> None:
     """Audit a manifest, split it by every protocol that needs no listing, and print the figures as JSON."""
     begun, computing = time.perf_counter(), time.process_time()
     findings = audit(read_table(path))
-    utterances = list(manifest.read(path))
+    utterances = list(manifest.read_manifest(path))
     labels = [str(utterance.label) for utterance in utterances]
     names = [
-        splits.named(protocol.id, utterances, splits.make(protocol.id, utterances, labels))
+        splits.describe_split(protocol.id, utterances, splits.make_folds(protocol.id, utterances, labels))
         for protocol in splits.PROTOCOLS.values()
         if protocol.id != "emobox" and not protocol.leaky
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ser_engine.models.registry import default_model
+from ser_engine.models.registry import find_model
 from ser_engine.settings import Settings
 
 HELP = "build a labeled conversation from clips of unseen speakers"
@@ -34,16 +34,18 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     from ser_engine.data import conversation
     from ser_engine.data.corpora import registry
 
-    model = default_model(settings).name
+    model = find_model(settings).name
     if options.config:
         from ser_engine.training.fold_model import train_fold_model
 
         folder, utterances = train_fold_model(options.config, options.fold, settings, settings.data)
         model = str(folder)
     else:
-        utterances = [utterance for name in options.corpora for utterance in registry.read(name, settings.data)]
-    samples, turns = conversation.build(utterances, options.seconds, options.voices, options.seed, settings)
-    labels = conversation.write(options.output, samples, turns, settings)
+        utterances = [utterance for name in options.corpora for utterance in registry.read_corpus(name, settings.data)]
+    samples, turns = conversation.build_conversation(
+        utterances, options.seconds, options.voices, options.seed, settings
+    )
+    labels = conversation.write_conversation(options.output, samples, turns, settings)
     print(f"{len(turns)} clips of {', '.join(sorted({turn.speaker for turn in turns}))}; turns in {labels}")
     print(f"ser evaluate {model} --conversation {options.output} {labels}")
     return 0

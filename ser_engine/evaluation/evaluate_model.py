@@ -29,7 +29,7 @@ from ser_engine.evaluation.record import RunRecord
 from ser_engine.evaluation.scores import Scored, fingerprint, score
 from ser_engine.labels import LABEL_SETS
 from ser_engine.models.hub_labels import merged
-from ser_engine.models.registry import default_model
+from ser_engine.models.registry import find_model
 from ser_engine.models.store import read_config
 from ser_engine.settings import Settings
 
@@ -113,7 +113,7 @@ def evaluate_model(plan: Plan, settings: Settings, data: Path, results: Path, wo
     InvalidSettings
         `unseen` is claimed of a model whose config.json says otherwise.
     """
-    folder = default_model(replace(settings, model=plan.model))
+    folder = find_model(replace(settings, model=plan.model))
     analyzer = Analyzer(replace(settings, model=plan.model, threads=settings.threads or 1))
     utterances = _load_clips(plan, data)
     provenance = _provenance(plan, read_config(folder).get("corpora"), {clip.corpus for clip in utterances})
@@ -165,11 +165,11 @@ def evaluate_model(plan: Plan, settings: Settings, data: Path, results: Path, wo
 
 def _load_clips(plan: Plan, data: Path) -> list[Utterance]:
     """Return every clip of the corpora that has a class in the label set."""
-    names = plan.corpora or tuple(corpus.id for corpus, _ in registry.folders(data))
+    names = plan.corpora or tuple(corpus.id for corpus, _ in registry.find_folders(data))
     if not names:
         raise CorpusError(f"There is no corpus in {data}.")
     of = LABEL_SETS[plan.label_set].of
-    return [clip for name in dict.fromkeys(names) for clip in registry.read(name, data) if of(clip) is not None]
+    return [clip for name in dict.fromkeys(names) for clip in registry.read_corpus(name, data) if of(clip) is not None]
 
 
 def _provenance(plan: Plan, trained: object, tested: set[str]) -> Provenance:
@@ -195,7 +195,7 @@ def _provenance(plan: Plan, trained: object, tested: set[str]) -> Provenance:
 def _corpus_id(name: str) -> str:
     """Return a corpus's id; other names are their own."""
     try:
-        return registry.corpus(name).id
+        return registry.get_corpus(name).id
     except CorpusError:
         return name
 
@@ -218,7 +218,7 @@ def _predictions(
     none = np.zeros(0, int)
     folds = [splits.Fold(AS_IS, none, none, np.arange(len(utterances)))]
     if plan.protocol != AS_IS:
-        folds = splits.make(plan.protocol, utterances, names, plan.seed, listings=settings.emobox)
+        folds = splits.make_folds(plan.protocol, utterances, names, plan.seed, listings=settings.emobox)
     rows = np.concatenate([fold.test for fold in folds])
     return Predictions(
         [utterances[row] for row in rows],

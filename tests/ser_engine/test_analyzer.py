@@ -91,7 +91,7 @@ def test_a_model_that_says_from_where_on_it_is_sure_is_taken_at_its_word(
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     recording, other = tmp_path / "dogs.wav", speech_wav(TWO)
     recording.write_bytes(speech_wav(SENTENCE))
-    trained_on.write(folder, [recording])
+    trained_on.write_digests(folder, [recording])
     doubtful = Analyzer(replace(settings, model=str(folder)))
     found = doubtful.analyze(recording, transcribe=False)
     assert found.threshold == 0.999 and found.sure is False and found.to_dict()["sure"] is False
@@ -301,7 +301,7 @@ CLIPS = {
 @pytest.mark.parametrize("corpus", CLIPS)
 def test_a_real_clip_gives_its_sentence(corpus: str, analyzer: Analyzer, ser_data: Path) -> None:
     name, sentence = CLIPS[corpus]
-    utterance = next(u for u in registry.read(corpus, ser_data) if u.name == name)
+    utterance = next(u for u in registry.read_corpus(corpus, ser_data) if u.name == name)
     analysis = analyzer.analyze(utterance.path)
     assert analysis.transcript is not None
     assert (utterance.sentence, analysis.transcript.text) == (sentence, sentence)

@@ -75,7 +75,7 @@ class ClassicalSystem(System[ClassicalConfig, NDArray[np.float32], Pipeline]):
         clips = clips.select(rows)
         if splits.PROTOCOLS[config.protocol].leaky:
             count, copies, width = features.shape
-            utterances = splits.expand(clips.utterances, copies - 1)
+            utterances = splits.repeat_for_copies(clips.utterances, copies - 1)
             clips = replace(clips, utterances=utterances, labels=np.repeat(clips.labels, copies))
             features = features.reshape(count * copies, 1, width)
         return Prepared(clips, features, digest(arrays=[features]))

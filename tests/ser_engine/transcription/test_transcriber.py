@@ -17,7 +17,7 @@ from ser_engine import Settings
 from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import load_audio
 from ser_engine.data.corpora import registry
-from ser_engine.models.store import shared_whisper
+from ser_engine.models.whisper import shared_whisper
 from ser_engine.transcription.transcriber import WINDOW, Transcriber, is_credible, shorten_window, split_speech
 from ser_engine.types import CleanSpeech, Quality, Span
 from tests.speech import RATE, Samples, encode, music, noise, silence, speech, tone
@@ -160,8 +160,8 @@ def test_an_empty_transcript_has_no_language_even_if_one_was_set(whisper: Whispe
 
 
 @pytest.mark.corpora
-def test_german_is_recognized(transcriber: Transcriber, ser_data: Path, settings: Settings) -> None:
-    utterance = next(u for u in registry.read("emodb", ser_data) if u.name.startswith("03a02N"))
+def test_german_is_recognised(transcriber: Transcriber, ser_data: Path, settings: Settings) -> None:
+    utterance = next(u for u in registry.read_corpus("emodb", ser_data) if u.name.startswith("03a02N"))
     transcript = transcriber.transcribe(clean_speech(load_audio(utterance.path, settings), settings))
     assert transcript.language == "de"
     assert "abgeben" in plain(transcript.text)  # Das will sie am Mittwoch abgeben.
