@@ -170,7 +170,7 @@ def show_result(result: session.Result) -> None:
     caveats.show(engine.card(result.model), analysis.scores.labels)
     # Last, since the first spectrogram of a process has a large library to load.
     with picture:
-        draw(result, "spectrogram", lambda: charts.spectrogram(analysis.waveform), "Mel spectrogram")
+        draw(result, "spectrogram", lambda: charts.spectrogram(analysis.recording), "Mel spectrogram")
 
 
 def words_key(result: session.Result) -> str:
@@ -286,7 +286,7 @@ def show_recording(result: session.Result) -> DeltaGenerator:
     draw(
         result,
         "waveform",
-        lambda: charts.waveform(analysis.waveform, segments),
+        lambda: charts.waveform(analysis.recording, segments),
         f"Waveform, {wording.seconds(analysis.quality.duration_s)} with {len(segments)} speech segments",
     )
     note("Speech segments are shaded and underlined.")

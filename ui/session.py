@@ -219,7 +219,7 @@ class Session:
             model=self.model,
             words=words,
             offered=offered,
-            raw_wav=encode_wav(analysis.waveform.samples, analysis.waveform.rate),
+            raw_wav=encode_wav(analysis.recording.samples, analysis.recording.rate),
             clean_wav=encode_wav(analysis.speech.samples, SAMPLE_RATE),
         )
         self.waiting, self.error = None, None

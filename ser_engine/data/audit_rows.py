@@ -19,7 +19,7 @@ from ser_engine.data.manifest import read_records
 from ser_engine.data.measure import AudioProperties, measure_clip
 from ser_engine.data.splits import sentence_of
 from ser_engine.errors import CorpusError
-from ser_engine.labels import named
+from ser_engine.labels import find_emotion
 from ser_engine.models.store import sha256
 from ser_engine.settings import Settings
 
@@ -184,7 +184,7 @@ def _label(text: str, known: Utterance | None) -> str:
     own = known.native or known.label or "" if known else ""
     if known and known.label and text.lower() in ("", own.lower()):
         return known.label
-    return named(text) or text or own
+    return find_emotion(text) or text or own
 
 
 def _part(text: str) -> str | None:

@@ -22,9 +22,8 @@ from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import encode_wav, load_audio
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import CorpusError, InvalidSettings, NoSpeech
-from ser_engine.groups import FOUR
 from ser_engine.io import atomic_write
-from ser_engine.labels import LABEL_SETS, named
+from ser_engine.labels import GROUPS, LABEL_SETS, find_emotion
 from ser_engine.settings import PROJECT, Settings
 from ser_engine.types import SAMPLE_RATE
 
@@ -170,8 +169,8 @@ def read_turns(path: Path) -> list[Turn]:
             raise CorpusError(f"{path}, line {number}: start and end are seconds, emotion is a word.") from None
         if not 0 <= start < end < float("inf") or not word:
             raise CorpusError(f"{path}, line {number}: start and end are seconds, emotion is a word.")
-        group = next((label for label in LABEL_SETS[FOUR].labels if label == word.lower()), None)
-        turns.append(Turn(start, end, named(word) or group or word.lower(), (row.get("speaker") or "").strip()))
+        group = next((label for label in LABEL_SETS[GROUPS].labels if label == word.lower()), None)
+        turns.append(Turn(start, end, find_emotion(word) or group or word.lower(), (row.get("speaker") or "").strip()))
     turns.sort(key=lambda turn: turn.start)
     if not turns:
         raise CorpusError(f"{path} contains no turns.")

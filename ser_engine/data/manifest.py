@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import CorpusError
 from ser_engine.io import atomic_write
-from ser_engine.labels import named
+from ser_engine.labels import find_emotion
 
 SUFFIXES = frozenset({".csv", ".tsv", ".jsonl"})
 REQUIRED = ("path", "label", "speaker")
@@ -163,7 +163,7 @@ def _row(record: Mapping[str, Any], line: int, path: Path, corpus: str) -> Row:
     utterance = Utterance(
         corpus=corpus,
         path=_clip(str(values["path"]), line, path),
-        label=named(label) if label else None,
+        label=find_emotion(label) if label else None,
         speaker=speaker if speaker.startswith(f"{corpus}/") else f"{corpus}/{speaker}",
         gender=GENDERS.get(gender, gender) or None,
         sentence=values["sentence"],

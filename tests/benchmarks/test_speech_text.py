@@ -19,9 +19,9 @@ from ser_engine import Settings
 from ser_engine.models.registry import load_model
 from ser_engine.models.speech_text import SpeechText
 from ser_engine.settings import PROJECT
-from ser_engine.training.whisper_base import count_errors
 from ser_engine.types import SAMPLE_RATE
 from tests.speech import RATE, speech
+from tools.bundle_whisper import count_errors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ser_engine.errors import InvalidSettings
-from ser_engine.groups import grouped, left_out
+from ser_engine.labels import group_scores, ungrouped_probability
 from ser_engine.live.session import Update
 from ser_engine.types import Scores
 from ui import wording
@@ -118,7 +118,7 @@ def groups(scores: Scores, points: Sequence[Point]) -> dict[str, Any] | None:
     if four is None:
         return None
     top, probability = four.ranked()[0]
-    rest = left_out(scores)
+    rest = ungrouped_probability(scores)
     return {
         "names": [GROUPS.get(label, label.capitalize()) for label in four.labels],
         "values": [round(float(value), 3) for value in four.probabilities],
@@ -131,7 +131,7 @@ def groups(scores: Scores, points: Sequence[Point]) -> dict[str, Any] | None:
 def merged(scores: Scores | None) -> Scores | None:
     """Return the probabilities of the four groups; None where there are none."""
     try:
-        return None if scores is None else grouped(scores)
+        return None if scores is None else group_scores(scores)
     except InvalidSettings:
         return None
 
