@@ -40,7 +40,7 @@ def load_whisper(
     Raises
     ------
     WeightsUnavailable
-        The weights are missing, damaged or could not be fetched; the text says what to do.
+        The weights are missing, damaged or could not be downloaded; the text names the remedy.
     """
     import torch
 
@@ -113,7 +113,7 @@ def _official_file(settings: Settings, progress: Progress | None, urls: Mapping[
     if not settings.allow_download:
         what = f"{file} is damaged" if damaged else f"Whisper “{settings.whisper}” is not on this computer"
         raise WeightsUnavailable(
-            f"{what}: set SER_ALLOW_DOWNLOAD=1 to have it fetched, or put {url} into {settings.whisper_dir} yourself."
+            f"{what}: set SER_ALLOW_DOWNLOAD=1 to have it downloaded, or put {url} into {settings.whisper_dir}."
         )
     download(url, file, checksum, settings.download_timeout_s, progress)
     return file

@@ -85,7 +85,7 @@ class SpeechTextTraining(ExperimentConfig):
         if PROTOCOLS[self.protocol].leaky:
             raise InvalidSettings(f"{self.protocol} is for classical systems.")
         network = SpeechTextConfig().override(self.network)
-        if network.standardised and (network.freezing != "head" or network.lora is not None):
+        if network.standardized and (network.freezing != "head" or network.lora is not None):
             raise InvalidSettings("Only the states of frozen encoders can be standardized.")
 
 

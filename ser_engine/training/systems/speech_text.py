@@ -125,8 +125,8 @@ class SpeechTextSystem(System[SpeechTextTraining, Inputs, SpeechText]):
         network, processor = self.initial_network(clips.order)
         validation = inputs.examples(clips, held_out) if len(held_out) else None
         training = inputs.examples(clips, rows, copies)
-        if training.pooled and network.config.standardised:
-            network.standardise(*states_of(network, processor, training))
+        if training.pooled and network.config.standardized:
+            network.fit_standardization(*states_of(network, processor, training))
         fine_tune(network, processor, training, validation, config, task)
         return SpeechText(config.id, network, processor)
 

@@ -112,7 +112,7 @@ def test_a_file_with_strange_things_in_it_is_refused_unread(tmp_path: Path) -> N
     file.write_bytes(skops.io.dumps(Stranger()))
     config = read_config(tmp_path)
     write_config(tmp_path, config | {"weights": {"model.skops": sha256(file)}})
-    with pytest.raises(WeightsUnavailable, match=r"Stranger, which no model here is made of"):
+    with pytest.raises(WeightsUnavailable, match=r"Stranger, which no model here consists of"):
         Classical.load(tmp_path, Settings())
 
 
@@ -120,5 +120,5 @@ def test_a_file_with_strange_things_in_it_is_refused_unread(tmp_path: Path) -> N
 def test_a_config_that_does_not_fit_is_refused(tmp_path: Path, change: dict) -> None:
     saved(tmp_path)
     write_config(tmp_path, read_config(tmp_path) | change)
-    with pytest.raises(WeightsUnavailable, match="does not fit the weights"):
+    with pytest.raises(WeightsUnavailable, match="does not fit its weights"):
         Classical.load(tmp_path, Settings())

@@ -46,13 +46,13 @@ def test_alone_and_in_any_batch_a_clip_scores_the_same(kind: str, layers: str, h
     assert logits(pair, CLIPS, [""] * len(CLIPS)).std(dim=0).min() > 0.01
 
 
-def test_standardised_states_are_centred_and_what_is_left_out_stays_zero(here: Settings) -> None:
-    network, _ = build(here, layers="all", standardised=True)
+def test_standardized_states_are_centered_and_what_is_left_out_stays_zero(here: Settings) -> None:
+    network, _ = build(here, layers="all", standardized=True)
     rng = torch.Generator().manual_seed(0)
     speech = 5 + 3 * torch.randn(64, network.speech.layers, 16, generator=rng)
     text = 2 + torch.randn(64, 12, generator=rng)
     text[::4] = 0
-    network.standardise(speech, text)
+    network.fit_standardization(speech, text)
     heard, read = network.speech_standard(speech), network.text_standard(text)
     torch.testing.assert_close(heard.mean(dim=0), torch.zeros_like(heard[0]), atol=1e-4, rtol=0)
     torch.testing.assert_close(heard.std(dim=0, correction=0), torch.ones_like(heard[0]), atol=1e-4, rtol=0)

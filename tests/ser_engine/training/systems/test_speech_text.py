@@ -263,7 +263,7 @@ def test_two_processes_train_as_one_with_a_batch_as_large_as_both(home: Bench) -
         ('speech = "whisper-base"\npreprocessing = "hum"\n', "preprocessing is 'hum', but it can be"),
         ('speech = "whisper-base"\nprotocols = ["augmented-before-split"]\n', "for classical systems"),
         (
-            'speech = "whisper-base"\nnetwork = { freezing = "entire", standardised = true }\n',
+            'speech = "whisper-base"\nnetwork = { freezing = "entire", standardized = true }\n',
             "Only the states of frozen encoders",
         ),
     ],

@@ -95,13 +95,13 @@ def test_nothing_is_learned_from_shuffled_labels() -> None:
 
 
 def test_the_informative_layer_gets_the_weight(head: Head) -> None:
-    for member in head.trainable():
+    for member in head.stats_heads():
         means = member.layer_logits.detach().softmax(dim=2)[:, 0]  # of each mixture, the weights of the layers' means
         assert (means.argmax(dim=1) == 1).any()
 
 
 def test_the_shape_is_that_of_the_configuration(head: Head) -> None:
-    assert len(head.trainable()) == 2
+    assert len(head.stats_heads()) == 2
     shapes = {name: tuple(value.shape) for name, value in head.state_dict().items()}
     assert shapes["mean"] == (LAYERS, 2, WIDTH)
     assert shapes["members.0.layer_logits"] == (2, 2, LAYERS)
@@ -110,7 +110,7 @@ def test_the_shape_is_that_of_the_configuration(head: Head) -> None:
 
 def test_features_are_standardized_by_the_training_set(head: Head) -> None:
     features, _ = examples(300)
-    standard = head.standardise(stacked(features))
+    standard = head.standardize(stacked(features))
     np.testing.assert_allclose(standard.mean(dim=0), 0, atol=1e-3)
     np.testing.assert_allclose(standard.std(dim=0), 1, atol=0.01)
 
@@ -131,16 +131,16 @@ def test_the_seed_decides_and_members_differ(head: Head) -> None:
     log_probs = [log_probabilities(head, features) for head in (first, again, other)]
     assert np.array_equal(log_probs[0], log_probs[1])
     assert not np.allclose(log_probs[0], log_probs[2], atol=1e-3)
-    one, two = head.trainable()
-    standard = head.standardise(stacked(features))
+    one, two = head.stats_heads()
+    standard = head.standardize(stacked(features))
     assert not torch.allclose(one(standard), two(standard), atol=1e-3)
 
 
 def test_members_are_averaged(head: Head) -> None:
     features, _ = examples(20)
-    standard = head.standardise(stacked(features))
+    standard = head.standardize(stacked(features))
     with torch.inference_mode():
-        mean = torch.stack([member(standard).log_softmax(dim=1) for member in head.trainable()]).mean(dim=0)
+        mean = torch.stack([member(standard).log_softmax(dim=1) for member in head.stats_heads()]).mean(dim=0)
     np.testing.assert_allclose(log_probabilities(head, features), mean.log_softmax(dim=1), atol=1e-5)
 
 
@@ -164,7 +164,7 @@ def test_both_kinds_of_heads_are_trained_and_numbered(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [line["member"] for line in lines] == [0, 0, 0, 1, 1, 1, 2, 2]
     frames = np.concatenate([one.frames for one in features]).astype(np.float32)
-    standard = head.standardise_frames(torch.from_numpy(frames))
+    standard = head.standardize_frames(torch.from_numpy(frames))
     np.testing.assert_allclose(standard.mean(dim=0), 0, atol=1e-2)
     np.testing.assert_allclose(standard.std(dim=0), 1, atol=0.02)
 
