@@ -210,5 +210,5 @@ def _save_model(run: Run, fitted: Any, record: RunRecord, temperature: float) ->
     system = run.system
     folder = system.settings.models_dir / record.model
     system.export(fitted, run.prepared, system.card(record), temperature).save(folder)
-    trained_on.write(folder, system.training_files(run.prepared))
+    trained_on.write_digests(folder, system.training_files(run.prepared))
     system.write_card(folder, record)

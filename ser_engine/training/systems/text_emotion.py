@@ -21,10 +21,10 @@ from ser_engine.evaluation.metrics import percent
 from ser_engine.evaluation.text_card import write_text_card
 from ser_engine.evaluation.text_metrics import best_thresholds, macro_f1, present, report, vote_thresholds
 from ser_engine.labels import NEUTRAL
-from ser_engine.models import store as weights
 from ser_engine.models.encoders import EncoderReference, find_folder
 from ser_engine.models.quantization import dequantize, quantize
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
+from ser_engine.models.store import TENSORS, sha256
 from ser_engine.models.text_emotion import TextEmotion, TextEmotionNetwork
 from ser_engine.settings import Settings
 from ser_engine.training.config import TextEmotionTraining
@@ -182,7 +182,7 @@ def _fingerprint(config: TextEmotionTraining, corpus: Corpus, settings: Settings
     """
     lasting = {key: value for key, value in asdict(config).items() if key not in ("false_votes", "note", "hardware")}
     place = find_folder(EncoderReference.parse(config.encoder), settings)
-    encoder = weights.sha256(file) if place and (file := place / weights.TENSORS).is_file() else ""
+    encoder = sha256(file) if place and (file := place / TENSORS).is_file() else ""
     digest = hashlib.sha256(f"{VERSION} {torch.__version__} {lasting} {encoder}".encode())
     for sentences in corpus.values():
         digest.update("\0".join(sentences.texts).encode() + sentences.labels.tobytes())

@@ -17,8 +17,8 @@ from ser_engine.data.acted_sentences import acted_sentences
 from ser_engine.data.corpora import goemotions
 from ser_engine.data.corpora.goemotions import LABELS, Sentences
 from ser_engine.errors import CorpusError, InvalidSettings
-from ser_engine.models import store as weights
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
+from ser_engine.models.store import CONFIG
 from ser_engine.models.text_emotion import TextEmotion, TextEmotionNetwork
 from ser_engine.training import fit_text_emotion
 from ser_engine.training.config import TextEmotionTraining, read_config
@@ -219,7 +219,7 @@ def test_a_run_leaves_a_model_and_what_was_measured_of_it(
     stricter = run(config("false_votes = 0.0")[0], here.data, here, tmp_path / "results")
     assert stricter["metrics"] == entry["metrics"] and stricter["votes"]["neutral"] <= entry["votes"]["neutral"]
     assert len(history(folder)) == 3
-    assert str(here.models_dir) not in (here.models_dir / "tiny" / weights.CONFIG).read_text()
+    assert str(here.models_dir) not in (here.models_dir / "tiny" / CONFIG).read_text()
 
 
 def test_another_corpus_or_none_is_told(here: Settings, config: Callable, tmp_path: Path) -> None:

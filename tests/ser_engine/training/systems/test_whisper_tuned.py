@@ -15,7 +15,7 @@ from tests.ser_engine.training.test_run import LABELS, TOML, history, write_corp
 from ser_engine import Analyzer, Settings
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation import predictions
-from ser_engine.models.store import shared_whisper
+from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_tuned import TunedMember, WhisperTuned
 from ser_engine.training.config import TunedTraining, read_config
 from ser_engine.training.runner import run
