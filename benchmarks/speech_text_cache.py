@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from benchmarks import speech_text_model
 from benchmarks.speech_text_model import LABELS, Built
-from ser_engine.data.cache import keep
 from ser_engine.data.pooled_states import pooled_speech
 from ser_engine.data.preprocess import FULL_SCALE
+from ser_engine.io import write_array
 from ser_engine.models.speech_text import SpeechText, text_states
 from ser_engine.settings import Settings
-from ser_engine.training.config import SpeechTextTraining
-from ser_engine.training.fit_speech_text import Examples, fit
+from ser_engine.training.state import RunState
+from ser_engine.training.system import Task
+from ser_engine.training.transformers_trainer import Examples, SpeechTextTraining, fine_tune
 
 CLIPS, EPOCHS = 24, 6  # epochs as in paper-1, table 7
 
@@ -40,7 +41,7 @@ def measure(built: Built, clips: int = CLIPS, epochs: int = EPOCHS) -> dict[str,
 
     The way with states on disk begins with none: its seconds hold the one pass that fills the disk.
     """
-    config = SpeechTextTraining(id="bench", architecture="speech-text", corpora=(), epochs=epochs)
+    config = SpeechTextTraining(id="bench", system="speech-text", corpora=("ravdess",), speech="bench", epochs=epochs)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepared = prepare(clips, folder)
@@ -60,7 +61,7 @@ def prepare(count: int, folder: Path) -> Prepared:
     files = [folder / "samples" / f"{number:04}.npy" for number in range(count)]
     (folder / "samples").mkdir()
     for file, voice in zip(files, voices, strict=True):
-        keep(file, np.round(np.clip(voice.samples, -1, 1) * FULL_SCALE).astype(np.int16))
+        write_array(file, np.round(np.clip(voice.samples, -1, 1) * FULL_SCALE).astype(np.int16))
     return Prepared(files, [said.text for said in words], np.arange(count) % len(LABELS))
 
 
@@ -85,7 +86,8 @@ def _train(
         text = text_states(network, model.processor, prepared.words)
         assert text is not None
         examples = replace(examples, speech=speech, text=text.numpy())
-    state = folder / ("kept" if keeps else "each-time")
-    state.mkdir()
-    fit(network, model.processor, examples, None, config, 0, "all", state)
+    everything = np.arange(len(prepared.labels))
+    state = RunState(folder / ("kept" if keeps else "each-time"))
+    task = Task(everything, everything[:0], "all", 0, state)
+    fine_tune(network, model.processor, examples, None, config, task)
     return time.perf_counter() - begun, heard

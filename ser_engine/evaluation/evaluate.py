@@ -39,6 +39,7 @@ def measure_predictions(predictions: Predictions) -> dict[str, Any]:
     speakers = predictions.speakers
     measured = report(true, predicted, speakers.tolist(), predictions.labels, predictions.folds)
     measured["interval"] = measured["metrics"].pop("UA_ci95")
+    measured["tested"] = len(true)
     if len(np.unique(predictions.folds)) > 1:
         answered = predicted >= 0
         measured["calibration"] = calibration.measure(true[answered], calibrated(predictions)[answered])

@@ -1,24 +1,31 @@
-"""The card of a reader of words: README.md beside the weights, every figure in it from its run."""
+"""The card of a text model: README.md next to the weights, every figure in it from its record."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ser_engine.data.corpora.registry import corpus
+from ser_engine.data.corpora.registry import get_corpus
+from ser_engine.evaluation.record import RunRecord
+from ser_engine.io import write_text
 
 
-def write_text_card(folder: Path, entry: dict[str, Any]) -> None:
-    """Write folder/README.md from run.json's content, beside and renamed."""
-    metrics, votes, count = entry["metrics"], entry["votes"], entry["sentences"]
-    columns = ("precision", "recall", "f1")
+def write_text_card(folder: Path, record: RunRecord) -> None:
+    """Write folder/README.md from the record of a text model."""
+    metrics, details = record.metrics, record.details
+    margins, sentences = details["margins"], details["sentences"]
     classes = [
-        f"| {label} | {' | '.join(str(row[key]) for key in columns)} | {_range(row['f1_ci95'])} | {row['support']} |"
-        for label, row in entry["per_class"].items()
+        f"| {label} | {row['precision']} | {row['recall']} | {row['f1']} "
+        f"| {_range((row['f1_low'], row['f1_high']))} | {row['support']:.0f} |"
+        for label, row in record.per_class.items()
     ]
     acted = [
-        f"| {corpus(name).title} | {row['sentences']} | {row['abstains']} |" for name, row in entry["acted"].items()
+        f"| {get_corpus(name).title} | {row['sentences']} | {row['abstains']} |"
+        for name, row in details["acted"].items()
     ]
+    float32 = ""
+    if "float32" in details:
+        float32 = f" Before quantization, macro-F1 is {details['float32']['macro_f1']}."
     text = f"""---
 license: apache-2.0
 language: en
@@ -26,49 +33,48 @@ pipeline_tag: text-classification
 datasets: [go_emotions]
 ---
 
-# {entry["model"]}
+# {record.model}
 
-Emotion in words: {", ".join(entry["labels"])}, each with a probability of its own, since a text may hold several. It
-is {entry["config"]["encoder"]} (Apache-2.0), fine-tuned whole and stored in 8 bits. Beside a voice it has a vote only
-where an emotion is well beyond its threshold and beyond neutral; else it abstains, and the voice decides alone.
+Emotion in written English: {", ".join(record.labels)}. Each has its own probability, since a text can carry several.
+The model is {record.config["encoder"]} (Apache-2.0), fine-tuned and stored in 8 bits. Combined with an audio model, it
+influences the prediction only where an emotion is well above its threshold and above neutral; otherwise it abstains,
+and audio alone decides.
 
-## How well it does
+## Accuracy
 
-GoEmotions with Ekman's labels, the authors' test part ({count["test"]} sentences, {entry["repeated"]} of which stand in
-the training part, too), weights as stored, thresholds chosen on the dev part. Percent, with 95% intervals over
-sentences. Macro-F1 {metrics["macro_f1"]} ({_range(metrics["macro_f1_ci95"])}), weighted F1 {metrics["weighted_f1"]}
-({_range(metrics["weighted_f1_ci95"])}); before the 8 bits macro-F1 was {entry["float32"]["macro_f1"]}. BERT-base has
-64 in Demszky et al. (2020), table 5.
+GoEmotions with Ekman's labels, the authors' test part ({sentences["test"]} sentences, {details["repeated"]} of which
+are in the training part, too), weights as stored, thresholds chosen on the dev part. Percent, with 95% intervals over
+sentences. Macro-F1 {metrics["macro_f1"]} ({_range(record.interval or ())}), weighted F1 {metrics["weighted_f1"]}
+({_range(details["weighted_f1_ci95"])}).{float32} BERT-base has a macro-F1 of 64 in Demszky et al. (2020), table 5.
 
 | label | precision | recall | F1 | 95% interval | sentences |
 |---|---|---|---|---|---|
 {chr(10).join(classes)}
 
-Of the test's sentences that are neutral alone {votes["neutral"]}% have a vote, of those with an emotion and no neutral
-{votes["emotional"]}%. What acted corpora say carries no emotion, and should have none:
+Among the test sentences labeled neutral alone, {margins["neutral"]}% influence a prediction; among those labeled with
+an emotion and not neutral, {margins["emotional"]}%. The sentences of acted corpora carry no emotion, and the model
+should abstain on them:
 
-| sentences of | sentences | % that abstain |
+| sentences of | sentences | % without influence |
 |---|---|---|
 {chr(10).join(acted)}
 
-Made by `python -m ser_engine train configs/{entry["id"]}.toml` (seed {entry["seed"]}); the whole run is in
-`results/{entry["id"]}/`.
+## Training
 
-## Trained on
+Made by `ser train configs/{record.id.rpartition("/")[0]}.toml` (seed {record.seed}); the whole run is in
+`results/{record.id}/`.
 
-GoEmotions (Demszky et al., 2020, ACL: 4040-4054; Apache-2.0), {count["train"]} comments of Reddit, with the authors'
-grouping of its 27 emotions: approval, gratitude and love count as happy, curiosity and confusion as surprised.
+GoEmotions (Demszky et al., 2020, ACL: 4040-4054; Apache-2.0), {sentences["train"]} comments from Reddit, with the
+authors' grouping of its 27 emotions: approval, gratitude and love count as happy, curiosity and confusion as surprised.
 
-## What it is not
+## Limitations
 
-English alone, written by strangers on the internet and labelled by three to five readers each; it has their prejudices.
-Irony, names and context escape it. It says which emotion readers would find in a text, not what anybody feels: nothing
-to decide about people with.
+English only, written by anonymous users of a website and labeled by three to five readers each, whose prejudices it
+shares. Irony, names and context are lost on it. It predicts which emotion readers would see in a text, not what anybody
+feels, and is no basis for decisions about people.
 """
-    beside = folder / ".README.md.part"
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(folder / "README.md")
+    write_text(folder / "README.md", text)
 
 
-def _range(bounds: list[float]) -> str:
-    return f"{bounds[0]:.1f} to {bounds[1]:.1f}"
+def _range(bounds: Sequence[float]) -> str:
+    return " to ".join(f"{bound:.1f}" for bound in bounds)

@@ -129,7 +129,7 @@ def _disk_errors(target: Path) -> Iterator[None]:
 def _failure(url: str, reason: str) -> WeightsUnavailable:
     parts = urlsplit(url)
     end = "" if reason.endswith("?") else "."
-    return WeightsUnavailable(f"{Path(parts.path).name} could not be fetched from {parts.netloc}: {reason}{end}")
+    return WeightsUnavailable(f"{Path(parts.path).name} could not be downloaded from {parts.netloc}: {reason}{end}")
 
 
 def _sha256(path: Path) -> str:

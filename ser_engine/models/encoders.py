@@ -1,8 +1,8 @@
-"""Pre-trained encoders of speech and of text: named, found, checked and loaded; nothing is fetched unasked.
+"""Pre-trained encoders of speech and of text, found, verified and loaded; downloads need permission.
 
 An encoder is named by the id of its repository at a hub and a commit ("facebook/hubert-base-ls960@<commit>"), by a
 folder with a transformers checkpoint, or as "whisper-base", which is bundled. Code that comes with a checkpoint is
-never run. A model that refers to its encoders keeps the commit, or the checksum of a folder's weights.
+never run. A model that refers to its encoders stores the commit, or the checksum of a folder's weights.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ Kind = Literal["speech", "text"]
 
 BUNDLED = "whisper-base"
 SPEECH_TYPES = ("hubert", "wav2vec2", "wavlm", "whisper")
-"""transformers' model types that can hear."""
+"""Model types of Transformers that encode speech."""
 
-# Encoders that the papers name or that are often asked for. A commit stands here only where it was checked with the
-# publisher; for all others whoever uses one says which commit, so that nobody is given other weights one day.
+# Encoders that the papers name or that are in frequent use. A commit is given only where it was checked with the
+# publisher; for all others the user names the commit, so that the weights cannot change unnoticed.
 WELL_KNOWN: dict[str, str] = {
     "facebook/hubert-base-ls960": "",
     "facebook/hubert-large-ll60k": "",
@@ -74,7 +74,7 @@ FORMER_NAMES = {
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-# What reading a checkpoint can end in: files that are missing or damaged, no network, shapes or kinds that do not fit.
+# Errors of reading a checkpoint: missing or damaged files, no network, shapes or types that do not fit.
 UNREADABLE = (
     OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, EOFError, SafetensorError,
     UnpicklingError, HfHubHTTPError,
@@ -83,7 +83,7 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class EncoderReference:
-    """Which encoder is meant: its id or folder, the commit of an id, the SHA-256 of a folder's weights ("": open)."""
+    """A reference to an encoder: its id or folder, the commit of an id, the SHA-256 of a folder's weights ("": any)."""
 
     id: str
     revision: str = ""
@@ -96,7 +96,7 @@ class EncoderReference:
         Raises
         ------
         InvalidSettings
-            It is empty, or what stands behind the @ is no commit (40 hexadecimal digits; a branch would move).
+            It is empty, or the part after @ is no commit (40 hexadecimal digits; a branch would move).
         """
         id, at, revision = text.strip().rpartition("@")
         # A folder may have an @ in its name.
@@ -123,7 +123,7 @@ class EncoderReference:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and its reports of tensors, which are ours to give, from the screen."""
+    """Silence Transformers' progress bars and reports of tensors."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -137,14 +137,14 @@ def quiet() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where an encoder is read from: a folder, or else the hub (or its cache) under id and commit."""
+    """The source of an encoder: a folder, or else the hub (or its cache) with id and commit."""
 
     reference: EncoderReference
     folder: Path | None
     settings: Settings
 
     def read(self, reader: Callable[..., Any], **options: Any) -> Any:
-        """Call a `from_pretrained`; whatever goes wrong is one sentence."""
+        """Call a `from_pretrained`, whose errors become WeightsUnavailable."""
         try:
             with quiet():
                 return reader(
@@ -164,11 +164,11 @@ class _Source:
         id, place = self.reference.id, self.settings.models_dir / "encoders" / self.reference.id
         if not self.settings.allow_download:
             return WeightsUnavailable(
-                f"The encoder {id} is not on this computer: set SER_ALLOW_DOWNLOAD=yes to have it fetched from "
+                f"The encoder {id} is not on this computer: set SER_ALLOW_DOWNLOAD=yes to have it downloaded from "
                 f"huggingface.co, or put its files into {place}."
             )
         return WeightsUnavailable(
-            f"The encoder {id} could not be fetched from huggingface.co ({reason}); its files can also be put into "
+            f"The encoder {id} could not be downloaded from huggingface.co ({reason}); its files can also be put into "
             f"{place}."
         )
 
@@ -180,18 +180,18 @@ def load_encoder(
     overrides: Mapping[str, Any] | None = None,
     shared: bool = True,
 ) -> tuple[PreTrainedModel, EncoderReference]:
-    """Return an encoder, float32 and in evaluation mode, and the reference that pins what was loaded.
+    """Return an encoder, float32 and in evaluation mode, and the reference with its commit or checksum.
 
     Parameters
     ----------
     kind : "speech" for HuBERT, wav2vec 2.0, WavLM and Whisper's encoder; "text" for any BERT-like encoder
     overrides : entries of the encoder's own config to change (mask_time_prob, layerdrop)
-    shared : whether the bundled Whisper's tensors may be those that the transcriber uses, which is for frozen ones
+    shared : whether the bundled Whisper may share tensors with the transcriber, which is for frozen encoders
 
     Raises
     ------
     WeightsUnavailable
-        The weights are missing and may not be fetched, are incomplete, or are not those of the reference.
+        The weights are missing and may not be downloaded, are incomplete, or are not those of the reference.
     InvalidSettings
         An override is no entry of the config, or no commit is named for a hub's encoder.
     """
@@ -213,7 +213,9 @@ def load_encoder(
     if missing := sorted(report["missing_keys"]) + sorted(str(key[0]) for key in report["mismatched_keys"]):
         name = source.folder or reference.id
         raise WeightsUnavailable(f"The encoder in {name} is incomplete or of another kind: {missing[0]} is missing.")
-    if not source.folder and not reference.sha256:  # the commit vouches here, but the files may move to a folder
+    if (
+        not source.folder and not reference.sha256
+    ):  # the commit identifies the weights, but the files may move to a folder
         digest = _fingerprint(Path(source.read(cached_file, filename=CONFIG)).parent)
     return encoder.eval(), replace(reference, sha256=digest or reference.sha256)
 
@@ -226,21 +228,21 @@ def encoder_from_config(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def encoder_of(config: PreTrainedConfig, tensors: Mapping[str, Tensor]) -> PreTrainedModel:
-    """Return an encoder that computes with these very tensors; ValueError where one is missing, too many or unfit."""
+    """Return an encoder with these tensors; ValueError where one is missing, superfluous or of another shape."""
     make, options = _encoder_class(config)
     with quiet():
         encoder, report = make.from_pretrained(
             None, config=config, state_dict=dict(tensors), dtype=torch.float32, output_loading_info=True, **options
         )
     if wrong := [key for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in report[kind]]:
-        raise ValueError(f"{wrong[0]} is missing, too many, or of another shape")
+        raise ValueError(f"{wrong[0]} is missing, superfluous, or of another shape")
     return encoder.eval()
 
 
 def load_feature_extractor(reference: EncoderReference, settings: Settings) -> FeatureExtractionMixin:
-    """Return what scales a speech encoder's samples and pads them; it always returns an attention mask.
+    """Return a speech encoder's feature extractor, which scales and pads samples and returns an attention mask.
 
-    For Whisper that is padding alone: its spectrogram is made at the clip's true length, within the model.
+    For Whisper it only pads: the spectrogram is computed at the clip's true length, within the model.
     """
     plain = Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True)
     if reference.id == BUNDLED:
@@ -250,25 +252,27 @@ def load_feature_extractor(reference: EncoderReference, settings: Settings) -> F
         return plain
     extractor: FeatureExtractionMixin = source.read(AutoFeatureExtractor.from_pretrained)
     if not isinstance(extractor, Wav2Vec2FeatureExtractor) or extractor.sampling_rate != SAMPLE_RATE:
-        raise WeightsUnavailable(f"The encoder {reference.id} does not listen to samples at {SAMPLE_RATE // 1000} kHz.")
+        raise WeightsUnavailable(f"The encoder {reference.id} does not take samples at {SAMPLE_RATE // 1000} kHz.")
     extractor.return_attention_mask = True
     return extractor
 
 
 def load_tokenizer(reference: EncoderReference, settings: Settings) -> PreTrainedTokenizerBase:
-    """Return a text encoder's tokenizer, which cuts a text that has more tokens than the encoder has positions."""
+    """Return a text encoder's tokenizer, which truncates texts to the encoder's positions."""
     source = _locate(reference, settings)
     config = _config(source, "text", {})
     tokenizer: PreTrainedTokenizerBase = source.read(AutoTokenizer.from_pretrained)
     if tokenizer.pad_token is None:
-        raise WeightsUnavailable(f"The tokenizer of {reference.id} cannot pad, so it is none of a BERT-like encoder.")
-    # RoBERTa and its kin count positions from behind the padding's index, so two are lost.
+        raise WeightsUnavailable(
+            f"The tokenizer of {reference.id} cannot pad, so it does not belong to a BERT-like encoder."
+        )
+    # RoBERTa and similar models count positions from the padding's index, so two are lost.
     positions = getattr(config, "max_position_embeddings", 512) - 2
     tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
     return tokenizer
 
 
-# --- Finding --------------------------------------------------------------------------------------------------------
+# --- Search ---------------------------------------------------------------------------------------------------------
 
 
 def _locate(reference: EncoderReference, settings: Settings) -> _Source:
@@ -295,16 +299,16 @@ def find_folder(reference: EncoderReference, settings: Settings) -> Path | None:
     given = Path(reference.id).expanduser()
     inside = settings.models_dir / "encoders"
     places = [given, inside / given, settings.models_dir / given]
-    if not HUB_ID.fullmatch(reference.id):  # a folder that was moved, with its name, from where a model was trained
+    if not HUB_ID.fullmatch(reference.id):  # a folder with its name from training, moved elsewhere
         places.append(inside / given.name)
     return next((place for place in places if (place / CONFIG).is_file()), None)
 
 
 def _config(source: _Source, kind: Kind, overrides: Mapping[str, Any]) -> PreTrainedConfig:
     config: PreTrainedConfig = source.read(AutoConfig.from_pretrained)
-    hears = config.model_type in SPEECH_TYPES
-    reads = type(config) in MODEL_MAPPING and not config.is_encoder_decoder and hasattr(config, "vocab_size")
-    if not (hears if kind == "speech" else reads and not hears) or getattr(config, "is_decoder", False):
+    is_speech = config.model_type in SPEECH_TYPES
+    is_text = type(config) in MODEL_MAPPING and not config.is_encoder_decoder and hasattr(config, "vocab_size")
+    if not (is_speech if kind == "speech" else is_text and not is_speech) or getattr(config, "is_decoder", False):
         wanted = "HuBERT, wav2vec 2.0, WavLM or Whisper" if kind == "speech" else "a BERT-like encoder"
         name = source.folder or source.reference.id
         raise WeightsUnavailable(f"{name} is no encoder of {kind} ({config.model_type}); {wanted} is.")
@@ -314,7 +318,7 @@ def _config(source: _Source, kind: Kind, overrides: Mapping[str, Any]) -> PreTra
 
 
 def _overridden(config: PreTrainedConfig, overrides: Mapping[str, Any]) -> PreTrainedConfig:
-    """Change entries of an encoder's config, which has to have them, and return it."""
+    """Change existing entries of an encoder's config and return it."""
     for name, value in overrides.items():
         if not hasattr(config, name):
             raise InvalidSettings(f"An encoder of the kind {config.model_type} has no entry “{name}” to change.")
@@ -323,17 +327,17 @@ def _overridden(config: PreTrainedConfig, overrides: Mapping[str, Any]) -> PreTr
 
 
 def _encoder_class(config: PreTrainedConfig) -> tuple[type[Any], dict[str, Any]]:
-    """Return the class of an encoder and what else it is made with."""
+    """Return the class of an encoder and further arguments for it."""
     if config.model_type == "whisper":
         return WhisperEncoder, {}
     make: Any = MODEL_MAPPING[type(config)]
-    # The pooled sentence of BERT's own pre-training is never looked at.
+    # BERT's own pooling layer is not used.
     pools = "add_pooling_layer" in inspect.signature(make).parameters
     return make, {"add_pooling_layer": False} if pools else {}
 
 
 def _fingerprint(folder: Path) -> str:
-    """Return the SHA-256 of a folder's weights; of several files, that of their names and checksums."""
+    """Return the SHA-256 of a folder's weights; for several files, that of their names and checksums."""
     files = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
     if not files:
         raise WeightsUnavailable(f"{folder} holds no weights: there is no model.safetensors in it.")
@@ -348,7 +352,7 @@ def _fingerprint(folder: Path) -> str:
 
 # --- The bundled Whisper --------------------------------------------------------------------------------------------
 
-# openai-whisper's names → transformers' names, in this order.
+# openai-whisper's names → Transformers' names, in this order.
 RENAMED = (
     ("blocks.", "layers."), (".attn.query.", ".self_attn.q_proj."), (".attn.key.", ".self_attn.k_proj."),
     (".attn.value.", ".self_attn.v_proj."), (".attn.out.", ".self_attn.out_proj."),
@@ -360,14 +364,14 @@ RENAMED = (
 def _bundled_whisper(
     reference: EncoderReference, settings: Settings, overrides: Mapping[str, Any], shared: bool
 ) -> tuple[PreTrainedModel, EncoderReference]:
-    """Return the bundled Whisper's encoder as transformers' one."""
+    """Return the bundled Whisper's encoder as Transformers' class."""
     digest = read_config(settings.models_dir / BUNDLED).get("weights", {}).get(TENSORS, "")
     if reference.sha256 not in ("", digest):
         raise WeightsUnavailable(
             f"The bundled {BUNDLED} is not the one that the model was trained on: its checksum differs."
         )
-    ours = shared_whisper(replace(settings, whisper="base"))
-    dims = ours.dims
+    bundled = shared_whisper(replace(settings, whisper="base"))
+    dims = bundled.dims
     config = WhisperConfig(
         num_mel_bins=dims.n_mels,
         d_model=dims.n_audio_state,
@@ -379,19 +383,19 @@ def _bundled_whisper(
     _overridden(config, overrides)
     with torch.device("meta"):
         encoder = WhisperEncoder(config)
-    state = {_renamed(name): tensor.detach() for name, tensor in ours.encoder.state_dict().items()}
+    state = {_renamed(name): tensor.detach() for name, tensor in bundled.encoder.state_dict().items()}
     encoder.load_state_dict(state if shared else {name: tensor.clone() for name, tensor in state.items()}, assign=True)
-    return _initialised(encoder).eval(), replace(reference, sha256=digest)
+    return _mark_initialized(encoder).eval(), replace(reference, sha256=digest)
 
 
 def _renamed(name: str) -> str:
-    for theirs, ours in RENAMED:
-        name = name.replace(theirs, ours)
+    for old, new in RENAMED:
+        name = name.replace(old, new)
     return name
 
 
-def _initialised(encoder: WhisperEncoder) -> WhisperEncoder:
-    """Tell transformers that these weights are no longer to be drawn at random."""
+def _mark_initialized(encoder: WhisperEncoder) -> WhisperEncoder:
+    """Keep Transformers from initializing these weights at random."""
     parts: list[Any] = [*encoder.modules(), *encoder.parameters()]
     for part in parts:
         part._is_hf_initialized = True

@@ -1,9 +1,9 @@
 """Encoders that return the mean of their states over a clip: the same mean alone and in any batch.
 
-Two things would let a clip's neighbours speak into its own states: HuBERT's and wav2vec 2.0's base models normalise
-their first convolution over time, padding included, and Whisper's convolutions see a few samples across the end. So the
-convolutions run on each clip by itself (on clips of one length together), and only what follows runs on padded batches,
-with the padding masked. Whisper hears a clip at its true length, without its 30 s of padding.
+Padding would change a clip's states in two ways: HuBERT's and wav2vec 2.0's base models normalize their first
+convolution over time, padding included, and Whisper's convolutions see a few samples across the end. So the
+convolutions run on each clip by itself (on clips of one length together), and only the transformer runs on padded
+batches, with the padding masked. Whisper encodes a clip at its true length, without its 30 s of padding.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.masking_utils import create_bidirectional_mask
 
 MIN_SAMPLES = 400
-"""What wav2vec 2.0's convolutions need for one frame, and Whisper's spectrogram for one column: 25 ms."""
+"""Samples that wav2vec 2.0's convolutions need for one frame, and Whisper's spectrogram for one column: 25 ms."""
 HOP_SAMPLES = 320
 """Samples of one position of Whisper's encoder: two columns of its spectrogram."""
 
 
 def pooled_encoder(encoder: PreTrainedModel, all_layers: bool) -> PooledEncoder:
-    """Return what pools this encoder of speech."""
+    """Wrap an encoder of speech in its pooling."""
     whisper = encoder.config.model_type == "whisper"
     return (PooledWhisper if whisper else PooledWaveEncoder)(encoder, all_layers)
 
 
 def state_count(config: PreTrainedConfig) -> int:
-    """Return how many layers' states there are: what enters the first, what leaves each, and that normalised.
+    """Return the number of states: the first layer's input, each layer's output, and the normalized last output.
 
-    Only some encoders normalise what leaves the last layer (Whisper, and the large HuBERT, wav2vec 2.0 and WavLM).
+    Only some encoders normalize the last output (Whisper, and the large HuBERT, wav2vec 2.0 and WavLM).
     """
     if config.model_type == "whisper":
         return config.encoder_layers + 2
@@ -42,15 +42,15 @@ def state_count(config: PreTrainedConfig) -> int:
 
 
 def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
-    """Map [batch, positions, width] and a mask [batch, positions] to means [batch, width] over what is not masked."""
+    """Map [batch, positions, width] and a mask [batch, positions] to means [batch, width] over the mask."""
     real = mask.to(states.dtype)[..., None]
     return (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
 
 
 class PooledEncoder(nn.Module):
-    """An encoder of speech behind a mean over time; `encoder` is transformers' own module.
+    """An encoder of speech with a mean over time; `encoder` is Transformers' own module.
 
-    `convolutions` are the layers before the transformer, which "partial" freezing leaves alone.
+    `convolutions` are the layers before the transformer, which "partial" freezing freezes.
     """
 
     encoder: Any
@@ -62,7 +62,7 @@ class PooledEncoder(nn.Module):
         self.all_layers = all_layers
         self.layers = state_count(encoder.config) if all_layers else 1
 
-    def top(self) -> list[nn.Module]:
+    def layers_from_bottom(self) -> list[nn.Module]:
         """Return the transformer's layers, the lowest first."""
         raise NotImplementedError
 
@@ -71,11 +71,11 @@ class PooledEncoder(nn.Module):
         raise NotImplementedError
 
 
-class Passed(nn.Module):
-    """Stands where the convolutions were: what comes in is already convolved."""
+class Passthrough(nn.Module):
+    """Replaces the convolutions, which run before."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return what is given."""
+        """Return the features unchanged."""
         return features
 
 
@@ -85,11 +85,11 @@ class PooledWaveEncoder(PooledEncoder):
     def __init__(self, encoder: PreTrainedModel, all_layers: bool) -> None:
         super().__init__(encoder, all_layers)
         self.convolutions = self.encoder.feature_extractor
-        self.encoder.feature_extractor = Passed()
+        self.encoder.feature_extractor = Passthrough()
         if all_layers:
-            self.encoder.config.layerdrop = 0.0  # a layer that was skipped has no states to weigh
+            self.encoder.config.layerdrop = 0.0  # a skipped layer has no states
 
-    def top(self) -> list[nn.Module]:
+    def layers_from_bottom(self) -> list[nn.Module]:
         """Return the transformer's layers, the lowest first."""
         return list(self.encoder.encoder.layers)
 
@@ -112,7 +112,7 @@ class PooledWaveEncoder(PooledEncoder):
         return torch.stack([masked_mean(layer, real) for layer in states], dim=1)
 
     def convolve(self, input_values: Tensor, lengths: Sequence[int]) -> list[Tensor]:
-        """Return the convolutions' features [frames, width] of each clip, computed on nothing but itself."""
+        """Return the convolutions' features [frames, width] of each clip, computed on it alone."""
         by_length: dict[int, list[int]] = defaultdict(list)
         for row, length in enumerate(lengths):
             by_length[length].append(row)
@@ -124,17 +124,17 @@ class PooledWaveEncoder(PooledEncoder):
 
 
 class PooledWhisper(PooledEncoder):
-    """Whisper's encoder at a clip's true length; a clip of more than its positions is heard in equal stretches."""
+    """Whisper's encoder at a clip's true length; longer clips than its positions are encoded in equal chunks."""
 
     def __init__(self, encoder: PreTrainedModel, all_layers: bool) -> None:
         super().__init__(encoder, all_layers)
         self.convolutions = nn.ModuleList([self.encoder.conv1, self.encoder.conv2])
-        # Held under one name only, so that every tensor is stored once.
+        # Under one name only, so that every tensor is stored once.
         del self.encoder.conv1, self.encoder.conv2
         if all_layers:
             self.encoder.layerdrop = 0.0
 
-    def top(self) -> list[nn.Module]:
+    def layers_from_bottom(self) -> list[nn.Module]:
         """Return the transformer's layers, the lowest first."""
         return list(self.encoder.layers)
 
@@ -144,9 +144,9 @@ class PooledWhisper(PooledEncoder):
         pieces, owners = [], []
         for row, length in enumerate(lengths):
             clip = functional.pad(input_values[row, :length], (0, max(0, MIN_SAMPLES - length)))
-            stretches = clip.tensor_split(-(-len(clip) // longest))
-            pieces += [self.convolve(stretch) for stretch in stretches]
-            owners += [row] * len(stretches)
+            chunks = clip.tensor_split(-(-len(clip) // longest))
+            pieces += [self.convolve(chunk) for chunk in chunks]
+            owners += [row] * len(chunks)
         mask = _mask([len(piece) for piece in pieces], input_values.device)
         states = self.transform(pad_sequence(pieces, batch_first=True), mask)
         real = mask.to(states[0].dtype)[..., None]
@@ -157,7 +157,7 @@ class PooledWhisper(PooledEncoder):
         return total / counts[:, None, None]
 
     def convolve(self, samples: Tensor) -> Tensor:
-        """Map one stretch's samples [n] to what enters the first layer, positions added: [positions, width]."""
+        """Map a chunk's samples [n] to the first layer's input, positions added: [positions, width]."""
         from whisper.audio import log_mel_spectrogram
 
         mel = log_mel_spectrogram(samples.float(), self.encoder.config.num_mel_bins)
@@ -170,7 +170,7 @@ class PooledWhisper(PooledEncoder):
     def transform(self, hidden: Tensor, mask: Tensor) -> list[Tensor]:
         """Return the states [batch, positions, width] of every layer, or of the last alone.
 
-        transformers' own forward insists on 30 s and takes no mask, so its layers are called here one by one.
+        Transformers' own forward requires 30 s and takes no mask, so its layers are called one by one.
         """
         encoder = self.encoder
         ragged = None if bool(mask.all()) else mask
@@ -186,13 +186,13 @@ class PooledWhisper(PooledEncoder):
 
 
 class PooledTextEncoder(nn.Module):
-    """A BERT-like encoder behind a mean over its tokens; a row without any token is a zero vector."""
+    """A BERT-like encoder with a mean over tokens; a row without any token is a zero vector."""
 
     def __init__(self, encoder: PreTrainedModel) -> None:
         super().__init__()
         self.encoder: Any = encoder
 
-    def top(self) -> list[nn.Module]:
+    def layers_from_bottom(self) -> list[nn.Module]:
         """Return the transformer's layers, the lowest first."""
         count = self.encoder.config.num_hidden_layers
         lists: Iterable[nn.Module] = (part for part in self.encoder.modules() if isinstance(part, nn.ModuleList))
@@ -200,18 +200,18 @@ class PooledTextEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Map tokens and their mask, each [batch, tokens], to means over the real ones: [batch, width]."""
-        said = attention_mask.any(dim=1)
-        if not bool(said.any()):
+        present = attention_mask.any(dim=1)
+        if not bool(present.any()):
             parameter = next(self.encoder.parameters())
             return parameter.new_zeros((len(input_ids), self.encoder.config.hidden_size))
-        mask = attention_mask[said]
-        states = self.encoder(input_ids=input_ids[said], attention_mask=mask).last_hidden_state
+        mask = attention_mask[present]
+        states = self.encoder(input_ids=input_ids[present], attention_mask=mask).last_hidden_state
         means = masked_mean(states, mask)
-        return means.new_zeros((len(input_ids), means.shape[1])).masked_scatter(said[:, None], means)
+        return means.new_zeros((len(input_ids), means.shape[1])).masked_scatter(present[:, None], means)
 
 
-class Standardisation(nn.Module):
-    """Centres and scales pooled states by what they were in training; a row of zeros, which is no words, stays one."""
+class Standardization(nn.Module):
+    """Centers and scales pooled states by their training statistics; a row of zeros (no words) stays one."""
 
     mean: Tensor
     scale: Tensor
@@ -221,17 +221,17 @@ class Standardisation(nn.Module):
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("scale", torch.ones(shape))
 
-    def learn(self, states: Tensor) -> None:
-        """Take mean and deviation of states [n, *shape] that are not zero."""
-        some = states[states.flatten(1).any(dim=1)]
-        if len(some):
-            self.mean.copy_(some.mean(dim=0))
-            self.scale.copy_(1 / some.std(dim=0, correction=0).clamp(min=1e-5))
+    def fit(self, states: Tensor) -> None:
+        """Compute mean and deviation of the states [n, *shape] that are not zero."""
+        nonzero = states[states.flatten(1).any(dim=1)]
+        if len(nonzero):
+            self.mean.copy_(nonzero.mean(dim=0))
+            self.scale.copy_(1 / nonzero.std(dim=0, correction=0).clamp(min=1e-5))
 
     def forward(self, states: Tensor) -> Tensor:
-        """Map states [batch, *shape] to standardised ones."""
-        given = states.flatten(1).any(dim=1).view(-1, *[1] * (states.dim() - 1))
-        return (states - self.mean) * self.scale * given
+        """Map states [batch, *shape] to standardized ones."""
+        nonzero = states.flatten(1).any(dim=1).view(-1, *[1] * (states.dim() - 1))
+        return (states - self.mean) * self.scale * nonzero
 
 
 def _mask(lengths: Sequence[int], device: torch.device) -> Tensor:

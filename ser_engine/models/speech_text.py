@@ -1,4 +1,4 @@
-"""HuBERT+BERT (paper-1, III.D.2) and all its relatives as one `Model`: scores, opinions, re-scoring of edited words."""
+"""HuBERT+BERT (Sharma 2023, III.D.2) and similar networks as one `Model`, with cheap rescoring of edited words."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ __all__ = [
 
 TEXTS = 32
 """Texts that are encoded at once."""
-CLIPS_A_THREAD = 3
-"""Clips that a processor's thread takes at once: more only leave its caches."""
+CLIPS_PER_THREAD = 3
+"""Clips that a CPU thread encodes at once: more do not fit its caches."""
 
 Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class PooledStates:
-    """What frozen encoders have to say of n clips, once and for all.
+    """Pooled states of n clips in frozen encoders.
 
-    `speech` is float32 [n, layers, width] and `text` float32 [n, width], zero where there are no words; None for an
-    encoder that the network does not have. Rows go to the network's forward as `speech_states` and `text_states`.
+    `speech` is float32 [n, layers, width] and `text` float32 [n, width], zero without words; None for an encoder that
+    the network does not have. Rows go to the network's forward as `speech_states` and `text_states`.
     """
 
     speech: Tensor | None
@@ -78,9 +78,9 @@ def speech_states(
     """Return pooled states of speech float32 [n, layers, width] on the CPU; None without an encoder of speech."""
     if network.speech is None or not clips:
         return None
-    processor_only = network.device.type == "cpu"
-    groups = length_groups([len(clip) for clip in clips], CLIPS_A_THREAD if processor_only else MAX_CLIPS)
-    groups.reverse()  # the longest first, so that no thread is left with them at the end
+    on_cpu = network.device.type == "cpu"
+    groups = length_groups([len(clip) for clip in clips], CLIPS_PER_THREAD if on_cpu else MAX_CLIPS)
+    groups.reverse()  # the longest first, so that the threads finish together
 
     def pooled(group: list[int]) -> Tensor:
         inputs = processor([clips[row] for row in group])
@@ -89,8 +89,8 @@ def speech_states(
         return speech.float().cpu()
 
     with _evaluation(network):
-        found = parallel_map(pooled, groups) if processor_only else map(pooled, groups)
-        states = torch.cat(list(tqdm(found, desc="speech encoder", total=len(groups), disable=not progress)))
+        results = parallel_map(pooled, groups) if on_cpu else map(pooled, groups)
+        states = torch.cat(list(tqdm(results, desc="speech encoder", total=len(groups), disable=not progress)))
     order = [row for group in groups for row in group]
     return states[torch.tensor(order).argsort()]
 
@@ -103,22 +103,22 @@ def text_states(
         return None
     order = sorted(range(len(texts)), key=lambda row: len(texts[row] or ""))
     states = torch.zeros(len(texts), network.widths[-1])
-    said = [row for row in order if (texts[row] or "").strip()]
+    rows = [row for row in order if (texts[row] or "").strip()]
     with _evaluation(network):
-        for first in range(0, len(said), TEXTS):
-            some = said[first : first + TEXTS]
-            inputs = processor(text=[texts[row] for row in some])
+        for first in range(0, len(rows), TEXTS):
+            batch = rows[first : first + TEXTS]
+            inputs = processor(text=[texts[row] for row in batch])
             _, text = network.encode(**{name: tensor.to(network.device) for name, tensor in inputs.items()})
             assert text is not None
-            states[some] = text.float().cpu()
+            states[batch] = text.float().cpu()
     return states
 
 
 @contextmanager
 def _evaluation(network: SpeechTextForSequenceClassification) -> Iterator[None]:
-    """Compute without dropout and without gradients; a network that is being trained goes on being trained after."""
+    """Compute without dropout and gradients; a network in training mode returns to it afterwards."""
     training = network.training
-    if training:  # another thread may be scoring with it, so nothing is set that is set already
+    if training:  # set only if needed: another thread may be scoring with it
         network.eval()
     try:
         with torch.no_grad():
@@ -135,7 +135,7 @@ class SpeechText(Model):
     ----------
     id : name of the model
     network : trained; its config holds the labels
-    processor : that of the network's encoders
+    processor : of the network's encoders
     card : further entries of config.json (corpora, measured figures)
     """
 

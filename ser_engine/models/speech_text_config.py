@@ -1,4 +1,4 @@
-"""What a network of speech and text is made of: its config.json."""
+"""The configuration of a network of speech and text: its config.json."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ TRAINED, WHOLE = "trained", "whole"
 
 
 class SpeechTextConfig(PreTrainedConfig):
-    """What a network is made of; written to config.json and read from it.
+    """The structure of a network, written to config.json and read from it.
 
     Attributes
     ----------
-    speech_source, text_source : the encoders, as `EncoderReference.to_dict`; None leaves that part out
+    speech_source, text_source : the encoders, as `EncoderReference.to_dict`; None omits that part
     speech_config, text_config : the encoders' own configs
-    head : "linear" (paper-1, III.D; paper-3) or "two-layer" (paper-2, 3.3: mean pool and two feed-forward layers)
-    hidden : width between the two layers, of which paper-2 says nothing
-    head_dropout : on the pooled vectors; paper-1 has such a layer and does not say how much
-    layers : of the speech encoder: "last" (the papers), "weighted" (a learned mean of all), "all" (side by side)
-    standardised : whether pooled states are centred and scaled by what they were in training, for frozen encoders
-    freezing : paper-1, figure 7: "head" (encoders frozen), "partial" (convolutions frozen), "entire" (nothing frozen);
+    head : "linear" (Sharma 2023, III.D; Islam) or "two-layer" (Jafarzadeh, 3.3: two feed-forward layers)
+    hidden : width between the two layers, which Jafarzadeh does not state
+    head_dropout : on the pooled vectors; Sharma does not state the rate
+    layers : of the speech encoder: "last" (the papers), "weighted" (a learned mean of all), "all" (concatenated)
+    standardized : whether pooled states are centered and scaled by their training statistics, for frozen encoders
+    freezing : Sharma, figure 7: "head" (encoders frozen), "partial" (convolutions frozen), "entire" (nothing frozen);
         "top-N" trains the N highest transformer layers of each encoder
-    lora : {"r", "alpha", "dropout"} of low-rank adapters on frozen encoders, which takes the package peft
-    text_dropout, speech_dropout : chances that a training clip's words (or its sound) are left out
-    score_temperature : what logits are divided by for calibrated scores; not in training
-    stored : "trained" (the file beside holds what is no encoder's) or "whole" (it holds the encoders as well)
-    weights : {file: SHA-256} of what lies beside
+    lora : {"r", "alpha", "dropout"} of low-rank adapters on frozen encoders, which needs the package peft
+    text_dropout, speech_dropout : probabilities that a training clip's words (or audio) are left out
+    score_temperature : divisor of the logits for calibrated scores; not used in training
+    stored : "trained" (the weights file omits the encoders) or "whole" (it includes them)
+    weights : {file: SHA-256} of the folder's other files
     """
 
     model_type = ARCHITECTURE
@@ -56,7 +56,7 @@ class SpeechTextConfig(PreTrainedConfig):
     hidden: int = 256
     head_dropout: float = 0.1
     layers: str = "last"
-    standardised: bool = False
+    standardized: bool = False
     freezing: str = "head"
     lora: dict[str, Any] | None = None
     text_dropout: float = 0.0
@@ -67,12 +67,12 @@ class SpeechTextConfig(PreTrainedConfig):
     weights: dict[str, str] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        """Check what cannot mean anything."""
+        """Check the entries."""
         super().__post_init__(**kwargs)
         self.check()
 
     def check(self) -> None:
-        """Raise InvalidSettings where an entry makes no sense."""
+        """Raise InvalidSettings for an invalid entry."""
         if self.head not in HEADS:
             raise InvalidSettings(f"A head is {' or '.join(HEADS)}, not “{self.head}”.")
         if self.layers not in LAYERS:
@@ -88,7 +88,7 @@ class SpeechTextConfig(PreTrainedConfig):
             raise InvalidSettings(f"score_temperature is more than 0, not {self.score_temperature}.")
 
     def override(self, entries: Mapping[str, Any]) -> Self:
-        """Change some entries; raises InvalidSettings where there is no such entry or it makes no sense."""
+        """Change entries; raises InvalidSettings for unknown entries and invalid values."""
         for name, value in entries.items():
             if name not in self.entries():
                 raise InvalidSettings(f"A network has no entry “{name}”.")
@@ -98,7 +98,7 @@ class SpeechTextConfig(PreTrainedConfig):
 
     @classmethod
     def entries(cls) -> set[str]:
-        """Return the names of all entries; a config.json may hold others, which are the model's card."""
+        """Return the names of all entries; others in config.json belong to the model's card."""
         return {item.name for item in fields(cls)} | {"model_type"}
 
     @property

@@ -1,8 +1,8 @@
-"""Paper-1's network (III.D.2), and every standalone encoder of speech or text as the same with a part left out.
+"""Sharma's network (2023, section III.D.2), and encoders of speech or text alone as the same without a part.
 
 The last hidden states of a speech encoder and of a text encoder, each averaged over real positions, dropout,
-concatenated, one linear classifier. Whatever has no words (or no sound) is a zero vector in that place, in training
-(text dropout) as in use.
+concatenated, one linear classifier. A clip without words (or audio) has a zero vector
+there, in training (text dropout) as in inference.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ser_engine.models.encoders import (
     load_encoder,
     quiet,
 )
-from ser_engine.models.pooled_encoders import PooledTextEncoder, Standardisation, pooled_encoder
+from ser_engine.models.pooled_encoders import PooledTextEncoder, Standardization, pooled_encoder
 from ser_engine.models.speech_text_config import ARCHITECTURE, FREEZING, TRAINED, WHOLE, SpeechTextConfig
 from ser_engine.models.store import CONFIG, TENSORS, read_config, read_tensors, verify, write_config, write_tensors
 from ser_engine.settings import Settings
@@ -44,7 +44,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules: list[str] = []  # noqa: RUF012
-    # forward() divides its loss by the batch alone, so the Trainer has to see to accumulation.
+    # forward() averages its loss over the batch, so the Trainer handles accumulation.
     accepts_loss_kwargs = False
 
     def __init__(
@@ -53,7 +53,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         speech_encoder: PreTrainedModel | None = None,
         text_encoder: PreTrainedModel | None = None,
     ) -> None:
-        """Build the network around encoders that are loaded already, or around random ones of the config's shapes."""
+        """Build the network around loaded encoders, or around random ones of the config's shapes."""
         super().__init__(config)
         speech_config: Any = config.speech_config
         text_config: Any = config.text_config
@@ -67,13 +67,13 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
             widths.append(encoder.config.hidden_size * (self.speech.layers if config.layers == "all" else 1))
             if config.layers == "weighted":
                 self.layer_logits = nn.Parameter(torch.zeros(self.speech.layers))
-            if config.standardised:
-                self.speech_standard = Standardisation(self.speech.layers, encoder.config.hidden_size)
+            if config.standardized:
+                self.speech_standard = Standardization(self.speech.layers, encoder.config.hidden_size)
         if text_config is not None:
             self.text = PooledTextEncoder(text_encoder or encoder_from_config(text_config))
             widths.append(self.text.encoder.config.hidden_size)
-            if config.standardised:
-                self.text_standard = Standardisation(widths[-1])
+            if config.standardized:
+                self.text_standard = Standardization(widths[-1])
         self.widths, labels = widths, len(config.emotions)
         self.dropout = nn.Dropout(config.head_dropout)
         if config.head == "linear":
@@ -86,12 +86,12 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
                 nn.Linear(config.hidden, labels),
             )
         self.post_init()
-        if config.lora is not None:  # after the weights are drawn, for adapters begin as nothing
+        if config.lora is not None:  # after initialization, since adapters start without effect
             for part in self._encoders():
                 adapt(part.encoder, config.lora)
         self.freeze(config.freezing)
 
-    # --- What flows -------------------------------------------------------------------------------------------------
+    # --- Inference --------------------------------------------------------------------------------------------------
 
     def forward(
         self,
@@ -111,7 +111,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         input_values, attention_mask : padded samples at 16 kHz and which of them are real, both [batch, n]
         input_ids, text_attention_mask : padded tokens and which of them are real, both [batch, tokens]
         labels : classes int [batch], or shares of each class float [batch, labels]
-        speech_states, text_states : what `encode` returned earlier, instead of samples and tokens
+        speech_states, text_states : earlier results of `encode`, instead of samples and tokens
         """
         if speech_states is None and text_states is None:
             speech_states, text_states = self.encode(input_values, attention_mask, input_ids, text_attention_mask)
@@ -127,7 +127,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         input_ids: Tensor | None = None,
         text_attention_mask: Tensor | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Return pooled states of speech [batch, layers, width] and of text [batch, width]; None for what is not given.
+        """Return pooled states of speech [batch, layers, width] and of text [batch, width]; None without inputs.
 
         Layers is 1, or all where their weights are learned. A row whose tokens are all masked is a zero vector.
         """
@@ -144,34 +144,34 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         return speech, text
 
     def classify(self, speech_states: Tensor | None, text_states: Tensor | None) -> Tensor:
-        """Map pooled states to logits [batch, labels]; what is None counts as left out: a zero vector."""
+        """Map pooled states to logits [batch, labels]; None counts as left out: a zero vector."""
         given = next((states for states in (speech_states, text_states) if states is not None), None)
         if given is None:
             raise ValueError("Neither speech nor text is given.")
         parts = []
         if self.speech is not None:
-            parts.append(self.zeros(given, "speech") if speech_states is None else self._weigh(speech_states))
+            parts.append(self.zeros(given, "speech") if speech_states is None else self._mix_layers(speech_states))
         if self.text is not None:
-            parts.append(self.zeros(given, "text") if text_states is None else self._read(text_states))
+            parts.append(self.zeros(given, "text") if text_states is None else self._standardize_text(text_states))
         parts = [self.dropout(part) for part in parts]
         if self.training and len(parts) == 2:
             parts = self._leave_out(parts)
         return self.classifier(torch.cat(parts, dim=1))
 
     def zeros(self, like: Tensor, part: str) -> Tensor:
-        """Return the vectors [batch, width] that stand for a part that is left out."""
+        """Return zero vectors [batch, width] for a part that is left out."""
         return like.new_zeros((len(like), self.widths[0 if part == "speech" else -1]))
 
-    def standardise(self, speech_states: Tensor | None, text_states: Tensor | None) -> None:
-        """Learn what is standard from the training clips' states, for a network that is `standardised`."""
+    def fit_standardization(self, speech_states: Tensor | None, text_states: Tensor | None) -> None:
+        """Fit the standardization to the training clips' states, for a network that is `standardized`."""
         if speech_states is not None:
-            self.speech_standard.learn(speech_states)
+            self.speech_standard.fit(speech_states)
         if text_states is not None:
-            self.text_standard.learn(text_states)
+            self.text_standard.fit(text_states)
 
-    def _weigh(self, states: Tensor) -> Tensor:
+    def _mix_layers(self, states: Tensor) -> Tensor:
         """Map pooled states of all layers [batch, layers, width] to one vector a clip."""
-        if self.config.standardised:
+        if self.config.standardized:
             states = self.speech_standard(states)
         if self.config.layers == "all":
             return states.flatten(1)
@@ -179,22 +179,22 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
             return states[:, -1]
         return torch.einsum("blw,l->bw", states, self.layer_logits.softmax(dim=0))
 
-    def _read(self, states: Tensor) -> Tensor:
-        """Return states of text [batch, width] as the classifier takes them; no words stay a zero vector."""
-        return self.text_standard(states) if self.config.standardised else states
+    def _standardize_text(self, states: Tensor) -> Tensor:
+        """Standardize states of text [batch, width] where configured; no words stay a zero vector."""
+        return self.text_standard(states) if self.config.standardized else states
 
     def _leave_out(self, parts: list[Tensor]) -> list[Tensor]:
-        """Leave out the words of some clips, and the sound of others, but never both of one."""
+        """Leave out the words of some clips and the audio of others, but never both of one clip."""
         chance = torch.rand(len(parts[0]), 1, device=parts[0].device)
         text = chance < self.config.text_dropout
         speech = chance > 1 - self.config.speech_dropout
         both = text & speech  # only where the two chances sum to more than one
         return [parts[0].masked_fill(speech & ~both, 0), parts[1].masked_fill(text, 0)]
 
-    # --- What is trained --------------------------------------------------------------------------------------------
+    # --- Training ---------------------------------------------------------------------------------------------------
 
     def freeze(self, freezing: str) -> None:
-        """Choose what is trained: see `SpeechTextConfig`. What was once fine-tuned is from then on saved whole."""
+        """Set which parameters are trained: see `SpeechTextConfig`. Fine-tuned encoders are saved whole afterwards."""
         if not FREEZING.fullmatch(freezing):
             raise InvalidSettings(f"Freezing is head, partial, entire or top-N, not “{freezing}”.")
         self.config.freezing = freezing
@@ -203,7 +203,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         for part in self._encoders():
             part.requires_grad_(freezing in ("partial", "entire"))
             if freezing.startswith("top-"):
-                for layer in part.top()[-int(freezing[4:]) :]:
+                for layer in part.layers_from_bottom()[-int(freezing[4:]) :]:
                     layer.requires_grad_(True)
             for name, parameter in part.named_parameters():
                 if "lora_" in name:
@@ -213,15 +213,15 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         if self.speech is not None and freezing == "partial":
             self.speech.convolutions.requires_grad_(False)
         if self.speech is not None and hasattr(self.speech.convolutions, "_requires_grad"):
-            # transformers' convolutions ask for the gradient of the samples, for checkpointing.
+            # Transformers' convolutions require the gradient of the samples, for checkpointing.
             convolutions: Any = self.speech.convolutions
             convolutions._requires_grad = freezing == "entire"
-        # So that nobody is warned of what a checkpoint of a training run lacks on purpose.
+        # Avoids warnings about tensors that a training checkpoint lacks on purpose.
         self._keys_to_ignore_on_save = set(self.state_dict()) - set(self.stored_names())
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; frozen encoders stay as in evaluation, so that their states can be computed once and kept."""
+        """Set the mode; frozen encoders stay in evaluation mode, so that their states can be cached."""
         super().train(mode)
         if self.config.freezing == "head" and self.config.lora is None:
             for part in self._encoders():
@@ -231,7 +231,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
     def _encoders(self) -> list[Any]:
         return [part for part in (self.speech, self.text) if part is not None]
 
-    # --- Making, saving, loading ------------------------------------------------------------------------------------
+    # --- Construction and files -------------------------------------------------------------------------------------
 
     @classmethod
     def from_encoders(
@@ -251,19 +251,19 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         ----------
         labels : emotions in the order of the logits
         speech, text : encoders as `EncoderReference.parse` reads them; None leaves that part out
-        seed : of the head's first weights
+        seed : of the head's initialization
         speech_overrides, text_overrides : entries of the encoders' own configs (mask_time_prob, layerdrop)
         options : further entries of `SpeechTextConfig`
 
         Raises
         ------
         WeightsUnavailable, InvalidSettings
-            See `load_encoder`; or an option makes no sense.
+            See `load_encoder`; or an option is invalid.
         """
         names = [str(label) for label in labels]
         config = SpeechTextConfig(
             id2label=dict(enumerate(names)), label2id={name: number for number, name in enumerate(names)}
-        ).override(options)  # complains before anything is loaded
+        ).override(options)  # raises before anything is loaded
         settings = settings or Settings.from_env()
         encoders: dict[str, PreTrainedModel] = {}
         with torch.random.fork_rng(devices=[]):
@@ -281,7 +281,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
             return cls(config, **encoders).eval()
 
     def stored_names(self) -> list[str]:
-        """Return which tensors `save_pretrained` writes: those that no reference to an encoder brings back."""
+        """Return the tensors that `save_pretrained` writes: those that no reference to an encoder restores."""
         names = list(self.state_dict())
         if self.config.stored == WHOLE:
             return names
@@ -295,9 +295,9 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         push_to_hub: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Write config.json and model.safetensors with its checksum, each beside and renamed.
+        """Write config.json and model.safetensors with its checksum.
 
-        Frozen encoders are referred to; what was fine-tuned is written whole.
+        Frozen encoders are stored as references, fine-tuned ones as tensors.
         """
         if not is_main_process:
             return
@@ -318,7 +318,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         revision: str = "main",
         **overrides: Any,
     ) -> Self:
-        """Return what `save_pretrained` wrote, in evaluation mode, with the encoders that it refers to.
+        """Read what `save_pretrained` wrote, in evaluation mode, with the encoders that it refers to.
 
         Parameters
         ----------
@@ -329,7 +329,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         ------
         WeightsUnavailable
             A file is missing or differs from its checksum; an encoder is missing or is another; a tensor is missing,
-            too many, or of another shape.
+            superfluous, or of another shape.
         """
         settings = settings or Settings.from_env()
         folder = _folder(str(pretrained_model_name_or_path), revision, settings)
@@ -339,7 +339,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
             raise WeightsUnavailable(f"{folder} holds no model of speech and text.")
         unfit = WeightsUnavailable(f"The config.json in {folder} does not fit its weights.")
         try:
-            # Other entries are a card's, and none of the network's business.
+            # Other entries belong to the card.
             known = {key: value for key, value in written.items() if key in SpeechTextConfig.entries() - {"model_type"}}
             config = SpeechTextConfig(**known)
         except (*UNREADABLE, InvalidSettings):
@@ -347,7 +347,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         stored = config.stored
         config.override(overrides)
         try:
-            with torch.random.fork_rng(devices=[]):  # loading is no draw
+            with torch.random.fork_rng(devices=[]):  # loading must not advance the random state
                 if stored == WHOLE:
                     return cls._read_whole(folder, config)
                 return cls._read_trained(folder, config, settings)
@@ -356,7 +356,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
 
     @classmethod
     def _read_whole(cls, folder: Path, config: SpeechTextConfig) -> Self:
-        """Read everything from one file, by way of transformers' loading, which needs memory for it once."""
+        """Read everything from one file with Transformers' loading, which holds the tensors in memory only once."""
         with quiet():
             loaded: Any = super().from_pretrained(
                 folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True
@@ -369,7 +369,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
 
     @classmethod
     def _read_trained(cls, folder: Path, config: SpeechTextConfig, settings: Settings) -> Self:
-        """Read the encoders from where they lie, and what was trained from the folder."""
+        """Read the encoders from their own places, and the trained tensors from the folder."""
         shared = config.freezing == "head"
         encoders = {}
         if config.speech_source:
@@ -390,7 +390,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
 
 
 def _folder(name: str, revision: str, settings: Settings) -> Path:
-    """Return the folder of a saved model, fetched from the hub where that is asked for and allowed."""
+    """Return the folder of a saved model, downloaded from the hub where the settings permit."""
     folder = Path(name).expanduser()
     if folder.is_dir() or name.count("/") != 1:
         return folder
@@ -400,6 +400,8 @@ def _folder(name: str, revision: str, settings: Settings) -> Path:
         return Path(str(found)).parent
     except UNREADABLE:
         way = (
-            "could not be fetched" if settings.allow_download else "is not on this computer: set SER_ALLOW_DOWNLOAD=yes"
+            "could not be downloaded"
+            if settings.allow_download
+            else "is not on this computer: set SER_ALLOW_DOWNLOAD=yes"
         )
         raise WeightsUnavailable(f"The model {name} {way}.") from None

@@ -1,4 +1,4 @@
-"""What turns samples and words into the tensors of a speech-and-text network."""
+"""Convert samples and words to the input tensors of a network of speech and text."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ser_engine.models.encoders import UNREADABLE, EncoderReference, load_featur
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE
 
-# A tokenizer notes within itself how to pad and to cut, and two threads must not do so at once. It is not kept in the
-# processor, which is sent to other processes.
+# A tokenizer stores its padding and truncation as state, which two threads must not change at once. The lock is not in
+# the processor, which is sent to other processes.
 _TOKENIZING = threading.Lock()
 
 EXTRACTOR_FILE, TOKENIZER_FILE = "preprocessor_config.json", "tokenizer_config.json"
@@ -40,10 +40,10 @@ class SpeechTextProcessor:
     ) -> dict[str, Tensor]:
         """Return `input_values` and `attention_mask` [batch, n], `input_ids` and `text_attention_mask` [batch, tokens].
 
-        `speech` are float32 samples [n] at 16 kHz. A text that is None or empty has no real token at all. What is not
-        given, or what the network has no encoder for, has no tensors.
+        `speech` are float32 samples [n] at 16 kHz. A text that is None or empty has no real token at all. Inputs that
+        are missing, or for which the network has no encoder, give no tensors.
         """
-        made: dict[str, Tensor] = {}
+        inputs: dict[str, Tensor] = {}
         if speech is not None and self.feature_extractor is not None:
             padded = self.feature_extractor(  # type: ignore[operator]
                 [np.asarray(clip, np.float32) for clip in speech],
@@ -52,19 +52,19 @@ class SpeechTextProcessor:
                 return_attention_mask=True,
                 return_tensors="pt",
             )
-            made = {name: padded[name] for name in ("input_values", "attention_mask")}
+            inputs = {name: padded[name] for name in ("input_values", "attention_mask")}
         if text is not None and self.tokenizer is not None:
-            words = [(some or "").strip() for some in text]
+            words = [(each or "").strip() for each in text]
             with _TOKENIZING:
                 tokens: Any = self.tokenizer(words, padding=True, truncation=True, return_tensors="pt")
-            made["input_ids"], mask = tokens["input_ids"], tokens["attention_mask"]
-            # Not even the marks of beginning and end count where nothing was said.
-            mask[[row for row, some in enumerate(words) if not some]] = 0
-            made["text_attention_mask"] = mask
-        return made
+            inputs["input_ids"], mask = tokens["input_ids"], tokens["attention_mask"]
+            # Without words not even the special tokens count.
+            mask[[row for row, each in enumerate(words) if not each]] = 0
+            inputs["text_attention_mask"] = mask
+        return inputs
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        """Return how many tokens each text has, the marks of beginning and end not counted; there is a tokenizer."""
+        """Return the number of tokens of each text, without special tokens; needs a tokenizer."""
         assert self.tokenizer is not None
         with _TOKENIZING:
             tokens: Any = self.tokenizer(list(texts), add_special_tokens=False, verbose=False) if texts else {}
@@ -80,18 +80,18 @@ class SpeechTextProcessor:
         )
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **_: Any) -> list[str]:
-        """Write the files of both into a folder, each beside and renamed; return their names."""
+        """Write the files of both into a folder atomically; return their names."""
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         fast: Any = getattr(self.tokenizer, "backend_tokenizer", None)
-        with TemporaryDirectory(dir=folder, prefix=".processor.") as beside, _TOKENIZING:
-            if fast is not None:  # the last call's padding is nothing to keep
+        with TemporaryDirectory(dir=folder, prefix=".processor.") as part_folder, _TOKENIZING:
+            if fast is not None:  # the padding of the last call is not stored
                 fast.no_padding()
                 fast.no_truncation()
             for part in (self.feature_extractor, self.tokenizer):
                 if part is not None:
-                    part.save_pretrained(beside)
-            files = sorted(path for path in Path(beside).iterdir() if path.is_file())
+                    part.save_pretrained(part_folder)
+            files = sorted(path for path in Path(part_folder).iterdir() if path.is_file())
             for file in files:
                 file.chmod(0o644)
                 file.replace(folder / file.name)

@@ -54,7 +54,7 @@ class TextEmotionNetwork(nn.Module):
         self.classifier = nn.Linear(encoder.config.hidden_size, labels)
 
     def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """Map tokens and their mask, int [batch, tokens], to logits [batch, labels]; without real tokens all are 0."""
+        """Map tokens and their mask, int [batch, tokens], to logits [batch, labels]; a row may have no token."""
         states = self.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
         shares = mask.unsqueeze(2).to(states.dtype)
         mean = (states * shares).sum(dim=1) / shares.sum(dim=1).clamp(min=1)
@@ -64,7 +64,7 @@ class TextEmotionNetwork(nn.Module):
     def from_encoder(
         cls, encoder: str, labels: int, settings: Settings, dropout: float, seed: int
     ) -> TextEmotionNetwork:
-        """Return a network to be trained: a pre-trained encoder, named as in `EncoderReference.parse`, and a new head.
+        """Return an untrained head on a pre-trained encoder, which is named as in `EncoderReference.parse`.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class TextEmotion:
     Parameters
     ----------
     id : name of the model
-    labels : some of our emotions, neutral among them, in the order of the logits
+    labels : emotions, neutral among them, in the order of the logits
     network, processor : trained, and the tokenizer of its encoder
     thresholds : float32 [labels]; probability from which a label counts as present
     margin_thresholds : float32 [labels]; probability above which an emotion has a margin; neutral's is not used
@@ -160,7 +160,7 @@ class TextEmotion:
         room = self.tokens - 2  # without the special tokens at beginning and end
         if not text.strip():
             return []
-        if len(text) <= room:  # no token is shorter than a character
+        if len(text) <= room:  # a token has at least one character
             return [(text, 1)]
         waiting = [sentence for sentence in SENTENCE_END.split(text) if sentence.strip()][::-1]
         lengths = self.processor.lengths(waiting)
@@ -190,7 +190,7 @@ class TextEmotion:
             "languages": list(self.languages),
             "thresholds": [round(float(value), 6) for value in self.thresholds],
             "margin_thresholds": [round(float(value), 6) for value in self.margin_thresholds],
-            # Without where it lay when it was read, which is nobody's business.
+            # Without the path that it was read from.
             "encoder": {key: value for key, value in encoder.items() if not key.startswith("_")},
             **self.card,
             "weights": checksums | {name: sha256(folder / name) for name in files},
@@ -226,12 +226,12 @@ class TextEmotion:
 
 
 def _network(encoder: Mapping[str, Any], tensors: Mapping[str, Tensor], labels: int) -> TextEmotionNetwork:
-    """Return the network that computes with these tensors; raises ValueError or RuntimeError where they do not fit."""
+    """Return the network with these tensors; raises ValueError or RuntimeError where they do not fit."""
     entries = dict(encoder)
     config: PreTrainedConfig = AutoConfig.for_model(entries.pop("model_type"), **entries)
     own = {name: tensor for name, tensor in tensors.items() if name.startswith(ENCODER)}
     body = encoder_of(config, {name.removeprefix(ENCODER): tensor for name, tensor in own.items()})
-    with torch.random.fork_rng(devices=[]):  # loading is no draw
+    with torch.random.fork_rng(devices=[]):  # loading must not advance the random state
         network = TextEmotionNetwork(body, labels)
     rest = {name.removeprefix(CLASSIFIER): tensor for name, tensor in tensors.items() if name not in own}
     network.classifier.load_state_dict(rest, assign=True)

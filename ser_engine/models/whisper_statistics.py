@@ -75,7 +75,7 @@ class StatsHead(nn.Module):
         return torch.einsum("blsw,ksl->bksw", features, self.layer_logits.softmax(dim=2)).flatten(1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map standardised statistics [batch, layers, 2, width] to logits [batch, labels]."""
+        """Map standardized statistics [batch, layers, 2, width] to logits [batch, labels]."""
         return self.classifier(self.mix_layers(features))
 
 
@@ -99,7 +99,7 @@ class AttentivePoolingHead(nn.Module):
         self.classifier = _classifier(size, config)
 
     def pool(self, frames: Tensor, present: Tensor) -> Tensor:
-        """Map standardised frames [batch, t, width] to [batch, 2 · (heads · projection + width)].
+        """Map standardized frames [batch, t, width] to [batch, 2 · (heads · projection + width)].
 
         `present` is bool [batch, t], false after a recording's end; every recording has at least one frame.
         """
@@ -110,7 +110,7 @@ class AttentivePoolingHead(nn.Module):
         return torch.cat([_mean_and_deviation(projected, shares), _mean_and_deviation(frames, even)], dim=1)
 
     def forward(self, frames: Tensor, present: Tensor) -> Tensor:
-        """Map standardised frames [batch, t, width] to logits [batch, labels]."""
+        """Map standardized frames [batch, t, width] to logits [batch, labels]."""
         return self.classifier(self.pool(frames, present))
 
 

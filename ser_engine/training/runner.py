@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ser_engine.data import splits
-from ser_engine.data.audit import audit_folds
 from ser_engine.data.splits import Fold
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation import corpus_probe
@@ -25,7 +23,7 @@ from ser_engine.models import trained_on
 from ser_engine.settings import Settings
 from ser_engine.training.clips import Rows, load_clips
 from ser_engine.training.config import ExperimentConfig, config_entries, config_name, load_config
-from ser_engine.training.state import RunState
+from ser_engine.training.state import RunState, is_main_process
 from ser_engine.training.system import PIPELINE, Prepared, System, Task, Workspace, digest
 from ser_engine.training.systems import system_class
 
@@ -53,7 +51,7 @@ def run_experiment(path: Path, protocol: str, settings: Settings, data: Path, re
     system, config = run.system, run.system.config
     external = getattr(config, "external", ())
     if config.save or external:
-        fitted = run.fit_all()
+        fitted = run.fit_final()
         temperature = overall_temperature(predictions) if len(run.folds) > 1 and not system.calibrated else 1.0
         if external:
             below = float(record.calibration["threshold"]["below"])
@@ -61,8 +59,9 @@ def run_experiment(path: Path, protocol: str, settings: Settings, data: Path, re
         if config.save:
             _save_model(run, fitted, record, temperature)
     folder = record.write(results)
-    write_json(folder / "folds.json", fold_entries(predictions, {fold.name: len(fold.train) for fold in run.folds}))
-    write_predictions(folder, predictions)
+    if record.kind == "emotion":  # a written sentence has several labels, and no speaker
+        write_json(folder / "folds.json", fold_entries(predictions, {fold.name: len(fold.train) for fold in run.folds}))
+        write_predictions(folder, predictions)
     if files := run.state.history_files():
         with atomic_write(folder / HISTORY) as part:
             part.write_bytes(b"".join(file.read_bytes() for file in files))
@@ -88,7 +87,7 @@ class Run:
                 continue
             done = self.state.outputs(number)
             if done is None:
-                with self.state.timed(f"fold-{fold.name}"):
+                with self.state.timed(fold.name):
                     fitted = self.system.fit(self.prepared, Task.of(fold, number, self.state))
                     done = self.system.predict(fitted, self.prepared, fold.test)
                 if number == 0 and (size := self.system.size(fitted)):
@@ -128,23 +127,19 @@ class Run:
     def measure(self, predictions: Predictions) -> RunRecord:
         """Return the record of the run."""
         config, clips = self.system.config, self.prepared.clips
+        described, measured = self.system.describe_data(clips, self.folds), self.system.measure(predictions)
+        details = described.pop("details", {}) | measured.pop("details", {})
         return RunRecord(
             id=self.id,
             model=config.id,
             system=config.system,
             features=self.system.inputs,
             protocol=config.protocol,
-            split=splits.named(config.protocol, clips.utterances, self.folds),
-            speaker_independent=splits.speakers_apart(clips.utterances, self.folds),
-            corpora=tuple(sorted({utterance.corpus for utterance in clips.utterances})),
-            missing_corpora=clips.missing,
             labels=clips.order,
-            **self.system.measure(predictions),
-            audit=audit_folds(clips.utterances, self.folds).to_dict(),
-            clips=len(clips.utterances),
-            tested=len(predictions.targets),
-            dropped=clips.dropped,
-            seconds=round(self.state.seconds(), 2),
+            **described,
+            **measured,
+            details=details,
+            seconds=round(self.state.seconds([fold.name for fold in self.folds]), 2),
             size_mb=round(self.state.size / 1e6, 2) or None,
             cores=os.cpu_count(),
             published=tuple(filter(None, [config.published])),
@@ -153,11 +148,11 @@ class Run:
             config=config_entries(config),
         )
 
-    def fit_all(self) -> Any:
-        """Fit on all clips."""
-        everything = np.arange(len(self.prepared.clips.utterances))
-        with self.state.timed("fold-all"):
-            return self.system.fit(self.prepared, Task(everything, NO_ROWS, "all", len(self.folds), self.state))
+    def fit_final(self) -> Any:
+        """Fit what is saved as a model: on all clips, unless the system says otherwise."""
+        task = self.system.final_task(self.prepared.clips, self.folds, self.state)
+        with self.state.timed(task.name):
+            return self.system.fit(self.prepared, task)
 
     def fold(self, name: str) -> tuple[int, Fold]:
         """Return the number of a fold and the fold itself; `InvalidSettings` names those that there are."""
@@ -209,6 +204,9 @@ def _save_model(run: Run, fitted: Any, record: RunRecord, temperature: float) ->
     """Save the model that was fitted on all clips, the list of its training clips, and its card."""
     system = run.system
     folder = system.settings.models_dir / record.model
+    if not is_main_process():
+        return
     system.export(fitted, run.prepared, system.card(record), temperature).save(folder)
-    trained_on.write_digests(folder, system.training_files(run.prepared))
+    if recordings := system.training_files(run.prepared):
+        trained_on.write_digests(folder, recordings)
     system.write_card(folder, record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,11 @@ from ser_engine.io import atomic_write, write_arrays, write_text
 
 FINISHED = "finished"
 """The file by which the results page knows that a run's record is written."""
+
+
+def is_main_process() -> bool:
+    """Return whether this is the one among the processes of one training (torch's RANK) that writes for all."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,9 @@ class RunState:
         try:
             yield
         finally:
-            with (self.folder / f"fold-{fold}.seconds").open("a", encoding="utf-8") as file:
-                file.write(f"{time.perf_counter() - begun:.3f}\n")
+            if is_main_process():
+                with (self.folder / f"fold-{fold}.seconds").open("a", encoding="utf-8") as file:
+                    file.write(f"{time.perf_counter() - begun:.3f}\n")
 
     def seconds(self, folds: Collection[str] = ()) -> float:
         """Return the seconds of all folds, or of some."""

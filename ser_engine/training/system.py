@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ser_engine.data.splits import Fold, make
+from ser_engine.data import splits
+from ser_engine.data.audit import audit_folds
+from ser_engine.data.splits import Fold
 from ser_engine.evaluation.evaluate import measure_predictions
 from ser_engine.evaluation.predictions import Outputs, Predictions
 from ser_engine.evaluation.record import RunRecord
-from ser_engine.models.base import Model
 from ser_engine.settings import Settings
 from ser_engine.training.clips import Clips, Rows, load_clips
 from ser_engine.training.config import ExperimentConfig
@@ -39,6 +40,13 @@ class Workspace:
     data: Path
     results: Path
     configs: Path
+
+
+class Exported(Protocol):
+    """A trained model; usually a `models.base.Model`."""
+
+    def save(self, folder: Path) -> None:
+        """Write config.json and the weights into `folder`."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,7 @@ class System(ABC, Generic[Config, Features, Fitted]):
 
     def export(
         self, fitted: Fitted, prepared: Prepared[Features], card: Mapping[str, Any], temperature: float
-    ) -> Model:
+    ) -> Exported:
         """Return what was fitted on all clips as a model; only systems that can be saved have it."""
         raise NotImplementedError
 
@@ -123,15 +131,33 @@ class System(ABC, Generic[Config, Features, Fitted]):
     def split(self, clips: Clips) -> list[Fold]:
         """Return the folds of the configuration's protocol."""
         config, labels = self.config, clips.labels.tolist()
-        return make(config.protocol, clips.utterances, labels, config.seed, config.folds, self.settings.emobox)
+        listings = self.settings.emobox
+        return splits.make_folds(config.protocol, clips.utterances, labels, config.seed, config.folds, listings)
 
     def embed(self, fitted: Fitted, prepared: Prepared[Features], rows: Rows) -> dict[str, NDArray[np.float32]]:
         """Return embeddings float32 [rows, width] of the "encoder" and the "model" for the corpus probe, or nothing."""
         return {}
 
+    def final_task(self, clips: Clips, folds: Sequence[Fold], state: RunState) -> Task:
+        """Return what a saved model is fitted on: all clips."""
+        everything = np.arange(len(clips.utterances))
+        return Task(everything, everything[:0], "all", len(folds), state)
+
     def measure(self, predictions: Predictions) -> dict[str, Any]:
         """Return the entries of the record that follow from the predictions, and a system's own `details`."""
         return measure_predictions(predictions)
+
+    def describe_data(self, clips: Clips, folds: Sequence[Fold]) -> dict[str, Any]:
+        """Return the entries of the record that follow from the clips and their split, whatever is predicted."""
+        return {
+            "split": splits.describe_split(self.config.protocol, clips.utterances, folds),
+            "speaker_independent": splits.speakers_apart(clips.utterances, folds),
+            "corpora": tuple(sorted({utterance.corpus for utterance in clips.utterances})),
+            "missing_corpora": clips.missing,
+            "audit": audit_folds(clips.utterances, folds).to_dict(),
+            "clips": len(clips.utterances),
+            "dropped": clips.dropped,
+        }
 
     def prepare_external(self, clips: Clips) -> Prepared[Features]:
         """Compute the features of clips that are only tested, by a system that was fitted on all others."""

@@ -1,15 +1,15 @@
-"""One experiment with encoders of speech and text (paper-1, III.D; paper-2; paper-3), from its TOML to results/<run>/.
+"""Encoders of speech and text (Sharma, III.D; Jafarzadeh; Islam), frozen or fine-tuned.
 
-What is fed depends on what is trained. Frozen encoders are heard once and their pooled states kept on disk, so that
-six epochs cost one pass; anything else is trained from samples and tokens. Either way it is transformers' Trainer.
+Frozen encoders run once, and their pooled states are cached, so that an epoch costs only the head; anything else is
+trained from samples and tokens.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,250 +17,181 @@ import torch
 from accelerate import PartialState
 from numpy.typing import NDArray
 
-from ser_engine.data import splits
-from ser_engine.data.augment import RECIPES
 from ser_engine.data.pooled_states import pooled_speech
-from ser_engine.data.preprocess import PREPROCESSINGS, heard_copies, samples_of
+from ser_engine.data.preprocess import heard_copies, load_samples
 from ser_engine.data.transcripts import transcripts
-from ser_engine.errors import CorpusError, InvalidSettings
-from ser_engine.evaluation.calibration import fit_temperature
-from ser_engine.evaluation.metrics import unweighted_accuracy, weighted_accuracy
+from ser_engine.errors import CorpusError
+from ser_engine.evaluation.predictions import COMPONENT, MAIN, Outputs
 from ser_engine.models.speech_text import (
     SpeechText,
-    SpeechTextConfig,
     SpeechTextForSequenceClassification,
     SpeechTextProcessor,
     speech_states,
     text_states,
 )
 from ser_engine.models.store import TENSORS
-from ser_engine.settings import Settings
-from ser_engine.training import experiment
-from ser_engine.training.config import SpeechTextTraining
-from ser_engine.training.experiment import Clips, Rows, fed_with, held_out, read_clips, training_rows
-from ser_engine.training.fit_speech_text import Examples, fit
+from ser_engine.training.clips import Clips, Rows, hold_out, training_rows
+from ser_engine.training.system import Prepared, System, Task, Workspace, digest
+from ser_engine.training.systems.classical import describe_inputs, log
+from ser_engine.training.transformers_trainer import Examples, SpeechTextTraining, fine_tune
 
-VERSION = "2"
-"""To be raised whenever the network or its training changes in its code, so that nothing stale is read."""
-PARTS = ("speech", "text")
-SCORED = 64
-"""Clips that are scored at once."""
+BATCH = 64
+"""Clips whose states are computed at once."""
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """What is trained on: n clips with the files of their samples, the words that Whisper hears, and pooled states.
+class Inputs:
+    """The inputs of n clips.
 
-    `files` has a row a clip: the recording itself, then its augmented copies. Where the encoders are frozen, `speech`
-    is float16 [n, copies, layers, width] and `text` float32 [n, width].
+    Attributes
+    ----------
+    files : for each clip the samples of the recording itself, then of its augmented copies
+    texts : the words that Whisper recognizes
+    speech, text : pooled states of frozen encoders, float16 [n, copies, layers, width] and float32 [n, width]
     """
 
-    config: SpeechTextTraining
-    clips: Clips
     files: list[list[Path]]
-    words: list[str]
-    settings: Settings
+    texts: list[str]
     speech: NDArray[np.float16] | None = None
     text: NDArray[np.float32] | None = None
 
-    @property
-    def fingerprint(self) -> str:
-        """What tells this experiment from every other, whatever changed."""
-        digest = hashlib.sha256(f"{VERSION} {self.config} {self.clips.digest()}".encode())
-        for files, words in zip(self.files, self.words, strict=True):
-            digest.update(f"{[f'{file.parent.name}/{file.name}' for file in files]} {words}\n".encode())
-        for states in (self.speech, self.text):
-            digest.update(b"" if states is None else states.tobytes())
-        return digest.hexdigest()[:12]
-
-    def examples(self, rows: Rows, copies: Rows | None = None) -> Examples:
-        """Return some clips as the Trainer takes them, in their copies, int [m] (0: the recordings themselves)."""
-        labels = self.clips.order(self.config)
+    def examples(self, clips: Clips, rows: Rows, copies: Rows | None = None) -> Examples:
+        """Return some clips for the Trainer, in their copies, int [m] (0: the recordings themselves)."""
         copies = np.zeros(len(rows), int) if copies is None else copies
         return Examples(
-            np.array([labels.index(label) for label in self.clips.labels[rows]]),
+            clips.targets[rows],
             [self.files[row][copy] for row, copy in zip(rows, copies, strict=True)],
-            [self.words[row] for row in rows],
+            [self.texts[row] for row in rows],
             None if self.speech is None else self.speech[rows, copies],
             None if self.text is None else self.text[rows],
         )
 
-    def train(
-        self, train: Rows, validation: Rows, number: int, name: str, state: Path
-    ) -> tuple[SpeechTextForSequenceClassification, SpeechTextProcessor]:
-        """Return the network trained on some clips; with patience, others say when to stop."""
-        config = self.config
-        if config.patience and not len(validation):
-            train, validation = held_out(config, self.clips, train, number)
-        rows, copies = training_rows(config, self.clips.labels, train, len(self.files[0]), number)
-        network, processor = make(config, self.clips.order(config), self.settings)
-        watched = self.examples(validation) if len(validation) else None
-        learned = self.examples(rows, copies)
-        if learned.pooled and network.config.standardised:
-            network.standardise(*states_of(network, processor, learned))
-        fit(network, processor, learned, watched, config, number, name, state)
-        return network, processor
 
-    def test(self, fold: splits.Fold, number: int, state: Path) -> NDArray[np.float32]:
-        """Return probabilities [m, labels] for the fold's test clips, by a network trained on its training clips.
+class SpeechTextSystem(System[SpeechTextTraining, Inputs, SpeechText]):
+    """A network on the states of an encoder of speech, of text, or both."""
 
-        What each part alone would have said is kept beside: fold-N-speech.npy and fold-N-text.npy.
-        """
-        network, processor = self.train(fold.train, fold.validation, number, fold.name, state)
-        if number == 0 and PartialState().is_main_process:
-            network.save_pretrained(state / "model")
-            (state / "size").write_text(str((state / "model" / TENSORS).stat().st_size))
-        tested = self.examples(fold.test)
-        speech, text = states_of(network, processor, tested)
+    config_class = SpeechTextTraining
+
+    def __init__(self, config: SpeechTextTraining, workspace: Workspace) -> None:
+        super().__init__(config, workspace)
+        self.initial_network(("any", "other"))  # missing weights are an error before hours of preprocessing
+
+    @property
+    def inputs(self) -> str:
+        """The encoders, and the augmentation if there is one."""
+        encoders = " and ".join(filter(None, (self.config.speech, self.config.text)))
+        return describe_inputs(encoders, self.config.augmentation)
+
+    def initial_network(self, labels: Sequence[str]) -> tuple[SpeechTextForSequenceClassification, SpeechTextProcessor]:
+        """Return the network before training, the same for every fold, and its processor."""
+        config, settings = self.config, self.settings
+        speech, text = config.speech or None, config.text or None
+        network = SpeechTextForSequenceClassification.from_encoders(
+            labels, speech, text, settings, config.seed, config.speech_overrides, **config.network
+        )
+        return network, SpeechTextProcessor.from_encoders(speech, text, settings)
+
+    def prepare(self, clips: Clips) -> Prepared[Inputs]:
+        """Preprocess and transcribe every clip, and pool the states of frozen encoders."""
+        with PartialState().main_process_first():  # several processes share one cache
+            return self._prepare(clips)
+
+    def _prepare(self, clips: Clips) -> Prepared[Inputs]:
+        config, settings = self.config, self.settings
+        files = heard_copies(clips.paths, settings, config.preprocessing, config.augmentation, config.seed)
+        rows = [row for row, copies in enumerate(files) if len(np.load(copies[0], mmap_mode="r"))]
+        if not rows:
+            raise CorpusError(f"No clip of {', '.join(config.corpora)} could be used.")
+        clips, files = clips.select(rows), [files[row] for row in rows]
+        texts = transcripts(clips.paths, settings) if config.text else [""] * len(files)
+        network, processor = self.initial_network(clips.order)
+        speech, text = None, None
+        if network.config.freezing == "head" and network.config.lora is None:
+            if config.speech:
+                speech = pooled_speech(network, processor, [file for copies in files for file in copies], settings)
+                speech = speech.reshape(len(files), -1, *speech.shape[1:])
+            text = pooled_text(network, processor, texts)
+        names = [f"{file.parent.name}/{file.name}" for copies in files for file in copies]
+        arrays = [states for states in (speech, text) if states is not None]
+        return Prepared(clips, Inputs(files, texts, speech, text), digest(*names, *texts, arrays=arrays))
+
+    def fit(self, prepared: Prepared[Inputs], task: Task) -> SpeechText:
+        """Train a network; a recording is preferred to its augmented copies."""
+        config, clips, inputs = self.config, prepared.clips, prepared.features
+        train, held_out = task.train, task.validation
+        if config.patience and not len(held_out):
+            train, held_out = hold_out(config, clips, train, task.number)
+        rows, copies = training_rows(config, clips.labels, train, len(inputs.files[0]), task.number)
+        network, processor = self.initial_network(clips.order)
+        validation = inputs.examples(clips, held_out) if len(held_out) else None
+        training = inputs.examples(clips, rows, copies)
+        if training.pooled and network.config.standardized:
+            network.fit_standardization(*states_of(network, processor, training))
+        fine_tune(network, processor, training, validation, config, task)
+        return SpeechText(config.id, network, processor)
+
+    def predict(self, fitted: SpeechText, prepared: Prepared[Inputs], rows: Rows) -> Outputs:
+        """Return the log-probabilities of the network, and of audio and text by themselves if it has both."""
+        examples = prepared.features.examples(prepared.clips, rows)
+        network = fitted.network
+        speech, text = states_of(network, fitted.processor, examples)
+        outputs = {MAIN: log(probabilities(network, speech, text))}
         if speech is not None and text is not None:
-            np.save(state / f"fold-{number}-speech.npy", probabilities(network, speech, None))
-            np.save(state / f"fold-{number}-text.npy", probabilities(network, None, text))
-        return probabilities(network, speech, text)
+            outputs[f"{COMPONENT}audio"] = log(probabilities(network, speech, None))
+            outputs[f"{COMPONENT}text"] = log(probabilities(network, None, text))
+        return outputs
+
+    def size(self, fitted: SpeechText) -> int:
+        """Return the size in bytes of the stored tensors; encoders that stay as they are do not count."""
+        with TemporaryDirectory() as folder:
+            fitted.network.save_pretrained(folder)
+            return (Path(folder) / TENSORS).stat().st_size
+
+    def export(
+        self, fitted: SpeechText, prepared: Prepared[Inputs], card: Mapping[str, Any], temperature: float
+    ) -> SpeechText:
+        """Return the network as a model."""
+        fitted.network.config.score_temperature = temperature
+        return SpeechText(self.config.id, fitted.network, fitted.processor, dict(card))
 
 
-def run_speech_text(
-    path: Path, config: SpeechTextTraining, data: Path, settings: Settings, results: Path
-) -> dict[str, Any]:
-    """Train and measure what the TOML at `path` describes, on the corpora in `data`.
-
-    Writes results/<name of the TOML>/{run.json, folds.json, history.jsonl}. Returns run.json, whose `parts` say what
-    sound alone and words alone reach in a network that has both.
-
-    Raises
-    ------
-    CorpusError
-        A corpus is not in `data`, or is none that the protocol can split.
-    InvalidSettings
-        The configuration makes no sense.
-    WeightsUnavailable
-        An encoder is not there.
-    """
-    check(config, path)
-    make(config, ("any", "other"), settings)  # what is not here is told before anything is heard
-    with PartialState().main_process_first():  # several processes share one cache
-        prepared = prepare(config, data, settings)
-    clips, name = prepared.clips, path.stem
-    folds, opinions, state = experiment.cross_validate(
-        name, config, clips, prepared.fingerprint, prepared.test, settings
-    )
-    heard_by = fed_with(" and ".join(filter(None, (config.speech, config.text))), config.augmentation)
-    further = {"parts": parts} if (parts := _parts(clips, config, folds, state)) else {}
-    with PartialState().main_process_first():
-        entry = experiment.write_run(name, config, heard_by, clips, folds, opinions, state, results, **further)
-    if config.save:
-        everything = np.arange(len(clips.labels))
-        network, processor = prepared.train(everything, everything[:0], len(folds), "all", state)
-        true = prepared.examples(np.concatenate([fold.test for fold in folds])).labels
-        log_probabilities = np.log(np.maximum(np.concatenate(opinions), 1e-9)).astype(np.float32)
-        network.config.score_temperature = fit_temperature(log_probabilities, true)
-        card = {"corpora": entry["corpora"], "run": entry["id"]}
-        if PartialState().is_main_process:
-            SpeechText(config.id, network, processor, card).save(settings.models_dir / config.id)
-    return entry
-
-
-def check(config: SpeechTextTraining, path: Path) -> None:
-    """Refuse in one sentence what names something that is not there, or does not go together."""
-    augmentation = (config.augmentation, ("", *RECIPES))
-    experiment.check(config, path, preprocessing=(config.preprocessing, PREPROCESSINGS), augmentation=augmentation)
-    if not config.speech and not config.text:
-        raise InvalidSettings(f"{path} names neither an encoder of speech nor one of text.")
-    if splits.PROTOCOLS[config.protocol].leaky:
-        raise InvalidSettings(f"{path}: {config.protocol} is for classical systems.")
-    try:
-        made = SpeechTextConfig().override(config.network)
-        if made.standardised and (made.freezing != "head" or made.lora is not None):
-            raise InvalidSettings("standardised states are for frozen encoders.")
-    except InvalidSettings as error:
-        raise InvalidSettings(f"{path}: {error}") from None
-
-
-def make(
-    config: SpeechTextTraining, labels: Sequence[str], settings: Settings
-) -> tuple[SpeechTextForSequenceClassification, SpeechTextProcessor]:
-    """Return the network before training, the same for every fold, and its processor."""
-    speech, text = config.speech or None, config.text or None
-    network = SpeechTextForSequenceClassification.from_encoders(
-        labels, speech, text, settings, config.seed, config.speech_overrides, **config.network
-    )
-    return network, SpeechTextProcessor.from_encoders(speech, text, settings)
-
-
-def prepare(config: SpeechTextTraining, data: Path, settings: Settings) -> Experiment:
-    """Read the corpora, hear and transcribe every clip that has one of the labels, and pool what is frozen."""
-    clips = read_clips(config, data)
-    paths = [utterance.path for utterance in clips.utterances]
-    files = heard_copies(paths, settings, config.preprocessing, config.augmentation, config.seed)
-    kept = [i for i, row in enumerate(files) if len(np.load(row[0], mmap_mode="r"))]
-    if not kept:
-        raise CorpusError(f"No clip of {', '.join(config.corpora)} could be used.")
-    clips, files = clips.only(kept), [files[i] for i in kept]
-    words = [""] * len(files)
-    if config.text:
-        words = transcripts([utterance.path for utterance in clips.utterances], settings)
-    network, processor = make(config, clips.order(config), settings)
-    prepared = Experiment(config, clips, files, words, settings)
-    if network.config.freezing != "head" or network.config.lora is not None:
-        return prepared
-    speech = None
-    if config.speech:
-        speech = pooled_speech(network, processor, [file for row in files for file in row], settings)
-        speech = speech.reshape(len(files), -1, *speech.shape[1:])
-    return Experiment(config, clips, files, words, settings, speech, _pooled_text(network, processor, words))
-
-
-def _pooled_text(
-    network: SpeechTextForSequenceClassification, processor: SpeechTextProcessor, words: Sequence[str]
+def pooled_text(
+    network: SpeechTextForSequenceClassification, processor: SpeechTextProcessor, texts: Sequence[str]
 ) -> NDArray[np.float32] | None:
-    """Return pooled states of text float32 [n, width]; the same words are read once."""
-    distinct = sorted(set(words))
+    """Return pooled states of texts, float32 [n, width], each text encoded once; None without such an encoder."""
+    distinct = sorted(set(texts))
     states = text_states(network, processor, distinct)
     if states is None:
         return None
-    place = {said: row for row, said in enumerate(distinct)}
-    return states.numpy()[[place[said] for said in words]]
+    places = {text: row for row, text in enumerate(distinct)}
+    pooled: NDArray[np.float32] = states.numpy()[[places[text] for text in texts]]
+    return pooled
 
 
 def states_of(
     network: SpeechTextForSequenceClassification, processor: SpeechTextProcessor, examples: Examples
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Return pooled states of speech [n, layers, width] and of text [n, width], those kept or computed now."""
+    """Return pooled states of speech [n, layers, width] and of text [n, width], known or computed now."""
     if examples.pooled:
         speech = None if examples.speech is None else torch.from_numpy(examples.speech.astype(np.float32))
         return speech, None if examples.text is None else torch.from_numpy(examples.text)
-    parts = []
-    for first in range(0, len(examples.files), SCORED):
-        clips = [samples_of(file) for file in examples.files[first : first + SCORED]]
-        if (part := speech_states(network, processor, clips)) is not None:
-            parts.append(part)
-    return torch.cat(parts) if parts else None, text_states(network, processor, examples.words)
+    batches = []
+    for first in range(0, len(examples.files), BATCH):
+        clips = [load_samples(file) for file in examples.files[first : first + BATCH]]
+        if (states := speech_states(network, processor, clips)) is not None:
+            batches.append(states)
+    return torch.cat(batches) if batches else None, text_states(network, processor, examples.texts)
 
 
 def probabilities(
     network: SpeechTextForSequenceClassification, speech: torch.Tensor | None, text: torch.Tensor | None
 ) -> NDArray[np.float32]:
-    """Return float32 [n, labels] for pooled states; what is None counts as left out."""
+    """Return float32 [n, labels] for pooled states; None leaves a modality out."""
     network.eval()
-    device = network.device
     with torch.inference_mode():
-        states = [None if part is None else part.to(device) for part in (speech, text)]
-        return network.classify(*states).float().softmax(dim=1).cpu().numpy()
+        states = [None if part is None else part.to(network.device) for part in (speech, text)]
+        result: NDArray[np.float32] = network.classify(*states).float().softmax(dim=1).cpu().numpy()
+        return result
 
 
-def _parts(
-    clips: Clips, config: SpeechTextTraining, folds: Sequence[splits.Fold], state: Path
-) -> dict[str, dict[str, float]]:
-    """Return UA and WA, in per cent, of each part by itself, where the network has both."""
-    labels = clips.order(config)
-    found = {}
-    for part in PARTS:
-        files = [state / f"fold-{number}-{part}.npy" for number in range(len(folds))]
-        if not all(file.exists() for file in files):
-            return {}
-        predicted = np.concatenate([np.load(file).argmax(axis=1) for file in files])
-        true = np.array([labels.index(clips.labels[row]) for fold in folds for row in fold.test])
-        found[part] = {
-            "UA": round(unweighted_accuracy(true, predicted), 2),
-            "WA": round(weighted_accuracy(true, predicted), 2),
-        }
-    return found
+SYSTEM = SpeechTextSystem

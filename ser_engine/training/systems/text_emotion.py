@@ -1,10 +1,13 @@
-"""A reader of emotion in words, from its TOML to results/<run>/ and models/<id>/; stopped, it goes on at its epoch."""
+"""A fine-tuned text encoder that recognizes emotions in written sentences, on GoEmotions in its authors' parts.
+
+All figures but "float32" are those of the model as it is stored, in 8 bits, read back from disk.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import time
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,176 +17,256 @@ from numpy.typing import NDArray
 
 from ser_engine.data.acted_sentences import acted_sentences
 from ser_engine.data.corpora import goemotions
-from ser_engine.data.corpora.goemotions import LABELS, PARTS, Part, Sentences
-from ser_engine.errors import InvalidSettings
-from ser_engine.evaluation.evaluate import write_json
+from ser_engine.data.corpora.base import Utterance
+from ser_engine.data.corpora.goemotions import LABELS, PARTS, Sentences
+from ser_engine.data.splits import AUTHORS_SPLIT, PROTOCOLS, Fold
 from ser_engine.evaluation.metrics import percent
+from ser_engine.evaluation.predictions import MAIN, Outputs, Predictions
+from ser_engine.evaluation.record import RunRecord
 from ser_engine.evaluation.text_card import write_text_card
-from ser_engine.evaluation.text_metrics import best_thresholds, macro_f1, present, report, vote_thresholds
+from ser_engine.evaluation.text_metrics import (
+    Marks,
+    best_thresholds,
+    macro_f1,
+    margin_thresholds,
+    measure_marks,
+    present_labels,
+)
 from ser_engine.labels import NEUTRAL
 from ser_engine.models.encoders import EncoderReference, find_folder
 from ser_engine.models.quantization import dequantize, quantize
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.models.store import TENSORS, sha256
 from ser_engine.models.text_emotion import TextEmotion, TextEmotionNetwork
-from ser_engine.settings import Settings
-from ser_engine.training.config import TextEmotionTraining
-from ser_engine.training.fit_text_emotion import Tokens, fit
+from ser_engine.training.clips import Clips, Rows
+from ser_engine.training.state import RunState
+from ser_engine.training.system import Prepared, System, Task, Workspace, digest
+from ser_engine.training.systems.classical import log
+from ser_engine.training.text_training import TextEmotionTraining, Tokens, train_network
 
-VERSION = "1"
-"""To be raised whenever training changes in its code, so that nothing stale is gone on with."""
 EXAMPLES = 10
-"""Of the acted sentences that do not abstain, so many are named."""
+"""Of the acted sentences with a margin, this many are recorded for each corpus."""
+PRESENT, FLOAT32_PRESENT, MARGINS = "present", "float32.present", "margins"
+"""Outputs next to the log-probabilities: which labels are present, by the stored and the unquantized model; margins."""
 
-Corpus = dict[Part, Sentences]
+
+@dataclass(frozen=True)
+class FittedText:
+    """The model as it is stored, in 8 bits and read back; the one before quantization; bytes of the stored one."""
+
+    stored: TextEmotion
+    float32: TextEmotion
+    size: int
 
 
-def run_text_emotion(
-    path: Path, config: TextEmotionTraining, data: Path, settings: Settings, results: Path
-) -> dict[str, Any]:
-    """Train and measure what the TOML at `path` describes, on GoEmotions in `data`.
+class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
+    """A fine-tuned text encoder; its clips are sentences: of GoEmotions, and of acted corpora, which are only tested.
 
-    Writes results/<name of the TOML>/{run.json, history.jsonl} and models/<id>/. All figures but "float32" are of the
-    model as it is stored, in 8 bits, read back from its folder. Returns run.json.
-
-    Raises
-    ------
-    CorpusError
-        GoEmotions is not in `data`, or a line of it cannot be read.
-    InvalidSettings
-        The TOML names other corpora.
-    WeightsUnavailable
-        The encoder to begin with is not there.
+    A sentence has its labels as `perceived_labels`; the sentences of acted corpora have none.
     """
-    if len(config.corpora) != 1 or Path(config.corpora[0]).name.lower() not in ("text", goemotions.ID):
-        raise InvalidSettings(f"{path}: corpora is one name, “{goemotions.ID}”, or the path of a folder named so.")
-    begun = time.perf_counter()
-    folder = goemotions.find(config.corpora[0], data)
-    corpus = {part: _some(goemotions.read(folder, part), config) for part in PARTS}
-    processor = SpeechTextProcessor.from_encoders(None, config.encoder, settings)
-    network = TextEmotionNetwork.from_encoder(config.encoder, len(LABELS), settings, config.dropout, config.seed)
-    state = settings.cache / "runs" / f"{path.stem}-{_fingerprint(config, corpus, settings)}"
-    state.mkdir(parents=True, exist_ok=True)
-    assert processor.tokenizer is not None
-    train, dev = (Tokens.of(corpus[part], processor.tokenizer, config.max_tokens) for part in ("train", "dev"))
-    fit(network, train, dev, config, state)
 
-    whole = _with_thresholds(network, processor, corpus["dev"], config)
-    network.load_state_dict(dequantize(quantize(network.state_dict())))
-    stored = _with_thresholds(network, processor, corpus["dev"], config)
-    target = settings.models_dir / config.id
-    unquantised = round(macro_f1(*_found(whole, corpus["test"])), 2)
-    stored.save(target)
-    model = TextEmotion.load(target, settings)
-    measured = measure(model, corpus, data) | {"float32": {"macro_f1": unquantised}}
-    entry = {
-        "id": path.stem,
-        "model": config.id,
-        "modality": "text",
-        "features": f"words, by {config.encoder} fine-tuned",
-        "protocol": config.protocol,
-        "corpora": [goemotions.ID],
-        "labels": list(LABELS),
-        "sentences": {part: len(corpus[part]) for part in PARTS},
-        **measured,
-        "size_mb": round(sum(file.stat().st_size for file in target.iterdir()) / 1e6, 2),
-        "seconds": round(time.perf_counter() - begun, 1),
-        "note": config.note,
-        "seed": config.seed,
-        "config": asdict(config),
-    }
-    model.card = {"corpora": [goemotions.ID], "measured": _for_card(entry)}
-    model.save(target)
-    write_text_card(target, entry)
-    write_json(results / path.stem / "run.json", entry)
-    (results / path.stem / "history.jsonl").write_bytes((state / "history.jsonl").read_bytes())
-    (state / "finished").touch()  # the results page shows a run's epochs until then
-    return entry
+    config_class = TextEmotionTraining
+    calibrated = True
+
+    def __init__(self, config: TextEmotionTraining, workspace: Workspace) -> None:
+        super().__init__(config, workspace)
+        self.initial_network()  # missing weights are an error before anything is computed
+
+    @property
+    def inputs(self) -> str:
+        """Text and its encoder."""
+        return f"text, by {self.config.encoder}, fine-tuned"
+
+    def initial_network(self) -> tuple[TextEmotionNetwork, SpeechTextProcessor]:
+        """Return the network before training, and its tokenizer."""
+        config, settings = self.config, self.settings
+        network = TextEmotionNetwork.from_encoder(config.encoder, len(LABELS), settings, config.dropout, config.seed)
+        return network, SpeechTextProcessor.from_encoders(None, config.encoder, settings)
+
+    def clips(self) -> Clips:
+        """Return the sentences of all parts, then those of acted corpora; a path is "<part>/<number>"."""
+        data = self.workspace.data
+        folder = goemotions.find_goemotions(self.config.corpora[0], data)
+        utterances = []
+        for part in PARTS:
+            sentences = self._draw(goemotions.read_goemotions(folder, part))
+            for number, (text, marks) in enumerate(zip(sentences.texts, sentences.labels, strict=True)):
+                labels = tuple(label for label, present in zip(LABELS, marks, strict=True) if present)
+                utterances.append(_utterance(goemotions.ID, part, number, text, labels))
+        for corpus, texts in acted_sentences(data).items():
+            utterances += [_utterance(corpus, "test", number, text) for number, text in enumerate(texts)]
+        return Clips(utterances, np.array([utterance.label for utterance in utterances]), LABELS)
+
+    def _draw(self, sentences: Sentences) -> Sentences:
+        """Return at most `config.sentences` sentences, drawn with the seed."""
+        limit = self.config.sentences
+        if not limit or len(sentences) <= limit:
+            return sentences
+        order = np.random.default_rng(self.config.seed).permutation(len(sentences))
+        return sentences.subset(np.sort(order[:limit]))
+
+    def split(self, clips: Clips) -> list[Fold]:
+        """Return the authors' parts as one fold, whose test part has the acted sentences, too."""
+        parts = np.array([path.parent.name for path in clips.paths])
+        train, dev, test = (np.flatnonzero(parts == part) for part in PARTS)
+        return [Fold(AUTHORS_SPLIT, train, dev, test)]
+
+    def prepare(self, clips: Clips) -> Prepared[Sentences]:
+        """Return the texts with their labels."""
+        texts = _texts(clips.utterances)
+        place = find_folder(EncoderReference.parse(self.config.encoder), self.settings)
+        encoder = sha256(file) if place and (file := place / TENSORS).is_file() else ""
+        marks = _marks(clips.utterances)
+        return Prepared(clips, Sentences(texts, marks), digest(torch.__version__, encoder, *texts, arrays=[marks]))
+
+    def fit(self, prepared: Prepared[Sentences], task: Task) -> FittedText:
+        """Fine-tune on the training part, choose epoch and thresholds on the dev part, and store the model."""
+        config, sentences = self.config, prepared.features
+        network, processor = self.initial_network()
+        assert processor.tokenizer is not None
+        train, dev = sentences.subset(task.train), sentences.subset(task.validation)
+        tokens = [Tokens.of(part, processor.tokenizer, config.max_tokens) for part in (train, dev)]
+        train_network(network, tokens[0], tokens[1], config, task)
+        float32 = self._with_thresholds(deepcopy(network), processor, dev)
+        network.load_state_dict(dequantize(quantize(network.state_dict())))
+        folder = task.state.folder / "model"
+        self._with_thresholds(network, processor, dev).save(folder)
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        return FittedText(TextEmotion.load(folder, self.settings), float32, size)
+
+    def _with_thresholds(
+        self, network: TextEmotionNetwork, processor: SpeechTextProcessor, dev: Sentences
+    ) -> TextEmotion:
+        """Return the model with the thresholds that are best on the dev part."""
+        unset = np.full(len(LABELS), 0.5, np.float32)
+        probabilities = TextEmotion(self.config.id, LABELS, network, processor, unset, unset).probabilities(dev.texts)
+        thresholds = best_thresholds(dev.labels, probabilities)
+        neutral_only = probabilities[_is_neutral_only(dev.labels)]
+        neutral, false_positives = LABELS.index(NEUTRAL), self.config.false_positives
+        margins = margin_thresholds(thresholds, neutral_only, neutral, false_positives)
+        return TextEmotion(self.config.id, LABELS, network, processor, thresholds, margins)
+
+    def predict(self, fitted: FittedText, prepared: Prepared[Sentences], rows: Rows) -> Outputs:
+        """Return log-probabilities, margins, and which labels are present before and after quantization."""
+        texts = [prepared.features.texts[row] for row in rows]
+        probabilities = fitted.stored.probabilities(texts)
+        float32 = fitted.float32.probabilities(texts)
+        return {
+            MAIN: log(probabilities),
+            PRESENT: present_labels(probabilities, fitted.stored.thresholds).astype(np.float32),
+            FLOAT32_PRESENT: present_labels(float32, fitted.float32.thresholds).astype(np.float32),
+            MARGINS: np.stack([prediction.margins for prediction in fitted.stored.predict(texts)]),
+        }
+
+    def final_task(self, clips: Clips, folds: Sequence[Fold], state: RunState) -> Task:
+        """Return the only fold: the saved model is the one that was tested."""
+        return Task.of(folds[0], 0, state)
+
+    def size(self, fitted: FittedText) -> int:
+        """Return the size in bytes of the stored model."""
+        return fitted.size
+
+    def export(
+        self, fitted: FittedText, prepared: Prepared[Sentences], card: Mapping[str, Any], temperature: float
+    ) -> TextEmotion:
+        """Return the stored model with its card."""
+        fitted.stored.card = dict(card)
+        return fitted.stored
+
+    def describe_data(self, clips: Clips, folds: Sequence[Fold]) -> dict[str, Any]:
+        """Return the number of sentences of each part, and of test sentences that are in training, too."""
+        (fold,) = folds
+        texts = {
+            part: [clips.utterances[row].transcript for row in rows if clips.utterances[row].corpus == goemotions.ID]
+            for part, rows in zip(PARTS, (fold.train, fold.validation, fold.test), strict=True)
+        }
+        training = set(texts["train"])
+        return {
+            "kind": "text-emotion",
+            "split": PROTOCOLS[AUTHORS_SPLIT].title,
+            "corpora": (goemotions.ID,),
+            "details": {
+                "sentences": {part: len(texts[part]) for part in PARTS},
+                "repeated": sum(text in training for text in texts["test"]),
+            },
+        }
+
+    def measure(self, predictions: Predictions) -> dict[str, Any]:
+        """Return the figures on the test part, and how often the model abstains, in percent.
+
+        `details` has "margins", the share of sentences with one among those labeled neutral alone and among those with
+        an emotion and not neutral; "acted", abstentions on the sentences of acted corpora; and the macro-F1 of the
+        unquantized model.
+        """
+        corpora = np.array([utterance.corpus for utterance in predictions.utterances])
+        test = predictions.select(corpora == goemotions.ID)
+        true, present = _marks(test.utterances), test.outputs[PRESENT] > 0
+        entries = measure_marks(true, present, LABELS)
+        informative = test.outputs[MARGINS].max(axis=1) > 0
+        groups = {"neutral": _is_neutral_only(true), "emotional": ~true[:, LABELS.index(NEUTRAL)]}
+        entries["details"] |= {
+            "margins": {name: percent(informative[rows]) if rows.any() else None for name, rows in groups.items()},
+            "acted": {
+                str(corpus): _measure_abstention(predictions.select(corpora == corpus))
+                for corpus in dict.fromkeys(corpora.tolist())
+                if corpus != goemotions.ID
+            },
+            "float32": {"macro_f1": round(macro_f1(true, test.outputs[FLOAT32_PRESENT] > 0), 2)},
+        }
+        return entries
+
+    def training_files(self, prepared: Prepared[Sentences]) -> list[Path]:
+        """Return nothing: no recording is trained on."""
+        return []
+
+    def card(self, record: RunRecord) -> dict[str, Any]:
+        """Return the corpus and the measured figures."""
+        measured = {
+            "protocol": record.protocol,
+            **record.metrics,
+            "macro_f1_ci95": list(record.interval or ()),
+            "weighted_f1_ci95": record.details["weighted_f1_ci95"],
+            "abstains": {name: figures["abstains"] for name, figures in record.details["acted"].items()},
+            "run": record.id,
+        }
+        return {"corpora": list(record.corpora), "measured": measured}
+
+    def write_card(self, folder: Path, record: RunRecord) -> None:
+        """Write the model card."""
+        write_text_card(folder, record)
 
 
-def measure(model: TextEmotion, corpus: Corpus, data: Path) -> dict[str, Any]:
-    """Return what run.json says of a model's answers.
-
-    Returns
-    -------
-    dict
-        "metrics" and "per_class" on the test part (see `text_metrics.report`); "votes", the share of its sentences, in
-        per cent, that have a vote, of those that are neutral alone and of those with an emotion; "acted", for each
-        corpus the share of its sentences that abstain, with those that do not; "repeated", how many test sentences
-        stand in the training part, too.
-    """
-    test = corpus["test"]
-    found = report(*_found(model, test), LABELS)
-    emotional = np.array([opinion.emotional > 0 for opinion in model.predict(test.texts)])
-    neutral = _neutral_only(test)
-    told = {"neutral": emotional[neutral], "emotional": emotional[~test.labels[:, LABELS.index(NEUTRAL)]]}
-    training = set(corpus["train"].texts)
-    return {
-        **found,
-        "votes": {kind: percent(votes) if len(votes) else None for kind, votes in told.items()},
-        "acted": {name: abstentions(model, sentences) for name, sentences in acted_sentences(data).items()},
-        "repeated": sum(text in training for text in test.texts),
-    }
+def _utterance(corpus: str, part: str, number: int, text: str, labels: tuple[str, ...] = ()) -> Utterance:
+    """Return a sentence as an utterance of nobody."""
+    label = labels[0] if labels else NEUTRAL
+    return Utterance(corpus, Path(part, str(number)), label, "", transcript=text, perceived_labels=labels)
 
 
-def abstentions(model: TextEmotion, sentences: tuple[str, ...]) -> dict[str, Any]:
-    """Return on which share of some sentences, in per cent, a model abstains, and where it does not."""
-    found = sorted(zip(sentences, model.predict(sentences), strict=True), key=lambda pair: -pair[1].emotional)
-    speaking = [
-        {"text": text, "emotional": round(opinion.emotional, 3), "top": max(shares, key=shares.__getitem__)}
-        for text, opinion in found
-        if (shares := opinion.shares())
+def _texts(utterances: Sequence[Utterance]) -> tuple[str, ...]:
+    return tuple(str(utterance.transcript) for utterance in utterances)
+
+
+def _marks(utterances: Sequence[Utterance]) -> Marks:
+    """Return which labels the sentences have, bool [n, labels]."""
+    return np.array([[label in utterance.perceived_labels for label in LABELS] for utterance in utterances], bool)
+
+
+def _is_neutral_only(marks: Marks) -> NDArray[np.bool_]:
+    """Return which of [n, labels] are labeled neutral and nothing else, bool [n]."""
+    result: NDArray[np.bool_] = marks[:, LABELS.index(NEUTRAL)] & (marks.sum(axis=1) == 1)
+    return result
+
+
+def _measure_abstention(acted: Predictions) -> dict[str, Any]:
+    """Return the number of sentences, the share without a margin, and the sentences that are most emotional."""
+    margins, texts = acted.outputs[MARGINS], _texts(acted.utterances)
+    emotional = margins.max(axis=1)
+    informative = [
+        {"text": texts[row], "emotional": round(float(emotional[row]), 3), "top": LABELS[int(margins[row].argmax())]}
+        for row in np.argsort(-emotional, kind="stable")
+        if emotional[row] > 0
     ]
-    share = 100 * (1 - len(speaking) / len(sentences))
-    return {"sentences": len(sentences), "abstains": round(share, 2), "speaking": speaking[:EXAMPLES]}
+    return {"sentences": len(texts), "abstains": percent(emotional == 0), "informative": informative[:EXAMPLES]}
 
 
-def _some(sentences: Sentences, config: TextEmotionTraining) -> Sentences:
-    """Return at most `config.sentences` of them, drawn with the seed."""
-    if not config.sentences or len(sentences) <= config.sentences:
-        return sentences
-    order = np.random.default_rng(config.seed).permutation(len(sentences))
-    return sentences.only(np.sort(order[: config.sentences]))
-
-
-def _with_thresholds(
-    network: TextEmotionNetwork, processor: SpeechTextProcessor, dev: Sentences, config: TextEmotionTraining
-) -> TextEmotion:
-    """Return the model whose thresholds suit the dev part."""
-    open_ = np.full(len(LABELS), 0.5, np.float32)
-    model = TextEmotion(config.id, LABELS, network, processor, open_, open_)
-    probabilities = model.probabilities(dev.texts)
-    thresholds = best_thresholds(dev.labels, probabilities)
-    neutral = LABELS.index(NEUTRAL)
-    votes = vote_thresholds(thresholds, probabilities[_neutral_only(dev)], neutral, config.false_votes)
-    return TextEmotion(config.id, LABELS, network, processor, thresholds, votes)
-
-
-def _found(model: TextEmotion, test: Sentences) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which labels the sentences have, and which the model says that they have, bool [n, labels]."""
-    return test.labels, present(model.probabilities(test.texts), model.thresholds)
-
-
-def _neutral_only(sentences: Sentences) -> NDArray[np.bool_]:
-    neutral = LABELS.index(NEUTRAL)
-    return sentences.labels[:, neutral] & (sentences.labels.sum(axis=1) == 1)
-
-
-def _for_card(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures that stand in config.json."""
-    abstains = {name: figures["abstains"] for name, figures in entry["acted"].items()}
-    return {"protocol": entry["protocol"], **entry["metrics"], "abstains": abstains, "run": entry["id"]}
-
-
-def _fingerprint(config: TextEmotionTraining, corpus: Corpus, settings: Settings) -> str:
-    """Return what tells this training from every other, whatever changed; 12 hexadecimal digits.
-
-    How votes are counted is decided after training, so that it may change without a new one.
-    """
-    lasting = {key: value for key, value in asdict(config).items() if key not in ("false_votes", "note", "hardware")}
-    place = find_folder(EncoderReference.parse(config.encoder), settings)
-    encoder = sha256(file) if place and (file := place / TENSORS).is_file() else ""
-    digest = hashlib.sha256(f"{VERSION} {torch.__version__} {lasting} {encoder}".encode())
-    for sentences in corpus.values():
-        digest.update("\0".join(sentences.texts).encode() + sentences.labels.tobytes())
-    return digest.hexdigest()[:12]
+SYSTEM = TextEmotionSystem

@@ -184,14 +184,16 @@ def test_a_revision_is_what_was_asked_for(hub: Hub) -> None:
         model = Analyzer(replace(ALLOWED, model=f"hf:owner/tiny@{revision}")).model
         assert model.id == f"owner/tiny@{OLDER[:7]}"
     assert not any(f"/{COMMIT}/" in path for path in hub.asked)
-    with pytest.raises(WeightsUnavailable, match=r"owner/tiny@v9 could not be fetched.*: it has no revision “v9”\.$"):
+    with pytest.raises(
+        WeightsUnavailable, match=r"owner/tiny@v9 could not be downloaded.*: it has no revision “v9”\.$"
+    ):
         registry.find_model(replace(ALLOWED, model="hf:owner/tiny@v9"))
 
 
 def test_nobody_is_asked_without_permission_or_for_a_card(hub: Hub) -> None:
     with pytest.raises(WeightsUnavailable, match="owner/tiny is not on this computer: set SER_ALLOW_DOWNLOAD=1"):
         registry.find_model(replace(ALLOWED, allow_download=False))
-    with pytest.raises(WeightsUnavailable, match="owner/tiny has not been fetched"):
+    with pytest.raises(WeightsUnavailable, match="owner/tiny has not been downloaded"):
         Analyzer(ALLOWED).card()
     assert hub.asked == []
 
@@ -227,7 +229,7 @@ def test_a_well_known_model_whose_labels_are_numbers_is_known_by_its_id(hub: Hub
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        ("RepoNotFound", r"owner/tiny could not be fetched from the hub: there is no such model, or it is private"),
+        ("RepoNotFound", r"owner/tiny could not be downloaded from the hub: there is no such model, or it is private"),
         ("GatedRepo", "its owner gives it only to those who accept its terms there and log in with “hf auth login”"),
     ],
 )
@@ -250,7 +252,7 @@ def test_something_else_of_the_hub_is_no_model(hub: Hub) -> None:
 def test_an_answer_that_is_none_of_a_hub_is_told(hub: Hub) -> None:
     hub.nonsense = True
     with pytest.raises(
-        WeightsUnavailable, match=r"owner/tiny could not be fetched from the hub: the transfer failed \("
+        WeightsUnavailable, match=r"owner/tiny could not be downloaded from the hub: the transfer failed \("
     ):
         registry.find_model(ALLOWED)
 

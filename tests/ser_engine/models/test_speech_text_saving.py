@@ -41,7 +41,7 @@ from tests.ser_engine.models.tiny_networks import (
 
 @pytest.mark.parametrize("kind", ["hubert", "whisper"])
 def test_frozen_encoders_are_referred_to(kind: str, here: Settings, tmp_path: Path) -> None:
-    model = SpeechText("tried", *build(here, kind, layers="weighted", standardised=True), card={"corpora": ["ravdess"]})
+    model = SpeechText("tried", *build(here, kind, layers="weighted", standardized=True), card={"corpora": ["ravdess"]})
     model.save(tmp_path / "m")
     assert set(load_file(tmp_path / "m" / "model.safetensors")) == {
         "classifier.weight", "classifier.bias", "layer_logits",
@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_one_sentence(kind: str, freezing: str, here: Setti
 def test_what_is_whole_lacks_no_tensor_of_an_encoder(here: Settings, tmp_path: Path) -> None:
     build(here, freezing="entire")[0].save_pretrained(tmp_path)
     rewritten(tmp_path, lambda tensors: tensors.pop("speech.encoder.encoder.layers.0.attention.q_proj.weight"))
-    with pytest.raises(WeightsUnavailable, match="does not fit the weights"):
+    with pytest.raises(WeightsUnavailable, match="does not fit its weights"):
         SpeechTextForSequenceClassification.from_pretrained(tmp_path, settings=here)
 
 

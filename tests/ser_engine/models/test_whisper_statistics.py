@@ -29,7 +29,7 @@ CARD = {"corpora": ["ravdess"], "measured": {"UA": 71.5, "WA": 70.25}}
 
 
 def head(**changes: Any) -> Head:
-    """Return a head with random weights, whose features are standardised by other random numbers."""
+    """Return a head with random weights, whose features are standardized by other random numbers."""
     torch.manual_seed(0)
     shape = {"labels": len(LABELS), "hidden": 16, "members": 3, "layer_mixes": 2, "attentive": 2, "projection": 32}
     made = Head(HeadConfig(**shape | changes)).eval()

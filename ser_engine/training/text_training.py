@@ -1,0 +1,239 @@
+"""Fine-tuning of a text encoder; a stopped training resumes and has the same result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase, get_linear_schedule_with_warmup
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from ser_engine.data.corpora import goemotions
+from ser_engine.data.corpora.goemotions import Sentences
+from ser_engine.data.splits import AUTHORS_SPLIT
+from ser_engine.errors import InvalidSettings
+from ser_engine.evaluation.text_metrics import best_thresholds, macro_f1, present_labels
+from ser_engine.models.text_emotion import TextEmotionNetwork
+from ser_engine.training.config import (
+    STRICT,
+    Count,
+    Dropout,
+    ExperimentConfig,
+    Exponent,
+    Natural,
+    Rate,
+    Share,
+)
+from ser_engine.training.state import save_checkpoint
+from ser_engine.training.system import Task
+
+VALIDATION_BATCH = 64
+
+
+@pydantic_dataclass(frozen=True, kw_only=True, config=STRICT)
+class TextEmotionTraining(ExperimentConfig):
+    """An experiment with a fine-tuned text encoder.
+
+    Attributes
+    ----------
+    corpora : "goemotions", or its folder
+    encoder : as `models.encoders.EncoderReference.parse` reads it
+    max_tokens : of a sentence in training; the rest of it is left out
+    freeze_embeddings : whether the token embeddings stay as they are, which saves time and memory
+    epochs, batch, learning_rate, weight_decay, warmup : AdamW; the rate rises for `warmup` steps and falls to 0
+    head_learning_rate, layer_decay : rate of the new layer; rate of each layer in parts of that of the layer above it
+    balance : exponent of (sentences without a label) / (sentences with it), the weight of the latter in the loss;
+        0 for none
+    label_smoothing : how far a target is moved from 0 or 1 towards one half, 0 to 1
+    dropout : before the new layer; within the encoder it is the encoder's own
+    false_positives : largest share of the dev part's sentences labeled neutral alone that may have a margin
+    bfloat16 : whether training computes in bfloat16 where that loses little; for processors that have it
+    sentences : largest number of sentences of each part, for trials; 0 for all
+    """
+
+    encoder: str
+    max_tokens: Annotated[int, Field(ge=3, le=512)] = 64
+    freeze_embeddings: bool = False
+    epochs: Count = 5
+    batch: Count = 32
+    learning_rate: Rate = 5e-5
+    weight_decay: Exponent = 0.01
+    warmup: Natural = 500
+    head_learning_rate: Rate = 1e-3
+    layer_decay: Share = 1.0
+    balance: Exponent = 0.0  # type: ignore[assignment]
+    label_smoothing: Share = 0.0
+    dropout: Dropout = 0.1
+    false_positives: Share = 0.03
+    bfloat16: bool = False
+    sentences: Natural = 0
+    save: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.corpora) != 1 or Path(self.corpora[0]).name.lower() not in ("text", goemotions.ID):
+            raise InvalidSettings(f"corpora is one name, “{goemotions.ID}”, or the path of a folder of that name.")
+        if self.protocol != AUTHORS_SPLIT:
+            raise InvalidSettings(f"{goemotions.ID} has its authors' parts: the protocol is {AUTHORS_SPLIT}.")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Sentences as n rows of token numbers, and their labels float32 [n, labels]."""
+
+    rows: list[Tensor]
+    labels: Tensor
+
+    @classmethod
+    def of(cls, sentences: Sentences, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> Tokens:
+        """Return the tokens of sentences, each cut after `max_tokens`."""
+        # With truncation but no padding, a tokenizer leaves shorter rows as they are.
+        encoded: Any = tokenizer(list(sentences.texts), truncation=True, max_length=max_tokens)
+        return cls(
+            [torch.tensor(ids, dtype=torch.int32) for ids in encoded["input_ids"]],
+            torch.from_numpy(sentences.labels.astype(np.float32)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, rows: Sequence[int], padding: int) -> tuple[Tensor, Tensor]:
+        """Return tokens and mask, int64 [batch, the longest of them]."""
+        chosen = [self.rows[row].long() for row in rows]
+        ids = pad_sequence(chosen, batch_first=True, padding_value=padding)
+        lengths = torch.tensor([len(row) for row in chosen])
+        return ids, (torch.arange(ids.shape[1]) < lengths.unsqueeze(1)).long()
+
+
+def train_network(
+    network: TextEmotionNetwork, train: Tokens, dev: Tokens, config: TextEmotionTraining, task: Task
+) -> TextEmotionNetwork:
+    """Train a network in place and return it as it was in the epoch of the highest macro-F1 on `dev`.
+
+    `task.state` holds a checkpoint of the last epoch, so that a stopped training resumes there and a finished one is
+    not repeated, and the history: loss on both parts, and macro-F1 at the best thresholds.
+    """
+    network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    if config.freeze_embeddings:
+        network.encoder.get_input_embeddings().requires_grad_(False)
+    steps = -(-len(train) // config.batch)
+    optimizer = torch.optim.AdamW(parameter_groups(network, config))
+    schedule = get_linear_schedule_with_warmup(optimizer, config.warmup, config.epochs * steps)
+    checkpoint = task.state.folder / "epoch.pt"
+    done: dict[str, Any] = {"epochs": 0, "best": None, "best_f1": -1.0}
+    parts: dict[str, Any] = {"module": network, "optimizer": optimizer, "schedule": schedule}
+    if checkpoint.exists():
+        done = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(done.pop(name))
+    history = task.state.history(task.number, task.name, keep=done["epochs"])
+    for epoch in range(done["epochs"], config.epochs):
+        loss = _train_epoch(network, train, config, optimizer, schedule, epoch)
+        measured = validate(network, dev)
+        history({"epoch": epoch + 1, "loss": loss, **measured})
+        done["epochs"] = epoch + 1
+        if measured["validation_macro_f1"] > done["best_f1"]:
+            best = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+            done |= {"best": best, "best_f1": measured["validation_macro_f1"]}
+        save_checkpoint(checkpoint, done | {name: part.state_dict() for name, part in parts.items()})
+    network.load_state_dict(done["best"])
+    return network.cpu().eval()
+
+
+def logits_of(network: TextEmotionNetwork, tokens: Tokens) -> Tensor:
+    """Return logits float32 [n, labels], without dropout."""
+    logits = torch.zeros(tokens.labels.shape)
+    order = sorted(range(len(tokens)), key=lambda row: len(tokens.rows[row]))
+    network.eval()
+    with torch.inference_mode():
+        for first in range(0, len(order), VALIDATION_BATCH):
+            rows = order[first : first + VALIDATION_BATCH]
+            logits[rows] = network(*_batch(network, tokens, rows)).float().cpu()
+    return logits
+
+
+def _train_epoch(
+    network: TextEmotionNetwork,
+    train: Tokens,
+    config: TextEmotionTraining,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    epoch: int,
+) -> float:
+    """Train for one epoch, whose random numbers depend on seed and epoch alone, and return the mean loss."""
+    torch.manual_seed(int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0]))
+    generator = torch.Generator().manual_seed(torch.initial_seed())
+    torch.set_flush_denormal(True)
+    network.train()
+    order = get_length_grouped_indices([len(row) for row in train.rows], config.batch, generator=generator)
+    device = network.classifier.weight.device
+    weight = positive_weights(train.labels, config.balance).to(device)
+    total = 0.0
+    starts = range(0, len(order), config.batch)
+    for first in tqdm(starts, desc=f"epoch {epoch + 1} of {config.epochs}", unit="batch"):
+        rows = order[first : first + config.batch]
+        targets = (train.labels[rows] * (1 - config.label_smoothing) + config.label_smoothing / 2).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
+            logits = network(*_batch(network, train, rows))
+        loss = functional.binary_cross_entropy_with_logits(logits.float(), targets, pos_weight=weight)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        total += loss.item() * len(rows)
+    return total / len(order)
+
+
+def positive_weights(labels: Tensor, exponent: float) -> Tensor:
+    """Return float32 [labels]: (sentences without a label / sentences with it) ** exponent."""
+    counts = labels.sum(dim=0)
+    return ((len(labels) - counts).clamp(min=1) / counts.clamp(min=1)) ** exponent
+
+
+def validate(network: TextEmotionNetwork, dev: Tokens) -> dict[str, float]:
+    """Return loss and macro-F1, in percent, on the dev part."""
+    logits = logits_of(network, dev)
+    probabilities: NDArray[np.float32] = logits.sigmoid().numpy()
+    true = dev.labels.numpy() > 0
+    predicted = present_labels(probabilities, best_thresholds(true, probabilities))
+    loss = functional.binary_cross_entropy_with_logits(logits, dev.labels)
+    return {"validation_loss": loss.item(), "validation_macro_f1": macro_f1(true, predicted)}
+
+
+def parameter_groups(network: TextEmotionNetwork, config: TextEmotionTraining) -> list[dict[str, Any]]:
+    """Return AdamW's groups: each layer at its own rate, biases and norms without weight decay."""
+    depth = network.encoder.config.num_hidden_layers
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        decay = config.weight_decay if parameter.dim() > 1 else 0.0
+        groups.setdefault((_rate(name, depth, config), decay), []).append(parameter)
+    return [{"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()]
+
+
+def _rate(name: str, depth: int, config: TextEmotionTraining) -> float:
+    """Return a parameter's learning rate: the top layer has the configured one, each below it `layer_decay` of that."""
+    if name.startswith("classifier."):
+        return config.head_learning_rate
+    number = next((int(part) for part in name.split(".") if part.isdigit()), -1)  # the embeddings have none
+    return config.learning_rate * config.layer_decay ** (depth - 1 - number)
+
+
+def _batch(network: TextEmotionNetwork, tokens: Tokens, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return tokens and mask on the network's device."""
+    ids, mask = tokens.batch(rows, int(network.encoder.config.pad_token_id or 0))
+    device = network.classifier.weight.device
+    return ids.to(device), mask.to(device)
