@@ -217,8 +217,8 @@ def large_models() -> str:
         ],
         [
             f"{b['frozen_cache_of']['epochs']} epochs on cached states and on audio",
-            f"{b['frozen_cache_seconds']['kept']:.0f} s",
-            f"{b['frozen_cache_seconds']['each_time']:.0f} s",
+            f"{b['frozen_cache_seconds']['cached']:.0f} s",
+            f"{b['frozen_cache_seconds']['uncached']:.0f} s",
             f"{b['frozen_cache_speedup']:.1f}",
         ],
     ]
