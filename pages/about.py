@@ -18,8 +18,8 @@ CORPORA = {
 # Architectures of the bundled models.
 OURS = ("whisper-statistics", "whisper-tuned", "fused")
 AUDIO = (
-    "A small ensemble of neural networks, trained on acted speech, classifies the hidden states of the encoder of "
-    "Whisper *base*. It gives"
+    "A small neural network ensemble, trained on acted speech, classifies the hidden states of the encoder of Whisper "
+    "*base*. It gives"
 )
 OTHER = "The chosen model uses the audio, and the transcript where it can. It gives"
 TEXT = (
@@ -42,7 +42,7 @@ text = TEXT if card and card.get("architecture") == "fused" else ""
 each = f"each of {wording.count(len(labels))} {wording.kind(labels)}s" if labels else "each of its labels"
 st.markdown(
     f"""
-1. **Decode.** The file is decoded to samples. Its content decides on its format, not its name.
+1. **Decode.** The file is decoded to samples; its format is detected from its content, not from its name.
 2. **Clean.** Speech is detected, silence removed and the level normalized. Noise is reduced only where there is a lot
    of it.
 3. **Transcribe.** OpenAI's Whisper *{whisper}* transcribes the speech. Passages that are probably not speech are left

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 METRICS = {"UA": "Unweighted accuracy (UA)", "WA": "Weighted accuracy (WA)"}
 COLUMNS = {
-    "model": st.column_config.TextColumn("Model", pinned=True, width=170),
+    "model": st.column_config.TextColumn("Model", pinned=True, width=210),
     "speakers": st.column_config.TextColumn("Test speakers", help="Whether they are in the training data, too"),
     "UA": st.column_config.ProgressColumn(
         "UA", format="%.1f", min_value=0, max_value=100, width=120, help="Mean recall of the emotions, in percent"

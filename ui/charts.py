@@ -52,7 +52,8 @@ def seconds_axis(figure: go.Figure, duration_s: float) -> None:
 
 def percent_axis(figure: go.Figure) -> None:
     """Let the x axis go from 0 to 100%."""
-    figure.update_xaxes(range=[0, 103], tickvals=[0, 25, 50, 75, 100], ticksuffix="%")
+    ticks = (0, 25, 50, 75, 100)
+    figure.update_xaxes(range=[0, 103], tickvals=ticks, ticktext=[f"{tick}%" for tick in ticks])
 
 
 def rows_axis(figure: go.Figure, names: Sequence[str], bottom: float, top: float, raised: float = 0.0) -> None:

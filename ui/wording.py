@@ -139,7 +139,7 @@ def accuracy(card: Mapping[str, Any] | None) -> str | None:
         tested = f"Accuracy under the protocol “{card['protocol']}”, which may test on speakers from the training data,"
     interval = card.get("UA_ci95")
     bounds = f" (95% interval {interval[0]:.0f}% to {interval[1]:.0f}%)" if interval else ""
-    return f"{tested} is {card['UA']:.0f}%{bounds}, as the mean recall of all emotions in acted speech."
+    return f"{tested} is {card['UA']:.0f}%{bounds}, measured as the mean recall of all emotions on acted speech."
 
 
 def label_accuracy(label: str, card: Mapping[str, Any] | None) -> str | None:
@@ -151,14 +151,14 @@ def label_accuracy(label: str, card: Mapping[str, Any] | None) -> str | None:
     if card is None or not row or not on_unseen_speakers(card):
         return None
     sentence = (
-        f"On unseen speakers, in acted speech, the model recognizes {row['recall']:.0f}% of the {adjective(label)} "
-        f"clips, and {row['precision']:.0f}% of the clips that it labels {adjective(label)} are."
+        f"For {label}, recall is {row['recall']:.0f}% and precision {row['precision']:.0f}%, measured on unseen "
+        "speakers in acted speech."
     )
     for corpus, raters in (card.get("listeners") or {}).items():
         if label in raters["per_label"]:
             sentence += (
-                f" The majority of human raters, by audio alone, recognizes {raters['per_label'][label]:.0f}% "
-                f"on {CORPORA.get(corpus, corpus)}."
+                f" By majority vote and from audio alone, human raters reach a recall of "
+                f"{raters['per_label'][label]:.0f}% on {CORPORA.get(corpus, corpus)}."
             )
     return sentence
 

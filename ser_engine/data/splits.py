@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold, StratifiedKFold, train_test_split
 
 from ser_engine.data import emobox
 from ser_engine.data.corpora.base import Utterance
@@ -272,6 +271,8 @@ def _grouped(
     noun: str,
 ) -> Rows:
     """Return the fold of each utterance; the groups of every corpus are distributed separately."""
+    from sklearn.model_selection import GroupKFold
+
     result = np.zeros(len(utterances), int)
     for corpus in sorted({utterance.corpus for utterance in utterances}):
         rows = np.array([i for i, utterance in enumerate(utterances) if utterance.corpus == corpus])
@@ -337,6 +338,8 @@ def _one_out(values: Sequence[str], noun: str) -> list[Fold]:
 
 
 def _stratified(labels: Sequence[str], seed: int, folds: int) -> list[Fold]:
+    from sklearn.model_selection import StratifiedKFold
+
     _require(labels, folds, f"{folds} folds need one each")
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     none = np.array([], int)
@@ -348,6 +351,8 @@ def _stratified(labels: Sequence[str], seed: int, folds: int) -> list[Fold]:
 
 def _random(labels: Sequence[str], seed: int, test: float, validation: float) -> list[Fold]:
     """Return one fold: a share `test` of all rows, and a share `validation` of the rest."""
+    from sklearn.model_selection import train_test_split
+
     _require(labels, MIN_PER_LABEL, f"training, validation and test need {MIN_PER_LABEL}")
     classes = np.asarray(labels)
     try:

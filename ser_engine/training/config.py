@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 from ser_engine.data.splits import PROTOCOLS
 from ser_engine.errors import InvalidSettings
 from ser_engine.labels import LABEL_SETS
+from ser_engine.settings import PROJECT
 
 SPEAKER_INDEPENDENT = "speaker-independent"
 
@@ -112,7 +113,7 @@ def config_name(path: Path) -> str:
 
 
 def read_entries(path: Path) -> dict[str, Any]:
-    """Read a TOML file as it is.
+    """Read a TOML file as it is; a path such as "configs/ours/svm.toml" is found from any folder.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def read_entries(path: Path) -> dict[str, Any]:
         There is no such file, or it is not valid TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads((path if path.exists() else PROJECT / path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InvalidSettings(f"There is no configuration {path}.") from None
     except OSError as error:

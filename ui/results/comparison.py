@@ -33,9 +33,9 @@ MODELS = {
     "whisper": "Whisper, fine-tuned",
     "minilm": "MiniLM, fine-tuned",
     "whisper-minilm": "Whisper and MiniLM, fine-tuned",
-    "whisper-base-statistics": "Neural network ensemble on frozen Whisper-base",
-    "whisper-base-tuned": "Neural network ensemble on fine-tuned Whisper-base",
-    "voice-and-words": "Neural network ensemble on audio and text",
+    "whisper-base-statistics": "Frozen Whisper-base, neural network ensemble",
+    "whisper-base-tuned": "Fine-tuned Whisper-base, neural network ensemble",
+    "voice-and-words": "Audio and text, neural network ensemble",
 }
 FEATURES = {f"acoustic{count}": f"{count} acoustic features" for count in (94, 173, 371)}
 UNSEEN, SEEN, LEAKED = "● unseen", "○ seen", "✕ leaked copies"

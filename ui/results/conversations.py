@@ -45,7 +45,7 @@ def show_table(runs: Sequence[RunRecord], published: Mapping[str, PublishedFigur
             if measured := run.details.get(kind):
                 figures = (measured["metrics"].get(key) for key in METRICS)
                 tested = f"{measured['tested']} segments of {run.details['recording']}"
-                rows.append((run.model, comparison.speakers(run), title, *figures, tested))
+                rows.append((comparison.model_name(run), comparison.speakers(run), title, *figures, tested))
     for id in dict.fromkeys(id for run in runs for id in run.published if id in published):
         paper = published[id]
         figures = (paper.metrics.get(key) for key in ("WA", "weighted_f1", "macro_f1"))

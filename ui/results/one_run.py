@@ -79,7 +79,10 @@ def show_classes(run: RunRecord, paper: PublishedFigure | None) -> None:
         return
     alt = ", ".join(f"{name} {written(scores.get('recall'))}" for name, scores in run.per_class.items())
     draw(charts.per_class(run, paper), f"Recall by emotion, in percent: {alt}", "per-class")
-    signs = [("●", "recall: share of an emotion's clips that are recognized"), ("○", "precision: share that is right")]
+    signs = [
+        ("●", "recall: share of an emotion's clips that are recognized"),
+        ("○", "precision: share of predictions that are right"),
+    ]
     if paper is not None and paper.per_class:
         signs.append(("◇", "recall in the paper"))
     st.html(theme.legend(signs))
@@ -167,8 +170,13 @@ def show_audit(run: RunRecord) -> None:
     entries = run.audit.get("findings")
     findings = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     for entry in findings:
-        examples = f" For example: {', '.join(map(str, entry['examples']))}." if entry.get("examples") else ""
-        st.html(theme.finding(str(entry.get("severity", "note")), f"{entry.get('sentence', '')}{examples}"))
+        examples = "; ".join(map(str, entry.get("examples") or ())).rstrip(".")
+        st.html(
+            theme.finding(
+                str(entry.get("severity", "note")),
+                f"{entry.get('sentence', '')}" + (f" For example: {examples}." if examples else ""),
+            )
+        )
     if not findings:
         note("Training and test data share nothing that they should not.")
     titles = {"clips": "Clips in all", "tested": "Tested clips", "speakers": "Speakers"}

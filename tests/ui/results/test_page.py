@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from ser_engine.data.degrade import TITLES
 from ser_engine.evaluation import calibration
 from ser_engine.settings import PROJECT
 from tests.ui.results.run_files import Write, entry, random_split
@@ -109,9 +110,9 @@ def test_the_cost_of_degraded_audio_is_a_table(write: Write) -> None:
     write("worse", entry(degradations={"telephone": {"UA": 51.26, "WA": 50.0, "lost": 3.44}, "rain": {"UA": "wet"}}))
     at = page()
     assert not at.exception and "Degraded audio" in [part.value for part in at.subheader]
-    (found,) = [table.value for table in at.table if "UA lost, in points" in table.value.columns]
-    assert found.to_numpy().tolist() == [
-        ["by telephone (8 kHz, mu-law)", "51.3", "50.0", "3.4"],
+    (shown,) = [table.value for table in at.table if "UA lost, in points" in table.value.columns]
+    assert shown.to_numpy().tolist() == [
+        [TITLES["telephone"], "51.3", "50.0", "3.4"],
         ["rain", "–", "–", "–"],
     ]
 
