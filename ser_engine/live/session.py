@@ -335,11 +335,10 @@ def to_csv(updates: Sequence[Update]) -> str:
     """Format a timeline as CSV: one row per window, one column per label, empty in windows without scores."""
     labels = next((update.scores.labels for update in updates if update.scores), ())
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("start", "end", "state", "top", "speech_s", "level_db", "skipped", *labels))
+    fields = ("start", "end", "state", "top", "speech_s", "level_db", "skipped", *labels)
+    table = csv.DictWriter(text, fields, lineterminator="\n")
+    table.writeheader()
     for update in updates:
         row = update.to_dict()
-        scores = row.pop("scores") or dict.fromkeys(labels)
-        table.writerow([row[name] for name in ("start", "end", "state", "top", "speech_s", "level_db", "skipped")]
-                       + [scores[label] for label in labels])  # fmt: skip
+        table.writerow(row | (row.pop("scores") or {}))
     return text.getvalue()
