@@ -44,10 +44,11 @@ test: $(INSTALLED_DEV)  ## run every test, the browser's own after the others
 quick: $(INSTALLED_DEV)  ## run the tests that are neither slow nor in a browser
 	$(RUN) -m pytest -m "not browser and not slow" -n $(JOBS) --dist loadfile
 
-lint: $(INSTALLED_DEV)  ## ruff, mypy and the layers of the engine
+lint: $(INSTALLED_DEV)  ## ruff, mypy, generated documents and the layers of the engine
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(RUN) -m tools.generate_docs --check
 	$(RUN) -c "from importlinter.cli import lint_imports_command as lint; lint()"
 
 wheels: $(INSTALLED_DEV)  ## resolve every pin for each Python and platform, with wheels alone

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ser_engine.data.augment import apply, get_recipe
-from ser_engine.data.cache import VERSION, Cache, compute_clips, preprocessing_options, recording_seed
+from ser_engine.data.cache import Cache, compute_clips, preprocessing_options, recording_seed
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.data.preprocess import PREPROCESSINGS, preprocess
 from ser_engine.errors import InvalidSettings, NoSpeech
@@ -21,7 +21,6 @@ from ser_engine.features import ACOUSTIC
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE
 
-PIPELINE = str(VERSION)
 Features = NDArray[np.float32]
 
 

@@ -46,6 +46,13 @@ YAMNET_LAYERS = (
 YAMNET_CLASSES = 521
 YAMNET_EPSILON = 1e-4
 
+SOURCES = {
+    "vggish": "vggish-10086976.pth from https://github.com/harritaylor/torchvggish/releases/tag/v0.1, or "
+    "https://storage.googleapis.com/audioset/vggish_model.ckpt as .npz (see ser_engine/papers/audioset_weights.py)",
+    "yamnet": "https://storage.googleapis.com/audioset/yamnet.h5",
+}
+"""The published weights of each network."""
+
 
 class Extractor(nn.Module):
     """A network that computes one embedding for each patch of speech."""
@@ -163,8 +170,6 @@ def load_extractor(name: str, settings: Settings) -> Extractor:
         raise InvalidSettings(f"There are no embeddings “{name}”; there are {', '.join(EXTRACTORS)}.")
     folder = settings.models_dir / name
     if not (folder / store.CONFIG).is_file():
-        from ser_engine.papers.audioset_weights import SOURCES
-
         raise WeightsUnavailable(
             f"The weights of {EXTRACTORS[name].__name__} are not on this computer: get {SOURCES[name]}, and run "
             f"“python -m ser_engine.papers.audioset_weights {name} FILE {folder}”."

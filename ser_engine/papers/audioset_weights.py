@@ -26,16 +26,9 @@ from torch import Tensor
 
 from ser_engine.errors import InvalidSettings, SerError, WeightsUnavailable
 from ser_engine.models import store
-from ser_engine.papers.audioset import ARCHITECTURE, EXTRACTORS
+from ser_engine.papers.audioset import ARCHITECTURE, EXTRACTORS, SOURCES
 
 Arrays = Mapping[str, NDArray[np.float32]]
-
-SOURCES = {
-    "vggish": "vggish-10086976.pth from https://github.com/harritaylor/torchvggish/releases/tag/v0.1, or "
-    "https://storage.googleapis.com/audioset/vggish_model.ckpt as .npz (see ser_engine/papers/audioset_weights.py)",
-    "yamnet": "https://storage.googleapis.com/audioset/yamnet.h5",
-}
-"""The published weights of each network."""
 
 # TensorFlow's name of a layer of VGGish → ours. A checkpoint has further variables, which belong to its training.
 VGGISH_LAYERS = {
