@@ -148,7 +148,7 @@ def memory_growth_mb(analyzer: Analyzer, sound: NDArray[np.float32], seconds: fl
     for number in range(round(seconds / CHUNK_S)):
         first = number * size % (len(sound) - size)
         session.push(sound[first : first + size], RATE)
-        taken.extend(session.take_utterances())
+        taken.extend(session.take_segments())
         if not settled and session.duration_s >= min(SETTLED_S, seconds / 2):
             settled = _resident_mb()
     return max(0.0, _resident_mb() - settled)

@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.errors import WeightsUnavailable
 from ser_engine.models import trained_on
-from ser_engine.settings import Settings, variable
+from ser_engine.settings import Settings
 from ser_engine.transcription import alignment as timed
 from ser_engine.types import STAGES, Analysis, CleanSpeech, Prediction, Scores, TimelineWindow, Transcript
 
 if TYPE_CHECKING:
-    from whisper.model import Whisper
-
     from ser_engine.models.base import Model
     from ser_engine.transcription.transcriber import Transcriber
 
@@ -193,13 +191,14 @@ class Analyzer:
         with self._loading:
             if self._transcriber is None:
                 from ser_engine.models.store import shared_whisper
+                from ser_engine.transcription.language import resolve_language
                 from ser_engine.transcription.transcriber import Transcriber
 
                 _use_threads(self.settings.threads)
                 precision = "int8" if self.settings.whisper == "base" else "float16"
                 engine = f"whisper-{self.settings.whisper} ({precision} weights)"
                 whisper = shared_whisper(self.settings, self._on_download)
-                self._transcriber = Transcriber(whisper, engine, _language(whisper, self.settings.language))
+                self._transcriber = Transcriber(whisper, engine, resolve_language(whisper, self.settings.language))
             return self._transcriber
 
     def card(self) -> dict[str, Any] | None:
@@ -283,18 +282,6 @@ def _stage(stage: str, seconds: dict[str, float], progress: Progress | None) -> 
     seconds[stage] = time.perf_counter() - begun
     if progress:
         progress(stage, seconds[stage])
-
-
-def _language(whisper: Whisper, wanted: str) -> str | None:
-    """Return the code of the language to transcribe; None lets Whisper detect it, which only multilingual ones can."""
-    from whisper.tokenizer import LANGUAGES
-
-    if not whisper.is_multilingual:
-        return "en"
-    code = wanted.lower()
-    if code and code not in tuple(LANGUAGES)[: whisper.num_languages]:
-        raise InvalidSettings(f"{variable('language')} is a code that Whisper knows, such as en or de, not “{wanted}”.")
-    return code or None
 
 
 def _use_threads(threads: int) -> None:

@@ -1,8 +1,8 @@
-"""The 173 features of paper-4's SVM (III.C): MFCC, mel, chroma, spectral contrast and tonnetz, as means over time.
+"""The 173 features of Gomes' SVM (III.C): MFCC, mel, chroma, spectral contrast and tonnetz, as means over time.
 
-All are librosa's functions with their defaults. Two things differ: the pitch classes stand where instruments are tuned
-rather than where librosa finds a tuning in a clip, and the tonnetz is taken of that same chroma rather than of a
-constant-Q one, which alone would cost more than ten times all the others.
+All are librosa's functions with their defaults. Two things differ: pitch classes are tuned to 440 Hz instead of to a
+tuning that librosa estimates per clip, and the tonnetz uses that same chroma instead of a constant-Q one, which alone
+would cost more than ten times all the others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ser_engine.features import spectra
 
 MEL_BANDS = 128
-CONTRAST_BANDS = 6  # octaves from 200 Hz on, and what lies below them
+CONTRAST_BANDS = 6  # octaves from 200 Hz on; one more band lies below them
 TONNETZ = ("fifth_x", "fifth_y", "minor_third_x", "minor_third_y", "major_third_x", "major_third_y")
 
 NAMES: tuple[str, ...] = (
@@ -23,13 +23,13 @@ NAMES: tuple[str, ...] = (
     *(f"contrast_{band}" for band in range(1, CONTRAST_BANDS + 2)),
     *(f"tonnetz_{name}" for name in TONNETZ),
 )
-"""What each of the 173 is; mel bands are powers, the contrast is in dB."""
+"""Names of the 173; mel bands are powers, the contrast is in dB."""
 
 
 def extract(samples: NDArray[np.float32], rate: int = 16_000) -> NDArray[np.float32]:
-    """Return float32 [173], in the order of `NAMES`, of mono float32 [n]; silence gives finite ones, too.
+    """Compute float32 [173], in the order of `NAMES`, of mono float32 [n] at `rate` Hz; finite for silence, too.
 
-    `rate` is in Hz and above 12,800, where the last band of the contrast begins.
+    The rate has to exceed 12,800 Hz, where the last band of the contrast begins.
     """
     import librosa
 

@@ -1,9 +1,9 @@
-"""The 94 features of paper-1's classical systems (III.B): chroma, mel, MFCC, zero crossings and spectral centroid.
+"""The 94 features of Sharma's classical systems (III.B): chroma, mel, MFCC, zero crossings and spectral centroid.
 
-Each is averaged over a clip's frames, which the paper does not say but its number of features asks for. All are
-librosa's functions with their defaults, and 60 mel bands. One thing differs: the pitch classes stand where instruments
-are tuned (440 Hz) rather than where librosa finds a tuning in a clip; a voice has none, and the search costs as much as
-all else together. Standard scaling, of which the paper speaks, too, belongs to the system that is trained.
+Each is averaged over a clip's frames, as the paper's number of features implies. All are librosa's functions with
+their defaults, and 60 mel bands. One thing differs: pitch classes are tuned to 440 Hz instead of to a tuning that
+librosa estimates per clip; a voice has none, and the estimate costs as much as everything else together. The paper's
+standard scaling is part of the system.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ NAMES: tuple[str, ...] = (
     "zero_crossing_rate",
     "spectral_centroid",
 )
-"""What each of the 94 is; mel bands are powers, the centroid is in Hz, the crossings are a share of the samples."""
+"""Names of the 94; mel bands are powers, the centroid is in Hz, the zero crossings are a share of the samples."""
 
 
 def extract(samples: NDArray[np.float32], rate: int = 16_000) -> NDArray[np.float32]:
-    """Return float32 [94], in the order of `NAMES`, of mono float32 [n] at `rate` Hz; finite in silence, too."""
+    """Compute float32 [94], in the order of `NAMES`, of mono float32 [n] at `rate` Hz; finite for silence, too."""
     import librosa
 
     samples = spectra.pad(samples)

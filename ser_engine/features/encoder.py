@@ -1,7 +1,7 @@
-"""Hidden states of Whisper's encoder, run at a recording's true length, and what heads on it are fed with.
+"""Hidden states of Whisper's encoder at a recording's true length, pooled into the input of classification heads.
 
-Whisper's own code pads to 30 s. A clip of three seconds has 150 positions of 1500, so that running its true length
-is many times faster, and nothing that is pooled over time is diluted by padding.
+Whisper's own code pads to 30 s. A clip of three seconds has 150 of 1500 positions, so that its true length is many
+times faster, and no padding dilutes what is pooled over time.
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ if TYPE_CHECKING:
     import torch
     from whisper.model import AudioEncoder
 
-# Longer speech is encoded in stretches: the encoder has positions for 30 s.
+# Longer speech is encoded in parts, since the encoder has positions for 30 s.
 MAX_SAMPLES = 30 * SAMPLE_RATE
 STATISTICS = ("mean", "std")
-# The lower half of Whisper-base's blocks, where how something is said is heard best.
+# The lower half of Whisper-base's blocks, which represent the manner of speaking best.
 FRAME_LAYERS = (1, 2, 3, 4)
-FRAMES_A_MEAN = 2
-# After so many blocks those begin that are tuned for emotion.
+# The blocks above these are fine-tuned for emotion.
 LOWER_BLOCKS = 2
 
 
 class Encoding(NamedTuple):
-    """What is kept of the hidden states of one recording.
+    """Pooled hidden states of one recording.
 
     Attributes
     ----------
@@ -43,10 +42,10 @@ class Encoding(NamedTuple):
 
 
 def compute_hidden_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
-    """Return every layer's states of float32 [batch, n] samples at 16 kHz, n at most 30 s.
+    """Compute every layer's states of float32 [batch, n] samples at 16 kHz, n at most 30 s.
 
-    The result is float32 [batch, layers + 2, frames, width]: what enters the first block, what leaves each block, and
-    the last of these normalised as Whisper's decoder sees it. A frame is 20 ms.
+    The result is float32 [batch, layers + 2, frames, width]: the input of the first block, the output of each block,
+    and the last output layer-normalized, as Whisper's decoder receives it. A frame is 20 ms.
     """
     import torch
 
@@ -56,9 +55,9 @@ def compute_hidden_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -
 
 
 def compute_lower_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
-    """Return what leaves block `LOWER_BLOCKS`, float32 [batch, t, width], of [batch, n] samples at 16 kHz.
+    """Compute the output of block `LOWER_BLOCKS`, float32 [batch, t, width], of [batch, n] samples at 16 kHz.
 
-    Nothing above it is computed. n is at most 30 s; t are means of every `FRAMES_A_MEAN` frames, 40 ms.
+    The blocks above are not computed. n is at most 30 s; t are means of two frames, 40 ms.
     """
     import torch
 
@@ -67,12 +66,12 @@ def compute_lower_states(encoder: AudioEncoder, samples: NDArray[np.float32]) ->
 
 
 def _states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> Iterator[torch.Tensor]:
-    """Yield what enters the first block, then what leaves each, float32 [batch, frames, width]."""
+    """Yield the input of the first block, then the output of each, float32 [batch, frames, width]."""
     import torch
     from torch.nn import functional
     from whisper.audio import log_mel_spectrogram
 
-    # One at a time: Whisper's spectrogram takes its reference level from all that it is given.
+    # One at a time: the reference level of Whisper's spectrogram depends on its whole input.
     mel = torch.stack([log_mel_spectrogram(torch.from_numpy(clip), encoder.conv1.in_channels) for clip in samples])
     x = functional.gelu(encoder.conv2(functional.gelu(encoder.conv1(mel)))).permute(0, 2, 1)
     x = x + encoder.positional_embedding[: x.shape[1]]
@@ -83,14 +82,14 @@ def _states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> Iterator[tor
 
 
 def encode_audio(encoder: AudioEncoder, samples: NDArray[np.float32]) -> list[Encoding]:
-    """Return the encoding, in float32, of each of the recordings [batch, n] at 16 kHz."""
+    """Encode the recordings [batch, n] at 16 kHz, in float32."""
     return pool_states(compute_long_states(encoder, samples))
 
 
 def compute_long_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
-    """Return what `hidden_states` does, of recordings [batch, n] of any length.
+    """Compute the hidden states of recordings [batch, n] of any length, like `compute_hidden_states`.
 
-    Speech of more than 30 s is heard in equal stretches whose frames follow each other.
+    Speech of more than 30 s is encoded in equal parts, and their frames are joined.
     """
     import torch
 
@@ -99,7 +98,7 @@ def compute_long_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> 
 
 
 def pool_states(states: torch.Tensor) -> list[Encoding]:
-    """Return the encoding of each recording of hidden states float32 [batch, layers + 2, frames, width]."""
+    """Pool hidden states float32 [batch, layers + 2, frames, width] into one encoding per recording."""
     import torch
 
     statistics = torch.stack([states.mean(dim=2), states.std(dim=2, correction=0)], dim=2)
@@ -108,9 +107,9 @@ def pool_states(states: torch.Tensor) -> list[Encoding]:
 
 
 def average_pairs(frames: torch.Tensor) -> torch.Tensor:
-    """Return means of every `FRAMES_A_MEAN` frames of [batch, t, width]; the last is repeated where one is missing."""
+    """Average every two frames of [batch, t, width]; an odd last frame is repeated."""
     import torch
 
-    if odd := frames.shape[1] % FRAMES_A_MEAN:
-        frames = torch.cat([frames, *[frames[:, -1:]] * (FRAMES_A_MEAN - odd)], dim=1)
-    return frames.unflatten(1, (-1, FRAMES_A_MEAN)).mean(dim=2)
+    if frames.shape[1] % 2:
+        frames = torch.cat([frames, frames[:, -1:]], dim=1)
+    return frames.unflatten(1, (-1, 2)).mean(dim=2)

@@ -1,1 +1,1 @@
-"""Answers while somebody speaks."""
+"""Predict emotions while a person speaks."""

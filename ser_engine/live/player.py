@@ -1,4 +1,4 @@
-"""A recording played to a live session, as fast as it goes or at the pace at which it was spoken."""
+"""Play a recording to a live session, as fast as possible or in real time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def play_recording(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Update]:
-    """Yield the updates of a session that hears the recording in chunks of a tenth of a second, and finish it.
+    """Push the recording to the session in chunks of a tenth of a second, finish it, and yield its updates.
 
-    In real time each chunk comes when its last sample would have been spoken; who cannot follow skips windows.
+    In real time each chunk is pushed at the moment of its last sample; if updates take too long, windows are skipped.
     """
     size = round(CHUNK_S * recording.rate)
     begun = clock()
@@ -37,10 +37,10 @@ def play_recording(
 
 
 def format_update(update: Update) -> str:
-    """Return an update as one line of text: its window, what was heard, its probability, the level."""
-    heard, probability = str(update.state), ""
+    """Format an update as one line of text: window, emotion or state, probability, level."""
+    label, probability = str(update.state), ""
     if update.scores:
-        heard, found = update.scores.ranked()[0]
-        probability = f"{found:.2f}"
+        label, share = update.scores.ranked()[0]
+        probability = f"{share:.2f}"
     skipped = f"  {update.skipped} skipped" if update.skipped else ""
-    return f"{update.start:7.1f} to {update.end:6.1f} s  {heard:20} {probability:4}  {update.level_db:4.0f} dB{skipped}"
+    return f"{update.start:7.1f} to {update.end:6.1f} s  {label:20} {probability:4}  {update.level_db:4.0f} dB{skipped}"

@@ -1,6 +1,6 @@
-"""The sound of a live session: chunks of any kind become one stream at 16 kHz, of which only the latest is held.
+"""Audio buffers of a live session: chunks of any kind become one stream at 16 kHz, of which only the latest is held.
 
-What is asked for beyond that, the whole session as 16-bit samples to listen to and to save, is kept apart.
+On request the whole session is stored as well, as 16-bit samples.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from ser_engine.errors import InvalidAudio
 
 Samples = NDArray[np.float32]
 
-# What 1.0 is in the integers that sound cards and browsers give.
+# The integers that stand for 1.0 in samples of sound cards and browsers.
 FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31}
 FLOATS = ("float16", "float32", "float64")
-# Seconds in one piece of what is kept: memory grows in steps and nothing is ever copied to make it longer.
+# Seconds per piece of stored audio: memory grows in steps, and nothing is copied to extend it.
 PIECE_S = 60
 BYTES = 2
 
 
 def to_mono(samples: NDArray) -> Samples:
-    """Return a chunk as mono float32 [n], nominally in -1..1.
+    """Convert a chunk to mono float32 [n], nominally in -1..1.
 
     Parameters
     ----------
@@ -36,26 +36,26 @@ def to_mono(samples: NDArray) -> Samples:
     Raises
     ------
     InvalidAudio
-        Another kind of numbers or another shape, or samples that are no sound (NaN, infinite, absurdly large).
+        Another data type or shape, or invalid samples (NaN, infinite, absurdly large).
     """
     chunk = np.asarray(samples)
     kind = str(chunk.dtype)
     if kind not in (*FULL_SCALE, *FLOATS):
-        raise InvalidAudio(f"Live sound comes as int16, int32 or floating point samples, not as {kind}.")
+        raise InvalidAudio(f"Live audio has int16, int32 or floating point samples, not {kind}.")
     if chunk.ndim not in (1, 2) or (chunk.ndim == 2 and not 1 <= chunk.shape[1] <= MAX_CHANNELS):
-        raise InvalidAudio(f"A chunk has the shape [n] or [n, channels], up to {MAX_CHANNELS} of them.")
-    if kind in FLOATS and not (np.abs(chunk) <= MAX_SAMPLE).all():  # NaN is not, either
-        raise InvalidAudio("The microphone gives samples that are no sound: NaN, infinite or absurdly large.")
+        raise InvalidAudio(f"A chunk has the shape [n] or [n, channels], with at most {MAX_CHANNELS} channels.")
+    if kind in FLOATS and not (np.abs(chunk) <= MAX_SAMPLE).all():  # also refuses NaN
+        raise InvalidAudio("The microphone delivers invalid samples: NaN, infinite or absurdly large.")
     if chunk.ndim == 2:
         chunk = chunk.mean(axis=1, dtype=np.float64)
     return (chunk / FULL_SCALE.get(kind, 1.0)).astype(np.float32)
 
 
 class Resampler:
-    """Mono float32 of any rate to `target` Hz, chunk by chunk (soxr, high quality).
+    """Resamples mono float32 of any rate to `target` Hz, chunk by chunk (soxr, high quality).
 
-    However the sound is cut into chunks, what comes out is the same to the bit, and what `soxr.resample` makes of the
-    whole. soxr holds back some 40 ms until it knows what follows. A new rate may begin with any chunk.
+    The result is independent of the chunks, to the bit, and the same as that of `soxr.resample` on the whole. soxr
+    holds back some 40 ms until it has what follows. The rate may change with any chunk.
     """
 
     def __init__(self, target: int) -> None:
@@ -64,7 +64,7 @@ class Resampler:
         self._stream: soxr.ResampleStream | None = None
 
     def add(self, samples: Samples, rate: int) -> Samples:
-        """Return as much as is known of float32 [n] at `rate` Hz and of what was held back before."""
+        """Add float32 [n] at `rate` Hz and return the samples that are ready."""
         if rate == self._rate:
             return self._run(samples)
         tail = self.finish()
@@ -74,10 +74,10 @@ class Resampler:
         return np.concatenate([tail, self._run(samples)])
 
     def finish(self) -> Samples:
-        """Return what was held back; the next chunk begins anew."""
+        """Return the samples held back, and start over."""
         stream, self._stream, self._rate = self._stream, None, 0
-        nothing = np.zeros(0, np.float32)
-        return stream.resample_chunk(nothing, last=True) if stream else nothing
+        empty = np.zeros(0, np.float32)
+        return stream.resample_chunk(empty, last=True) if stream else empty
 
     def _run(self, samples: Samples) -> Samples:
         return self._stream.resample_chunk(samples) if self._stream else samples
@@ -91,34 +91,34 @@ class RingBuffer:
 
     def __init__(self, length: int) -> None:
         self.total = 0
-        """How many samples there have been."""
+        """Samples added so far."""
         self._length = length
         self._held = np.zeros(2 * length, np.float32)
         self._end = 0
         self._lock = threading.Lock()
 
     def add(self, samples: Samples) -> None:
-        """Put samples at the end; beyond `length` the oldest are forgotten."""
+        """Append samples; beyond `length` the oldest are dropped."""
         samples = samples[-self._length :] if (skipped := len(samples) - self._length) > 0 else samples
         with self._lock:
             if self._end + len(samples) > len(self._held):
-                kept = self._held[self._end - min(self._end, self._length) : self._end].copy()
-                self._held[: len(kept)], self._end = kept, len(kept)
+                recent = self._held[self._end - min(self._end, self._length) : self._end].copy()
+                self._held[: len(recent)], self._end = recent, len(recent)
             self._held[self._end : self._end + len(samples)] = samples
             self._end += len(samples)
             self.total += len(samples) + max(0, skipped)
 
     def between(self, start: int, end: int) -> Samples:
-        """Return a copy of samples `start` to `end` of the stream, as far as they are held."""
+        """Return a copy of samples `start` to `end` of the stream, as far as they are still held."""
         with self._lock:
             first = self.total - self._end
             return self._held[max(0, start - first) : max(0, end - first)].copy()
 
 
 class SessionAudio:
-    """A session to listen to: 16-bit mono at the rate of its first chunk, at most `seconds` of it.
+    """The audio of a session: 16-bit mono at the rate of its first chunk, at most `seconds` of it.
 
-    An hour at 48 kHz takes 346 MB of memory, and as much again while `wav` writes it out.
+    An hour at 48 kHz takes 346 MB of memory, and as much again while `wav` encodes it.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -130,22 +130,22 @@ class SessionAudio:
 
     @property
     def duration_s(self) -> float:
-        """Seconds that are kept."""
+        """Seconds stored."""
         return sum(map(len, self._pieces)) / BYTES / self.rate if self.rate else 0.0
 
     def add(self, samples: Samples, rate: int) -> None:
-        """Keep float32 [n] at `rate` Hz; what is over the limit is left out."""
+        """Append float32 [n] at `rate` Hz; samples over the limit are dropped."""
         if self._resampler is None:
             self.rate, self._resampler = rate, Resampler(rate)
-        self._keep(self._resampler.add(samples, rate))
+        self._store(self._resampler.add(samples, rate))
 
     def finish(self) -> None:
-        """Keep what a resampler held back, too."""
+        """Append the samples that the resampler held back."""
         if self._resampler is not None:
-            self._keep(self._resampler.finish())
+            self._store(self._resampler.finish())
 
     def wav(self) -> bytes:
-        """Return all of it as a wav file; an empty one where nothing came."""
+        """Encode all of it as a WAV file; an empty one without samples."""
         file = io.BytesIO()
         with wave.open(file, "wb") as out:
             out.setnchannels(1)
@@ -155,7 +155,7 @@ class SessionAudio:
                 out.writeframes(piece)
         return file.getvalue()
 
-    def _keep(self, samples: Samples) -> None:
+    def _store(self, samples: Samples) -> None:
         room = round(self._seconds * self.rate) - sum(map(len, self._pieces)) // BYTES
         scale = FULL_SCALE["int16"]
         data = np.clip(np.round(samples[:room] * scale), -scale, scale - 1).astype("<i2").tobytes()

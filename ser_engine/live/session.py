@@ -1,8 +1,8 @@
-"""Emotions while a person speaks: chunks of sound in, an update for each window out (paper-3, section 3.5, as a class).
+"""Predict emotions while a person speaks: chunks of audio in, an update for each window out (Islam, section 3.5).
 
-A window is heard exactly as a recording of that length would be: the same detector, the same cleaning, the same model.
-Nothing here has a thread or a clock of its own, so that the same sound gives the same updates however it was cut into
-chunks, and a session can be played faster than real time.
+A window is processed exactly like a recording of that length, with the same voice activity detection, cleaning and
+model. Sessions have no threads or clock of their own, so the same audio gives the same updates in whatever chunks it
+arrives, and can be played faster than real time.
 """
 
 from __future__ import annotations
@@ -25,39 +25,40 @@ from ser_engine.audio.quality import measure_quality
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, TooLarge
 from ser_engine.groups import grouped
 from ser_engine.live.ring_buffer import Resampler, RingBuffer, SessionAudio, to_mono
-from ser_engine.live.transcript import LIVE, LONGEST_S, Segmenter, Utterance
+from ser_engine.live.segmenter import LONGEST_S, Segmenter
+from ser_engine.live.transcript import LIVE, SpeechSegment
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Recording, Scores, Span
 
-# Three seconds are what the models were trained on; paper-3 (section 3.5.2) rates segments of two.
+# Three seconds, like the training clips of the models; Islam (section 3.5.2) classifies segments of two.
 WINDOW_S, HOP_S = 3.0, 0.5
 SHORTEST_S, LONGEST_WINDOW_S = 1.0, 10.0
-# Nobody waits for a whole window: the first ones begin with the session and grow, from so many seconds on.
+# The first windows begin with the session and grow from this length, so that results come early.
 FIRST_S = 1.0
-# A session may last an hour: its timeline of half seconds then takes some 5 MB.
+# The timeline of an hour, at half a second per update, takes some 5 MB.
 MAX_SESSION_S = 3600.0
-# How far behind the sound a window may be when it is scored. Who is further behind goes on with the newest window.
+# The most that a window may lag behind the audio when it is scored. Beyond it, windows are skipped up to the newest.
 MAX_LAG_S = 1.0
-# However late it is, one of so many windows is scored: a page that says nothing any more helps nobody.
+# However large the lag, one of so many windows is scored, so that there are always some updates.
 SKIPPED_IN_A_ROW = 10
-# Paper-3 (section 3.5.1): "If the energy is below 0.01, the server classifies the audio as 'Neutral'".
+# Islam (section 3.5.1): "If the energy is below 0.01, the server classifies the audio as 'Neutral'".
 RMS_GATE = 0.01
-# What has no speech in it and is below this (RMS, dB below full scale) is silence, above it noise: a quiet room lies
+# Windows without speech are silence below this level (RMS, dB below full scale) and noise above it: a quiet room lies
 # below -50 dB with most microphones.
 SILENCE_DB = -50.0
 LOWEST_DB = -120.0
-# An end shorter than this, after the last window, is not worth one more.
+# A remainder shorter than this, after the last window, gets no window of its own.
 LEAST_REST_S = 0.1
-# Long chunks are worked off in pieces, so that memory stays small.
+# Long chunks are processed in pieces, to save memory.
 PIECE_S = 1
 
 Gate = Literal["speech", "rms"]
 State = Literal["speech", "little", "noise", "silence"]
-"""Someone speaks and is scored; has said too little to be; there is sound but no speech; there is nothing."""
+"""Speech that is scored; too little speech to be scored; noise without speech; silence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What was heard in one window.
+    """The result of one window.
 
     Attributes
     ----------
@@ -65,8 +66,8 @@ class Update:
     state : see `State`
     scores : of the window, where its state is "speech"; else None
     speech_s : seconds of speech in the window
-    level_db : RMS of what is new in the window since the one before, in dB below full scale
-    skipped : how many windows of the session were left out so far, since scoring was behind
+    level_db : RMS of the part of the window that is new since the one before, in dB below full scale
+    skipped : windows of the session skipped so far, because scoring lagged behind
     """
 
     start: float
@@ -78,7 +79,7 @@ class Update:
     skipped: int = 0
 
     def grouped(self) -> Update:
-        """Return the update with paper-3's four groups in place of the model's labels; see `groups.grouped`."""
+        """Return the update with Islam's four groups in place of the model's labels; see `groups.grouped`."""
         return self if self.scores is None else replace(self, scores=grouped(self.scores))
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,25 +97,25 @@ class Update:
 
 
 class LiveSession:
-    """One person's session: `push` what the microphone gives, get updates; `finish` it.
+    """One person's session: `push` audio to get updates, then `finish` it.
 
-    Use it from one thread; others may meanwhile read `timeline` and `level_db`, and take stretches of speech. Several
-    sessions share one `Analyzer`.
+    To be used from one thread; others may meanwhile read `timeline` and `level_db`, and take segments of speech.
+    Several sessions can share one `Analyzer`.
 
     Parameters
     ----------
-    analyzer : whose model and settings (noise reduction, least speech) are used
-    window_s, hop_s : length of a window and from one to the next; the first windows are shorter, from `FIRST_S` on
-    gate : "speech" for the speech detector, or "rms" for paper-3's: windows at 0.01 or more, heard as they are
-    keep_audio : whether the session can be listened to and saved; 346 MB for an hour at 48 kHz, nothing otherwise
-    words : whether stretches of speech are handed out to be transcribed; see `take_utterances`
-    max_lag_s : how far behind a window may be when it is scored, where `push` is told
-    clock : seconds that only ever grow; asked only where `push` is told how far behind it is
+    analyzer : its model and settings (`noise_reduction`, `min_speech_s`) apply
+    window_s, hop_s : length of a window, and time between two; the first windows are shorter, from `FIRST_S` on
+    gate : "speech" for voice activity detection, or "rms" for Islam's gate: every window at 0.01 or more counts
+    keep_audio : whether to store the audio for `wav`; an hour at 48 kHz takes 346 MB
+    words : whether to offer segments of speech for transcription; see `take_segments`
+    max_lag_s : the most that a window may lag behind the audio when it is scored, where `push` gets `behind_s`
+    clock : monotonic seconds; used only where `push` gets `behind_s`
 
     Raises
     ------
     InvalidSettings
-        A window, hop or gate that makes no sense.
+        An invalid window, hop or gate.
     """
 
     def __init__(
@@ -130,15 +131,15 @@ class LiveSession:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not SHORTEST_S <= window_s <= LONGEST_WINDOW_S:
-            raise InvalidSettings(f"A live window has {SHORTEST_S:g} to {LONGEST_WINDOW_S:g} s, not {window_s:g}.")
+            raise InvalidSettings(f"A live window lasts {SHORTEST_S:g} to {LONGEST_WINDOW_S:g} s, not {window_s:g}.")
         if not 0.1 <= hop_s <= window_s:
-            raise InvalidSettings(f"From one live window to the next it is 0.1 to {window_s:g} s, not {hop_s:g}.")
+            raise InvalidSettings(f"The hop between live windows is 0.1 to {window_s:g} s, not {hop_s:g}.")
         if gate not in get_args(Gate):
-            raise InvalidSettings(f"A live session's gate is {' or '.join(get_args(Gate))}, not “{gate}”.")
+            raise InvalidSettings(f"The gate of a live session is {' or '.join(get_args(Gate))}, not “{gate}”.")
         self.analyzer = analyzer
         self.gate: Gate = gate
         self.skipped = 0
-        """Windows that were left out so far."""
+        """Windows skipped so far."""
         self.finished = False
         self._window, self._hop = round(window_s * SAMPLE_RATE), round(hop_s * SAMPLE_RATE)
         self._next = -(-round(min(FIRST_S, window_s) * SAMPLE_RATE) // self._hop) * self._hop
@@ -148,9 +149,9 @@ class LiveSession:
         self._received_s = 0.0
         self._resampler = Resampler(SAMPLE_RATE)
         held = window_s + PIECE_S + 1 + (LONGEST_S + window_s if words else 0)
-        self._latest = RingBuffer(round(held * SAMPLE_RATE))
-        self._stretches = Segmenter(self._latest) if words else None
-        self._kept = SessionAudio(MAX_SESSION_S) if keep_audio else None
+        self._audio = RingBuffer(round(held * SAMPLE_RATE))
+        self._segmenter = Segmenter(self._audio) if words else None
+        self._stored = SessionAudio(MAX_SESSION_S) if keep_audio else None
         self._timeline: list[Update] = []
 
     @property
@@ -160,40 +161,40 @@ class LiveSession:
 
     @property
     def duration_s(self) -> float:
-        """Seconds of sound that were pushed."""
+        """Seconds of audio pushed so far."""
         return self._received_s
 
     @property
     def level_db(self) -> float:
         """RMS of the last tenth of a second, in dB below full scale, for a level meter."""
-        total = self._latest.total
-        return decibels(self._latest.between(total - SAMPLE_RATE // 10, total))
+        total = self._audio.total
+        return decibels(self._audio.between(total - SAMPLE_RATE // 10, total))
 
     def push(self, samples: NDArray, rate: int, behind_s: float | None = None) -> list[Update]:
-        """Take the next chunk and return an update for each window that it completes.
+        """Process the next chunk and return an update for each window that it completes.
 
         Parameters
         ----------
         samples : int16, int32 or floating point, [n] or [n, channels], of any length
         rate : Hz; it may change from chunk to chunk
-        behind_s : seconds of sound that wait already behind this chunk. Told this, the session skips windows that are
-            more than `max_lag_s` old, counts them, and goes on with the newest; left out, it skips none
+        behind_s : seconds of audio already waiting behind this chunk. If given, windows older than `max_lag_s` are
+            skipped and counted, up to the newest; otherwise none is skipped
 
         Raises
         ------
         InvalidAudio
-            The samples or the rate are no sound, or the session is finished.
+            Invalid samples or rate, or the session is finished.
         TooLarge
-            The session would become longer than an hour; nothing of the chunk is taken.
+            The session would exceed an hour; the whole chunk is dropped.
         WeightsUnavailable
-            The emotion model is not there.
+            The emotion model is missing.
         """
         mono = to_mono(samples)
         if self.finished:
-            raise InvalidAudio("This live session is finished; a new one has to be begun.")
+            raise InvalidAudio("This live session is finished; start a new one.")
         if not MIN_RATE <= rate <= MAX_RATE:
             allowed = f"{MIN_RATE // 1000} to {MAX_RATE // 1000} kHz"
-            raise InvalidAudio(f"The microphone has a sample rate of {rate / 1000:g} kHz; {allowed} can be heard.")
+            raise InvalidAudio(f"The microphone has a sample rate of {rate / 1000:g} kHz; {allowed} is supported.")
         if self._received_s + len(mono) / rate > MAX_SESSION_S:
             raise TooLarge(f"A live session lasts at most {MAX_SESSION_S / 60:g} minutes.")
         begun = self._clock()
@@ -201,56 +202,57 @@ class LiveSession:
         for first in range(0, len(mono), PIECE_S * rate):
             piece = mono[first : first + PIECE_S * rate]
             self._received_s += len(piece) / rate
-            if self._kept:
-                self._kept.add(piece, rate)
-            self._latest.add(self._resampler.add(piece, rate))
+            if self._stored:
+                self._stored.add(piece, rate)
+            self._audio.add(self._resampler.add(piece, rate))
             rest_s = (len(mono) - first - len(piece)) / rate
-            updates += self._due(None if behind_s is None else behind_s + rest_s, begun)
+            updates += self._score_due(None if behind_s is None else behind_s + rest_s, begun)
         return updates
 
     def finish(self) -> list[Update]:
-        """End the session and return the updates that were still due, one for a last, cut-off hop among them."""
+        """End the session and return the remaining updates, including one for an incomplete last hop."""
         if self.finished:
             return []
         self.finished = True
-        self._latest.add(self._resampler.finish())
-        if self._kept:
-            self._kept.finish()
-        updates = self._due(None)
-        end = self._latest.total
+        self._audio.add(self._resampler.finish())
+        if self._stored:
+            self._stored.finish()
+        updates = self._score_due(None)
+        end = self._audio.total
         if end and (end - self._last >= LEAST_REST_S * SAMPLE_RATE or not self._timeline):
-            updates.append(self._judge(end))
-        if self._stretches:
-            self._stretches.close(end / SAMPLE_RATE)
+            updates.append(self._score_window(end))
+        if self._segmenter:
+            self._segmenter.close(end / SAMPLE_RATE)
         return updates
 
-    def take_utterances(self) -> list[Utterance]:
-        """Return the utterances that ended at a pause since the last call: `Utterance.transcribe` gives their words.
+    def take_segments(self) -> list[SpeechSegment]:
+        """Return the segments of speech that ended at a pause since the last call, to be transcribed.
 
-        May be called from another thread. At most eight wait; where more had to, `lost_utterances` counts the oldest.
+        May be called from another thread. At most eight segments wait; the oldest beyond that are dropped and counted
+        by `lost_segments`.
         """
-        return self._stretches.take() if self._stretches else []
+        return self._segmenter.take() if self._segmenter else []
 
-    def speaking(self) -> Utterance | None:
-        """Return what is being said since the last pause, for words that are shown before the pause; None in one."""
-        return self._stretches.so_far() if self._stretches else None
+    def current_segment(self) -> SpeechSegment | None:
+        """Return the speech since the last pause, to be transcribed before it ends; None during a pause."""
+        return self._segmenter.current() if self._segmenter else None
 
     @property
-    def lost_utterances(self) -> int:
-        """How many stretches of speech were not taken in time."""
-        return self._stretches.lost if self._stretches else 0
+    def lost_segments(self) -> int:
+        """Segments of speech dropped because they were not taken in time."""
+        return self._segmenter.lost if self._segmenter else 0
 
     def wav(self) -> bytes:
-        """Return the session as a 16-bit mono wav file at the rate of its first chunk.
+        """Encode the session as a 16-bit mono WAV file at the rate of its first chunk.
 
         Raises
         ------
         InvalidSettings
-            The session was begun without `keep_audio`.
+            The session was started without `keep_audio`.
         """
-        if not self._kept:
-            raise InvalidSettings("Nothing of this live session was kept.")
-        return self._kept.wav()
+        if not self._stored:
+            raise InvalidSettings("The audio of this live session was not stored; set keep_audio to store it.")
+        return self._stored.wav()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the session's timeline as JSON-ready values."""
@@ -266,49 +268,49 @@ class LiveSession:
             "updates": [update.to_dict() for update in self.timeline],
         }
 
-    def _due(self, waiting_s: float | None, begun: float = 0.0) -> list[Update]:
-        """Judge every window that is complete, but for those that are too late for it.
+    def _score_due(self, waiting_s: float | None, begun: float = 0.0) -> list[Update]:
+        """Score every complete window, except those that are late.
 
-        `waiting_s` is the sound that was known to wait at the moment `begun`; None means that nobody is in a hurry.
+        `waiting_s` is the audio that was waiting at the moment `begun`; None means that no window is ever late.
         """
         updates = []
-        while self._next <= self._latest.total:
+        while self._next <= self._audio.total:
             end, self._next = self._next, self._next + self._hop
-            older_s = (self._latest.total - end) / SAMPLE_RATE
-            if waiting_s is not None and self._too_late(older_s + waiting_s + self._clock() - begun):
+            older_s = (self._audio.total - end) / SAMPLE_RATE
+            if waiting_s is not None and self._is_late(older_s + waiting_s + self._clock() - begun):
                 self.skipped += 1
                 self._skipped_in_a_row += 1
                 self._last = end
             else:
                 self._skipped_in_a_row = 0
-                updates.append(self._judge(end))
+                updates.append(self._score_window(end))
         return updates
 
-    def _too_late(self, lag_s: float) -> bool:
-        """Say whether to skip; once too late, until the newest window is reached, so that the lag does not stay."""
+    def _is_late(self, lag_s: float) -> bool:
+        """Return whether to skip a window; once late, up to the newest, so that the lag does not persist."""
         self._late = lag_s > self._max_lag_s or (self._late and lag_s >= self._hop / SAMPLE_RATE)
         return self._late and self._skipped_in_a_row < SKIPPED_IN_A_ROW
 
-    def _judge(self, end: int) -> Update:
-        """Judge the window that ends at sample `end`, and remember it."""
+    def _score_window(self, end: int) -> Update:
+        """Score the window that ends at sample `end`, and add it to the timeline."""
         start = max(0, end - self._window)
-        samples = self._latest.between(start, end)
+        samples = self._audio.between(start, end)
         level = decibels(samples[self._last - end :])
-        state, speech = listen(samples, self.analyzer, self.gate)
+        state, speech = preprocess_window(samples, self.analyzer, self.gate)
         scores = self.analyzer.model.predict([speech])[0].scores if speech else None
         self._last = end
         begin = start / SAMPLE_RATE
-        spans = [Span(begin + span.start, begin + span.end) for span in speech.segments] if speech else []
-        if self._stretches:
-            self._stretches.window(end / SAMPLE_RATE, spans)
+        if self._segmenter:
+            spans = [Span(begin + span.start, begin + span.end) for span in speech.segments] if speech else []
+            self._segmenter.add_window(end / SAMPLE_RATE, spans)
         seconds = speech.quality.speech_s if speech else 0.0
         update = Update(begin, end / SAMPLE_RATE, state, scores, seconds, level, self.skipped)
         self._timeline.append(update)
         return update
 
 
-def listen(samples: NDArray[np.float32], analyzer: Analyzer, gate: Gate) -> tuple[State, CleanSpeech | None]:
-    """Return what a window, float32 [n] at 16 kHz, is, and the speech in it as the model hears it."""
+def preprocess_window(samples: NDArray[np.float32], analyzer: Analyzer, gate: Gate) -> tuple[State, CleanSpeech | None]:
+    """Return the state of a window, float32 [n] at 16 kHz, and its speech, ready for the model."""
     window = Recording(samples, SAMPLE_RATE, LIVE)
     if gate == "rms":
         if rms(samples) < RMS_GATE:
@@ -324,13 +326,13 @@ def listen(samples: NDArray[np.float32], analyzer: Analyzer, gate: Gate) -> tupl
 
 
 def decibels(samples: NDArray[np.float32]) -> float:
-    """Return the RMS level of float32 [n], whatever its offset, in dB below full scale, at least `LOWEST_DB`."""
+    """Return the RMS level of float32 [n] without its offset, in dB below full scale, at least `LOWEST_DB`."""
     level = float(samples.std(dtype=np.float64)) if len(samples) else 0.0
     return max(LOWEST_DB, 20 * float(np.log10(max(level, 1e-12))))
 
 
 def to_csv(updates: Sequence[Update]) -> str:
-    """Return a timeline as CSV: one row a window, a column for each label, empty where nothing was scored."""
+    """Format a timeline as CSV: one row per window, one column per label, empty in windows without scores."""
     labels = next((update.scores.labels for update in updates if update.scores), ())
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA: Hu et al., 2021) within frozen encoders, by the package peft, which only they need."""
+"""Low-rank adapters (LoRA: Hu et al., 2022) within frozen encoders, by the package peft, which only they need."""
 
 from __future__ import annotations
 

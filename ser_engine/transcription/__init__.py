@@ -1,1 +1,1 @@
-"""From clean speech to words."""
+"""Transcribe clean speech with Whisper."""

@@ -1,9 +1,9 @@
-"""Read the Whisper weights of a CTranslate2 model and name them as openai-whisper does.
+"""Convert a Whisper checkpoint from CTranslate2's format to openai-whisper's.
 
 CTranslate2 (https://github.com/OpenNMT/CTranslate2) is the format in which Whisper is most often republished. Its
 model.bin is little-endian: a version, the name and revision of the architecture, the variables (name, shape, type,
-bytes), and at last other names for some of them. Only float16 and float32 models are read: what was once rounded
-to 8 bits by another scheme would be rounded twice.
+bytes), and finally aliases. Only float16 and float32 models are supported, since 8-bit weights would be quantized
+twice.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from torch import Tensor
 from ser_engine.errors import WeightsUnavailable
 
 VERSION = 6
-"""The version of model.bin that is read; others lay their variables out differently."""
+"""The supported version of model.bin; the layout of others differs."""
 
-# Type numbers of CTranslate2. Besides the weights, a model holds small integers, as the number of heads.
+# Type numbers of CTranslate2. Besides weights, a model contains small integers, such as the number of heads.
 _TYPES = {
     0: torch.float32,
     1: torch.int8,
@@ -33,26 +33,26 @@ _TYPES = {
     4: torch.float16,
     5: torch.bfloat16,
 }
-_LONGEST_NAME = 1024  # bytes; CTranslate2's longest are under 60, so more means that this is another kind of file
+_LONGEST_NAME = 1024  # bytes; CTranslate2's have less than 60, so a longer one means another kind of file
 
 
 def read_checkpoint(paths: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """Return the float16 state dict and the dimensions of a Whisper model in CTranslate2's format.
+    """Read the float16 state dict and the dimensions of a Whisper model in CTranslate2's format.
 
     Parameters
     ----------
     paths
-        One folder that holds model.bin, one model.bin, or the parts that make a model.bin when joined in this order.
+        A folder with a model.bin, a model.bin, or its parts in order.
 
     Returns
     -------
     state, dims
-        What `whisper.model.Whisper.load_state_dict` and `whisper.model.ModelDimensions` take.
+        Arguments of `whisper.model.Whisper.load_state_dict` and `whisper.model.ModelDimensions`.
 
     Raises
     ------
     WeightsUnavailable
-        A file is missing, is cut short, is not CTranslate2's, or is no Whisper model in float16 or float32.
+        A file is missing or truncated, or it is no CTranslate2 Whisper model in float16 or float32.
     """
     files = [path / "model.bin" if path.is_dir() else path for path in paths]
     shown = " + ".join(str(file) for file in files) or "(nothing)"
@@ -66,11 +66,11 @@ def read_checkpoint(paths: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str,
 
 
 class _Unreadable(Exception):
-    """Why a file is not what `read_checkpoint` takes, as the end of a sentence."""
+    """Reason why a file is unsupported, as the end of a sentence."""
 
 
 class _Joined(io.RawIOBase):
-    """Several files, read as one."""
+    """Several files read as one."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = list(files)
@@ -108,7 +108,7 @@ def _read_model(stream: io.BufferedReader[_Joined]) -> dict[str, Tensor]:
     for _ in range(_unpack(stream, "I")[0]):
         alias, name = _string(stream), _string(stream)
         if name not in variables:
-            raise _Unreadable(f"{alias} stands for {name}, which is missing")
+            raise _Unreadable(f"{alias} is an alias of {name}, which is missing")
         variables[alias] = variables[name]
     if stream.read(1):
         raise _Unreadable("bytes follow after its end")
@@ -121,9 +121,9 @@ def _variable(stream: io.BufferedReader[_Joined]) -> tuple[str, Tensor]:
     shape = _unpack(stream, f"{rank}I")
     kind, size = _unpack(stream, "BI")
     if kind not in _TYPES or math.prod(shape) * _TYPES[kind].itemsize != size:
-        raise _Unreadable(f"{name} has a shape and a size that disagree")
+        raise _Unreadable(f"the shape and the size of {name} do not match")
     tensor = torch.empty(shape, dtype=_TYPES[kind])
-    # Straight into the tensor's memory: a model is never in memory twice.
+    # Directly into the tensor's memory, so that a model is never in memory twice.
     if stream.readinto(tensor.reshape(-1).view(torch.uint8).numpy().data) != size:
         raise _Unreadable("it is cut short, or a part of it is missing")
     return name, tensor
@@ -138,16 +138,16 @@ def _unpack(stream: io.BufferedReader[_Joined], layout: str) -> tuple[int, ...]:
 
 
 def _string(stream: io.BufferedReader[_Joined]) -> str:
-    """Read a length and so many bytes, the last of them zero."""
+    """Read a zero-terminated string after its length."""
     (length,) = _unpack(stream, "H")
     data = stream.read(length) if 0 < length <= _LONGEST_NAME else b""
     if len(data) != length or not data.endswith(b"\0") or not data.isascii():
-        raise _Unreadable("a name in it is not a name")
+        raise _Unreadable("it contains an invalid name")
     return data[:-1].decode("ascii")
 
 
 def _to_openai(variables: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """Rename and take apart CTranslate2's variables; return the state dict and the dimensions."""
+    """Rename and split CTranslate2's variables into a state dict, and return it with the dimensions."""
     take = _taker(variables)
     state: dict[str, Tensor] = {}
     for side, norm in (("encoder", "ln_post"), ("decoder", "ln")):
@@ -181,7 +181,7 @@ def _dims(variables: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, i
 
 def _heads(count: Tensor | None) -> int:
     if count is None:
-        raise _Unreadable("it does not say how many attention heads it has")
+        raise _Unreadable("the number of attention heads is missing")
     return int(count)
 
 
@@ -190,13 +190,13 @@ def _layers(variables: dict[str, Tensor], side: str) -> int:
 
 
 def _taker(variables: dict[str, Tensor]) -> Callable[[str], Tensor]:
-    """Return a function that gives the weight of a CTranslate2 name as float16."""
+    """Return a function from a CTranslate2 name to its weight in float16."""
 
     def take(name: str) -> Tensor:
         if name not in variables:
             raise _Unreadable(f"it has no {name}")
         if variables[name].dtype not in (torch.float16, torch.float32):
-            raise _Unreadable("its weights are rounded already; convert it again with --quantization float16")
+            raise _Unreadable("its weights are quantized; convert it again with --quantization float16")
         return variables[name].to(torch.float16)
 
     return take
@@ -211,7 +211,7 @@ def _norm(take: Callable[[str], Tensor], ours: str, theirs: str) -> dict[str, Te
 
 
 def _fused(take: Callable[[str], Tensor], ours: str, theirs: str, parts: Sequence[str]) -> dict[str, Tensor]:
-    """Take a matrix [parts x width, width] apart into its `parts`."""
+    """Split a matrix [parts x width, width] into its `parts`."""
     state = {}
     for kind in ("weight", "bias"):
         whole = take(f"{theirs}/{kind}")
@@ -224,7 +224,7 @@ def _fused(take: Callable[[str], Tensor], ours: str, theirs: str, parts: Sequenc
 
 
 def _block(take: Callable[[str], Tensor], ours: str, theirs: str, cross: bool) -> dict[str, Tensor]:
-    """Return one transformer block; `cross` says that it also listens to the encoder."""
+    """Return one transformer block; `cross` adds cross-attention to the encoder."""
     state = _fused(take, f"{ours}.attn", f"{theirs}/self_attention/linear_0", ("query", "key", "value"))
     state |= _linear(take, f"{ours}.attn.out", f"{theirs}/self_attention/linear_1")
     state |= _norm(take, f"{ours}.attn_ln", f"{theirs}/self_attention/layer_norm")

@@ -1,8 +1,8 @@
-"""The words: OpenAI's Whisper model and decoding, on windows that are as short as they may be.
+"""Transcribe with OpenAI's Whisper model and decoding, on windows shorter than its own.
 
-Whisper pads everything to 30 s, which is most of what a three-second clip costs. Its encoder takes shorter windows,
-but below 768 positions (15.36 s) it starts to invent text. So the window here is 768, and longer speech is cut where
-nobody speaks and decoded several windows at a time.
+Whisper pads everything to 30 s, which is most of the cost of a three-second clip. Its encoder accepts shorter windows,
+but hallucinates text below 768 positions (15.36 s). Windows therefore have 768 positions; longer speech is split at
+pauses, and several windows are decoded at a time.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 WINDOW = 768
 SECONDS_PER_POSITION = 0.02
-# Speech in one window is this much shorter than the window: Whisper loses words at a window's very end.
+# The speech in a window is this much shorter than the window, since Whisper loses words at its very end.
 MARGIN_S = 1.0
-# The first consonant of a sentence is easily taken for noise by a speech detector: Whisper hears what is around, too.
+# Added around the segments of speech, since voice activity detection easily misses the first consonant of a sentence.
 AROUND_S = 0.3
 BATCH = 4
 
-# Whisper's own gates (its transcribe() defaults): text that repeats itself, text it does not believe, no speech.
+# Whisper's own limits (defaults of its transcribe()): repetitive text, improbable text, no speech.
 MAX_COMPRESSION_RATIO, MIN_LOG_PROBABILITY, MAX_NO_SPEECH = 2.4, -1.0, 0.6
-# People do repeat themselves, but then Whisper has no doubt that they speak, and nobody says more characters per
-# second than this; a loop that was invented from noise or music fails one or the other.
-MAX_CHARACTERS_PER_S, SURELY_SPEECH = 25.0, 0.2
-# Scripts that Whisper spells in bytes, Bengali's for example, need this many tokens; an invented loop in a short
-# recording would go on to Whisper's own limit.
+# People do repeat themselves, but then Whisper is certain of speech, and nobody speaks more characters per second than
+# this; a repetition hallucinated from noise or music fails one or the other.
+MAX_CHARACTERS_PER_S, CERTAIN_SPEECH = 25.0, 0.2
+# Scripts that Whisper encodes as bytes, such as Bengali, need this many tokens; without the limit, a hallucinated
+# repetition in a short recording would continue up to Whisper's own.
 TOKENS_PER_S, MOST_TOKENS = 40, 224
 
 
 @dataclass(frozen=True, eq=False)
 class _Window:
-    """Samples float32 [n] at 16 kHz that are decoded at once: of which speech, and from which of its samples on."""
+    """Samples float32 [n] at 16 kHz that are decoded at once: number of the speech, first sample in it, samples."""
 
     speech: int
     start: int
@@ -52,7 +52,7 @@ class _Window:
 
     @property
     def tokens(self) -> int:
-        """How many tokens its text may have."""
+        """Most tokens that the text may have."""
         return min(MOST_TOKENS, TOKENS_PER_S * (1 + math.ceil(len(self.samples) / SAMPLE_RATE)))
 
 
@@ -62,7 +62,7 @@ class Transcriber:
     Parameters
     ----------
     model : openai-whisper model, float32, in evaluation mode
-    engine : what transcripts say made them, "whisper-base int8" for example
+    engine : name of model and precision in transcripts, such as "whisper-base (int8 weights)"
     language : two-letter code, or None to let Whisper detect it
     """
 
@@ -70,35 +70,35 @@ class Transcriber:
         self.engine = engine
         self.language = language
         self._model = shorten_window(model, WINDOW)
-        self._lock = threading.Lock()  # decoding hangs its key-value cache on the model
+        self._lock = threading.Lock()  # decoding attaches its key-value cache to the model
 
     def transcribe(self, speech: CleanSpeech) -> Transcript:
-        """Return the words with their times in the original recording; an empty text where Whisper believes none."""
+        """Return the words with their times in the original recording; an empty text without credible words."""
         return self.transcribe_all([speech])[0]
 
     def transcribe_all(self, speeches: Sequence[CleanSpeech], batch: int = BATCH) -> list[Transcript]:
-        """Return what `transcribe` returns for each, decoding up to `batch` windows of them together."""
+        """Transcribe several speeches, decoding up to `batch` of their windows together."""
         speeches = [speech.widened(AROUND_S) for speech in speeches]
         limit = round((WINDOW * SECONDS_PER_POSITION - MARGIN_S) * SAMPLE_RATE)
         windows = [_Window(n, *piece) for n, speech in enumerate(speeches) for piece in split_speech(speech, limit)]
         languages = [self.language] * len(speeches)
         segments: list[list[TranscriptSegment]] = [[] for _ in speeches]
         while windows:
-            # Whisper gives a batch one language and one limit of tokens.
-            alike = (languages[windows[0].speech], windows[0].tokens)
-            some = [w for w in windows if (languages[w.speech], w.tokens) == alike][:batch]
-            windows = [w for w in windows if w not in some]
-            for window, result in zip(some, self._decode(some, alike[0]), strict=True):
+            # A batch has one language and one limit of tokens.
+            shared = (languages[windows[0].speech], windows[0].tokens)
+            together = [w for w in windows if (languages[w.speech], w.tokens) == shared][:batch]
+            windows = [w for w in windows if w not in together]
+            for window, result in zip(together, self._decode(together, shared[0]), strict=True):
                 number, start, samples = window.speech, window.start, window.samples
                 if is_credible(result, len(samples) / SAMPLE_RATE):
                     languages[number] = languages[number] or result.language
-                    segments[number] += self._segments(speeches[number], start, len(samples), result)
-                    if heard := self._heard(result, len(samples)):
-                        windows.append(_Window(number, start + heard, samples[heard:]))
-        return [self._joined(found, language) for found, language in zip(segments, languages, strict=True)]
+                    segments[number] += self._cut_segments(speeches[number], start, len(samples), result)
+                    if rest := self._find_rest(result, len(samples)):
+                        windows.append(_Window(number, start + rest, samples[rest:]))
+        return [self._join_segments(*parts) for parts in zip(segments, languages, strict=True)]
 
-    def _joined(self, segments: list[TranscriptSegment], language: str | None) -> Transcript:
-        """Join what was heard in a recording's windows, in the order in which it was said."""
+    def _join_segments(self, segments: list[TranscriptSegment], language: str | None) -> Transcript:
+        """Join the segments of a recording's windows, in the order of their times."""
         segments.sort(key=lambda segment: segment.start)
         text = " ".join(segment.text for segment in segments)
         lengths = [len(segment.text) for segment in segments]
@@ -106,7 +106,7 @@ class Transcriber:
         return Transcript(text, language if text else None, tuple(segments), confidence, self.engine)
 
     def _decode(self, windows: Sequence[_Window], language: str | None) -> list[DecodingResult]:
-        """Decode greedily, and once more by beam search what the gates do not believe though somebody may speak."""
+        """Decode greedily, and again by beam search where the text is not credible although there may be speech."""
         import torch
         from whisper.audio import log_mel_spectrogram, pad_or_trim
         from whisper.decoding import DecodingOptions
@@ -114,7 +114,7 @@ class Transcriber:
         length = round(WINDOW * SECONDS_PER_POSITION * SAMPLE_RATE)
         options = DecodingOptions(language=language, sample_len=windows[0].tokens, fp16=False)
         with torch.inference_mode():
-            # One spectrogram at a time: it takes its reference level from all that it is given.
+            # One spectrogram at a time: its reference level depends on its whole input.
             audio = [torch.from_numpy(pad_or_trim(window.samples, length)) for window in windows]
             mels = torch.stack([log_mel_spectrogram(samples, self._model.dims.n_mels) for samples in audio])
             states = self._model.encoder(mels)
@@ -127,17 +127,18 @@ class Transcriber:
                         results[i] = self._model.decode(states[i], careful)
         return results
 
-    def _heard(self, result: DecodingResult, length: int) -> int:
-        """Return how many samples Whisper heard of a window that it left early; 0 where it heard all of it.
+    def _find_rest(self, result: DecodingResult, length: int) -> int:
+        """Return the sample from which on Whisper left a window of `length` samples undecoded; 0 if there is no rest.
 
-        It says so as it was trained to: two timestamps end the text, one of what is complete, one of what would
-        follow. What it left is worth another window if it is longer than what Whisper loses at an end.
+        Whisper marks this, as it was trained to, by two timestamps at the end of the text: the end of the last
+        complete segment and the beginning of the next. A rest longer than what Whisper loses at an end gets another
+        window.
         """
         begin = self._tokenizer(result.language).timestamp_begin
         if len(result.tokens) < 2 or min(result.tokens[-2:]) < begin:
             return 0
-        heard = round((result.tokens[-1] - begin) * SECONDS_PER_POSITION * SAMPLE_RATE)
-        return heard if MARGIN_S * SAMPLE_RATE <= heard <= length - MARGIN_S * SAMPLE_RATE else 0
+        rest = round((result.tokens[-1] - begin) * SECONDS_PER_POSITION * SAMPLE_RATE)
+        return rest if MARGIN_S * SAMPLE_RATE <= rest <= length - MARGIN_S * SAMPLE_RATE else 0
 
     def _tokenizer(self, language: str) -> Tokenizer:
         from whisper.tokenizer import get_tokenizer
@@ -145,10 +146,10 @@ class Transcriber:
         model = self._model
         return get_tokenizer(model.is_multilingual, num_languages=model.num_languages, language=language)
 
-    def _segments(
+    def _cut_segments(
         self, speech: CleanSpeech, start: int, length: int, result: DecodingResult
     ) -> Iterator[TranscriptSegment]:
-        """Cut one decoded window at its timestamp tokens."""
+        """Cut a decoded window at its timestamp tokens."""
         tokenizer = self._tokenizer(result.language)
         begin, end, words = 0.0, length / SAMPLE_RATE, []
         pieces: list[tuple[float, float, list[int]]] = []
@@ -165,37 +166,37 @@ class Transcriber:
         offset = start / SAMPLE_RATE
         for begin, finish, tokens in pieces:
             if text := tokenizer.decode(tokens).strip():
-                where = speech.original_span(offset + begin, offset + finish)
-                yield TranscriptSegment(where.start, where.end, text, math.exp(result.avg_logprob))
+                span = speech.original_span(offset + begin, offset + finish)
+                yield TranscriptSegment(span.start, span.end, text, math.exp(result.avg_logprob))
 
 
 def is_credible(result: DecodingResult, seconds: float) -> bool:
-    """Say whether text was heard in `seconds` of sound rather than invented, by Whisper's own measures of itself."""
-    spoken = result.no_speech_prob < SURELY_SPEECH and len(result.text) <= MAX_CHARACTERS_PER_S * seconds
-    if not result.text.strip() or (result.compression_ratio > MAX_COMPRESSION_RATIO and not spoken):
+    """Return whether the text of `seconds` of audio is credible rather than hallucinated, by Whisper's own measures."""
+    certain = result.no_speech_prob < CERTAIN_SPEECH and len(result.text) <= MAX_CHARACTERS_PER_S * seconds
+    if not result.text.strip() or (result.compression_ratio > MAX_COMPRESSION_RATIO and not certain):
         return False
     doubt = 0.5 if result.no_speech_prob > MAX_NO_SPEECH else 1.0
     return result.avg_logprob >= doubt * MIN_LOG_PROBABILITY
 
 
 def split_speech(speech: CleanSpeech, limit: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield (first sample, samples) of pieces of at most `limit` samples, cut between stretches of speech.
+    """Yield (first sample, samples) of pieces of at most `limit` samples, split between segments of speech.
 
-    A stretch that is itself too long is cut at its quietest tenth of a second within the last third.
+    A segment that is too long by itself is split at the quietest tenth of a second within its last third.
     """
     samples = speech.samples
     joints = np.cumsum([round(span.duration_s * SAMPLE_RATE) for span in speech.segments])
     start = 0
     while len(samples) - start > limit:
         inside = joints[(joints > start + limit // 2) & (joints <= start + limit)]
-        cut = int(inside[-1]) if len(inside) else start + _quietest(samples[start : start + limit])
+        cut = int(inside[-1]) if len(inside) else start + _find_quietest(samples[start : start + limit])
         yield start, samples[start:cut]
         start = cut
     yield start, samples[start:]
 
 
-def _quietest(samples: NDArray[np.float32]) -> int:
-    """Return where, in the last third of `samples`, a tenth of a second holds the least energy."""
+def _find_quietest(samples: NDArray[np.float32]) -> int:
+    """Return the middle of the tenth of a second with the least energy in the last third of `samples`."""
     width = SAMPLE_RATE // 10
     first = 2 * len(samples) // 3
     frames = np.lib.stride_tricks.sliding_window_view(samples[first:], width)[:: width // 2]
@@ -203,7 +204,7 @@ def _quietest(samples: NDArray[np.float32]) -> int:
 
 
 def shorten_window(model: Whisper, positions: int) -> Whisper:
-    """Return a Whisper whose encoder takes `positions` (2 mel frames each) and which shares every weight."""
+    """Return a Whisper that shares all weights and whose encoder takes `positions` (2 mel frames each)."""
     tensors = [*model.parameters(), *model.buffers()]
     short = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
     short.encoder.positional_embedding = model.encoder.positional_embedding[:positions]

@@ -186,7 +186,7 @@ class LiveJob:
         try:
             while not self._forgotten.is_set():
                 last = self.ended.wait(GLANCE_S * 5)
-                for spoken in self.session.take_utterances():
+                for spoken in self.session.take_segments():
                     if self._forgotten.is_set():
                         return
                     self.words += spoken.transcribe(self._analyzer.transcriber, self.settings)

@@ -78,7 +78,7 @@ def sentence(state: LiveState) -> str:
     if skipped := job.session.skipped:
         windows = "window was" if skipped == 1 else "windows were"
         said += f" The computer was busy: {wording.count(skipped)} {windows} skipped."
-    if lost := job.session.lost_utterances:
+    if lost := job.session.lost_segments:
         said += f" Words of {wording.count(lost)} {'stretch' if lost == 1 else 'stretches'} of speech came too late."
     return said
 
@@ -160,7 +160,7 @@ def to_dict(job: LiveJob) -> dict[str, Any]:
     return job.session.to_dict() | {
         "ending": job.ending,
         "words": [segment.to_dict() for segment in job.words],
-        "lost_spoken": job.session.lost_utterances,
+        "lost_spoken": job.session.lost_segments,
     }
 
 

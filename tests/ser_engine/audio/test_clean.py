@@ -56,11 +56,11 @@ def decibels(samples: Samples) -> float:
 
 
 @pytest.mark.parametrize("kind", NO_SPEECH)
-def test_without_a_voice_there_is_nothing_to_judge(kind: str) -> None:
+def test_recordings_without_a_voice_are_refused(kind: str) -> None:
     with pytest.raises(NoSpeech) as caught:
         cleaned(NO_SPEECH[kind])
-    said = "The recording is silent" if kind in NOTHING_RECORDED else "No speech was found"
-    assert str(caught.value).startswith(said)
+    beginning = "The recording is silent" if kind in NOTHING_RECORDED else "No speech was found"
+    assert str(caught.value).startswith(beginning)
     assert "\n" not in str(caught.value)
 
 
@@ -72,12 +72,12 @@ def test_no_rate_makes_a_voice_of_noise_or_music(rate: int) -> None:
 
 
 def test_less_speech_than_is_wanted_is_refused() -> None:
-    found = cleaned(speech(DOGS)).quality.speech_s
-    assert cleaned(speech(DOGS), min_speech_s=found - 0.01).quality.speech_s == found
+    seconds = cleaned(speech(DOGS)).quality.speech_s
+    assert cleaned(speech(DOGS), min_speech_s=seconds - 0.01).quality.speech_s == seconds
     with pytest.raises(NoSpeech) as caught:
-        cleaned(speech(DOGS), min_speech_s=found + 0.01)
+        cleaned(speech(DOGS), min_speech_s=seconds + 0.01)
     assert str(caught.value).startswith(
-        f"Only {found:.2f} s of speech was found; at least {found + 0.01:g} s is needed"
+        f"Only {seconds:.2f} s of speech was found; at least {seconds + 0.01:g} s is needed"
     )
 
 
@@ -112,7 +112,7 @@ def test_the_samples_are_the_recordings_at_another_level() -> None:
     np.testing.assert_allclose(got.recording, gain * clip, atol=1e-4)
 
 
-def test_stretches_are_in_order_apart_and_inside() -> None:
+def test_segments_are_in_order_apart_and_inside() -> None:
     clip = speech(f"{KIDS} {DOGS} {KIDS}")
     segments = cleaned(clip).segments
     assert len(segments) >= 3
@@ -121,17 +121,17 @@ def test_stretches_are_in_order_apart_and_inside() -> None:
         assert earlier.start < earlier.end < later.start
 
 
-def test_a_little_is_kept_around_speech_but_not_beyond_the_recording() -> None:
+def test_segments_are_padded_but_not_beyond_the_recording() -> None:
     clip = speech(DOGS)
-    (found,) = detect_speech(clip)
-    (kept,) = cleaned(clip).segments
-    assert (kept.start, kept.end) == pytest.approx((found.start - PAD_S, found.end + PAD_S))
-    tight = clip[round(found.start * RATE) + 800 : round(found.end * RATE) - 800]
+    (span,) = detect_speech(clip)
+    (padded,) = cleaned(clip).segments
+    assert (padded.start, padded.end) == pytest.approx((span.start - PAD_S, span.end + PAD_S))
+    tight = clip[round(span.start * RATE) + 800 : round(span.end * RATE) - 800]
     (all_of_it,) = cleaned(tight).segments
     assert all_of_it.start == 0.0 and all_of_it.end == pytest.approx(len(tight) / RATE, abs=1e-4)
 
 
-def test_the_report_counts_speech_without_what_was_kept_around() -> None:
+def test_the_report_counts_speech_without_padding() -> None:
     clip = np.concatenate([speech(DOGS), silence(4)])
     quality = cleaned(clip).quality
     assert quality.duration_s == pytest.approx(len(clip) / RATE)
@@ -139,10 +139,10 @@ def test_the_report_counts_speech_without_what_was_kept_around() -> None:
 
 
 def test_the_recording_itself_is_left_alone() -> None:
-    waveform = recorded(add_noise(speech(DOGS), 3))
-    before = waveform.samples.copy()
-    clean_speech(waveform, Settings(noise_reduction="always"))
-    assert np.array_equal(waveform.samples, before)
+    recording = recorded(add_noise(speech(DOGS), 3))
+    before = recording.samples.copy()
+    clean_speech(recording, Settings(noise_reduction="always"))
+    assert np.array_equal(recording.samples, before)
 
 
 # --- rate and level
@@ -176,13 +176,13 @@ def test_resampling_lets_nothing_through_that_the_new_rate_cannot_hold() -> None
     assert decibels(aliased[RATE // 10 : -RATE // 10]) < -80
 
 
-def test_what_has_the_rate_already_is_passed_on() -> None:
+def test_samples_at_16_khz_are_returned_as_they_are() -> None:
     samples = noise(1)
     assert resample(samples, RATE) is samples
 
 
 @pytest.mark.parametrize("gain", [0.001, 0.03, 1.0, 3.0, 20.0])
-def test_however_loud_the_recording_the_models_hear_the_same(gain: float) -> None:
+def test_the_level_of_the_recording_makes_no_difference(gain: float) -> None:
     got, expected = cleaned(gain * speech(DOGS)), cleaned(speech(DOGS))
     assert got.segments == expected.segments
     np.testing.assert_allclose(got.samples, expected.samples, atol=1e-4)
@@ -253,7 +253,7 @@ def test_reduced_noise_is_less_noise_and_the_same_voice() -> None:
     assert likeness[1] > likeness[0] > 0.5
 
 
-def test_pauses_teach_what_the_noise_is() -> None:
+def test_noise_is_estimated_from_pauses() -> None:
     voice = np.concatenate([silence(0.5), speech(DOGS, "woman"), silence(0.5)])
     noisy = add_noise(voice, 5)
     spans = detect_speech(voice)

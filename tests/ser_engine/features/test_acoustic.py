@@ -1,4 +1,4 @@
-"""The papers' acoustic features, beside librosa's own functions on the same clip."""
+"""The papers' acoustic features, compared to librosa's functions on the same clip."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def means(*rows: np.ndarray) -> np.ndarray:
     return np.concatenate([row.mean(axis=1) for row in rows])
 
 
-def test_the_94_are_librosas_means_in_the_order_of_paper_1() -> None:
+def test_the_94_are_librosas_means_in_the_order_of_sharma() -> None:
     expected = means(
         FEATURE.chroma_stft(y=CLIP, sr=RATE, tuning=0.0),
         FEATURE.melspectrogram(y=CLIP, sr=RATE, n_mels=60),
@@ -37,7 +37,7 @@ def test_the_94_are_librosas_means_in_the_order_of_paper_1() -> None:
     np.testing.assert_allclose(acoustic94.extract(CLIP), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_the_173_are_librosas_means_in_the_order_of_paper_4() -> None:
+def test_the_173_are_librosas_means_in_the_order_of_gomes() -> None:
     chroma = FEATURE.chroma_stft(y=CLIP, sr=RATE, tuning=0.0)
     expected = means(
         FEATURE.mfcc(y=CLIP, sr=RATE, n_mfcc=20),

@@ -86,22 +86,22 @@ def test_neighbours_in_a_batch_do_not_matter(encoder: AudioEncoder) -> None:
 
 def test_an_encoding_is_made_of_the_hidden_states(encoder: AudioEncoder) -> None:
     clip = speech()[: 2 * RATE]
-    (found,) = encode_audio(encoder, clip[None])
+    (encoding,) = encode_audio(encoder, clip[None])
     states = compute_hidden_states(encoder, clip[None])[0]
-    assert found.statistics.shape == (LAYERS, 2, WIDTH) and found.statistics.dtype == np.float32
-    np.testing.assert_allclose(found.statistics, pooled(states), atol=1e-3)
-    assert (found.statistics[:, 1] >= 0).all() and np.isfinite(found.statistics).all()
-    assert found.frames.shape == (50, WIDTH) and found.frames.dtype == np.float32  # 25 a second
+    assert encoding.statistics.shape == (LAYERS, 2, WIDTH) and encoding.statistics.dtype == np.float32
+    np.testing.assert_allclose(encoding.statistics, pooled(states), atol=1e-3)
+    assert (encoding.statistics[:, 1] >= 0).all() and np.isfinite(encoding.statistics).all()
+    assert encoding.frames.shape == (50, WIDTH) and encoding.frames.dtype == np.float32  # 25 a second
     lower = states[1:5].mean(dim=0)
-    np.testing.assert_allclose(found.frames[7], lower[14:16].mean(dim=0), atol=1e-4)
+    np.testing.assert_allclose(encoding.frames[7], lower[14:16].mean(dim=0), atol=1e-4)
 
 
 def test_an_odd_last_frame_stays_as_it_is(small: AudioEncoder) -> None:
     samples = noise(1)[: round(0.3 * RATE)]
-    (found,) = encode_audio(small, samples[None])
+    (encoding,) = encode_audio(small, samples[None])
     last = compute_hidden_states(small, samples[None])[0, 1:5, -1].mean(dim=0)
-    assert len(found.frames) == 8  # of 15 of 20 ms
-    np.testing.assert_allclose(found.frames[-1], last, atol=1e-5)
+    assert len(encoding.frames) == 8  # of 15 of 20 ms
+    np.testing.assert_allclose(encoding.frames[-1], last, atol=1e-5)
 
 
 def test_they_are_far_from_those_of_a_padded_clip(encoder: AudioEncoder) -> None:
@@ -117,9 +117,9 @@ def test_longer_speech_is_pooled_over_all_of_its_frames(small: AudioEncoder, sec
     parts = np.array_split(samples, pieces)
     assert max(len(part) for part in parts) <= MAX_SAMPLES
     expected = pooled(*(compute_hidden_states(small, np.ascontiguousarray(part)[None])[0] for part in parts))
-    (found,) = encode_audio(small, samples[None])
-    np.testing.assert_allclose(found.statistics, expected, atol=1e-4)
-    assert abs(len(found.frames) - 25 * seconds) <= 1
+    (encoding,) = encode_audio(small, samples[None])
+    np.testing.assert_allclose(encoding.statistics, expected, atol=1e-4)
+    assert abs(len(encoding.frames) - 25 * seconds) <= 1
 
 
 def test_the_end_of_longer_speech_counts(small: AudioEncoder) -> None:

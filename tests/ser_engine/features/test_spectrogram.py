@@ -45,15 +45,15 @@ def test_blocks_are_whole_seconds_one_after_the_other_or_10_ms_apart(
     assert np.array_equal(apart, close[::100])
 
 
-def test_a_block_is_the_same_whatever_stands_beside_it_and_however_loud() -> None:
+def test_a_block_is_the_same_in_any_context_and_at_any_level() -> None:
     samples = np.concatenate([CLIP[:RATE], 0.01 * CLIP[RATE : 2 * RATE]])
     blocks = spectrogram.jet_blocks(samples)
     alone = np.concatenate([spectrogram.jet_blocks(CLIP[:RATE]), spectrogram.jet_blocks(CLIP[RATE : 2 * RATE])])
-    assert np.abs(blocks.astype(int) - alone.astype(int)).max() <= 4  # one step of the colour map
+    assert np.abs(blocks.astype(int) - alone.astype(int)).max() <= 4  # one step of the color map
 
 
 def loudest_row(images: np.ndarray, name: str) -> int:
-    """Return the row, from the top, that has the colour map's last colour most often."""
+    """Return the row, from the top, that has the color map's last color most often."""
     last = np.array(colormaps[name](255, bytes=True)[:3], int)
     return int((np.abs(images[0].astype(int) - last[:, None, None]).sum(axis=0) < 30).sum(axis=1).argmax())
 
@@ -78,7 +78,7 @@ def test_the_mel_image_shows_librosas_decibels_of_the_first_two_and_a_half_secon
     columns = np.arange(128) * power.shape[1] // 128
     expected = colormaps["magma"](shares[::-1, columns], bytes=True)[..., :3].transpose(2, 0, 1)
     image = spectrogram.mel_image(CLIP)[0]
-    assert np.abs(image.astype(int) - expected).max() <= 6  # one step of the colour map
+    assert np.abs(image.astype(int) - expected).max() <= 6  # one step of the color map
     longer = np.concatenate([CLIP[: round(2.5 * RATE)], noise(1.0)])
     assert np.array_equal(spectrogram.mel_image(longer)[0], image)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -63,8 +64,8 @@ class Watch:
 def test_a_file_gives_what_one_push_gives(tiny: Analyzer) -> None:
     at_once = LiveSession(tiny)
     expected = at_once.push(recording().samples, RATE) + at_once.finish()
-    found = [update.to_dict() for update in play_recording(recording(), LiveSession(tiny))]
-    assert found == [update.to_dict() for update in expected] and len(found) == 7
+    updates = [update.to_dict() for update in play_recording(recording(), LiveSession(tiny))]
+    assert updates == [update.to_dict() for update in expected] and len(updates) == 7
 
 
 def test_real_time_waits_for_each_chunk_and_then_gives_the_same(tiny: Analyzer) -> None:
@@ -75,7 +76,7 @@ def test_real_time_waits_for_each_chunk_and_then_gives_the_same(tiny: Analyzer) 
     assert updates == [update.to_dict() for update in play_recording(recording(), LiveSession(tiny))]
 
 
-def test_who_cannot_follow_skips_windows_and_does_not_fall_behind(tiny: Analyzer) -> None:
+def test_slow_updates_skip_windows_and_do_not_fall_behind(tiny: Analyzer) -> None:
     watch = Watch()
     session = LiveSession(tiny, clock=watch)
     late = []
@@ -108,21 +109,23 @@ def test_json_groups_window_hop_and_gate(home: Path, capsys: Captured) -> None:
 
 def test_in_real_time_the_verb_takes_as_long_as_the_recording(home: Path, capsys: Captured) -> None:
     (home / "short.wav").write_bytes(encode(speech()[: round(1.5 * RATE)]))
+    begun = time.monotonic()
     assert main(["live", "--realtime", str(home / "short.wav")]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert time.monotonic() - begun >= 1.5
+    assert capsys.readouterr().out  # one window or two: a busy computer skips one
 
 
 @pytest.mark.parametrize(
     ("arguments", "word"), [(["nothing.wav"], "no file"), (["--window", "0.2"], "window"), (["--hop", "9"], "window")]
 )
-def test_what_cannot_be_done_is_told_in_one_line(home: Path, arguments: list[str], word: str, capsys: Captured) -> None:
+def test_errors_take_one_line(home: Path, arguments: list[str], word: str, capsys: Captured) -> None:
     given = arguments if arguments[-1].endswith(".wav") else [*arguments, str(home / "talk.wav")]
     assert main(["live", *given]) == 2
     out, err = capsys.readouterr()
     assert out == "" and word in err and len(err.splitlines()) == 1
 
 
-def test_a_line_tells_how_many_windows_were_skipped(tiny: Analyzer) -> None:
+def test_a_line_counts_the_windows_skipped(tiny: Analyzer) -> None:
     session = LiveSession(tiny)
     session.push(silence(1.4), RATE, behind_s=5.0)
     (update,) = session.finish()

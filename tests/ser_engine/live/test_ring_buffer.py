@@ -1,4 +1,4 @@
-"""The sound of a live session: resampled chunk by chunk, held, kept."""
+"""The audio of a live session: resampled chunk by chunk, held, stored."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def test_chunks_are_resampled_as_the_whole_would_be_to_the_bit(rate: int) -> Non
     resampler, parts = Resampler(RATE), []
     for first, size in zip(np.cumsum(sizes) - sizes, sizes, strict=True):
         parts.append(resampler.add(samples[first : first + size], rate))
-    found = np.concatenate([*parts, resampler.finish()])
-    assert np.array_equal(found, soxr.resample(samples, rate, RATE))
+    resampled = np.concatenate([*parts, resampler.finish()])
+    assert np.array_equal(resampled, soxr.resample(samples, rate, RATE))
 
 
 def test_the_rate_may_change_and_nothing_is_lost() -> None:
     tone = {rate: np.sin(2 * np.pi * 440 * np.arange(rate) / rate).astype(np.float32) for rate in (48_000, 16_000)}
     resampler = Resampler(16_000)
-    found = [resampler.add(tone[rate], rate) for rate in (48_000, 16_000, 48_000)]
-    whole = np.concatenate([*found, resampler.finish()])
+    resampled = [resampler.add(tone[rate], rate) for rate in (48_000, 16_000, 48_000)]
+    whole = np.concatenate([*resampled, resampler.finish()])
     assert len(whole) == 48_000
     assert np.abs(whole - np.tile(tone[16_000], 3))[200:-200].max() < 0.05
 
@@ -52,36 +52,36 @@ def test_channels_are_averaged_and_integers_scaled() -> None:
     assert to_mono(pairs).dtype == np.float32 and to_mono(np.zeros((5, 1))).shape == (5,)
 
 
-def test_what_is_kept_is_bounded_and_a_wav() -> None:
-    kept, samples = SessionAudio(2.0), speech()
+def test_stored_audio_is_bounded_and_a_wav() -> None:
+    audio, samples = SessionAudio(2.0), speech()
     for first in range(0, len(samples), 333):
-        kept.add(samples[first : first + 333], RATE)
-    kept.finish()
-    found, rate = soundfile.read(io.BytesIO(kept.wav()), dtype="float32")
-    assert rate == RATE and kept.duration_s == 2.0
-    assert np.abs(found - samples[: 2 * RATE]).max() <= 1 / 32768
+        audio.add(samples[first : first + 333], RATE)
+    audio.finish()
+    resampled, rate = soundfile.read(io.BytesIO(audio.wav()), dtype="float32")
+    assert rate == RATE and audio.duration_s == 2.0
+    assert np.abs(resampled - samples[: 2 * RATE]).max() <= 1 / 32768
 
 
-def test_what_passes_full_scale_is_cut_and_does_not_turn_over() -> None:
-    kept = SessionAudio(10)
-    kept.add(np.array([1.5, -1.5], np.float32), RATE)
-    found, _ = soundfile.read(io.BytesIO(kept.wav()), dtype="int16")
-    assert found.tolist() == [32767, -32768]
+def test_samples_over_full_scale_are_clipped_and_do_not_wrap_around() -> None:
+    audio = SessionAudio(10)
+    audio.add(np.array([1.5, -1.5], np.float32), RATE)
+    resampled, _ = soundfile.read(io.BytesIO(audio.wav()), dtype="int16")
+    assert resampled.tolist() == [32767, -32768]
 
 
-def test_another_rate_is_kept_at_the_first() -> None:
-    kept = SessionAudio(10)
-    kept.add(np.zeros(48_000, np.float32), 48_000)
-    kept.add(np.full(16_000, 0.5, np.float32), 16_000)
-    kept.finish()
-    found, rate = soundfile.read(io.BytesIO(kept.wav()), dtype="float32")
-    assert rate == 48_000 and len(found) == 96_000
-    assert found[72_000] == pytest.approx(0.5, abs=0.01) and found[24_000] == 0
+def test_another_rate_is_stored_at_the_first() -> None:
+    audio = SessionAudio(10)
+    audio.add(np.zeros(48_000, np.float32), 48_000)
+    audio.add(np.full(16_000, 0.5, np.float32), 16_000)
+    audio.finish()
+    resampled, rate = soundfile.read(io.BytesIO(audio.wav()), dtype="float32")
+    assert rate == 48_000 and len(resampled) == 96_000
+    assert resampled[72_000] == pytest.approx(0.5, abs=0.01) and resampled[24_000] == 0
 
 
-def test_more_than_a_piece_is_kept_in_order() -> None:
-    kept, ramp = SessionAudio(200), (np.arange(150 * 100) / 15_000).astype(np.float32)
+def test_more_than_a_piece_is_stored_in_order() -> None:
+    audio, ramp = SessionAudio(200), (np.arange(150 * 100) / 15_000).astype(np.float32)
     for first in range(0, len(ramp), 7001):
-        kept.add(ramp[first : first + 7001], 100)
-    found, _ = soundfile.read(io.BytesIO(kept.wav()), dtype="float32")
-    assert np.abs(found - ramp).max() <= 1 / 32768
+        audio.add(ramp[first : first + 7001], 100)
+    resampled, _ = soundfile.read(io.BytesIO(audio.wav()), dtype="float32")
+    assert np.abs(resampled - ramp).max() <= 1 / 32768

@@ -45,15 +45,15 @@ def cut(samples: Samples, *sizes: int) -> Iterator[Samples]:
 
 
 def played(session: LiveSession, samples: Samples, rate: int, *sizes: int) -> list[Update]:
-    found = [update for chunk in cut(samples, *sizes) for update in session.push(chunk, rate)]
-    return found + session.finish()
+    updates = [update for chunk in cut(samples, *sizes) for update in session.push(chunk, rate)]
+    return updates + session.finish()
 
 
-def told(updates: list[Update]) -> list[dict[str, object]]:
+def as_dicts(updates: list[Update]) -> list[dict[str, object]]:
     return [update.to_dict() for update in updates]
 
 
-# What is heard
+# Windows
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000, 44_100, 48_000])
@@ -63,22 +63,22 @@ def test_the_same_sound_gives_the_same_updates_however_it_was_cut(tiny: Analyzer
     whole = played(LiveSession(tiny, hop_s=1.0), samples, rate, len(samples))
     ragged = played(LiveSession(tiny, hop_s=1.0), samples, rate, 1, 7000, 333, 20_011)
     assert len(frames) == 7 and {update.state for update in frames} >= {"speech", "silence"}
-    assert told(frames) == told(whole) == told(ragged)
+    assert as_dicts(frames) == as_dicts(whole) == as_dicts(ragged)
 
 
 def test_kinds_of_numbers_and_channels_make_no_difference(tiny: Analyzer, sound: Samples) -> None:
     whole = np.clip(np.round(sound[: 4 * RATE] * 32768), -32768, 32767).astype(np.int16)
     plain = (whole / 32768).astype(np.float32)
     stereo = np.stack([whole, whole], axis=1)
-    found = [
-        told(played(LiveSession(tiny, hop_s=1.0), samples, RATE, 1600))
+    results = [
+        as_dicts(played(LiveSession(tiny, hop_s=1.0), samples, RATE, 1600))
         for samples in (plain, plain.astype(np.float64), whole, stereo, whole.astype(np.int32) << 16)
     ]
-    assert all(one == found[0] for one in found) and len(found[0]) == 4
+    assert all(result == results[0] for result in results) and len(results[0]) == 4
 
 
-def test_a_window_is_judged_as_a_recording_of_it_would_be(analyzer: Analyzer, sound: Samples) -> None:
-    """With the bundled model: cleaned by the house's own cleaning, scored by the Analyzer's own model."""
+def test_a_window_is_scored_like_a_recording(analyzer: Analyzer, sound: Samples) -> None:
+    """With the bundled model: cleaned like any recording, scored by the Analyzer's model."""
     session = LiveSession(analyzer, hop_s=1.5)
     updates = [update for update in played(session, sound[: 8 * RATE], RATE, 1000) if update.scores]
     assert len(updates) >= 3
@@ -108,7 +108,7 @@ def test_an_update_comes_as_soon_as_its_window_is_complete(tiny: Analyzer, sound
     assert [update.end for update in session.push(high[: round(1.05 * 48_000)], 48_000)] == [1.0]
 
 
-def test_silence_and_noise_are_said_and_never_scored(tiny: Analyzer, sound: Samples) -> None:
+def test_silence_and_noise_are_never_scored(tiny: Analyzer, sound: Samples) -> None:
     updates = played(LiveSession(tiny), sound, RATE, 1600)
     by_end = {update.end: update for update in updates}
     assert by_end[2.0].state == "speech" and by_end[6.0].state == "silence" and by_end[13.0].state == "noise"
@@ -124,7 +124,7 @@ def test_too_little_speech_is_neither_scored_nor_called_noise(tiny: Analyzer) ->
     assert "little" in states and "noise" not in states
 
 
-def test_paper_3s_gate_looks_at_the_level_alone(tiny: Analyzer, sound: Samples) -> None:
+def test_the_gate_of_islam_depends_on_the_level_alone(tiny: Analyzer, sound: Samples) -> None:
     updates = played(LiveSession(tiny, gate="rms", window_s=2.0, hop_s=2.0), sound[: 12 * RATE], RATE, 1600)
     levels = [float(np.sqrt(np.mean(sound[round(u.start * RATE) : round(u.end * RATE)] ** 2))) for u in updates]
     assert [update.state for update in updates] == ["speech" if level >= 0.01 else "silence" for level in levels]
@@ -150,7 +150,7 @@ class Clock:
         return self.now
 
 
-def test_who_is_behind_skips_windows_counts_them_and_catches_up(tiny: Analyzer, sound: Samples) -> None:
+def test_a_late_session_skips_windows_counts_them_and_catches_up(tiny: Analyzer, sound: Samples) -> None:
     session = LiveSession(tiny, clock=Clock(0))
     on_time = session.push(sound[: 2 * RATE], RATE, behind_s=0.0)
     assert [update.end for update in on_time] == [1.0, 1.5, 2.0] and session.skipped == 0
@@ -169,7 +169,7 @@ def test_the_time_that_scoring_takes_counts_too(tiny: Analyzer, sound: Samples) 
     assert slow.skipped >= 2 and len(ends) + slow.skipped == 5
 
 
-def test_however_late_it_is_something_is_said_now_and_then(tiny: Analyzer) -> None:
+def test_some_windows_are_scored_however_late(tiny: Analyzer) -> None:
     session = LiveSession(tiny)
     updates = [update for _ in range(12) for update in session.push(silence(1.0), RATE, behind_s=60.0)]
     assert [update.end for update in updates] == [6.0, 11.5] and session.skipped == 21
@@ -180,7 +180,7 @@ def test_without_a_clock_nothing_is_skipped(tiny: Analyzer, sound: Samples) -> N
     assert len(session.push(sound[: 3 * RATE], RATE)) == 5 and session.skipped == 0
 
 
-# What is kept
+# Timeline and audio
 
 
 def test_the_timeline_grows_and_can_be_saved(tiny: Analyzer, sound: Samples) -> None:
@@ -200,26 +200,26 @@ def test_the_timeline_grows_and_can_be_saved(tiny: Analyzer, sound: Samples) -> 
     assert (saved["window_s"], saved["hop_s"], saved["gate"], saved["skipped"]) == (3.0, 1.0, "speech", 0)
 
 
-def test_the_session_can_be_listened_to_only_if_that_was_asked_for(tiny: Analyzer, sound: Samples) -> None:
+def test_audio_is_stored_only_on_request(tiny: Analyzer, sound: Samples) -> None:
     stereo = np.stack([sound, -0.5 * sound], axis=1)[: 4 * RATE]
-    kept, other = LiveSession(tiny, hop_s=3.0, keep_audio=True), LiveSession(tiny, hop_s=3.0)
-    for session in (kept, other):
+    stored, other = LiveSession(tiny, hop_s=3.0, keep_audio=True), LiveSession(tiny, hop_s=3.0)
+    for session in (stored, other):
         session.push(soxr.resample(stereo, RATE, 48_000), 48_000)
         session.finish()
-    samples, rate = soundfile.read(io.BytesIO(kept.wav()), dtype="float32")
+    samples, rate = soundfile.read(io.BytesIO(stored.wav()), dtype="float32")
     assert rate == 48_000 and samples.shape == (4 * 48_000,)
     expected = soxr.resample(stereo, RATE, 48_000).mean(axis=1)
     assert np.abs(samples - expected).max() <= 1 / 32768
-    with pytest.raises(InvalidSettings, match="kept"):
+    with pytest.raises(InvalidSettings, match="keep_audio"):
         other.wav()
 
 
 def test_memory_does_not_grow_with_the_sound(tiny: Analyzer) -> None:
     session = LiveSession(tiny, words=True, hop_s=3.0)
-    held = [array.nbytes for array in (session._latest._held,)]
+    held = [array.nbytes for array in (session._audio._held,)]
     for _ in range(20):
         session.push(silence(30), RATE)
-    assert [session._latest._held.nbytes] == held and held[0] < 4e6 and len(session.timeline) == 200
+    assert [session._audio._held.nbytes] == held and held[0] < 4e6 and len(session.timeline) == 200
 
 
 def test_the_level_is_that_of_the_last_moment(tiny: Analyzer) -> None:
@@ -229,32 +229,32 @@ def test_the_level_is_that_of_the_last_moment(tiny: Analyzer) -> None:
     assert session.level_db == pytest.approx(-20, abs=0.01)
 
 
-# What is said
+# Segments of speech
 
 
-def test_stretches_of_speech_end_at_pauses_and_are_handed_out(tiny: Analyzer, sound: Samples) -> None:
+def test_segments_of_speech_end_at_pauses(tiny: Analyzer, sound: Samples) -> None:
     session = LiveSession(tiny, words=True)
     taken = []
     for chunk in cut(sound, 1600):
         session.push(chunk, RATE)
         if round(session.duration_s, 1) == 1.5:
-            now = session.speaking()
+            now = session.current_segment()
             assert now is not None and now.end == pytest.approx(1.5) and now.start < 0.6
-        taken += [(session.duration_s, spoken) for spoken in session.take_utterances()]
+        taken += [(session.duration_s, spoken) for spoken in session.take_segments()]
     session.finish()
-    taken += [(session.duration_s, spoken) for spoken in session.take_utterances()]
+    taken += [(session.duration_s, spoken) for spoken in session.take_segments()]
     (first_at, man), (second_at, woman) = taken
-    assert first_at < 3.6 and second_at < 10.1 and session.lost_utterances == 0
+    assert first_at < 3.6 and second_at < 10.1 and session.lost_segments == 0
     for spoken in (man, woman):
         assert np.array_equal(spoken.samples, sound[round(spoken.start * RATE) :][: len(spoken.samples)])
     assert man.start < 0.1 and 2.5 < man.end < 3.2 and 6.7 < woman.start < 7.2 and 8.8 < woman.end < 9.5
-    assert session.speaking() is None
+    assert session.current_segment() is None
 
 
 def test_words_cost_nothing_and_change_no_score(tiny: Analyzer, sound: Samples) -> None:
     plain, words = LiveSession(tiny, hop_s=1.0), LiveSession(tiny, hop_s=1.0, words=True)
-    assert told(played(plain, sound, RATE, 1600)) == told(played(words, sound, RATE, 1600))
-    assert plain.take_utterances() == [] and plain.speaking() is None and len(words.take_utterances()) == 2
+    assert as_dicts(played(plain, sound, RATE, 1600)) == as_dicts(played(words, sound, RATE, 1600))
+    assert plain.take_segments() == [] and plain.current_segment() is None and len(words.take_segments()) == 2
 
 
 # What is refused
@@ -268,7 +268,7 @@ def test_settings_that_make_no_sense_are_refused(tiny: Analyzer, given: dict[str
         LiveSession(tiny, **given)  # type: ignore[arg-type]
 
 
-def test_what_is_no_sound_is_refused_and_the_session_goes_on(tiny: Analyzer) -> None:
+def test_invalid_samples_are_refused_and_the_session_continues(tiny: Analyzer) -> None:
     session = LiveSession(tiny)
     for samples, rate in (
         (np.array([0.0, np.nan]), RATE),
@@ -295,7 +295,7 @@ def test_a_session_lasts_an_hour_at_most_and_is_finished_once(tiny: Analyzer) ->
         session.push(silence(0.1), RATE)
 
 
-def test_a_session_without_a_sample_says_nothing(tiny: Analyzer) -> None:
+def test_a_session_without_samples_is_empty(tiny: Analyzer) -> None:
     session = LiveSession(tiny, keep_audio=True)
     assert session.push(np.zeros(0, np.float32), RATE) == [] == session.finish()
     assert session.wav()[:4] == b"RIFF" and to_csv(session.timeline).startswith("start,end,state,top")

@@ -20,7 +20,7 @@ from whisper.model import ModelDimensions, Whisper
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models import store as weights
-from ser_engine.settings import WHISPER_SIZES, Settings
+from ser_engine.settings import PROJECT, WHISPER_SIZES, Settings
 
 ENGINE = Path(weights.__file__).parent
 DIMS = {
@@ -489,3 +489,12 @@ def test_no_other_file_of_the_engine_can_open_a_connection():
         # hub_files.py asks the Hugging Face hub, by way of that hub's own library alone.
         allowed = {"weights.py": network, "hub_files.py": {"huggingface_hub"}}.get(file.name, set())
         assert not imported & (network - allowed), file
+
+
+def test_bundled_weights_are_small() -> None:
+    def size(name: str) -> int:
+        return (PROJECT / "models" / name / "model.safetensors").stat().st_size
+
+    assert size("whisper-base") <= 80e6
+    assert size("whisper-base-tuned") + size("whisper-base-statistics") <= 30e6
+    assert size("goemotions-minilm") <= 25e6

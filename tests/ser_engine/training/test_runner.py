@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -219,37 +221,8 @@ def test_errors_come_before_anything_is_computed(ran: Ran, tmp_path: Path) -> No
 # --- a new system
 
 
-TOY = '''
-"""A system that always predicts the class of most training clips."""
-
-import numpy as np
-from ser_engine.evaluation.predictions import MAIN
-from ser_engine.training.config import ExperimentConfig
-from ser_engine.training.system import Prepared, System
-
-
-class ToySystem(System):
-    """Predict the most frequent class."""
-
-    config_class = ExperimentConfig
-    inputs = "nothing"
-
-    def prepare(self, clips):
-        """Return the clips without features."""
-        return Prepared(clips, None, "")
-
-    def fit(self, prepared, task):
-        """Return the shares of the classes."""
-        counts = np.bincount(prepared.clips.targets[task.train], minlength=len(prepared.clips.order))
-        return counts / counts.sum()
-
-    def predict(self, fitted, prepared, rows):
-        """Return the same log-probabilities for every clip."""
-        return {MAIN: np.tile(np.log(fitted), (len(rows), 1)).astype(np.float32)}
-
-
-SYSTEM = ToySystem
-'''
+TOY = re.search(r"```python\n(.*?)```", (PROJECT / "CONTRIBUTING.md").read_text("utf-8"), re.DOTALL)
+"""The example of a system in CONTRIBUTING.md: it predicts the distribution of the training labels."""
 
 
 def test_a_new_system_is_one_file_and_one_toml(
@@ -258,7 +231,8 @@ def test_a_new_system_is_one_file_and_one_toml(
     from ser_engine.cli.main import main
     from ser_engine.training import systems
 
-    (tmp_path / "toy.py").write_text(TOY, encoding="utf-8")
+    assert TOY
+    (tmp_path / "toy.py").write_text(textwrap.dedent(TOY[1]), encoding="utf-8")
     monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(tmp_path)])
     monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
     bench = Bench(tmp_path, ran.bench.settings)
@@ -271,5 +245,5 @@ def test_a_new_system_is_one_file_and_one_toml(
     assert "no_speech" not in capsys.readouterr().err
     for protocol in protocols:
         record = read_record(bench.results, f"test/toy/{protocol}")
-        assert record.metrics["UA"] == pytest.approx(100 / 3, abs=0.01) and record.system == "toy"
+        assert record.metrics["UA_mean"] == pytest.approx(100 / 3, abs=0.01) and record.system == "toy"
         assert main(["evaluate", f"test/toy/{protocol}", "--results", str(bench.results)]) == 0

@@ -1,4 +1,4 @@
-"""Words go to the windows in which they were said, and edited ones to the places of those that they replace."""
+"""Words belong to the windows in which they were spoken, and edited ones take the places of those they replace."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def test_a_window_has_the_words_whose_middle_lies_in_it(start: float, end: float
 
 
 def test_windows_side_by_side_lose_no_word_and_repeat_none() -> None:
-    said = [
+    selected = [
         select_words(TWO, start, start + 0.7).text for start in (0.0, 0.7, 1.4, 2.1, 2.8, 3.5, 4.2, 4.9, 5.6, 6.3, 7.0)
     ]
-    assert " ".join(filter(None, [*said, select_words(TWO, 7.7, 9.0).text])) == TWO.text
+    assert " ".join(filter(None, [*selected, select_words(TWO, 7.7, 9.0).text])) == TWO.text
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_the_same_words_are_no_edit() -> None:
     assert replace_words(TWO, TWO.text, SPEECH) == TWO
 
 
-def test_words_where_none_were_heard_are_spread_over_the_speech() -> None:
+def test_words_without_a_transcript_are_spread_over_the_speech() -> None:
     silent = replace(TWO, text="", segments=())
-    for heard, engine in ((silent, "whisper"), (None, MANUAL)):
-        written = replace_words(heard, "some words", SPEECH)
+    for transcript, engine in ((silent, "whisper"), (None, MANUAL)):
+        written = replace_words(transcript, "some words", SPEECH)
         (segment,) = written.segments
         assert (segment.start, segment.end, segment.text) == (0.0, 8.0, "some words") and written.engine == engine
 

@@ -35,7 +35,7 @@ def state() -> dict[str, torch.Tensor]:
 
 def variables(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     """Name the weights as CTranslate2 does, query, key and value in one."""
-    found: dict[str, np.ndarray] = {
+    variables: dict[str, np.ndarray] = {
         "encoder/num_heads": np.array(DIMS["n_audio_head"], np.int16),
         "decoder/num_heads": np.array(DIMS["n_text_head"], np.int16),
         "decoder/alibi": np.array(0, np.int8),
@@ -45,14 +45,14 @@ def variables(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     }
 
     def copy(ours: str, theirs: str, weight: str = "weight", bias: str = "bias") -> None:
-        found[f"{theirs}/{weight}"] = state[f"{ours}.weight"].numpy()
-        found[f"{theirs}/{bias}"] = state[f"{ours}.bias"].numpy()
+        variables[f"{theirs}/{weight}"] = state[f"{ours}.weight"].numpy()
+        variables[f"{theirs}/{bias}"] = state[f"{ours}.bias"].numpy()
 
     def fuse(ours: str, theirs: str, parts: tuple[str, ...]) -> None:
         width = DIMS["n_audio_state"]
         biases = [state.get(f"{ours}.{part}.bias", torch.zeros(width).half()) for part in parts]
-        found[f"{theirs}/weight"] = torch.cat([state[f"{ours}.{part}.weight"] for part in parts]).numpy()
-        found[f"{theirs}/bias"] = torch.cat(biases).numpy()
+        variables[f"{theirs}/weight"] = torch.cat([state[f"{ours}.{part}.weight"] for part in parts]).numpy()
+        variables[f"{theirs}/bias"] = torch.cat(biases).numpy()
 
     copy("encoder.conv1", "encoder/conv1")
     copy("encoder.conv2", "encoder/conv2")
@@ -72,7 +72,7 @@ def variables(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
                 fuse(f"{ours}.cross_attn", f"{theirs}/attention/linear_1", ("key", "value"))
                 copy(f"{ours}.cross_attn.out", f"{theirs}/attention/linear_2")
                 copy(f"{ours}.cross_attn_ln", f"{theirs}/attention/layer_norm", "gamma", "beta")
-    return found
+    return variables
 
 
 def string(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Words: heard where they were said, never invented, on windows that are not too short."""
+"""Words are transcribed with their times and never hallucinated."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def plain(text: str) -> str:
 
 @pytest.mark.parametrize("voice", ["man", "woman"])
 @pytest.mark.parametrize("sentence", [KIDS, WONDER])
-def test_what_was_said_is_heard(transcriber: Transcriber, sentence: str, voice: str) -> None:
+def test_sentences_are_transcribed(transcriber: Transcriber, sentence: str, voice: str) -> None:
     transcript = transcriber.transcribe(cleaned(speech(sentence, voice)))
     assert plain(transcript.text) == plain(sentence)
     assert transcript.language == "en" and transcript.engine == "whisper-base"
@@ -66,7 +66,7 @@ def test_what_was_said_is_heard(transcriber: Transcriber, sentence: str, voice: 
     [silence(3), tone(3), noise(3), noise(10, 0.02), music(10)],
     ids=["silence", "tone", "noise", "faint noise", "music"],
 )
-def test_no_words_are_invented_even_if_sound_was_taken_for_speech(transcriber: Transcriber, samples: Samples) -> None:
+def test_nothing_is_hallucinated_even_if_sound_was_taken_for_speech(transcriber: Transcriber, samples: Samples) -> None:
     transcript = transcriber.transcribe(taken_for_speech(samples))
     assert (transcript.text, transcript.segments, transcript.language) == ("", (), None)
     assert transcript.confidence == 0.0
@@ -86,16 +86,16 @@ def test_times_are_those_of_the_original_recording(transcriber: Transcriber) -> 
 
 def test_words_of_a_later_window_have_their_own_times(transcriber: Transcriber) -> None:
     many, last = speech(" ".join([KIDS, DOGS, WONDER, DOGS, KIDS, WONDER])), speech(WONDER, "woman")
-    heard = cleaned(np.concatenate([many, silence(20), last, silence(3)]))
-    assert heard.duration_s > WINDOW * 0.02  # more than one window
-    *_, before, wonder = transcriber.transcribe(heard).segments
+    spoken = cleaned(np.concatenate([many, silence(20), last, silence(3)]))
+    assert spoken.duration_s > WINDOW * 0.02  # more than one window
+    *_, before, wonder = transcriber.transcribe(spoken).segments
     begins, ends = len(many) / RATE + 20, (len(many) + len(last)) / RATE + 20
     assert plain(wonder.text) == plain(WONDER)
     assert begins - 0.3 <= wonder.start <= begins + 0.8 and ends - 1.0 <= wonder.end <= ends + 0.3
     assert before.end <= len(many) / RATE + 0.3  # not in the silence, nor behind it
 
 
-def test_what_the_speech_detector_cut_off_is_heard(transcriber: Transcriber) -> None:
+def test_consonants_cut_off_by_voice_activity_detection_are_transcribed(transcriber: Transcriber) -> None:
     clip = cleaned(speech(KIDS))
     (span,) = clip.segments
     late = Span(span.start + 0.3, span.end)
@@ -105,7 +105,7 @@ def test_what_the_speech_detector_cut_off_is_heard(transcriber: Transcriber) -> 
     assert plain(transcriber.transcribe(replace(cut, recording=None)).text) != plain(KIDS)  # it had been cut off
 
 
-def test_long_speech_is_heard_to_its_end(transcriber: Transcriber) -> None:
+def test_long_speech_is_transcribed_to_its_end(transcriber: Transcriber) -> None:
     sentences = [KIDS, DOGS, WONDER, DOGS, KIDS, WONDER, KIDS, DOGS]
     transcript = transcriber.transcribe(cleaned(speech(" ".join(sentences))))
     assert [plain(transcript.text).count(word) for word in ("kids", "dogs", "wonder")] == [3, 3, 2]
@@ -113,7 +113,7 @@ def test_long_speech_is_heard_to_its_end(transcriber: Transcriber) -> None:
     assert starts == sorted(starts)
 
 
-def test_what_whisper_left_of_a_window_is_heard_in_another(
+def test_the_rest_of_a_window_is_transcribed_in_another(
     transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = taken_for_speech(np.concatenate([speech(DOGS), silence(1), speech(KIDS)]))
@@ -135,7 +135,7 @@ def test_what_whisper_left_of_a_window_is_heard_in_another(
     assert dogs.end <= kids.start < kids.end
 
 
-def test_recordings_are_heard_together_as_they_are_heard_alone(transcriber: Transcriber) -> None:
+def test_recordings_are_transcribed_together_as_alone(transcriber: Transcriber) -> None:
     long = speech(" ".join([KIDS, DOGS, WONDER, DOGS, KIDS, WONDER, KIDS, DOGS]))
     spoken = [
         cleaned(speech(KIDS, "man")),
@@ -144,7 +144,7 @@ def test_recordings_are_heard_together_as_they_are_heard_alone(transcriber: Tran
         cleaned(long),
     ]
     together = transcriber.transcribe_all(spoken, batch=3)
-    alone = [transcriber.transcribe(one) for one in spoken]
+    alone = [transcriber.transcribe(speech) for speech in spoken]
     assert [(t.text, t.language, t.segments) for t in together] == [(t.text, t.language, t.segments) for t in alone]
     assert together[1].text == "" and plain(together[3].text).count("dogs") == 3
 
@@ -154,27 +154,27 @@ def test_a_language_can_be_set(whisper: Whisper) -> None:
     assert transcript.language == "de"
 
 
-def test_nothing_heard_is_in_no_language_even_if_one_was_set(whisper: Whisper) -> None:
+def test_an_empty_transcript_has_no_language_even_if_one_was_set(whisper: Whisper) -> None:
     transcript = Transcriber(whisper, "whisper-base", "de").transcribe(taken_for_speech(silence(2)))
     assert (transcript.text, transcript.language) == ("", None)
 
 
 @pytest.mark.corpora
-def test_german_is_recognised(transcriber: Transcriber, ser_data: Path, settings: Settings) -> None:
+def test_german_is_recognized(transcriber: Transcriber, ser_data: Path, settings: Settings) -> None:
     utterance = next(u for u in registry.read("emodb", ser_data) if u.name.startswith("03a02N"))
     transcript = transcriber.transcribe(clean_speech(load_audio(utterance.path, settings), settings))
     assert transcript.language == "de"
     assert "abgeben" in plain(transcript.text)  # Das will sie am Mittwoch abgeben.
 
 
-def test_several_threads_hear_what_one_hears(transcriber: Transcriber) -> None:
+def test_several_threads_transcribe_like_one(transcriber: Transcriber) -> None:
     clips = [cleaned(speech(sentence, voice)) for sentence in (KIDS, WONDER) for voice in ("man", "woman")]
     alone = [transcriber.transcribe(clip).text for clip in clips]
     with ThreadPoolExecutor(4) as pool:
         assert [transcript.text for transcript in pool.map(transcriber.transcribe, clips)] == alone
 
 
-def test_the_window_is_the_shortest_that_invents_nothing(whisper: Whisper) -> None:
+def test_the_window_is_the_shortest_without_hallucinations(whisper: Whisper) -> None:
     short = shorten_window(whisper, WINDOW)
     assert WINDOW == 768 and short.encoder.positional_embedding.shape[0] == WINDOW
     assert whisper.encoder.positional_embedding.shape[0] == 1500  # the shared model itself is as it was
@@ -197,7 +197,7 @@ def result(**measures: Any) -> Any:
     return SimpleNamespace(**(clear | measures))
 
 
-def test_clear_words_are_believed_and_doubtful_ones_are_not() -> None:
+def test_clear_words_are_credible_and_doubtful_ones_are_not() -> None:
     assert is_credible(result(), 2.0)
     assert not is_credible(result(text="  "), 2.0)
     assert not is_credible(result(avg_logprob=-1.1), 2.0)
@@ -213,7 +213,7 @@ def test_a_person_may_repeat_words_but_not_faster_than_people_speak() -> None:
     assert not is_credible(result(text=looping, compression_ratio=6.0, no_speech_prob=0.5), 8.0)
 
 
-def test_pieces_are_cut_where_nobody_speaks_and_together_are_all() -> None:
+def test_pieces_are_split_at_pauses_and_complete() -> None:
     spans = (Span(0.0, 4.0), Span(10.0, 15.0), Span(20.0, 24.0))
     samples = np.arange(13 * RATE, dtype=np.float32)
     pieces = list(split_speech(taken_for_speech(samples, spans), 10 * RATE))

@@ -1,0 +1,358 @@
+"""Markdown tables for the documents: every figure in them comes from results/, configs/ or the corpus readers."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from ser_engine.data.corpora.registry import CORPORA
+from ser_engine.data.degrade import TITLES
+from ser_engine.evaluation.cards import accuracy_table
+from ser_engine.evaluation.record import RunRecord, read_record, read_records
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+DEFAULT = "ours/voice-and-words/speaker-independent"
+AUDIO = "ours/whisper-tuned/speaker-independent"
+
+
+def run(id: str) -> RunRecord:
+    """Return the record of a run."""
+    return read_record(RESULTS, id)
+
+
+@cache
+def bench() -> dict[str, Any]:
+    """Return the figures of the benchmark."""
+    figures: dict[str, Any] = json.loads((RESULTS / "bench.json").read_text(encoding="utf-8"))
+    return figures
+
+
+@cache
+def published() -> dict[str, dict[str, Any]]:
+    """Return the published figures by their ids."""
+    figures = tomllib.loads((RESULTS / "published.toml").read_text(encoding="utf-8"))["figure"]
+    return {figure["id"]: figure for figure in figures}
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |".replace("| --- |", "|---|").replace(" --- |", "---|") for line in lines)
+
+
+def percent(value: float | None) -> str:
+    """Return a figure with one decimal, a dash for none."""
+    return "–" if value is None else f"{value:.1f}"
+
+
+def interval(bounds: Sequence[float] | None) -> str:
+    """Return an interval."""
+    return "–" if bounds is None else f"{bounds[0]:.1f} to {bounds[1]:.1f}"
+
+
+# Accuracy
+
+
+def accuracy() -> str:
+    """Return accuracy on unseen speakers and on an unseen language."""
+    german = run(AUDIO).external["emodb"]
+    whole = accuracy_table(run(DEFAULT)).splitlines()
+    rows = [row for row in whole if not row.startswith(("| female", "| male"))]
+    shared = percent(german["UA_among_shared_labels"]), interval(german["UA_among_shared_labels_ci95"])
+    return "\n".join([*rows, f"| EMO-DB (German, six emotions) | {shared[0]} | {shared[1]} | – | {german['clips']} |"])
+
+
+def per_class() -> str:
+    """Return precision and recall of each emotion."""
+    record = run(DEFAULT)
+    rows = [
+        [label, percent(row["precision"]), percent(row["recall"]), percent(row["f1"]), f"{row['support']:,}"]
+        for label, row in record.per_class.items()
+    ]
+    return table(["emotion", "precision", "recall", "F1", "clips"], rows)
+
+
+def degradations() -> str:
+    """Return accuracy on degraded recordings."""
+    record = run(AUDIO)
+    rows = [["as recorded", percent(record.metrics["UA"]), interval(record.interval), "–", str(record.no_speech)]]
+    for name, row in record.degradations.items():
+        bounds = (row["UA_low"], row["UA_high"])
+        lost = percent(row["lost"]), f"{row['no_speech']:.0f}"
+        rows.append([TITLES[name], percent(row["UA"]), interval(bounds), *lost])
+    return table(["recordings", "UA", "95% interval", "points lost", "no speech"], rows)
+
+
+def confidence() -> str:
+    """Return what abstention achieves."""
+    record = run(DEFAULT)
+    threshold, elsewhere = record.calibration["threshold"], run(AUDIO).external["emodb"]["confidence"]
+    rows = [
+        ["expected calibration error, points", percent(record.metrics["ECE"])],
+        ["answers that are given, percent", f"{100 * threshold['coverage']:.0f}"],
+        ["accuracy of the answers that are given, percent", percent(100 * threshold["accuracy"])],
+        ["accuracy without abstention, percent", percent(100 * threshold["without"])],
+        ["answers that are given on EMO-DB, percent", f"{100 * elsewhere['coverage']:.0f}"],
+        ["accuracy of the answers that are given on EMO-DB, percent", percent(100 * elsewhere["accuracy"])],
+    ]
+    return table(["measured", ""], rows)
+
+
+def components() -> str:
+    """Return the accuracy of the parts of the default model, and of the same recipe under other conditions."""
+    audio, seed, known = (
+        run(AUDIO),
+        run("ours/whisper-statistics-seed-1/speaker-independent"),
+        run("ours/whisper-statistics/stratified-k-fold"),
+    )
+    rows = [
+        ["audio and text (default model)", run(DEFAULT).metrics],
+        ["audio alone", audio.metrics],
+        ["tuned encoder blocks alone", audio.components["tuned"]],
+        ["heads on the frozen encoder alone", audio.components["frozen"]],
+        ["heads on the frozen encoder, second seed", seed.metrics],
+        ["heads on the frozen encoder, random folds (speakers are shared)", known.metrics],
+        ["most frequent emotion", run("ours/majority/speaker-independent").metrics],
+    ]
+    return table(["system", "UA", "WA"], [[name, percent(row["UA"]), percent(row["WA"])] for name, row in rows])
+
+
+def words() -> str:
+    """Return what the text model adds to acted speech, and its accuracy on written sentences."""
+    text, effect = run("ours/goemotions/authors-split"), run(DEFAULT).details["words"]
+    rows = [
+        ["macro-F1 on the test part of GoEmotions, percent", percent(text.metrics["macro_f1"])],
+        ["its 95% interval", interval(text.interval)],
+        ["acted clips whose words are taken as emotional, percent", f"{effect['informative']:.2f}"],
+        ["acted clips whose answer the words change, percent", f"{effect['changed']:.2f}"],
+        ["points of UA that the words cost on acted speech", f"{effect['lost']:.2f}"],
+    ]
+    return table(["measured", ""], rows)
+
+
+def protocols() -> str:
+    """Return the same systems under protocols that share speakers, and on unseen speakers."""
+    pairs = [
+        ("SVM on 371 acoustic features", "ours/svm", "stratified-k-fold"),
+        ("heads on Whisper-base", "ours/whisper-statistics", "stratified-k-fold"),
+        ("Whisper-base, frozen (Sharma's architecture)", "ours/whisper", "paper"),
+        ("MiniLM on transcripts, frozen (Sharma's architecture)", "ours/minilm", "paper"),
+        ("both (Sharma's architecture)", "ours/whisper-minilm", "paper"),
+    ]
+    rows = []
+    for title, system, shared in pairs:
+        known, unseen = run(f"{system}/{shared}").metrics, run(f"{system}/speaker-independent").metrics
+        figures = (known["WA"], known["UA"], unseen["WA"], unseen["UA"])
+        rows.append([title, *map(percent, figures)])
+    paper = published()["sharma/table-8/HuBERT-BERT"]
+    rows.append(["HuBERT and BERT, published by Sharma", percent(paper["WA"]), percent(paper["UA"]), "–", "–"])
+    return table(["system", "WA, random split", "UA, random split", "WA, unseen speakers", "UA, unseen speakers"], rows)
+
+
+def leaks() -> str:
+    """Return what augmentation before the split adds."""
+    ids = {
+        "without augmentation": "gomes/svm/stratified-k-fold",
+        "augmented copies in training only": "gomes/svm-augmented/stratified-k-fold",
+        "augmented copies made before the split": "gomes/svm-augmented/augmented-before-split",
+        "augmented copies in training only, unseen speakers": "gomes/svm-augmented/speaker-independent",
+    }
+    rows = [[name, percent(run(id).metrics["WA"]), percent(run(id).metrics["UA"])] for name, id in ids.items()]
+    paper = published()["gomes/table-2/SVM"]
+    return table(["SVM of Gomes", "WA", "UA"], [*rows, ["published", percent(paper["WA"]), percent(paper["UA"])]])
+
+
+# Speed
+
+
+def speed() -> str:
+    """Return the figures of the benchmark that a user notices."""
+    b = bench()
+    rows = [
+        ["from start to first paint", f"{b['first_paint_seconds']:.1f} s"],
+        ["3 s recording, median (95%)", f"{b['warm_3s_p50']:.2f} s ({b['warm_3s_p95']:.2f} s)"],
+        ["60 s recording, median", f"{b['warm_60s_p50']:.1f} s"],
+        ["3 s recording, compared with a plain pipeline", f"{b['speedup_vs_plain_3s']:.1f} times as fast"],
+        [
+            "live, from speech to chart, median (95%)",
+            f"{b['live_browser_latency_p50']:.2f} s ({b['live_browser_latency_p95']:.2f} s)",
+        ],
+        ["live sessions at once", str(b["live_sessions"])],
+        ["peak memory", f"{b['peak_rss_mb']:,} MB"],
+        ["word error rate (plain pipeline)", f"{b['wer_int8']:.1f}% ({b['wer_plain']:.1f}%)"],
+    ]
+    return table([f"on {b['machine']['cores']} cores, without a GPU", ""], rows)
+
+
+def stages() -> str:
+    """Return the seconds of each stage."""
+    short, long = bench()["stages"]["3s"], bench()["stages"]["60s"]
+    return table(
+        ["stage", "3 s recording", "60 s recording"],
+        [[name, f"{1000 * short[name]:.0f} ms", f"{1000 * long[name]:.0f} ms"] for name in short],
+    )
+
+
+def large_models() -> str:
+    """Return the speed of HuBERT and BERT at full size."""
+    b = bench()
+    features = ", ".join(f"{value:.1f}" for value in b["feature_ms_per_clip"].values())
+    rows = [
+        [
+            "3 s recording",
+            f"{b['pipeline_seconds']['ours']:.1f} s",
+            f"{b['pipeline_seconds']['plain']:.1f} s",
+            f"{b['pipeline_speedup']:.1f}",
+        ],
+        [
+            f"{b['batch_of']['clips']} clips, in batches and one by one",
+            f"{b['batch_seconds']['together']:.0f} s",
+            f"{b['batch_seconds']['one_by_one']:.0f} s",
+            f"{b['batch_throughput_ratio']:.2f}",
+        ],
+        [
+            f"{b['frozen_cache_of']['epochs']} epochs on cached states and on audio",
+            f"{b['frozen_cache_seconds']['kept']:.0f} s",
+            f"{b['frozen_cache_seconds']['each_time']:.0f} s",
+            f"{b['frozen_cache_speedup']:.1f}",
+        ],
+    ]
+    note = f"Acoustic features with 94, 173 and 371 values take {features} ms per clip."
+    return table(["HuBERT-base and BERT-base", "this project", "plain", "ratio"], rows) + f"\n\n{note}"
+
+
+def live() -> str:
+    """Return the figures of live sessions."""
+    b = bench()
+    rows = [
+        [
+            "from the end of a window to its answer, median (95%)",
+            f"{b['live_latency_p50']:.2f} s ({b['live_latency_p95']:.2f} s)",
+        ],
+        [
+            "from speech in the browser to the chart, median (95%)",
+            f"{b['live_browser_latency_p50']:.2f} s ({b['live_browser_latency_p95']:.2f} s)",
+        ],
+        ["sessions at once, at most 1% of windows skipped", str(b["live_sessions"])],
+        ["memory added by one hour, audio not stored", f"{b['live_memory_growth_mb']:.0f} MB"],
+    ]
+    return table(["live sessions", ""], rows)
+
+
+# Corpora and papers
+
+
+def corpora() -> str:
+    """Return every corpus that has a reader."""
+    rows = [
+        [
+            f"[{c.title}]({c.url})",
+            f"`{c.id}`",
+            ", ".join(c.languages),
+            f"{c.expected_speakers}",
+            f"{c.expected_clips:,}",
+            c.licence,
+        ]
+        for c in CORPORA.values()
+    ]
+    return table(["corpus", "key", "language", "speakers", "clips", "license"], rows)
+
+
+def paper(key: str) -> str:
+    """Return published and measured figures of a paper's systems, with what those that were not run need."""
+    rows = []
+    for path in sorted((ROOT / "configs" / key).glob("*.toml")):
+        config = tomllib.loads(path.read_text(encoding="utf-8"))
+        figure = published().get(config.get("published", ""), {})
+        measured = {name: _metrics(f"{key}/{path.stem}/{name}") for name in config["protocols"]}
+        own = next((measured[name] for name in config["protocols"] if name != "speaker-independent"), {})
+        unseen = measured.get("speaker-independent", {})
+        needs = "" if any(measured.values()) else config.get("hardware", "")
+        cells = [_both(figures) for figures in (figure, own, unseen)]
+        place = f"{'' if 'figure' in figure.get('table', '') else 'table '}{figure.get('table', '–')}"
+        rows.append([f"[{path.stem}](../configs/{key}/{path.name})", place, *cells, needs])
+    header = ["system", "in the paper", "published", "paper's protocol", "unseen speakers", "not run here; needs"]
+    return table(header, rows)
+
+
+def _metrics(id: str) -> dict[str, float]:
+    return dict(run(id).metrics) if (RESULTS / id / "run.json").exists() else {}
+
+
+def _both(figures: dict[str, Any]) -> str:
+    if "WA" not in figures:
+        return "–"
+    return f"{percent(figures['WA'])} / {percent(figures.get('UA'))}"
+
+
+def all_runs() -> str:
+    """Return results/README.md."""
+    records, problems = read_records(RESULTS)
+    if problems:
+        raise SystemExit("\n".join(problems))
+    kinds: dict[str, tuple[str, list[str], Callable[[RunRecord], list[str]]]] = {
+        "emotion": (
+            "Emotion from speech",
+            ["run", "UA", "95% interval", "WA", "clips", "no speech", "test speakers in training"],
+            lambda r: [
+                percent(r.metrics["UA"]),
+                interval(r.interval),
+                percent(r.metrics["WA"]),
+                f"{r.tested or 0:,}",
+                str(r.no_speech or 0),
+                "no" if r.speaker_independent else "yes, and augmented copies" if r.leaky else "yes",
+            ],
+        ),
+        "text-emotion": (
+            "Emotion from text",
+            ["run", "macro-F1", "95% interval"],
+            lambda r: [percent(r.metrics["macro_f1"]), interval(r.interval)],
+        ),
+        "transcription": (
+            "Transcription",
+            ["run", "word error rate", "with 16-bit weights"],
+            lambda r: [percent(r.metrics["wer_int8"]), percent(r.metrics["wer_fp16"])],
+        ),
+        "conversation": (
+            "Live sessions on conversations of unseen speakers",
+            ["run", "accuracy, four groups", "weighted F1, four groups", "segments"],
+            lambda r: [
+                percent(r.details["groups"]["metrics"]["accuracy"]),
+                percent(r.details["groups"]["metrics"]["weighted_f1"]),
+                str(r.details["segments"]),
+            ],
+        ),
+    }  # fmt: skip
+    parts = [
+        "# Results\n\nEvery run, in percent. A folder holds run.json with all figures, and predictions.npz where the\n"
+        "figures can be recomputed: `ser evaluate RUN`. Generated by `python -m tools.generate_docs`."
+    ]
+    for kind, (title, header, cells) in kinds.items():
+        rows = [[f"[{r.id}]({r.id}/run.json)", *cells(r)] for r in records if r.kind == kind]
+        if rows:
+            parts.append(f"## {title}\n\n{table(header, rows)}")
+    return "\n\n".join(parts) + "\n"
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "accuracy": accuracy,
+    "accuracy-by-gender": lambda: accuracy_table(run(DEFAULT)),
+    "per-class": per_class,
+    "degradations": degradations,
+    "confidence": confidence,
+    "components": components,
+    "words": words,
+    "protocols": protocols,
+    "leaks": leaks,
+    "speed": speed,
+    "stages": stages,
+    "large-models": large_models,
+    "live": live,
+    "corpora": corpora,
+    **{key: partial(paper, key) for key in ("sharma", "jafarzadeh", "islam", "gomes", "tiwari")},
+}
