@@ -19,7 +19,8 @@ import torch
 
 from benchmarks import audit, features, first_paint, latency, live, live_browser, speech_text
 from ser_engine.audio import decode as audio
-from ser_engine.evaluation.evaluate import write_json
+from ser_engine.evaluation.record import read_record
+from ser_engine.io import write_json
 from ser_engine.settings import PROJECT
 from ser_engine.training.whisper_base import MEASURED
 from ser_engine.types import SAMPLE_RATE
@@ -56,8 +57,7 @@ def answers() -> dict[str, Any]:
 
 def words() -> dict[str, Any]:
     """Return the word error rates that `bundle-whisper` measured."""
-    run = json.loads((BENCH.parent / MEASURED / "run.json").read_text(encoding="utf-8"))
-    return {key: run[key] for key in ("wer_fp16", "wer_int8", "wer_plain")}
+    return dict(read_record(BENCH.parent, MEASURED).metrics)
 
 
 def recording(seconds: float, folder: Path) -> Path:

@@ -1,1 +1,1 @@
-"""Models and training that only the papers' own systems need."""
+"""Models and training that only the systems of the reproduced papers need."""

@@ -1,13 +1,13 @@
-"""VGGish and YAMNet, trained on AudioSet to name sounds; paper-3 (3.3.2) classifies their embeddings.
+"""VGGish and YAMNet, trained on AudioSet to classify sounds; Islam (3.3.2) classifies their embeddings.
 
 The networks are those that their authors publish (tensorflow/models, research/audioset: vggish/vggish_slim.py and
-yamnet/yamnet.py). The weights are not ours to bundle: `models.audioset_weights` converts them once into
-models/vggish and models/yamnet.
+yamnet/yamnet.py). Their weights are not bundled: `papers.audioset_weights` converts them once into models/vggish and
+models/yamnet.
 """
 
 from __future__ import annotations
 
-import threading
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models import store as weights
+from ser_engine.models import store
 from ser_engine.papers.audioset_patches import BANDS, PATCH_FRAMES, VGGISH, YAMNET, FrontEnd, patches
 from ser_engine.settings import Settings
 
 ARCHITECTURE = "audio-embedding"
-"""Of the folders that hold such weights; they are no emotion models."""
-
-# Patches that go through a network at once.
+"""The architecture in config.json of such weights, which are not an emotion model."""
 BATCH = 64
+"""Patches that are computed at once."""
 
 # Filters of VGGish's 3x3 convolutions; 0 is max pooling of 2x2.
 VGGISH_FILTERS = (64, 0, 128, 0, 256, 256, 0, 512, 512, 0)
@@ -49,23 +48,22 @@ YAMNET_EPSILON = 1e-4
 
 
 class Extractor(nn.Module):
-    """A network that makes one embedding of each patch of speech."""
+    """A network that computes one embedding for each patch of speech."""
 
     front_end: FrontEnd
 
     def embed(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 [patches, width] of mono float32 [n] at 16 kHz."""
-        made = torch.from_numpy(patches(samples, self.front_end))
-        device = next(self.parameters()).device
+        inputs = torch.from_numpy(patches(samples, self.front_end))
         with torch.inference_mode():
-            parts = [self(part.to(device)).cpu() for part in made.split(BATCH)]
-        return torch.cat(parts).numpy()
+            embeddings: NDArray[np.float32] = torch.cat([self(part) for part in inputs.split(BATCH)]).numpy()
+        return embeddings
 
 
 class VGGish(Extractor):
-    """Six convolutions and three dense layers (Hershey et al. 2017); its embedding is linear, as published.
+    """Six convolutions and three dense layers (vggish); its embedding is linear, as published.
 
-    The names of its tensors are those of the port torchvggish. `filters` and `dense` make smaller ones.
+    Its tensors have the names of the port torchvggish.
     """
 
     front_end = VGGISH
@@ -91,7 +89,8 @@ class VGGish(Extractor):
     def forward(self, levels: Tensor) -> Tensor:
         """Map patches float32 [batch, 96, 64] to embeddings [batch, 128]."""
         # TensorFlow flattens frames, bands, channels in this order.
-        return self.embeddings(self.features(levels.unsqueeze(1)).permute(0, 2, 3, 1).flatten(1))
+        embeddings: Tensor = self.embeddings(self.features(levels.unsqueeze(1)).permute(0, 2, 3, 1).flatten(1))
+        return embeddings
 
 
 class Step(nn.Module):
@@ -101,7 +100,7 @@ class Step(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(before, after, kernel, stride, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(after, eps=YAMNET_EPSILON)
-        lacking = kernel - stride if kernel > stride else 0  # each side is even where the stride is 2
+        lacking = kernel - stride if kernel > stride else 0  # each side is even if the stride is 2
         self.padding = (lacking // 2, lacking - lacking // 2) * 2
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -112,7 +111,7 @@ class Step(nn.Module):
 class YAMNet(Extractor):
     """MobileNet v1 on patches; its embedding is the mean over the last layer's maps.
 
-    `layers` (filters, stride) make smaller ones, of whatever width the last has.
+    `layers` are the filters and strides of each; the last one's filters are the width of the embedding.
     """
 
     front_end = YAMNET
@@ -142,49 +141,44 @@ class YAMNet(Extractor):
         return maps.mean(dim=(2, 3))
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        """Map embeddings [batch, 1024] to the probabilities of AudioSet's sounds [batch, 521], each on its own."""
+        """Map embeddings [batch, 1024] to the probability of each of AudioSet's sounds [batch, 521]."""
         return self.logits(embeddings).sigmoid()
 
 
 EXTRACTORS: dict[str, type[VGGish] | type[YAMNet]] = {"vggish": VGGish, "yamnet": YAMNet}
-
-_LOADED: dict[tuple[str, Path, str], Extractor] = {}
-_LOADING = threading.Lock()
+"""The networks by name."""
 
 
 def load_extractor(name: str, settings: Settings) -> Extractor:
-    """Return "vggish" or "yamnet" with the weights in `settings.models_dir`, the same one to all who ask.
+    """Return "vggish" or "yamnet" with the weights in `settings.models_dir`; loaded once and shared.
 
     Raises
     ------
     WeightsUnavailable
-        They are not there, damaged, or not those of that network; the text says where to get them and what to do.
+        The weights are missing, damaged, or those of another network; the text says where to get them and what to do.
     InvalidSettings
         There is no such network.
     """
     if name not in EXTRACTORS:
         raise InvalidSettings(f"There are no embeddings “{name}”; there are {', '.join(EXTRACTORS)}.")
     folder = settings.models_dir / name
-    if not (folder / weights.CONFIG).is_file():
-        from ser_engine.papers.audioset_weights import WHERE
+    if not (folder / store.CONFIG).is_file():
+        from ser_engine.papers.audioset_weights import SOURCES
 
         raise WeightsUnavailable(
-            f"The weights of {EXTRACTORS[name].__name__} are not on this computer: get {WHERE[name]}, and run "
+            f"The weights of {EXTRACTORS[name].__name__} are not on this computer: get {SOURCES[name]}, and run "
             f"“python -m ser_engine.papers.audioset_weights {name} FILE {folder}”."
         )
-    config = weights.read_config(folder)
-    key = (name, folder.resolve(), str(config.get("weights")))
-    with _LOADING:
-        if key not in _LOADED:
-            _LOADED[key] = _load(name, folder, config.get("options"))
-        return _LOADED[key]
+    return _load(name, folder.resolve(), str(store.read_config(folder).get("weights")))
 
 
-def _load(name: str, folder: Path, options: object) -> Extractor:
-    tensors = weights.read_tensors(folder)
+@lru_cache(maxsize=2 * len(EXTRACTORS))
+def _load(name: str, folder: Path, _checksum: str) -> Extractor:
+    """Load a network once for each folder and checksum."""
+    options, tensors = store.read_config(folder).get("options") or {}, store.read_tensors(folder)
     try:
-        extractor = EXTRACTORS[name](**(options if isinstance(options, dict) else {}))
+        extractor = EXTRACTORS[name](**options)
         extractor.load_state_dict(tensors)
     except (RuntimeError, TypeError, ValueError):
-        raise WeightsUnavailable(f"{folder} does not hold the weights of {EXTRACTORS[name].__name__}.") from None
+        raise WeightsUnavailable(f"{folder} does not contain the weights of {EXTRACTORS[name].__name__}.") from None
     return extractor.eval().requires_grad_(False)

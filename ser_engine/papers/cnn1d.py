@@ -1,4 +1,4 @@
-"""sharma's convolutional network on its 94 acoustic features (III.C.2, table 5)."""
+"""Sharma's convolutional network on 94 acoustic features (III.C.2, table 5)."""
 
 from __future__ import annotations
 
@@ -7,28 +7,23 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-FEATURES = "acoustic94"
-"""What it listens to (III.B): 94 values, standardised; the network slides along them as along a sequence."""
-
 # Table 5. Batch norm and dropout follow the second and the sixth convolution.
 FILTERS = ((256, 256), (128, 128, 128, 128), (64, 64))
 KERNEL, DROPOUT = 8, 0.6
-# Padding "same" of an even kernel, as Keras has it; torch's own does it with a warning.
+# Padding "same" of an even kernel, as in Keras; torch's own does the same with a warning.
 SAME = ((KERNEL - 1) // 2, KERNEL // 2)
-# III.C.2: "trained for 10 epochs using categorical cross entropy". Optimiser, rate and batch are open: Keras's usual.
-EPOCHS, LEARNING_RATE, BATCH = 10, 1e-3, 32
-# Open in table 5: the widths of the two dense layers.
+# The widths of the two dense layers are missing in table 5.
 DENSE = (256, 128)
-# Open in III.C.2: how strong its "L1 and L2 regularization" is. These are the factors of Keras's own example.
+# The strength of the "L1 and L2 regularization" is missing in III.C.2. These are the factors of Keras's own example.
 L1, L2 = 1e-5, 1e-4
 
 
 class CNN1D(nn.Module):
-    """Eight 1D convolutions and three dense layers (paper-1, table 5), on a vector of features.
+    """Eight 1D convolutions and three dense layers, on a vector of features as on a sequence.
 
     Parameters
     ----------
-    outputs : emotions
+    outputs : classes
     width : features in a vector
     filters : of each convolution, in three groups; batch norm and dropout stand between the groups
     dense : widths of the two dense layers before the last
@@ -56,15 +51,16 @@ class CNN1D(nn.Module):
         for before, after in pairwise((channels * width, *dense)):
             layers += [nn.Linear(before, after), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear((channels * width, *dense)[-1], outputs))
-        self.apply(start_as_keras)
+        self.apply(initialize_as_keras)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map standardised features float32 [batch, width] to logits [batch, outputs]."""
-        return self.layers(features.unsqueeze(1))
+        """Map standardized features float32 [batch, width] to logits [batch, outputs]."""
+        logits: Tensor = self.layers(features.unsqueeze(1))
+        return logits
 
 
-def start_as_keras(layer: nn.Module) -> None:
-    """Give a new layer the values that Keras starts from, as the papers did: Glorot's uniform ones, biases of 0."""
+def initialize_as_keras(layer: nn.Module) -> None:
+    """Initialize a layer as Keras does, which the papers use: Glorot's uniform weights, biases of 0."""
     if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(layer.weight)
         if layer.bias is not None:
@@ -72,6 +68,6 @@ def start_as_keras(layer: nn.Module) -> None:
 
 
 def penalty(model: nn.Module, l1: float = L1, l2: float = L2) -> Tensor:
-    """Return what training adds to the loss (III.C.2): L1 and L2 of every convolution's and dense layer's weights."""
+    """Return the L1 and L2 penalty of all convolutions' and dense layers' weights, a term of the loss (III.C.2)."""
     kernels = [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)]
     return torch.stack([l1 * kernel.abs().sum() + l2 * kernel.square().sum() for kernel in kernels]).sum()

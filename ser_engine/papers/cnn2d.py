@@ -1,24 +1,20 @@
-"""gomes's own convolutional network on mel spectrograms as images (IV.C); it has 2,813,672 parameters."""
+"""Gomes's convolutional network on mel spectrograms as images (IV.C); it has 2,813,672 parameters."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ser_engine.papers.cnn1d import start_as_keras
-
-FEATURES = "mel-image"
+from ser_engine.papers.cnn1d import initialize_as_keras
 
 # IV.C: filters, "5x5 kernel size", "strides of 1 and padding set as same", pooling over "a cluster of 5x5".
 FILTERS, KERNEL, POOL = (256, 256, 128, 64), 5, 5
-# Not in the text, but the way to the published number of parameters: pooling at stride 2 leaves 8 x 8 of 128 x 128, and
-# a dense layer of 32 lies between them and the output.
+# Missing in the text, but they lead to the published number of parameters: pooling at stride 2 leaves 8 x 8 of
+# 128 x 128, and a dense layer of 32 lies between them and the output.
 STRIDE, DENSE = 2, 32
-# "Two dropout layers of 0.3": before the last block and before the output, where the network that this one resembles
-# (filters 256, 256, 128, 64, dense layer 32, on vectors) has its own.
+# "Two dropout layers of 0.3": before the last block and before the output, as in the network that this one resembles
+# (filters 256, 256, 128, 64, dense layer 32, on vectors).
 DROPOUT = 0.3
-# IV.D: Adam, cross-entropy, 100 epochs, ended when the validation loss has not improved in 10; best weights are kept.
-EPOCHS, PATIENCE, LEARNING_RATE, BATCH = 100, 10, 5e-5, 32
 
 
 class SamePool(nn.Module):
@@ -34,11 +30,11 @@ class SamePool(nn.Module):
 
 
 class CNN2D(nn.Module):
-    """Four blocks of convolution and pooling, and two dense layers (paper-4, IV.C).
+    """Four blocks of convolution and pooling, and two dense layers.
 
     Parameters
     ----------
-    outputs : emotions
+    outputs : classes
     size : height and width of an image, a multiple of 16
     filters : of the four convolutions
     dense : width of the layer before the last
@@ -61,14 +57,15 @@ class CNN2D(nn.Module):
                 layers.append(nn.Dropout(dropout))
             layers += [nn.Conv2d(channels, count, KERNEL, padding="same"), nn.ReLU(), SamePool()]
             channels = count
-        left = size // STRIDE ** len(filters)
-        layers += [nn.Flatten(), nn.Linear(channels * left * left, dense), nn.ReLU()]
+        side = size // STRIDE ** len(filters)
+        layers += [nn.Flatten(), nn.Linear(channels * side * side, dense), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(dense, outputs))
-        self.apply(start_as_keras)
+        self.apply(initialize_as_keras)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images [batch, 3, size, size] of 0 to 255, uint8 or float, to logits [batch, outputs].
 
         IV.A: "we normalized the images by dividing them by 255".
         """
-        return self.layers(images.float() / 255)
+        logits: Tensor = self.layers(images.float() / 255)
+        return logits

@@ -1,4 +1,4 @@
-"""islam's multi-layer perceptron on embeddings of VGGish or YAMNet (3.3.2)."""
+"""Islam's multi-layer perceptron on embeddings of VGGish or YAMNet (3.3.2)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 class EmbeddingMLP(nn.Module):
     """Dense layers with ReLU, each followed by dropout.
 
-    The paper gives neither the activation nor the places of the dropout: both are the usual ones.
+    The paper states neither the activation nor the places of the dropout: both are the usual ones.
 
     Parameters
     ----------
-    outputs : emotions
-    width : of an embedding, 128 of VGGish, 1024 of YAMNet
-    hidden : widths of the hidden layers; table 4 has what paper-3 tried
+    outputs : classes
+    width : of an embedding, 128 for VGGish, 1024 for YAMNet
+    hidden : widths of the hidden layers; the paper's are in table 4
     dropout : after each hidden layer
     """
 
@@ -31,4 +31,5 @@ class EmbeddingMLP(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Map embeddings float32 [batch, width] to logits [batch, outputs]."""
-        return self.layers(embeddings)
+        logits: Tensor = self.layers(embeddings)
+        return logits

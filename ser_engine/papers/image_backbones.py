@@ -1,7 +1,7 @@
-"""Networks made for photographs, on images of speech: MobileNetV2, VGG16, ResNet50V2 and ResNet-34.
+"""Networks for photographs, on images of speech: MobileNetV2, VGG16, ResNet50V2 and ResNet-34.
 
-Their bodies are transformers' where it has them. Each maps images [batch, 3, h, w] of 0 to 255 to logits; how it scales
-them is what its ImageNet weights were trained with. Those weights are optional: see `load_imagenet`.
+Their bodies are those of transformers if it has them. Each maps images [batch, 3, h, w] of 0 to 255 to logits, and
+scales them as its ImageNet weights require. These weights are optional: see `load_imagenet`.
 """
 
 from __future__ import annotations
@@ -13,59 +13,51 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.errors import WeightsUnavailable
 from ser_engine.settings import Settings, variable
 
-TRAINABLE = ("all", "head")
-# Mean and deviation of ImageNet's colours, with which ResNet-34's and VGG16's public weights were trained; the others
+# Mean and deviation of ImageNet's colors, with which ResNet-34's and VGG16's public weights were trained; the others
 # were trained on -1..1.
-IMAGENET_COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET_COLORS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PLUS_MINUS_ONE = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
-# Simonyan and Zisserman (2015), table 1, column D: filters of 3x3 convolutions; 0 is max pooling of 2x2.
+# vgg, table 1, column D: filters of 3x3 convolutions; 0 is max pooling of 2x2.
 VGG16_FILTERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
-
-# paper-3, table 3: Adam, both networks.
-PAPER_3_LEARNING_RATE, PAPER_3_BATCH = 1e-5, 64
-# paper-4, IV.D: Adam; ended when the validation loss has not improved in 10 epochs.
-PAPER_4_LEARNING_RATE, PAPER_4_BATCH, PAPER_4_EPOCHS, PAPER_4_PATIENCE = 5e-5, 32, 100, 10
 
 
 class ImageNetwork(nn.Module):
-    """A body that makes channels of an image, and a head that makes logits of them.
+    """A body, which maps an image to channels, and a head, which maps these to logits.
 
     Parameters
     ----------
-    body : one of transformers' models with a pooler, or plain layers
-    head : what follows
-    colours : mean and deviation of each channel, of images of 0..1, which the body expects
+    body : a transformers model with a pooler, or plain layers
+    head : the layers after the body
+    colors : mean and deviation that the body expects of each channel, for images of 0..1
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, body: nn.Module, head: nn.Module, colours: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
+    def __init__(self, body: nn.Module, head: nn.Module, colors: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
         super().__init__()
         self.body, self.head = body, head
-        for name, values in zip(("mean", "deviation"), colours, strict=True):
+        for name, values in zip(("mean", "deviation"), colors, strict=True):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         self.frozen = False
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images [batch, 3, h, w] of 0 to 255, uint8 or float, to logits [batch, outputs]."""
-        made = self.body((images.float() / 255 - self.mean) / self.deviation)
-        return self.head(made if isinstance(made, Tensor) else made.pooler_output)
+        output = self.body((images.float() / 255 - self.mean) / self.deviation)
+        logits: Tensor = self.head(output if isinstance(output, Tensor) else output.pooler_output)
+        return logits
 
-    def freeze(self, trainable: str) -> None:
-        """Have training change everything ("all") or the head only ("head")."""
-        if trainable not in TRAINABLE:
-            raise InvalidSettings(f"What is trained of a network is one of {', '.join(TRAINABLE)}, not “{trainable}”.")
-        self.frozen = trainable == "head"
-        self.body.requires_grad_(not self.frozen)
-        self.train(self.training)
+    def freeze_body(self) -> None:
+        """Exclude the body from training."""
+        self.frozen = True
+        self.body.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> ImageNetwork:
-        """Set the mode; a frozen body keeps its batch statistics, too."""
+        """Set the mode; a frozen body stays in evaluation mode, which keeps its batch statistics."""
         super().train(mode)
         if self.frozen:
             self.body.eval()
@@ -73,9 +65,9 @@ class ImageNetwork(nn.Module):
 
 
 class MobileNetV2(ImageNetwork):
-    """MobileNetV2 with one linear layer: paper-1, III.C.1, "fine-tuned" as a whole.
+    """MobileNetV2 (mobilenetv2) with one linear layer: Sharma, III.C.1, "fine-tuned" as a whole.
 
-    `depth_multiplier` scales its channels; optimiser, rate and dropout are open in the paper.
+    `depth_multiplier` scales its channels; the paper does not state the optimizer, its rate and the dropout.
     """
 
     def __init__(self, outputs: int, depth_multiplier: float = 1.0, dropout: float = 0.2) -> None:
@@ -89,12 +81,12 @@ class MobileNetV2(ImageNetwork):
 
 
 class VGG16(ImageNetwork):
-    """VGG16's convolutions, flattened into one linear layer: paper-3, 3.3.1 (224 x 224), and paper-4, IV.B (128 x 128).
+    """VGG16's convolutions (vgg), flattened into one linear layer: Islam, 3.3.1 (224 x 224); Gomes, IV.B (128 x 128).
 
-    paper-4: include_top=False, a dropout of 0.5, the ImageNet weights left as they are (its own network of 2.8 million
-    parameters "needs to learn a higher number"), so `freeze("head")`. paper-3: no dropout (table 7); what it says of
-    "the last three layers" contradicts itself, and is read here as: VGG16's own three dense layers are left out, and
-    all convolutions are fine-tuned at 1e-5.
+    Gomes: include_top=False, a dropout of 0.5, the ImageNet weights unchanged (the paper's own network of 2.8 million
+    parameters "needs to learn a higher number"), so `freeze_body()`. Islam: no dropout (table 7); the sentences about
+    "the last three layers" contradict each other, and are understood here as: VGG16's own three dense layers are left
+    out, and all convolutions are fine-tuned at 1e-5.
 
     `size` is an image's height and width, a multiple of 32; `filters` are those of each convolution, 0 for pooling.
     """
@@ -103,27 +95,27 @@ class VGG16(ImageNetwork):
         self, outputs: int, size: int = 224, dropout: float = 0.0, filters: tuple[int, ...] = VGG16_FILTERS
     ) -> None:
         layers: list[nn.Module] = []
-        channels, left = 3, size
+        channels, side = 3, size
         for count in filters:
             if count:
                 layers += [nn.Conv2d(channels, count, 3, padding=1), nn.ReLU()]
                 channels = count
             else:
                 layers.append(nn.MaxPool2d(2))
-                left //= 2
-        head = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels * left * left, outputs))
-        super().__init__(nn.Sequential(*layers), head, IMAGENET_COLOURS)
+                side //= 2
+        head = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels * side * side, outputs))
+        super().__init__(nn.Sequential(*layers), head, IMAGENET_COLORS)
         for layer in layers:
-            if isinstance(layer, nn.Conv2d):  # without batch norm, torch's own start lets the signal die away
+            if isinstance(layer, nn.Conv2d):  # without batch norm, the signal vanishes with torch's own initialization
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(cast(Tensor, layer.bias))
 
 
 class ResNet50V2(ImageNetwork):
-    """A pre-activation ResNet-50 with a dense layer of 1,024 and dropout of 0.4: paper-3, 3.3.1.
+    """A pre-activation ResNet-50 (resnetv2) with a dense layer of 1,024 and dropout of 0.4: Islam, 3.3.1.
 
-    The body is frozen in the paper: `freeze("head")`. It is transformers' BiT, He et al.'s second residual network with
-    group norm and standardised weights in the place of batch norm; Keras's own is not to be had in torch.
+    The body is frozen in the paper: `freeze_body()`. It is transformers' BiT, which has group norm and standardized
+    weights in place of batch norm; there is no port of Keras's own to torch.
     `depths` and `widths` are the layers and channels of its four stages, `groups` those of a norm.
     """
 
@@ -153,7 +145,7 @@ class ResNet50V2(ImageNetwork):
 
 
 class ResNet34(ImageNetwork):
-    """ResNet-34 with one linear layer: paper-5, IV.A, transfer learning, whatever else is open.
+    """ResNet-34 (resnet) with one linear layer: Tiwari, IV.A, which states transfer learning and nothing else.
 
     `depths` and `widths` are the layers and channels of its four stages.
     """
@@ -169,54 +161,51 @@ class ResNet34(ImageNetwork):
 
         config = ResNetConfig(layer_type="basic", depths=list(depths), hidden_sizes=list(widths), embedding_size=stem)
         head = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1], outputs))
-        super().__init__(ResNetModel(config), head, IMAGENET_COLOURS)
-
-
-# --- ImageNet -------------------------------------------------------------------------------------------------------
+        super().__init__(ResNetModel(config), head, IMAGENET_COLORS)
 
 
 @dataclass(frozen=True)
-class Published:
-    """Public ImageNet weights of one kind: id on the Hugging Face hub, and what their tensors' names begin with."""
+class PublishedWeights:
+    """Public ImageNet weights: the id on the Hugging Face hub, and the prefix of the body's tensors."""
 
     hub: str
     prefix: str
 
 
 IMAGENET = {
-    MobileNetV2: Published("google/mobilenet_v2_1.0_224", "mobilenet_v2."),
-    VGG16: Published("timm/vgg16.tv_in1k", "features."),
-    ResNet50V2: Published("google/bit-50", "bit."),
-    ResNet34: Published("microsoft/resnet-34", "resnet."),
+    MobileNetV2: PublishedWeights("google/mobilenet_v2_1.0_224", "mobilenet_v2."),
+    VGG16: PublishedWeights("timm/vgg16.tv_in1k", "features."),
+    ResNet50V2: PublishedWeights("google/bit-50", "bit."),
+    ResNet34: PublishedWeights("microsoft/resnet-34", "resnet."),
 }
-"""Where the weights are. A commit of the repository is for the user to name, so that they never change underneath."""
+"""The weights of each network. The user names a commit of the repository, so that they never change unnoticed."""
 
 
 def load_imagenet(network: ImageNetwork, source: str | Path, settings: Settings) -> None:
-    """Give a network's body ImageNet weights; its head stays as it is.
+    """Load ImageNet weights into a network's body; its head stays as it is.
 
     `source` is a local folder with model.safetensors, a .safetensors or .pth file, or "id@revision" of the Hugging Face
-    hub, where the revision is a commit. The hub is asked only if `settings.allow_download` says so.
+    hub, where the revision is a commit. Nothing is downloaded unless `settings.allow_download`.
 
     Raises
     ------
     WeightsUnavailable
-        They are not there, may not be fetched, or do not fit the network.
+        The weights are missing, may not be downloaded, or do not fit the network.
     """
     published = IMAGENET[type(network)]
-    file = _find(source, published, settings)
-    found = _read(file)
-    inside = {name.removeprefix(published.prefix): t for name, t in found.items() if name.startswith(published.prefix)}
-    # A body that was stored on its own has no prefix; batch norm's counters are in none of the older files.
-    inside = inside or found
+    file = _find_weights(source, published, settings)
+    tensors = _load_tensors(file)
+    prefix = published.prefix
+    # A body that was stored by itself has no prefix; older files lack batch norm's counters.
+    body = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)} or tensors
     counters = {name: t for name, t in network.body.state_dict().items() if name.endswith("num_batches_tracked")}
     try:
-        network.body.load_state_dict(counters | inside)
+        network.body.load_state_dict(counters | body)
     except RuntimeError:
-        raise WeightsUnavailable(f"{file} does not hold the weights of a {type(network).__name__}.") from None
+        raise WeightsUnavailable(f"{file} does not contain the weights of a {type(network).__name__}.") from None
 
 
-def _find(source: str | Path, published: Published, settings: Settings) -> Path:
+def _find_weights(source: str | Path, published: PublishedWeights, settings: Settings) -> Path:
     """Return the file of weights that `source` names."""
     local = Path(source).expanduser()
     if local.is_file():
@@ -224,34 +213,30 @@ def _find(source: str | Path, published: Published, settings: Settings) -> Path:
     if local.is_dir():
         if (file := local / "model.safetensors").is_file():
             return file
-        raise WeightsUnavailable(f"{local} holds no model.safetensors with ImageNet weights.")
+        raise WeightsUnavailable(f"{local} contains no model.safetensors with ImageNet weights.")
     hub, _, revision = str(source).partition("@")
     if not revision:
         raise WeightsUnavailable(
-            f"{source} is no folder, and as an id of the Hugging Face hub it needs a revision: “{hub}@” and the commit "
-            f"that is wanted; {published.hub} has the weights that this network was made for."
+            f"{source} is not a folder, and as an id of the Hugging Face hub it needs a revision: “{hub}@” and a "
+            f"commit; {published.hub} has the weights for this network."
         )
     from transformers.utils.hub import cached_file
 
     try:
-        found = cached_file(hub, "model.safetensors", revision=revision, local_files_only=not settings.allow_download)
+        path = cached_file(hub, "model.safetensors", revision=revision, local_files_only=not settings.allow_download)
     except (OSError, ValueError):
-        found = None
-    if found is None:
+        path = None
+    if path is None:
+        allow = f"; set {variable('allow_download')}=1 to download them"
+        reason = " and could not be downloaded" if settings.allow_download else allow
         raise WeightsUnavailable(
-            f"The ImageNet weights {source} are not on this computer"
-            + (
-                " and could not be fetched"
-                if settings.allow_download
-                else f"; {variable('allow_download')}=1 lets them be fetched"
-            )
-            + f", or give the folder of a copy of {hub}."
+            f"The ImageNet weights {source} are not on this computer{reason}, or give the folder of a copy of {hub}."
         )
-    return Path(found)
+    return Path(path)
 
 
-def _read(file: Path) -> dict[str, Tensor]:
-    """Return the tensors of a .safetensors or of a torch file, which is read without running any code in it."""
+def _load_tensors(file: Path) -> dict[str, Tensor]:
+    """Return the tensors of a .safetensors or of a torch file; no code in it is run."""
     from pickle import UnpicklingError
 
     from safetensors import SafetensorError

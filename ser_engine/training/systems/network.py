@@ -1,221 +1,220 @@
-"""One experiment with a convolutional network, from its TOML to results/<run>/; stopped, it goes on at its epoch."""
+"""Networks on images, on acoustic features and on embeddings: the kinds of `papers.network.KINDS`."""
 
 from __future__ import annotations
 
-import hashlib
 import os
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import nn
 from tqdm import tqdm
 
-from ser_engine.data import splits
-from ser_engine.data.acoustic import PIPELINE, acoustic_features
+from ser_engine.data.acoustic import acoustic_features
 from ser_engine.data.augment import RECIPES
 from ser_engine.data.preprocess import PREPROCESSINGS, heard, samples_of
+from ser_engine.data.splits import PROTOCOLS
 from ser_engine.errors import CorpusError, InvalidSettings
+from ser_engine.evaluation.predictions import MAIN, Outputs
 from ser_engine.features import ACOUSTIC
 from ser_engine.features.spectrogram import IMAGES
 from ser_engine.models.store import TENSORS
 from ser_engine.papers.audioset import load_extractor
+from ser_engine.papers.augment_images import IMAGE_AUGMENTATIONS
 from ser_engine.papers.embedding_search import search
+from ser_engine.papers.fit import Examples, FitConfig, fit
 from ser_engine.papers.image_backbones import ImageNetwork, load_imagenet
-from ser_engine.papers.network import INPUTS, KINDS, Blocks, Network, Standardisation, build, standardised
+from ser_engine.papers.network import INPUTS, KINDS, Blocks, Network, build, standardize
 from ser_engine.settings import Settings
-from ser_engine.training import experiment
-from ser_engine.training.config import NetworkConfig
-from ser_engine.training.experiment import Clips, Rows, fed_with, held_out, read_clips, training_rows
-from ser_engine.training.fit_network import Task, fit
+from ser_engine.training.clips import Clips, Rows, hold_out, training_rows
+from ser_engine.training.config import STRICT, Count, Natural, one_of
+from ser_engine.training.system import Prepared, System, Task, Workspace, digest
+from ser_engine.training.systems.classical import describe_inputs, log
 
-VERSION = "2"
-"""To be raised whenever a network, an image or the training changes in its code, so that nothing stale is read."""
-IMAGE_AUGMENTATIONS = ("tiwari",)
 SEARCHED = "embedding-mlp"
 """The kind whose shape and training are searched for."""
 
+Copies = list[list[Blocks]]
+"""Blocks of each clip: of the recording itself first, then of its augmented copies."""
 
-@dataclass(frozen=True)
-class Experiment:
-    """What is trained on: n clips, and of each its copies (the recording first), each an array of blocks."""
 
-    config: NetworkConfig
-    clips: Clips
-    copies: list[list[Blocks]]
-    settings: Settings
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NetworkConfig(FitConfig):
+    """An experiment with a network that needs no pre-training on speech.
+
+    Attributes
+    ----------
+    kind, options : key of `papers.network.KINDS`, and what its module is built with
+    features : key of `papers.network.INPUTS`
+    preprocessing : one of `preprocess.PREPROCESSINGS`
+    imagenet : initial weights of an image network, a hub id with its revision or a folder; random ones if empty
+    trainable : "all", or "head" if the body keeps its initial weights
+    genders : whether women's and men's emotions are separate classes in training and added up after (Sharma, III.C.1)
+    blocks : largest number of blocks of each clip in training, evenly over the clip; 0 for all
+    tries : combinations of Islam's table 4 that are tried for "embedding-mlp", which has its own training
+    """
+
+    kind: Annotated[str, one_of(*KINDS)]
+    features: Annotated[str, one_of(*INPUTS)]
+    options: dict[str, Any] = Field(default_factory=dict)
+    preprocessing: Annotated[str, one_of(*PREPROCESSINGS)] = "none"
+    imagenet: str = ""
+    trainable: Literal["all", "head"] = "all"
+    genders: bool = False
+    blocks: Natural = 0
+    tries: Count = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if PROTOCOLS[self.protocol].leaky:
+            raise InvalidSettings(f"{self.protocol} is for classical systems.")
+        possible = RECIPES if self.features in ACOUSTIC else IMAGE_AUGMENTATIONS if self.features in IMAGES else ()
+        if self.augmentation and self.augmentation not in possible:
+            names = ", ".join(possible) or "none"
+            raise InvalidSettings(f"augmentation is “{self.augmentation}”; for {self.features} there are {names}.")
 
     @property
-    def fingerprint(self) -> str:
-        """What tells this experiment from every other, whatever changed."""
-        digest = hashlib.sha256(f"{PIPELINE} {VERSION} {self.config} {self.clips.digest()}".encode())
-        for copies in self.copies:
-            for blocks in copies:
-                digest.update(blocks.tobytes())
-        return digest.hexdigest()[:12]
+    def early_stopping(self) -> bool:
+        """Whether training needs a validation part."""
+        return bool(self.patience) or self.kind == SEARCHED
 
-    def module(self) -> nn.Module:
-        """Return the network before training; the same for every fold."""
-        return make(self.config, len(self.clips.order(self.config)), self.settings)
 
-    def targets(self) -> Rows:
-        """Return each clip's class, int [n]; men's come after women's where genders are told apart."""
-        labels = self.clips.order(self.config)
-        found = np.array([labels.index(label) for label in self.clips.labels])
-        if self.config.genders:
-            men = np.array([utterance.gender == "male" for utterance in self.clips.utterances])
-            found = found + len(labels) * men
-        return found
+class NetworkSystem(System[NetworkConfig, Copies, Network]):
+    """A network on images, acoustic features or embeddings."""
 
-    def task(self, train: Rows, number: int) -> tuple[Task, Standardisation | None]:
-        """Return what is learnt from some clips: their blocks in every copy, balanced as the configuration says."""
-        rows, copies = training_rows(self.config, self.clips.labels, train, len(self.copies[0]), number)
-        chosen = [_evenly(self.copies[row][copy], self.config.blocks) for row, copy in zip(rows, copies, strict=True)]
-        targets = np.repeat(self.targets()[rows], [len(blocks) for blocks in chosen])
-        blocks: Blocks = np.concatenate(chosen)  # type: ignore[assignment]
-        if blocks.dtype == np.uint8:
-            return Task(blocks, targets), None
-        standardisation = blocks.mean(axis=0, dtype=np.float32), blocks.std(axis=0, dtype=np.float32)
-        return Task(standardised(blocks, standardisation), targets), standardisation
+    config_class = NetworkConfig
 
-    def train(self, train: Rows, validation: Rows, number: int, name: str, state: Path) -> Network:
-        """Return the network trained on some clips; with patience, others say when to stop."""
-        config, watched, options = self.config, None, self.config.options
-        searches = config.kind == SEARCHED
-        if (config.patience or searches) and not len(validation):
-            train, validation = held_out(config, self.clips, train, number)
-        task, standardisation = self.task(train, number)
-        if config.patience or searches:
-            chosen = [_evenly(self.copies[row][0], config.blocks) for row in validation]
-            targets = np.repeat(self.targets()[validation], [len(blocks) for blocks in chosen])
-            watched = Task(standardised(np.concatenate(chosen), standardisation), targets)
-        if searches and watched is not None:
-            module, options = self._search(task, watched, number)
+    def __init__(self, config: NetworkConfig, workspace: Workspace) -> None:
+        super().__init__(config, workspace)
+        self.initial_module(2)
+        if config.kind == SEARCHED:
+            load_extractor(config.features, self.settings)
+
+    @property
+    def inputs(self) -> str:
+        """The features, and the augmentation if there is one."""
+        return describe_inputs(self.config.features, self.config.augmentation)
+
+    def prepare(self, clips: Clips) -> Prepared[Copies]:
+        """Compute the blocks of every clip, and of its augmented copies for acoustic features."""
+        config = self.config
+        if config.features in ACOUSTIC:
+            table = acoustic_features(
+                clips.paths, self.settings, config.features, config.preprocessing, config.augmentation, seed=config.seed
+            )
+            copies: Copies = [[row[None] for row in rows or ()] for rows in table]
         else:
-            module = fit(self.module(), task, watched, config, number, name, state)
-        labels, genders = self.clips.order(config), config.genders
+            computed = compute_blocks(clips.paths, config.features, config.preprocessing, self.settings)
+            copies = [[blocks] if len(blocks) else [] for blocks in computed]
+        rows = [row for row, blocks in enumerate(copies) if blocks]
+        if not rows:
+            raise CorpusError(f"No clip of {', '.join(config.corpora)} could be used.")
+        copies = [copies[row] for row in rows]
+        return Prepared(clips.select(rows), copies, digest(arrays=(blocks for clip in copies for blocks in clip)))
+
+    def fit(self, prepared: Prepared[Copies], task: Task) -> Network:
+        """Train a network; a recording is preferred to its augmented copies."""
+        config, clips = self.config, prepared.clips
+        train, held_out = task.train, task.validation
+        if config.early_stopping and not len(held_out):
+            train, held_out = hold_out(config, clips, train, task.number)
+        copies = len(prepared.features[0])
+        training = self._examples(prepared, *training_rows(config, clips.labels, train, copies, task.number))
+        standardization = None
+        if training.blocks.dtype != np.uint8:
+            blocks = training.blocks
+            standardization = blocks.mean(axis=0, dtype=np.float32), blocks.std(axis=0, dtype=np.float32)
+            training = Examples(standardize(blocks, standardization), training.targets)
+        validation = None
+        if config.early_stopping:
+            plain = self._examples(prepared, held_out, np.zeros(len(held_out), int))
+            validation = Examples(standardize(plain.blocks, standardization), plain.targets)
+        options = config.options
+        if config.kind == SEARCHED and validation is not None:
+            seed, outputs = config.seed + task.number, self._outputs(len(clips.order))
+            best, trial = search(training, validation, outputs, config.tries, seed, config.epochs)
+            hidden, dropout = list(trial.recipe.hidden), trial.recipe.dropout
+            module: nn.Module = best
+            options = {"width": training.blocks.shape[1], "hidden": hidden, "dropout": dropout}
+        else:
+            module = fit(self.initial_module(len(clips.order)), training, validation, config, task)
         return Network(
-            config.id, labels, config.kind, config.features, module, options, standardisation, genders,
+            config.id, clips.order, config.kind, config.features, module, options, standardization, config.genders,
             settings=self.settings,
         )  # fmt: skip
 
-    def _search(self, task: Task, watched: Task, number: int) -> tuple[nn.Module, dict[str, Any]]:
-        """Return the best of some perceptrons on embeddings, and what it is built with: paper-3, 3.3.2."""
-        outputs = len(self.clips.order(self.config)) * (2 if self.config.genders else 1)
-        examples = [(one.blocks.astype(np.float32), one.targets) for one in (task, watched)]
-        seed = self.config.seed + number
-        module, trials = search(examples[0], examples[1], outputs, self.config.tries, seed, epochs=self.config.epochs)
-        best = trials[0].recipe
-        options = {"width": task.blocks.shape[1], "hidden": list(best.hidden), "dropout": best.dropout}
-        return module, options
+    def predict(self, fitted: Network, prepared: Prepared[Copies], rows: Rows) -> Outputs:
+        """Return the logarithm of the mean probabilities over the blocks of each recording."""
+        tested = [prepared.features[row][0] for row in rows]
+        scores = [fitted.score(blocks).mean(axis=0) for blocks in tqdm(tested, desc="testing", leave=False)]
+        return {MAIN: log(np.stack(scores))}
 
-    def test(self, fold: splits.Fold, number: int, state: Path) -> NDArray[np.float32]:
-        """Return probabilities [m, labels] for the fold's test clips, by a network trained on its training clips."""
-        network = self.train(fold.train, fold.validation, number, fold.name, state)
-        if number == 0:
-            network.save(state / "model")
-            (state / "size").write_text(str((state / "model" / TENSORS).stat().st_size))
-        tested = [self.copies[row][0] for row in fold.test]
-        return np.stack([network.score(blocks).mean(axis=0) for blocks in tqdm(tested, desc="testing", leave=False)])
+    def size(self, fitted: Network) -> int:
+        """Return the size in bytes of the stored weights."""
+        with TemporaryDirectory() as folder:
+            fitted.save(Path(folder))
+            return (Path(folder) / TENSORS).stat().st_size
 
+    def export(
+        self, fitted: Network, prepared: Prepared[Copies], card: Mapping[str, Any], temperature: float
+    ) -> Network:
+        """Return the network as a model."""
+        fitted.card = dict(card)
+        return fitted
 
-def run_network(path: Path, config: NetworkConfig, data: Path, settings: Settings, results: Path) -> dict[str, Any]:
-    """Train and measure what the TOML at `path` describes, on the corpora in `data`.
+    def initial_module(self, classes: int) -> nn.Module:
+        """Return the module before training, the same for every fold.
 
-    Writes results/<name of the TOML>/{run.json, folds.json, history.jsonl}. Returns run.json.
+        Raises
+        ------
+        InvalidSettings
+            The kind does not take these options.
+        WeightsUnavailable
+            The initial weights are missing.
+        """
+        config = self.config
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            module = build(config.kind, self._outputs(classes), config.options)
+        if isinstance(module, ImageNetwork):
+            if config.imagenet:
+                load_imagenet(module, config.imagenet, self.settings)
+            if config.trainable == "head":
+                module.freeze_body()
+        return module
 
-    Raises
-    ------
-    CorpusError
-        A corpus is not in `data`, or is none that the protocol can split.
-    InvalidSettings
-        The configuration makes no sense.
-    WeightsUnavailable
-        Weights that the network starts from, or listens through, are not there.
-    """
-    check(config, path)
-    make(config, 2, settings)  # what is not here is told before anything is heard
-    prepared = prepare(config, data, settings)
-    clips, name = prepared.clips, path.stem
-    found = experiment.cross_validate(name, config, clips, prepared.fingerprint, prepared.test, settings)
-    features = fed_with(config.features, config.augmentation)
-    entry = experiment.write_run(name, config, features, clips, *found, results)
-    if config.save:
-        everything = np.arange(len(clips.labels))
-        network = prepared.train(everything, everything[:0], len(found[0]), "all", found[2])
-        network.card = {"corpora": entry["corpora"], "run": entry["id"]}
-        network.save(settings.models_dir / config.id)
-    return entry
+    def _outputs(self, classes: int) -> int:
+        return classes * 2 if self.config.genders else classes
 
-
-def check(config: NetworkConfig, path: Path) -> None:
-    """Refuse in one sentence what names something that is not there, or does not go together."""
-    acoustic = config.features in ACOUSTIC
-    experiment.check(
-        config,
-        path,
-        kind=(config.kind, tuple(KINDS)),
-        features=(config.features, tuple(INPUTS)),
-        preprocessing=(config.preprocessing, PREPROCESSINGS),
-        augmentation=(config.augmentation, ("", *(RECIPES if acoustic else IMAGE_AUGMENTATIONS))),
-        trainable=(config.trainable, ("all", "head")),
-    )
-    if splits.PROTOCOLS[config.protocol].leaky:
-        raise InvalidSettings(f"{path}: {config.protocol} is for classical systems.")
-    build(config.kind, 2, config.options)
+    def _examples(self, prepared: Prepared[Copies], rows: Rows, copies: Rows) -> Examples:
+        """Return the blocks of some clips, each in one of its copies; men's classes come after women's."""
+        clips = prepared.clips
+        targets = clips.targets
+        if self.config.genders:
+            targets = targets + len(clips.order) * np.array([clip.gender == "male" for clip in clips.utterances])
+        chosen = [
+            _spread(prepared.features[row][copy], self.config.blocks) for row, copy in zip(rows, copies, strict=True)
+        ]
+        blocks: Blocks = np.concatenate(chosen)  # type: ignore[assignment]
+        return Examples(blocks, np.repeat(targets[rows], [len(blocks) for blocks in chosen]))
 
 
-def make(config: NetworkConfig, labels: int, settings: Settings) -> nn.Module:
-    """Return the network before training, with the weights that it starts from.
-
-    Raises
-    ------
-    WeightsUnavailable
-        Those weights, or those of the network that it listens through, are not there.
-    """
-    if config.kind == SEARCHED:
-        load_extractor(config.features, settings)
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        module = build(config.kind, labels * (2 if config.genders else 1), config.options)
-    if isinstance(module, ImageNetwork):
-        if config.imagenet:
-            load_imagenet(module, config.imagenet, settings)
-        module.freeze(config.trainable)
-    return module
-
-
-def prepare(config: NetworkConfig, data: Path, settings: Settings) -> Experiment:
-    """Read the corpora and compute the blocks of every clip that has one of the labels."""
-    clips = read_clips(config, data)
-    paths = [utterance.path for utterance in clips.utterances]
-    if config.features in ACOUSTIC:
-        table = acoustic_features(
-            paths, settings, config.features, config.preprocessing, augmentation=config.augmentation, seed=config.seed
-        )
-        copies: list[list[Blocks]] = [[row[None] for row in rows] if rows is not None else [] for rows in table]
-    else:
-        copies = [[blocks] if len(blocks) else [] for blocks in _blocks(paths, config, settings)]
-    kept = [i for i, found in enumerate(copies) if found]
-    if not kept:
-        raise CorpusError(f"No clip of {', '.join(config.corpora)} could be used.")
-    return Experiment(config, clips.only(kept), [copies[i] for i in kept], settings)
-
-
-def _blocks(paths: list[Path], config: NetworkConfig, settings: Settings) -> list[Blocks]:
-    """Return the blocks of each recording, none of those that the preprocessing dropped."""
-    files = heard(paths, settings, config.preprocessing)
-    compute = partial(_extract, features=config.features, settings=settings)
-    if config.features not in IMAGES:  # another network listens, on all threads
-        return [compute(file) for file in tqdm(files, desc=config.features, unit="clip")]
+def compute_blocks(paths: list[Path], features: str, preprocessing: str, settings: Settings) -> list[Blocks]:
+    """Return the blocks of each recording, none for a recording that the preprocessing drops."""
+    files = heard(paths, settings, preprocessing)
+    extract = partial(_extract, features=features, settings=settings)
+    if features not in IMAGES:  # embeddings are computed by a network on all cores
+        return [extract(file) for file in tqdm(files, desc=features, unit="clip")]
     with ProcessPoolExecutor(min(os.cpu_count() or 1, len(files)) or 1) as pool:
-        made = pool.map(compute, files, chunksize=16)
-        return list(tqdm(made, total=len(files), desc=config.features, unit="clip"))
+        return list(tqdm(pool.map(extract, files, chunksize=16), total=len(files), desc=features, unit="clip"))
 
 
 def _extract(file: Path, features: str, settings: Settings) -> Blocks:
@@ -225,8 +224,12 @@ def _extract(file: Path, features: str, settings: Settings) -> Blocks:
     return INPUTS[features].extract(samples, settings)
 
 
-def _evenly(blocks: Blocks, most: int) -> Blocks:
-    """Return at most so many of the blocks, evenly over them; 0 for all."""
-    if not most or len(blocks) <= most:
+def _spread(blocks: Blocks, count: int) -> Blocks:
+    """Return at most `count` of the blocks, evenly over all of them; 0 for all."""
+    if not count or len(blocks) <= count:
         return blocks
-    return blocks[np.linspace(0, len(blocks) - 1, most).round().astype(int)]
+    rows: NDArray[np.int_] = np.linspace(0, len(blocks) - 1, count).round().astype(int)
+    return blocks[rows]
+
+
+SYSTEM = NetworkSystem

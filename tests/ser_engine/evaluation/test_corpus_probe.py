@@ -1,52 +1,35 @@
-"""A probe finds out where clips are from as far as what it is shown tells it."""
+"""A probe names the corpus of clips as far as their embeddings allow."""
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
-import torch
 
-from ser_engine.evaluation.corpus_probe import layers_mean, measure, probe
-from ser_engine.features.encoder import Encoding
-from ser_engine.models.whisper_statistics import Head, HeadConfig
-from ser_engine.training.heads import embeddings
-
-WIDTH = 6
+from ser_engine.evaluation.corpus_probe import probe_corpora, summarize
 
 
-def clips(count: int, told: float, seed: int) -> tuple[list[Encoding], np.ndarray]:
-    """Return encodings of two corpora whose statistics differ by `told` deviations in one place, and the corpora."""
+def embeddings(count: int, distance: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return embeddings of two corpora that differ by `distance` deviations in one dimension, and the corpora."""
     rng = np.random.default_rng(seed)
-    corpora = rng.integers(0, 2, count)
-    statistics = rng.standard_normal((count, 4, 2, WIDTH)).astype(np.float32)
-    statistics[:, :, 0, 0] += told * corpora[:, None]
-    frames = rng.standard_normal((count, 5, WIDTH)).astype(np.float32)
-    return [Encoding(*both) for both in zip(statistics, frames, strict=True)], corpora
+    corpora = rng.choice(["ravdess", "tess"], count)
+    values = rng.standard_normal((count, 6)).astype(np.float32)
+    values[:, 0] += distance * (corpora == "tess")
+    return values, corpora
 
 
-def head(blind: bool) -> Head:
-    torch.manual_seed(0)
-    made = Head(HeadConfig(2, layers=4, width=WIDTH, hidden=16, members=2, attentive=1, projection=8)).eval()
-    if blind:
-        made.scale[:, 0, 0] = 0
-    return made
+@pytest.mark.parametrize(("distance", "share"), [(9.0, 100.0), (0.0, 50.0)])
+def test_it_finds_what_there_is_and_no_more(distance: float, share: float) -> None:
+    (train, known), (test, true) = embeddings(400, distance, 1), embeddings(300, distance, 2)
+    train[3], test[5] = np.nan, np.nan  # no speech
+    right = probe_corpora(train, known, test, true)
+    assert right.shape == (300,) and np.isnan(right[5]) and np.isnan(right).sum() == 1
+    assert summarize({"model": right}, true)["model"] == pytest.approx(share, abs=12)
 
 
-@pytest.mark.parametrize(
-    ("told", "blind", "encoder", "model"), [(9.0, False, 1.0, 1.0), (9.0, True, 1.0, 0.5), (0.0, False, 0.5, 0.5)]
-)
-def test_it_finds_what_is_told_and_no_more(told: float, blind: bool, encoder: float, model: float) -> None:
-    known, corpora = clips(400, told, 1)
-    unknown, true = clips(300, told, 2)
-    found = probe([layers_mean, partial(embeddings, head(blind))], known, corpora, unknown)
-    assert found.shape == (2, 300)
-    shares = (found == true).mean(axis=1)
-    np.testing.assert_allclose(shares, [encoder, model], atol=0.15)
-
-
-def test_corpora_count_alike_however_large() -> None:
-    true = np.array([0] * 90 + [1] * 10)
-    always_first = np.zeros(100, int)
-    assert measure(true, np.stack([always_first, true])) == {"encoder": 50.0, "model": 100.0, "chance": 50.0}
+def test_corpora_count_alike_whatever_their_size() -> None:
+    corpora = np.array(["a"] * 90 + ["b"] * 10)
+    always_a = (corpora == "a").astype(np.float32)
+    everything = np.ones(100, np.float32)
+    expected = {"encoder": 50.0, "model": 100.0, "chance": 50.0}
+    assert summarize({"encoder": always_a, "model": everything}, corpora) == expected
+    assert summarize({}, corpora) == {}

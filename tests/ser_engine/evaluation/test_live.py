@@ -1,4 +1,4 @@
-"""A live session measured on a labelled conversation, as paper-3's table 48."""
+"""A live session measured on a labeled conversation (Islam, table 48)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ser_engine.data.conversation import Turn, write
 from ser_engine.errors import CorpusError, InvalidAudio, InvalidSettings, WeightsUnavailable
 from ser_engine.evaluation import live as measuring
 from ser_engine.evaluation.live import Plan, evaluate_conversation, segments
+from ser_engine.evaluation.record import RunRecord, read_record
 from ser_engine.live.session import Update
 from ser_engine.models.store import read_config, write_config
 from ser_engine.types import Scores
@@ -46,52 +47,55 @@ def plan(home: Path, **given: Any) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def entry(home: Path) -> dict[str, Any]:
+def record(home: Path) -> RunRecord:
     return evaluate_conversation(plan(home), settings(home), home / "results")
 
 
-def test_run_json_is_what_was_returned(home: Path, entry: dict[str, Any]) -> None:
-    path = home / "results" / "conversation-tiny-talk" / "run.json"
-    assert json.loads(path.read_text()) == json.loads(json.dumps(entry))
-    assert list(path.parent.iterdir()) == [path]
-    assert (entry["kind"], entry["system"], entry["segments"]) == ("conversation", "tiny", 8)
-    assert entry["speakers"] == ["emodb/03", "emodb/04"] and entry["session"]["window_s"] == 2.0
+@pytest.fixture
+def details(record: RunRecord) -> dict[str, Any]:
+    return dict(record.details)
 
 
-def test_two_seconds_have_the_emotion_that_fills_most_of_them(entry: dict[str, Any]) -> None:
-    truths = [row["true"] for row in entry["timeline"]]
+def test_the_record_is_written_as_it_is_returned(home: Path, record: RunRecord, details: dict[str, Any]) -> None:
+    assert read_record(home / "results", "conversation/tiny-talk").to_dict() == record.to_dict()
+    assert (record.kind, record.model, details["segments"]) == ("conversation", "tiny", 8)
+    assert details["speakers"] == ["emodb/03", "emodb/04"] and details["session"]["window_s"] == 2.0
+
+
+def test_a_segment_has_the_emotion_of_most_of_its_time(details: dict[str, Any]) -> None:
+    truths = [row["true"] for row in details["timeline"]]
     assert truths == ["angry", "angry", "happy", "happy", "neutral", "neutral", "boredom", "boredom"]
-    assert [row["end"] for row in entry["timeline"]] == [2, 4, 6, 8, 10, 12, 14, 16]
+    assert [row["end"] for row in details["timeline"]] == [2, 4, 6, 8, 10, 12, 14, 16]
 
 
-def test_neutral_is_left_out_of_the_groups_and_unknown_emotions_of_both(entry: dict[str, Any]) -> None:
-    groups, emotions = entry["groups"], entry["emotions"]
+def test_neutral_is_left_out_of_the_groups_and_unknown_emotions_of_both(details: dict[str, Any]) -> None:
+    groups, emotions = details["groups"], details["emotions"]
     assert groups["labels"] == ["angry or disgust", "fearful or surprised", "happy", "sad"]
     assert (groups["tested"], groups["left_out"]) == (4, {"boredom": 2, "neutral": 2})
     assert set(emotions["labels"]) == set(LABELS) and (emotions["tested"], emotions["left_out"]) == (6, {"boredom": 2})
 
 
-def test_the_figures_follow_from_the_segments(entry: dict[str, Any]) -> None:
+def test_the_figures_follow_from_the_segments(details: dict[str, Any]) -> None:
     for kind, key, homes in (
         ("groups", "group", {"angry": "angry or disgust", "happy": "happy"}),
-        ("emotions", "heard", {label: label for label in LABELS}),
+        ("emotions", "predicted", {label: label for label in LABELS}),
     ):
-        rows = [(homes[row["true"]], row[key]) for row in entry["timeline"] if row["true"] in homes]
-        found = entry[kind]
-        right = sum(true == heard for true, heard in rows)
-        assert found["metrics"]["accuracy"] == pytest.approx(100 * right / len(rows), abs=0.01)
-        assert found["unanswered"] == sum(heard is None for _, heard in rows)
-        counts = np.array(found["confusion"])
-        assert counts.sum() == len(rows) - found["unanswered"] and counts.trace() == right
-        for label, scores in found["per_class"].items():
+        rows = [(homes[row["true"]], row[key]) for row in details["timeline"] if row["true"] in homes]
+        figures = details[kind]
+        right = sum(true == predicted for true, predicted in rows)
+        assert figures["metrics"]["accuracy"] == pytest.approx(100 * right / len(rows), abs=0.01)
+        assert figures["unanswered"] == sum(predicted is None for _, predicted in rows)
+        counts = np.array(figures["confusion"])
+        assert counts.sum() == len(rows) - figures["unanswered"] and counts.trace() == right
+        for label, scores in figures["per_class"].items():
             assert scores["support"] == sum(true == label for true, _ in rows)
 
 
-def test_response_times_are_told_for_each_segment_and_in_all(entry: dict[str, Any]) -> None:
-    times = [row["response_ms"] for row in entry["timeline"]]
+def test_response_times_are_given_for_each_segment_and_overall(details: dict[str, Any]) -> None:
+    times = [row["response_ms"] for row in details["timeline"]]
     assert all(time > 0 for time in times)
-    told = entry["response_ms"]
-    assert 0 < told["p50"] <= told["p95"] <= told["most"] and told["most"] >= max(times)
+    overall = details["response_ms"]
+    assert 0 < overall["p50"] <= overall["p95"] <= overall["most"] and overall["most"] >= max(times)
 
 
 def scored(end: float, top: str | None) -> Update:
@@ -99,17 +103,17 @@ def scored(end: float, top: str | None) -> Update:
     return Update(max(0, end - 2), end, "speech" if top else "silence", scores, 1.0, -20.0)
 
 
-def test_what_counts_is_what_is_shown_when_a_segment_ends() -> None:
+def test_the_update_at_a_segments_end_counts() -> None:
     timeline = [scored(1.5, "sad"), scored(2.0, "happy"), scored(2.5, "sad"), scored(4.0, None)]
     found = segments([Turn(0, 2, "happy"), Turn(3.7, 4, "sad"), Turn(4, 6, "sad")], timeline, 7.9)
     assert [one.true for one in found] == ["happy", None, "sad"]
     assert [one.update.end if one.update else None for one in found] == [2.0, 4.0, None]
 
 
-def test_an_answer_that_is_missing_counts_as_wrong_and_is_counted() -> None:
+def test_a_missing_answer_is_an_error_and_counted() -> None:
     turns = [Turn(0, 2, "happy"), Turn(2, 4, "happy"), Turn(4, 6, "sad")]
     timeline = [scored(2.0, "happy"), scored(4.0, None), scored(6.0, "happy")]
-    found = measuring._measured(segments(turns, timeline, 6.0), ("happy", "sad"), groups=False)
+    found = measuring._measure(segments(turns, timeline, 6.0), ("happy", "sad"), groups=False)
     assert found["unanswered"] == 1 and found["confusion"] == [[1, 0], [1, 0]]
     assert found["metrics"] == {"accuracy": 33.33, "weighted_f1": 33.33, "macro_f1": 25.0}
     assert found["metrics_of_answered"]["accuracy"] == 50.0
@@ -122,25 +126,23 @@ def test_an_answer_that_is_missing_counts_as_wrong_and_is_counted() -> None:
         ({}, True, True, "the word of whoever"),
         ({"corpora": ["ravdess"]}, False, True, "other corpora"),
         ({"corpora": ["ravdess", "EMO-DB"]}, False, False, "emodb was part"),
-        ({"corpora": ["emodb"], "unheard": ["emodb/03", "emodb/04"]}, False, True, "other speakers"),
-        ({"corpora": ["emodb"], "unheard": ["emodb/03"]}, False, False, "emodb was part"),
+        ({"corpora": ["emodb"], "unseen_speakers": ["emodb/03", "emodb/04"]}, False, True, "other speakers"),
+        ({"corpora": ["emodb"], "unseen_speakers": ["emodb/03"]}, False, False, "emodb was part"),
         ({"corpora": ["my-clips.csv"]}, False, False, "not known"),
     ],
 )
-def test_whether_the_voices_are_new_is_found_out(
-    home: Path, config: dict[str, Any], unseen: bool, new: bool, words: str
-) -> None:
+def test_provenance_of_the_speakers(home: Path, config: dict[str, Any], unseen: bool, new: bool, words: str) -> None:
     folder = home / "models" / "tiny"
     before = read_config(folder)
     try:
         write_config(folder, before | config)
-        found = evaluate_conversation(plan(home, unseen=unseen, name="voices"), settings(home), home / "results")
+        measured = evaluate_conversation(plan(home, unseen=unseen, name="voices"), settings(home), home / "results")
     finally:
         write_config(folder, before)
-    assert found["speaker_independent"] is new and words in found["note"]
+    assert measured.speaker_independent is new and words in measured.note
 
 
-def test_what_makes_no_sense_is_refused(home: Path, tmp_path: Path) -> None:
+def test_invalid_plans_are_refused(home: Path, tmp_path: Path) -> None:
     folder = home / "models" / "tiny"
     before = read_config(folder)
     write_config(folder, before | {"corpora": ["emodb"]})
@@ -158,7 +160,7 @@ def test_what_makes_no_sense_is_refused(home: Path, tmp_path: Path) -> None:
     (tmp_path / "bored.csv").write_text("start,end,emotion\n0,16,boredom\n")
     with pytest.raises(CorpusError, match="No segment"):
         evaluate_conversation(plan(home, turns=tmp_path / "bored.csv"), settings(home), tmp_path)
-    assert not list(tmp_path.glob("*/run.json"))
+    assert not list(tmp_path.rglob("run.json"))
 
 
 def test_the_verb_prints_the_figures(
@@ -167,8 +169,8 @@ def test_the_verb_prints_the_figures(
     monkeypatch.setenv("SER_MODELS_DIR", str(home / "models"))
     files = [str(home / "talk.wav"), str(home / "talk.csv")]
     assert main(["evaluate", "tiny", "--conversation", *files, "--results", str(tmp_path), "--gate", "rms"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["groups"]["tested"] == 4 and set(told["groups"]["metrics"]) == {"accuracy", "weighted_f1", "macro_f1"}
-    saved = json.loads((tmp_path / told["id"] / "run.json").read_text())
-    assert saved["session"]["gate"] == "rms"
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["groups"]["tested"] == 4 and set(shown["groups"]["metrics"]) == {"accuracy", "weighted_f1", "macro_f1"}
+    saved = json.loads((tmp_path / shown["id"] / "run.json").read_text())
+    assert saved["details"]["session"]["gate"] == "rms"
     assert main(["evaluate", "tiny", "--conversation", str(home / "nothing.wav"), files[1]]) == 2

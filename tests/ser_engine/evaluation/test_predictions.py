@@ -1,4 +1,4 @@
-"""What the models of a run said is kept, and its figures follow from that alone."""
+"""The predictions of a run are saved, and its figures follow from them alone."""
 
 from __future__ import annotations
 
@@ -10,60 +10,80 @@ import numpy as np
 import pytest
 
 from ser_engine.cli.main import main
-from ser_engine.errors import InvalidSettings
-from ser_engine.evaluation import predictions
+from ser_engine.errors import InvalidRecord, InvalidSettings
+from ser_engine.evaluation.evaluate import recompute
+from ser_engine.evaluation.predictions import FILE, align_predictions, read_predictions, write_predictions
 from ser_engine.settings import PROJECT
 
-KEPT = sorted(file.parent for file in (PROJECT / "results").glob(f"*/{predictions.FILE}"))
-FIGURES = {"metrics", "per_class", "confusion", "confidence", "by_corpus", "by_speaker", "by_gender", "listeners"}
+RESULTS = PROJECT / "results"
+SAVED = sorted(file.parent.relative_to(RESULTS).as_posix() for file in RESULTS.rglob(FILE))
+RUN = "ours/voice-and-words/speaker-independent"
 
 
-def copy(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(KEPT[0], tmp_path / "copied"))
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """Return a results folder with a copy of one run."""
+    shutil.copytree(RESULTS / RUN, tmp_path / RUN)
+    return tmp_path
 
 
-def test_the_bundled_models_runs_kept_what_was_said() -> None:
-    assert {"ours-voice_and_words", "ours-whisper_statistics-speaker_independent"} <= {run.name for run in KEPT}
+def test_the_bundled_models_runs_have_predictions() -> None:
+    assert {RUN, "ours/whisper-tuned/speaker-independent", "ours/whisper-statistics/speaker-independent"} <= set(SAVED)
 
 
-@pytest.mark.parametrize("run", KEPT, ids=lambda run: run.name)
-def test_figures_computed_again_are_those_that_are_published(run: Path) -> None:
-    measured = predictions.recompute(run)
-    assert measured.keys() >= FIGURES and predictions.differing(run, measured) == []
-    conditions = json.loads((run / "run.json").read_text(encoding="utf-8")).get("conditions", {})
-    assert measured.get("conditions", {}).keys() == conditions.keys()
+@pytest.mark.parametrize("id", SAVED)
+def test_recomputed_figures_are_the_published_ones(id: str) -> None:
+    measured, differing = recompute(RESULTS, id)
+    assert differing == []
+    assert measured.keys() >= {
+        "metrics",
+        "interval",
+        "per_class",
+        "confusion",
+        "calibration",
+        "by_speaker",
+        "perceived",
+    }
 
 
-def test_a_figure_that_was_altered_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = copy(tmp_path)
-    assert main(["evaluate", run.name, "--results", str(tmp_path)]) == 0
+def test_an_altered_figure_is_reported(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["evaluate", RUN, "--results", str(copied)]
+    assert main(given) == 0
     shown = json.loads(capsys.readouterr().out)
-    file = run / "run.json"
+    file = copied / RUN / "run.json"
     entry = json.loads(file.read_text(encoding="utf-8"))
     assert shown["metrics"] == entry["metrics"]
     entry["metrics"]["UA"] += 5
     file.write_text(json.dumps(entry), encoding="utf-8")
-    assert main(["evaluate", run.name, "--results", str(tmp_path)]) == 1
-    assert "differs: metrics." in capsys.readouterr().err
+    assert main(given) == 1
+    assert "other figures: metrics." in capsys.readouterr().err
 
 
-def test_what_was_said_of_one_clip_counts(tmp_path: Path) -> None:
-    run = copy(tmp_path)
-    with np.load(run / predictions.FILE) as kept:
-        arrays = dict(kept)
-    said = arrays["log_probabilities"]
-    right = int(np.flatnonzero([label == "angry" for label in arrays["label"]])[0])
-    said[0, right] = -said[0, right]  # what was likeliest is the least likely now
-    np.savez_compressed(run / predictions.FILE, **arrays)
-    assert "confusion" in predictions.differing(run, predictions.recompute(run))
+def test_every_prediction_counts(copied: Path) -> None:
+    predictions = read_predictions(copied / RUN)
+    row = int(np.flatnonzero(predictions.targets == predictions.labels.index("angry"))[0])
+    predictions.main[row] = -predictions.main[row]  # the most probable class is the least probable now
+    write_predictions(copied / RUN, predictions)
+    assert "confusion" in recompute(copied, RUN)[1]
 
 
-def test_a_run_without_them_is_told_so(tmp_path: Path) -> None:
-    for spoilt in ("absent", "empty"):
-        (tmp_path / "empty").mkdir(exist_ok=True)
-        with pytest.raises(InvalidSettings, match="figures could be computed again"):
-            predictions.recompute(tmp_path / spoilt)
-    run = copy(tmp_path)
-    (run / predictions.FILE).write_bytes(b"PK\3\4 cut")
-    with pytest.raises(InvalidSettings):
-        predictions.recompute(run)
+def test_predictions_are_aligned_to_clips_and_folds(copied: Path) -> None:
+    predictions = read_predictions(copied / RUN)
+    order = np.random.default_rng(0).permutation(len(predictions.targets))
+    clips, names = [predictions.utterances[row] for row in order], predictions.folds[order]
+    folds = {str(name): np.flatnonzero(names == name) for name in np.unique(names)}
+    aligned = align_predictions(copied / RUN, clips, folds)
+    np.testing.assert_array_equal(aligned.main, predictions.main[order])
+    assert aligned.utterances == clips and np.array_equal(aligned.folds, names)
+    with pytest.raises(InvalidSettings, match="has other clips or folds"):
+        align_predictions(copied / RUN, clips[1:], {name: rows[rows > 0] - 1 for name, rows in folds.items()})
+    with pytest.raises(InvalidSettings, match="has other clips or folds"):
+        align_predictions(copied / RUN, clips, {"1": np.arange(len(clips))})
+
+
+def test_missing_or_damaged_predictions_are_errors(copied: Path) -> None:
+    with pytest.raises(InvalidRecord, match=r"absent has no run\.json"):
+        recompute(copied, "absent")
+    (copied / RUN / FILE).write_bytes(b"PK\3\4 cut")
+    with pytest.raises(InvalidSettings, match="holds no predictions"):
+        recompute(copied, RUN)

@@ -1,4 +1,4 @@
-"""VGGish and YAMNet: published sizes, published files in, and the one sentence where there are none."""
+"""VGGish and YAMNet: published sizes, conversion of published files, and the message about missing ones."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models import store as weights
+from ser_engine.models import store
 from ser_engine.papers.audioset import VGGish, YAMNet, load_extractor
 from ser_engine.papers.audioset_patches import VGGISH, YAMNET, patches
-from ser_engine.papers.audioset_weights import VGGISH_LAYERS, WHERE, convert, main
+from ser_engine.papers.audioset_weights import SOURCES, VGGISH_LAYERS, convert, main
 from ser_engine.papers.network import Network, build
 from tests.ser_engine.transcription.test_transcriber import taken_for_speech
 from tests.speech import noise, silence, speech
@@ -174,10 +174,10 @@ def test_a_clip_of_any_length_has_an_embedding_which_no_other_clip_changes() -> 
 
 
 @pytest.mark.parametrize("name", ["vggish", "yamnet"])
-def test_where_there_are_no_weights_the_text_says_where_they_are_and_what_to_do(name: str, tmp_path: Path) -> None:
+def test_the_message_about_missing_weights_names_their_source_and_the_command(name: str, tmp_path: Path) -> None:
     with pytest.raises(WeightsUnavailable) as error:
         load_extractor(name, Settings(models_dir=tmp_path))
-    assert WHERE[name] in str(error.value) and "https://" in WHERE[name]
+    assert SOURCES[name] in str(error.value) and "https://" in SOURCES[name]
     assert f"python -m ser_engine.papers.audioset_weights {name} FILE {tmp_path / name}" in str(error.value)
 
 
@@ -187,34 +187,37 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "lacking.npz", **arrays)
     (tmp_path / "bad.npz").write_bytes(b"PK nothing")
     (tmp_path / "bad.pth").write_bytes(b"nothing")
-    for file, text in (("lacking.npz", "does not hold the weights of VGGish"), ("none.npz", "is not there; get ")):
+    for file, text in (
+        ("lacking.npz", "does not contain the weights of VGGish"),
+        ("none.npz", "There is no file "),
+    ):
         with pytest.raises(WeightsUnavailable, match=text):
             convert("vggish", tmp_path / file, tmp_path / "vggish", SMALL)
     for file in ("bad.npz", "bad.pth"):
-        with pytest.raises(WeightsUnavailable, match="cannot be read as a file of"):
+        with pytest.raises(WeightsUnavailable, match="cannot be read as a"):
             convert("vggish", tmp_path / file, tmp_path / "vggish", SMALL)
     with pytest.raises(InvalidSettings, match="no embeddings “openl3”; there are vggish, yamnet"):
         convert("openl3", tmp_path / "lacking.npz", tmp_path / "openl3")
     assert not (tmp_path / "vggish").exists()
 
 
-def test_a_file_that_is_none_of_keras_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_keras_file_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("h5py")
     (tmp_path / "yamnet.h5").write_bytes(b"nothing")
-    with pytest.raises(WeightsUnavailable, match="cannot be read as a file of Keras"):
+    with pytest.raises(WeightsUnavailable, match="cannot be read as a Keras file"):
         convert("yamnet", tmp_path / "yamnet.h5", tmp_path / "yamnet")
 
 
 def test_the_weights_of_one_are_refused_as_the_other_s(tmp_path: Path) -> None:
     np.savez(tmp_path / "vggish.npz", **vggish_variables())
     convert("vggish", tmp_path / "vggish.npz", tmp_path / "yamnet", SMALL)
-    with pytest.raises(WeightsUnavailable, match="does not hold the weights of YAMNet"):
+    with pytest.raises(WeightsUnavailable, match="does not contain the weights of YAMNet"):
         load_extractor("yamnet", Settings(models_dir=tmp_path))
 
 
-def test_the_command_converts_or_says_what_is_wrong(tmp_path: Path) -> None:
+def test_the_command_converts_or_returns_a_message(tmp_path: Path) -> None:
     file = tmp_path / "yamnet.npz"
-    assert str(main(["yamnet", str(file), str(tmp_path)])).startswith(f"{file} is not there; get https://")
+    assert str(main(["yamnet", str(file), str(tmp_path)])).startswith(f"There is no file {file}; get https://")
     assert str(main(["yamnet"])).startswith("usage: ")
     np.savez(file, **yamnet_variables())
     assert main(["yamnet", str(file), str(tmp_path / "yamnet")]) is None
@@ -237,4 +240,4 @@ def test_a_perceptron_on_embeddings_is_a_model_whose_clips_are_the_mean_of_their
     np.testing.assert_allclose(again.predict([clip])[0].scores.probabilities, rows.mean(axis=0), atol=1e-6)
     with pytest.raises(WeightsUnavailable, match="The weights of VGGish are not on this computer"):
         Network.load(tmp_path / "tried", Settings(models_dir=tmp_path / "elsewhere"))
-    assert weights.read_config(tmp_path / "vggish")["architecture"] == "audio-embedding"
+    assert store.read_config(tmp_path / "vggish")["architecture"] == "audio-embedding"

@@ -1,4 +1,4 @@
-"""The patches of VGGish and YAMNet: how many, of what, and their figures beside a plain computation."""
+"""The patches of VGGish and YAMNet: how many, of what, and their values next to a plain computation."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def gradient(height: int = 40, width: int = 60) -> torch.Tensor:
-    """Return an image that grows brighter to the right and, in another colour, downwards."""
+    """Return an image that grows brighter to the right and, in another channel, downwards."""
     right = torch.linspace(0, 255, width).expand(height, width)
     down = torch.linspace(0, 255, height)[:, None].expand(height, width)
     return torch.stack([right, down, torch.full((height, width), 128.0)]).to(torch.uint8)

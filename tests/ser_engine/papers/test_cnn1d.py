@@ -1,4 +1,4 @@
-"""sharma's CNN-1D: its table, layer by layer, its penalty, and that it learns."""
+"""Sharma's CNN-1D: its table, layer by layer, its penalty, and that it learns."""
 
 from __future__ import annotations
 

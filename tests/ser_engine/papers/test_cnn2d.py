@@ -1,4 +1,4 @@
-"""gomes's CNN: the published number of parameters, Keras's pooling, and that it learns."""
+"""Gomes's CNN: the published number of parameters, Keras's pooling, and that it learns."""
 
 from __future__ import annotations
 

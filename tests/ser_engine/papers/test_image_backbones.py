@@ -1,4 +1,4 @@
-"""Networks made for photographs: their published sizes, what is frozen, ImageNet weights in and wrong ones refused."""
+"""Networks for photographs: their published sizes, frozen bodies, and ImageNet weights, right and wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ser_engine import Settings
-from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.errors import WeightsUnavailable
 from ser_engine.papers.image_backbones import VGG16, ImageNetwork, MobileNetV2, ResNet34, ResNet50V2, load_imagenet
 
 # Kind → options of a tiny one, and the side of its images.
@@ -48,7 +48,7 @@ def test_the_bodies_have_the_published_numbers_of_parameters() -> None:
         assert count(MobileNetV2(1000)) == 3_504_872
         assert count(ResNet34(1000)) == 21_797_672
         assert count(ResNet50V2(1000).body) == 25_549_352 - 2048 * 1000 - 1000
-        # Keras's VGG16 without its dense layers, and the flattened layer of paper-4 and of paper-3.
+        # Keras's VGG16 without its dense layers, and the flattened layer of Gomes and of Islam.
         assert count(VGG16(8).body) == 14_714_688
         assert count(VGG16(8, size=128).head) == 4 * 4 * 512 * 8 + 8
         assert count(VGG16(7).head) == 7 * 7 * 512 * 7 + 7
@@ -106,7 +106,7 @@ def test_each_learns_a_handful_of_images(kind: type[ImageNetwork]) -> None:
 @EACH
 def test_a_frozen_body_stays_as_it_is_its_batch_statistics_too(kind: type[ImageNetwork]) -> None:
     network = tiny(kind)
-    network.freeze("head")
+    network.freeze_body()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network.train()
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
@@ -114,13 +114,6 @@ def test_a_frozen_body_stays_as_it_is_its_batch_statistics_too(kind: type[ImageN
     optimizer.step()
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed and all(name.startswith("head.") for name in changed)
-    network.freeze("all")
-    assert all(parameter.requires_grad for parameter in network.parameters()) and network.body.training
-
-
-def test_what_cannot_be_frozen_is_told() -> None:
-    with pytest.raises(InvalidSettings, match="one of all, head, not “tail”"):
-        tiny(ResNet34).freeze("tail")
 
 
 # ImageNet's weights: a folder, a file, the hub
@@ -155,16 +148,16 @@ def test_vgg16_s_weights_may_be_a_torch_file(tmp_path: Path) -> None:
 
 
 @EACH
-def test_other_weights_are_refused_and_change_nothing_that_matters(kind: type[ImageNetwork], tmp_path: Path) -> None:
+def test_other_weights_are_refused(kind: type[ImageNetwork], tmp_path: Path) -> None:
     tensors = published(kind)
     del tensors[next(iter(tensors))]
     save_file(tensors, tmp_path / "model.safetensors")
-    with pytest.raises(WeightsUnavailable, match=f"does not hold the weights of a {kind.__name__}"):
+    with pytest.raises(WeightsUnavailable, match=f"does not contain the weights of a {kind.__name__}"):
         load_imagenet(tiny(kind), tmp_path, Settings())
 
 
-def test_what_is_no_file_of_weights_is_told(tmp_path: Path) -> None:
-    with pytest.raises(WeightsUnavailable, match=r"holds no model\.safetensors"):
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsUnavailable, match=r"contains no model\.safetensors"):
         load_imagenet(tiny(VGG16), tmp_path, Settings())
     for name in ("model.safetensors", "model.pth"):
         (tmp_path / name).write_bytes(b"no weights")
@@ -173,7 +166,7 @@ def test_what_is_no_file_of_weights_is_told(tmp_path: Path) -> None:
 
 
 def test_the_hub_needs_a_revision_and_permission(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(WeightsUnavailable, match=r"needs a revision: “microsoft/resnet-34@” and the commit"):
+    with pytest.raises(WeightsUnavailable, match=r"needs a revision: “microsoft/resnet-34@” and a commit"):
         load_imagenet(tiny(ResNet34), "microsoft/resnet-34", Settings())
-    with pytest.raises(WeightsUnavailable, match=r"not on this computer; SER_ALLOW_DOWNLOAD=1 lets them be fetched"):
+    with pytest.raises(WeightsUnavailable, match=r"not on this computer; set SER_ALLOW_DOWNLOAD=1 to download them"):
         load_imagenet(tiny(ResNet34), "somebody/resnet-34-of-nowhere@0123456", Settings())

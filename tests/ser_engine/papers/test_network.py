@@ -1,4 +1,4 @@
-"""`Network`: scores of clips by their blocks, saved and read again, and refused where the parts do not fit."""
+"""`Network`: predictions of clips from their blocks, saving and loading, and refusal of parts that do not fit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models import store as weights
-from ser_engine.papers.network import INPUTS, KINDS, Network, build, standardised
+from ser_engine.models import store
+from ser_engine.papers.network import INPUTS, Network, build, standardize
 from tests.ser_engine.transcription.test_transcriber import taken_for_speech
 from tests.speech import noise, speech, tone
 
@@ -25,6 +25,14 @@ TINY: dict[str, dict[str, Any]] = {
     "resnet50v2": {"depths": (1, 1), "widths": (32, 64), "stem": 8, "groups": 4, "dense": 16},
     "resnet34": {"depths": (1, 1), "widths": (8, 16), "stem": 8},
 }
+FEATURES = {
+    "cnn1d": "acoustic94",
+    "cnn2d": "mel-image",
+    "mobilenet_v2": "jet-blocks",
+    "vgg16": "mfcc-image",
+    "resnet50v2": "mfcc-image",
+    "resnet34": "spectrogram-image",
+}
 CLIPS = [taken_for_speech(sound) for sound in (speech(), tone(1.2), noise(2.5), noise(0.3))]
 
 
@@ -35,7 +43,7 @@ def _one_thread() -> None:
 
 
 def network(kind: str, genders: bool = False) -> Network:
-    features = KINDS[kind].features[0]
+    features = FEATURES[kind]
     module = build(kind, len(LABELS) * (2 if genders else 1), TINY[kind])
     # As if it had been trained: with the statistics that batch norms begin with, little comes through a deep network.
     for layer in module.modules():
@@ -47,9 +55,9 @@ def network(kind: str, genders: bool = False) -> Network:
         )
     width = INPUTS[features].shape[0]
     rows = (np.linspace(-1, 1, width, dtype=np.float32), np.linspace(1, 99, width, dtype=np.float32))
-    standardisation = rows if kind == "cnn1d" else None
+    standardization = rows if kind == "cnn1d" else None
     return Network(
-        "tried", LABELS, kind, features, module, TINY[kind], standardisation, genders, 1.5, card={"run": "one"}
+        "tried", LABELS, kind, features, module, TINY[kind], standardization, genders, 1.5, card={"run": "one"}
     )
 
 
@@ -88,7 +96,7 @@ def test_a_clip_of_more_blocks_than_a_batch_and_one_after_it() -> None:
     )
 
 
-def test_women_s_and_men_s_emotions_are_added_up(tmp_path: Path) -> None:
+def test_probabilities_of_women_and_men_are_added_up(tmp_path: Path) -> None:
     model = network("mobilenet_v2", genders=True)
     model.temperature = 1.0
     blocks = INPUTS["jet-blocks"].extract(CLIPS[3].samples, Settings())
@@ -101,16 +109,16 @@ def test_women_s_and_men_s_emotions_are_added_up(tmp_path: Path) -> None:
     np.testing.assert_allclose(again.score(blocks), model.score(blocks), atol=1e-6)
 
 
-def test_vectors_are_standardised_before_the_network_sees_them() -> None:
+def test_vectors_are_standardized() -> None:
     model = network("cnn1d")
     features = np.random.default_rng(0).normal(size=(3, 94)).astype(np.float32)
-    mean, deviation = model.standardisation  # type: ignore[misc]
+    mean, deviation = model.standardization  # type: ignore[misc]
     seen: list[torch.Tensor] = []
     handle = model.module.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     model.score(features)
     handle.remove()
     np.testing.assert_allclose(seen[0].numpy(), (features - mean) / deviation, rtol=1e-5)
-    constant = standardised(np.ones((1, 2), np.float32), (np.ones(2, np.float32), np.zeros(2, np.float32)))
+    constant = standardize(np.ones((1, 2), np.float32), (np.ones(2, np.float32), np.zeros(2, np.float32)))
     assert constant.tolist() == [[0.0, 0.0]]
 
 
@@ -123,15 +131,15 @@ def test_an_input_has_the_shape_that_it_states(name: str) -> None:
 
 def test_every_kind_can_be_built_and_fits_its_inputs() -> None:
     for kind, options in TINY.items():
-        features = KINDS[kind].features[0]
+        features = FEATURES[kind]
         assert build(kind, 3, options).eval()(torch.zeros(1, *INPUTS[features].shape)).shape == (1, 3)
     assert build("embedding-mlp", 3)(torch.zeros(1, 128)).shape == (1, 3)
 
 
-def test_what_cannot_be_built_is_told() -> None:
+def test_wrong_kinds_and_options_are_refused() -> None:
     with pytest.raises(InvalidSettings, match="no network “oracle”; there are cnn1d, cnn2d"):
         build("oracle", 3)
-    with pytest.raises(InvalidSettings, match="cnn1d cannot be made of these options"):
+    with pytest.raises(InvalidSettings, match="cnn1d cannot be built with these options"):
         build("cnn1d", 3, {"wings": 2})
 
 
@@ -144,7 +152,6 @@ def test_what_cannot_be_built_is_told() -> None:
         {"options": {"wings": 2}},
         {"features": "acoustic173"},
         {"features": "acoustic7"},
-        {"standardised": False},
         {"labels": ["calm"]},
         {"labels": None},
         {"genders": True},
@@ -154,7 +161,7 @@ def test_what_cannot_be_built_is_told() -> None:
 )
 def test_a_config_that_does_not_fit_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
     network("cnn1d").save(tmp_path)
-    weights.write_config(tmp_path, weights.read_config(tmp_path) | change)
+    store.write_config(tmp_path, store.read_config(tmp_path) | change)
     with pytest.raises(WeightsUnavailable, match="does not fit the weights"):
         Network.load(tmp_path, Settings())
 
@@ -167,12 +174,12 @@ def test_changed_weights_are_refused(tmp_path: Path) -> None:
         Network.load(tmp_path, Settings())
 
 
-@pytest.mark.parametrize("lacking", ["network.layers.1.weight", "standardisation.mean"])
-def test_weights_that_lack_a_tensor_are_refused(lacking: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", ["network.layers.1.weight", "standardization.mean"])
+def test_weights_without_one_tensor_are_refused(missing: str, tmp_path: Path) -> None:
     network("cnn1d").save(tmp_path)
-    tensors = weights.read_tensors(tmp_path)
-    del tensors[lacking]
-    checksum = weights.write_tensors(tmp_path, tensors)
-    weights.write_config(tmp_path, weights.read_config(tmp_path) | {"weights": {weights.TENSORS: checksum}})
+    tensors = store.read_tensors(tmp_path)
+    del tensors[missing]
+    checksum = store.write_tensors(tmp_path, tensors)
+    store.write_config(tmp_path, store.read_config(tmp_path) | {"weights": {store.TENSORS: checksum}})
     with pytest.raises(WeightsUnavailable, match="does not fit the weights"):
         Network.load(tmp_path, Settings())

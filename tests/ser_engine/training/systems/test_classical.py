@@ -5,156 +5,137 @@ from __future__ import annotations
 import json
 import shutil
 import time
-import tomllib
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.ser_engine.training.test_run import write_corpora
 
 from ser_engine import Settings
 from ser_engine.errors import CorpusError, InvalidSettings
+from ser_engine.evaluation.record import RunRecord, read_record
 from ser_engine.models.classical import Classical
 from ser_engine.models.registry import load_model
 from ser_engine.settings import PROJECT
-from ser_engine.training.config import ClassicalConfig, ExperimentConfig, NetworkConfig, SpeechTextTraining, read_config
-from ser_engine.training.runner import run
-from ser_engine.training.systems import classical, network, speech_text
+from ser_engine.training.clips import training_rows
+from ser_engine.training.config import load_config
+from ser_engine.training.runner import prepare_run, run_experiment
+from ser_engine.training.system import Task
+from ser_engine.training.systems.classical import ClassicalSystem
+from tests.ser_engine.training.tiny import Bench, make_bench
 
 TOML = """
 id = "tried"
-architecture = "classical"
+system = "classical"
+protocols = ["{protocol}"]
 estimator = "{estimator}"
 features = "acoustic94"
 corpora = ["ravdess"]
 optional_corpora = ["savee"]
 label_set = "eight"
-protocol = "{protocol}"
-folds = 3
+{folds}
 preprocessing = "none"
 """
+ID = "test/tried/speaker-independent"
 
 
-def tried(folder: Path, more: str = "", estimator: str = "lda", protocol: str = "speaker-independent") -> Path:
-    """Write a configuration, and a corpus beside it unless it is there."""
-    if not (folder / "data").exists():
-        write_corpora(folder / "data")
-    path = folder / "tried.toml"
-    path.write_text(TOML.format(estimator=estimator, protocol=protocol) + more, encoding="utf-8")
-    return path
-
-
-def settings(folder: Path) -> Settings:
-    return Settings(cache=folder / "cache", models_dir=folder / "models")
-
-
-def measured(folder: Path, more: str = "", **choices: str) -> dict[str, Any]:
-    return run(tried(folder, more, **choices), folder / "data", settings(folder), folder / "results")
+def toml(
+    more: str = "", estimator: str = "lda", protocol: str = "speaker-independent", folds: str = "folds = 3"
+) -> str:
+    return TOML.format(estimator=estimator, protocol=protocol, folds=folds) + more
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("classical")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    folder = tmp_path_factory.mktemp("classical")
+    return make_bench(folder, folder / "models")
 
 
 @pytest.fixture(scope="module")
-def entry(home: Path) -> dict[str, Any]:
-    return measured(home, "save = true\npublished = 'paper-9/table-1/LDA'\nnote = 'Tiny.'\n")
+def record(bench: Bench) -> RunRecord:
+    return bench.run("tried", toml("save = true\npublished = 'nobody/table-1/LDA'\nnote = 'Tiny.'\n"))
 
 
-def test_what_a_run_stores(home: Path, entry: dict[str, Any]) -> None:
-    assert json.loads((home / "results" / "tried" / "run.json").read_text()) == entry
-    assert (entry["id"], entry["model"], entry["features"]) == ("tried", "tried", "acoustic94")
-    assert entry["corpora"] == ["ravdess"] and entry["missing_corpora"] == ["savee"]
-    assert entry["labels"] == ["neutral", "happy", "sad"]
-    assert entry["speaker_independent"] is True and entry["protocol"].startswith("speaker-independent")
-    assert (entry["clips"], entry["tested"], entry["dropped"]) == (19, 19, 0)
-    assert (entry["published"], entry["note"]) == ("paper-9/table-1/LDA", "Tiny.")
-    assert {"WA", "UA", "UA_plus_WA", "macro_f1", "weighted_f1", "UA_ci95"} <= set(entry["metrics"])
-    assert np.array(entry["confusion"]).sum() == 19
-    assert set(entry["by_speaker"]) == {"ravdess/01", "ravdess/04", "ravdess/08"}
-    assert set(entry["by_gender"]) == {"female", "male"}
-    assert entry["config"]["estimator"] == "lda" and entry["seconds"] >= 0 and entry["size_mb"] >= 0
-    folds = json.loads((home / "results" / "tried" / "folds.json").read_text())
+def test_the_record_of_a_run(bench: Bench, record: RunRecord) -> None:
+    assert read_record(bench.results, ID).to_dict() == record.to_dict()
+    assert (record.id, record.model, record.features) == (ID, "tried", "acoustic94")
+    assert record.corpora == ("ravdess",) and record.missing_corpora == ("savee",)
+    assert record.labels == ("neutral", "happy", "sad")
+    assert record.speaker_independent is True and record.protocol == "speaker-independent"
+    assert (record.clips, record.tested, record.dropped) == (19, 19, 0)
+    assert (record.published, record.note) == (("nobody/table-1/LDA",), "Tiny.")
+    assert {"WA", "UA", "UA_plus_WA", "macro_f1", "weighted_f1", "UA_mean", "UA_std"} <= set(record.metrics)
+    assert np.array(record.confusion).sum() == 19 and record.interval is not None
+    assert set(record.by_speaker) == {"ravdess/01", "ravdess/04", "ravdess/08"}
+    assert set(record.by_gender) == {"female", "male"}
+    assert record.config["estimator"] == "lda" and record.seconds is not None and record.calibration
+    folds = json.loads((bench.results / ID / "folds.json").read_text())
     assert sorted(fold["test_speakers"] for fold in folds.values()) == [["ravdess/01"], ["ravdess/04"], ["ravdess/08"]]
 
 
-def test_the_audit_of_the_split_is_stored_with_it(home: Path, entry: dict[str, Any]) -> None:
-    def leaks(of: dict[str, Any]) -> str:
-        return json.dumps([finding for finding in of["audit"]["findings"] if finding["severity"] == "leak"])
+def test_the_audit_of_the_split_is_part_of_the_record(bench: Bench, record: RunRecord) -> None:
+    def leaks(of: RunRecord) -> str:
+        return json.dumps([finding for finding in of.audit["findings"] if finding["severity"] == "leak"])
 
-    assert "speaker" not in leaks(entry)
-    mixed = measured(home, protocol="stratified-k-fold")
-    assert mixed["speaker_independent"] is False and "speaker" in leaks(mixed) and "speakers" in mixed["protocol"]
-
-
-def test_the_saved_model_scores_recordings(home: Path, entry: dict[str, Any]) -> None:
-    model = load_model(home / "models" / "tried", settings(home))
-    assert isinstance(model, Classical) and model.labels == tuple(entry["labels"])
+    assert "speaker" not in leaks(record)
+    mixed = bench.run("mixed", toml(protocol="stratified-k-fold"))
+    assert mixed.speaker_independent is False and "speaker" in leaks(mixed) and "speakers" in mixed.split
 
 
-def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
-    home: Path, entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_saved_model_has_the_labels(bench: Bench, record: RunRecord) -> None:
+    model = load_model(bench.settings.models_dir / "tried", bench.settings)
+    assert isinstance(model, Classical) and model.labels == record.labels
+
+
+def test_a_stopped_run_resumes_and_ends_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted: list[int] = []
-    fit = classical.Experiment.fit
+    fit = ClassicalSystem.fit
 
-    def counted(self: classical.Experiment, train: np.ndarray, fold: int) -> Any:
-        fitted.append(fold)
-        return fit(self, train, fold)
+    def count(self: ClassicalSystem, prepared: Any, task: Task) -> Any:
+        fitted.append(task.number)
+        return fit(self, prepared, task)
 
-    monkeypatch.setattr(classical.Experiment, "fit", counted)
-    first = measured(home, "seed = 5\n", estimator="mlp")
+    monkeypatch.setattr(ClassicalSystem, "fit", count)
+    first = bench.run("resumed", toml("seed = 5\n", estimator="mlp"))
     assert fitted == [0, 1, 2]
-    (state,) = [folder for folder in (home / "cache" / "runs").iterdir() if (folder / "history-0000.jsonl").exists()]
-    (state / "fold-1.npy").unlink()
-    (state / "fold-1.part").write_bytes(b"half")
-    again = measured(home, "seed = 5\n", estimator="mlp")
+    state = bench.state("test/resumed/speaker-independent")
+    (state / "outputs-1.npz").unlink()
+    again = bench.run("resumed", toml("seed = 5\n", estimator="mlp"))
     assert fitted == [0, 1, 2, 1]
-    assert again | {"seconds": 0} == first | {"seconds": 0}
-    folder = home / "results" / "tried"
-    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    assert {line["fold"] for line in history} == set(json.loads((folder / "folds.json").read_text()))
+    assert again.to_dict() | {"seconds": 0} == first.to_dict() | {"seconds": 0}
+    history = bench.history("test/resumed/speaker-independent")
+    assert [line["fold"] for line in history if line["epoch"] == 1] == ["1", "2", "3"]
     assert all(line["loss"] > 0 for line in history)
 
 
-def test_copies_are_trained_on_and_never_tested(home: Path) -> None:
-    entry = measured(home, 'augmentation = "gomes"\n')
-    assert entry["tested"] == 19
-    assert entry["features"] == "acoustic94, paper-4 augmentation"
+def test_copies_are_trained_on_and_never_tested(bench: Bench) -> None:
+    record = bench.run("augmented", toml('augmentation = "gomes"\n'))
+    assert record.tested == 19 and record.features == "acoustic94, gomes augmentation"
 
 
-def test_copies_made_before_the_split_are_tested_and_the_result_says_so(home: Path) -> None:
-    entry = measured(home, 'augmentation = "gomes"\n', protocol="augmented-before-split")
-    assert entry["tested"] > 19 and entry["tested"] % 19 == 0
-    assert entry["protocol"].startswith("augmented-before-split")
-    twins = [f for f in entry["audit"]["findings"] if "twin" in json.dumps(f) and f["severity"] == "leak"]
-    assert twins
+def test_copies_made_before_the_split_are_tested_and_the_record_says_so(bench: Bench) -> None:
+    record = bench.run("leaky", toml('augmentation = "gomes"\n', protocol="augmented-before-split"))
+    assert record.tested is not None and record.tested > 19 and record.tested % 19 == 0 and record.leaky
+    assert [f for f in record.audit["findings"] if "twin" in json.dumps(f) and f["severity"] == "leak"]
 
 
-def test_balance_prefers_recordings_to_their_copies(home: Path) -> None:
-    path = tried(home, 'augmentation = "gomes"\nbalance = "count"\nbalance_to = 9\n')
-    config = read_config(path)
-    assert isinstance(config, ClassicalConfig)
-    experiment = classical.prepare(config, home / "data", settings(home))
-    rows, copies = experiment.training_rows(np.arange(19), 0)
-    labels = experiment.clips.labels[rows]
-    assert {label: int((labels == label).sum()) for label in np.unique(labels)} == dict.fromkeys(
-        ("neutral", "happy", "sad"), 9
-    )
+def test_balancing_prefers_recordings_to_their_copies(bench: Bench) -> None:
+    path = bench.write("balanced", toml('augmentation = "gomes"\nbalance = "count"\nbalance_to = 9\n'))
+    run = prepare_run(path, "", bench.settings, bench.data, bench.results)
+    clips = run.prepared.clips
+    rows, copies = training_rows(run.system.config, clips.labels, np.arange(19), run.prepared.features.shape[1], 0)
+    labels = clips.labels[rows]
     for label in ("neutral", "happy", "sad"):
-        own = set(np.flatnonzero(experiment.clips.labels == label).tolist())
+        assert (labels == label).sum() == 9
+        own = set(np.flatnonzero(clips.labels == label).tolist())
         assert set(rows[(labels == label) & (copies == 0)].tolist()) == own  # each recording, then some copies
 
 
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ('augmentation = "paper-9"', "augmentation is “paper-9”; it can be paper-1"),
-        ('balance = "harmony"', "balance is “harmony”; it can be count, harmonic-mean"),
+        ('augmentation = "nobody"', "augmentation is 'nobody', but it can be"),
+        ('balance = "harmony"', "balance is 'harmony'"),
         ('balance = "count"', "belong together"),
         ("[parameters]\nwings = 2", "cannot be made of these parameters"),
         ("folds = 1", "folds is 1"),
@@ -162,56 +143,40 @@ def test_balance_prefers_recordings_to_their_copies(home: Path) -> None:
         ("parameters = 3", "parameters is 3"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_any_work(home: Path, more: str, sentence: str) -> None:
-    text = tried(home).read_text().replace("folds = 3\n", "") if more.startswith("folds") else tried(home).read_text()
-    (home / "wrong.toml").write_text(text + more + "\n", encoding="utf-8")
+def test_invalid_configurations_are_refused_before_any_work(bench: Bench, more: str, sentence: str) -> None:
+    text = toml(more + "\n", folds="" if more.startswith("folds") else "folds = 3")
     with pytest.raises(InvalidSettings, match=sentence):
-        run(home / "wrong.toml", home / "data", settings(home), home / "results")
-    assert not (home / "results" / "wrong").exists()
+        bench.run("wrong", text)
+    assert not (bench.results / "test" / "wrong").exists()
 
 
-def test_a_corpus_that_is_not_optional_has_to_be_there(home: Path, tmp_path: Path) -> None:
-    shutil.copytree(home / "data" / "emodb", tmp_path / "emodb")
+def test_a_corpus_that_is_not_optional_has_to_be_there(bench: Bench, tmp_path: Path) -> None:
+    shutil.copytree(bench.data / "emodb", tmp_path / "emodb")
     with pytest.raises(CorpusError, match="RAVDESS"):
-        run(tried(home), tmp_path, settings(home), tmp_path / "results")
+        run_experiment(bench.write("tried", toml()), "", bench.settings, tmp_path, tmp_path / "results")
 
 
-def test_what_a_system_cannot_learn_from_is_told(home: Path) -> None:
-    with pytest.raises(InvalidSettings, match=r"knn cannot learn from these clips: .*n_neighbors"):
-        measured(home, "[parameters]\nn_neighbors = -1\n", estimator="knn")
+def test_a_system_that_cannot_be_fitted_is_an_error(bench: Bench) -> None:
+    with pytest.raises(InvalidSettings, match=r"knn cannot be fitted on these clips: .*n_neighbors"):
+        bench.run("wrong", toml("[parameters]\nn_neighbors = -1\n", estimator="knn"))
 
 
-def test_few_clips_are_of_all_labels(home: Path) -> None:
-    config = read_config(tried(home, "clips = 7\n"))
-    assert isinstance(config, ClassicalConfig)
-    experiment = classical.prepare(config, home / "data", settings(home))
-    counts = [int((experiment.clips.labels == label).sum()) for label in np.unique(experiment.clips.labels)]
-    assert sorted(counts) == [2, 2, 3]
-    other = classical.prepare(replace(config, seed=1), home / "data", settings(home))
-    assert [u.name for u in other.clips.utterances] != [u.name for u in experiment.clips.utterances]
+def test_a_few_clips_are_drawn_from_all_labels(bench: Bench) -> None:
+    def names(seed: int) -> list[str]:
+        path = bench.write("few", toml(f"clips = 7\nseed = {seed}\n"))
+        clips = prepare_run(path, "", bench.settings, bench.data, bench.results).prepared.clips
+        assert sorted(np.unique(clips.labels, return_counts=True)[1].tolist()) == [2, 2, 3]
+        return [utterance.name for utterance in clips.utterances]
+
+    assert names(0) != names(1)
 
 
-CHECKS: dict[type, Callable[..., None]] = {
-    ClassicalConfig: classical.check,
-    NetworkConfig: network.check,
-    SpeechTextTraining: speech_text.check,
-}
-
-
-@pytest.mark.parametrize("path", sorted((PROJECT / "configs").glob("*.toml")), ids=lambda path: path.stem)
-def test_every_configuration_of_the_project_makes_sense(path: Path) -> None:
-    config = read_config(path)
-    if isinstance(config, ExperimentConfig):
-        CHECKS[type(config)](config, path)
-        assert path.stem == "smoke" or path.stem.endswith(config.protocol.replace("-", "_").replace(":", "_"))
-        assert path.stem.startswith(("smoke", "ours-")) or config.published.startswith(path.stem[:7])
-        published = tomllib.loads((PROJECT / "results" / "published.toml").read_text(encoding="utf-8"))["figure"]
-        assert config.published in {"", *(figure["id"] for figure in published)}
-
-
-def test_the_smoke_configuration_runs_on_real_speech_in_under_a_minute(ser_data: Path, tmp_path: Path) -> None:
+@pytest.mark.corpora
+def test_the_smoke_configuration_runs_on_real_speech(ser_data: Path, tmp_path: Path) -> None:
     begun = time.monotonic()
-    entry = run(PROJECT / "configs" / "smoke.toml", ser_data, settings(tmp_path), tmp_path / "results")
-    assert time.monotonic() - begun < 60
-    assert entry["clips"] == 240 and entry["speaker_independent"] and len(entry["labels"]) == 8
-    assert entry["metrics"]["UA"] > 100 / 8  # more than guessing
+    path = PROJECT / "configs" / "ours" / "smoke.toml"
+    record = run_experiment(path, "", Settings(cache=tmp_path / "cache"), ser_data, tmp_path / "results")
+    assert time.monotonic() - begun < 120
+    assert record.clips == 240 and record.speaker_independent and len(record.labels) == 8
+    assert record.metrics["UA"] > 100 / 8  # better than chance
+    assert load_config(path).hardware

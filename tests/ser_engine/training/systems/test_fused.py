@@ -1,120 +1,118 @@
-"""A voice's run and a reader of words become one model, measured on the same strangers."""
+"""An audio run and a text model become one model, measured on the same unseen speakers."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.ser_engine.training.test_run import TOML, write_corpora
 
 from ser_engine import Analyzer, Settings
-from ser_engine.errors import CorpusError, InvalidSettings, WeightsUnavailable
-from ser_engine.evaluation import predictions
+from ser_engine.errors import CorpusError, InvalidSettings, SerError, WeightsUnavailable
+from ser_engine.evaluation.evaluate import recompute
+from ser_engine.evaluation.record import RunRecord, read_record
 from ser_engine.models import trained_on
 from ser_engine.models.fused import Fused
 from ser_engine.settings import PROJECT
-from ser_engine.training.runner import run
+from ser_engine.training.runner import run_experiment
 from tests.ser_engine.models.tiny_text_emotion import make
+from tests.ser_engine.training.tiny import STATISTICS, Bench, make_bench
 from tests.tiny_models import write_models
 
-VOICE = TOML.replace('conditions = ["telephone", "babble"]\n', "").replace("epochs = 12", "epochs = 4")
+AUDIO = STATISTICS.replace('degradations = ["telephone", "babble"]\n', "").replace("epochs = 12", "epochs = 4")
 FUSED = """
 id = "both"
-architecture = "fused"
+system = "fused"
+protocols = ["speaker-independent"]
 corpora = ["ravdess"]
-speech = "tried"
-text = "talkative"
+audio_run = "test/tried"
+text_model = "talkative"
 """
 
 
 @dataclass(frozen=True)
-class Bench:
-    """A voice that was trained, and a folder to write more TOMLs into."""
+class Ran:
+    """A bench with an audio run."""
 
-    folder: Path
-    settings: Settings
-    voice: dict[str, Any]
-
-    def run(self, name: str, toml: str) -> dict[str, Any]:
-        """Run what a TOML says."""
-        path = self.folder / f"{name}.toml"
-        path.write_text(toml, encoding="utf-8")
-        return run(path, self.folder / "data", self.settings, self.folder / "results")
+    bench: Bench
+    audio: RunRecord
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("fused")
-    write_corpora(folder / "data")
     models = write_models(folder / "models")
-    settings = replace(Settings(), models_dir=models, cache=folder / "cache")
-    make(settings, threshold=0.01).save(models / "talkative")
-    make(settings, threshold=0.9999).save(models / "silent")
-    made = Bench(folder, settings, {})
-    return replace(made, voice=made.run("tried", VOICE))
+    make(replace(Settings(), models_dir=models), threshold=0.01).save(models / "talkative")
+    make(replace(Settings(), models_dir=models), threshold=0.9999).save(models / "silent")
+    bench = make_bench(folder, models)
+    return Ran(bench, bench.run("tried", AUDIO))
 
 
-def test_words_that_say_nothing_change_no_figure(bench: Bench) -> None:
-    entry = bench.run("quiet", FUSED.replace("talkative", "silent").replace("both", "quiet"))
-    assert entry["words"] == {"speak": 0.0, "change": 0.0, "lost": 0.0}
-    for key in ("metrics", "by_corpus", "by_speaker", "confusion", "no_speech_found", "per_class"):
-        assert entry[key] == bench.voice[key], key
-    assert entry["parts"]["speech"] == {key: bench.voice["metrics"][key] for key in ("UA", "WA")}
+def test_uninformative_words_change_no_figure(ran: Ran) -> None:
+    record = ran.bench.run("quiet", FUSED.replace("talkative", "silent").replace("both", "quiet"))
+    assert record.details["words"] == {"informative": 0.0, "changed": 0.0, "lost": 0.0}
+    for name in ("metrics", "interval", "by_corpus", "by_speaker", "confusion", "no_speech", "per_class"):
+        assert getattr(record, name) == getattr(ran.audio, name), name
+    assert record.components["audio"] == {key: ran.audio.metrics[key] for key in ("UA", "WA")}
 
 
-def test_what_words_cost_is_measured_and_stands_on_the_card(bench: Bench) -> None:
-    entry = bench.run("spoken", FUSED)
-    assert entry["words"]["speak"] > 50 and entry["speaker_independent"] is True
-    lost = entry["parts"]["speech"]["UA"] - entry["metrics"]["UA"]
-    assert entry["words"]["lost"] == pytest.approx(lost, abs=0.011)
-    written = (bench.folder / "results" / "spoken" / "run.json").read_text(encoding="utf-8")
-    assert json.loads(written) == json.loads(json.dumps(entry))
-    assert (bench.folder / "results" / "spoken" / "folds.json").exists()
-    kept = bench.folder / "results" / "spoken"
-    assert not predictions.differing(kept, predictions.recompute(kept))
+def test_the_cost_of_words_is_measured_and_on_the_card(ran: Ran) -> None:
+    bench = ran.bench
+    record = bench.run("spoken", FUSED)
+    words = record.details["words"]
+    assert words["informative"] > 50 and record.speaker_independent is True
+    assert words["lost"] == pytest.approx(record.components["audio"]["UA"] - record.metrics["UA"], abs=0.011)
+    assert read_record(bench.results, record.id).to_dict() == record.to_dict()
+    assert (bench.results / record.id / "folds.json").exists()
+    assert recompute(bench.results, record.id)[1] == []
     analyzer = Analyzer(replace(bench.settings, model="both"))
     assert isinstance(analyzer.model, Fused)
     card, cards = analyzer.card(), analyzer.cards()
-    text = cards["both"]
-    assert card is not None and list(cards) == ["both", "tiny"] and card["UA"] == entry["metrics"]["UA"]
-    assert f"The voice alone has a UA of {entry['parts']['speech']['UA']:.1f}" in text
+    text = " ".join(cards["both"].split())
+    assert card is not None and list(cards) == ["both", "tiny"] and card["UA"] == record.metrics["UA"]
+    assert f"Audio alone has a UA of {record.components['audio']['UA']:.1f}" in text
     assert "[tiny](../tiny/README.md)" in text and "[talkative](../talkative/README.md)" in text
-    assert "forbids" in text and "listeners" in text  # what it is not for, and what people reached, stand there, too
-    own, voices = (bench.settings.models_dir / name / trained_on.FILE for name in ("both", "tiny"))
-    assert own.read_bytes() == voices.read_bytes()
+    assert "forbids" in text and "listeners" in text  # what it is not for, and listeners' figures
+    own, audio = (bench.settings.models_dir / name / trained_on.FILE for name in ("both", "tiny"))
+    assert own.read_bytes() == audio.read_bytes()
 
 
-def test_words_that_were_read_are_kept_for_another_voice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = bench.run("kept", FUSED)
+def test_the_odds_of_words_are_saved_for_another_audio_run(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ran.bench.run("kept", FUSED)
     monkeypatch.setattr("ser_engine.training.systems.fused.heard_words", fail)
-    again = bench.run("kept", FUSED)
-    assert (again["metrics"], again["words"]) == (first["metrics"], first["words"])
-    with pytest.raises(AssertionError, match="listened"):  # what another reader said is no use
-        bench.run("kept", FUSED.replace("talkative", "silent"))
-    (bench.folder / "results" / "kept" / "words.npz").write_bytes(b"PK cut")
-    with pytest.raises(AssertionError, match="listened"):
-        bench.run("kept", FUSED)
+    again = ran.bench.run("kept", FUSED)
+    assert (again.metrics, again.details) == (first.metrics, first.details)
+    with pytest.raises(AssertionError, match="transcribed"):  # those of another text model do not fit
+        ran.bench.run("kept", FUSED.replace("talkative", "silent"))
+    (ran.bench.results / first.id / "words.npz").write_bytes(b"PK cut")
+    with pytest.raises(AssertionError, match="transcribed"):
+        ran.bench.run("kept", FUSED)
 
 
 def fail(*_: object) -> None:
-    raise AssertionError("listened again")
+    raise AssertionError("transcribed again")
 
 
-def test_what_does_not_fit_is_one_sentence(bench: Bench, tmp_path: Path) -> None:
-    for old, new, error, said in (
-        ('corpora = ["ravdess"]', 'corpora = ["tess"]', InvalidSettings, "is about other corpora"),
-        ('speech = "tried"', 'speech = "wrong"', InvalidSettings, "makes no model of a voice alone"),
-        ('speech = "tried"', 'speech = "absent"', InvalidSettings, "There is no configuration"),
-        ('text = "talkative"', 'text = "absent"', WeightsUnavailable, "absent"),
-        ('speech = "tried"', 'speech = "untrained"', InvalidSettings, "holds nothing of what models said"),
-    ):
-        (bench.folder / "wrong.toml").write_text(FUSED, encoding="utf-8")
-        (bench.folder / "untrained.toml").write_text(VOICE, encoding="utf-8")
-        with pytest.raises(error, match=said):
-            bench.run("bad", FUSED.replace(old, new))
+@pytest.mark.parametrize(
+    ("old", "new", "error", "reason"),
+    [
+        ('corpora = ["ravdess"]', 'corpora = ["tess"]', InvalidSettings, "differ in corpora or labels"),
+        ("test/tried", "test/unsaved", InvalidSettings, "which saves no model"),
+        ("test/tried", "test/absent", InvalidSettings, "There is no configuration"),
+        ('"talkative"', '"absent"', WeightsUnavailable, "absent"),
+        ("test/tried", "test/untrained", InvalidSettings, "holds no predictions"),
+    ],
+)
+def test_invalid_configurations_are_one_sentence(
+    ran: Ran, old: str, new: str, error: type[SerError], reason: str
+) -> None:
+    ran.bench.write("unsaved", AUDIO.replace("save = true", ""))
+    ran.bench.write("untrained", AUDIO)
+    with pytest.raises(error, match=reason):
+        ran.bench.run("bad", FUSED.replace(old, new))
+
+
+def test_missing_corpora_are_errors(ran: Ran, tmp_path: Path) -> None:
     with pytest.raises(CorpusError):
-        run(bench.folder / "spoken.toml", tmp_path, bench.settings, tmp_path)
+        run_experiment(ran.bench.write("spoken", FUSED), "", ran.bench.settings, tmp_path, tmp_path)
     assert not (PROJECT / "models" / "both").exists()

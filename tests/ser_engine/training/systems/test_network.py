@@ -1,28 +1,26 @@
-"""Networks are trained by the same verb, under the same protocols, and go on where they were stopped."""
+"""Networks are systems like all others: trained, measured, resumed and saved by the runner, or refused at once."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tests.ser_engine.training.test_run import write_corpora
-from torch import nn
 
-from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.evaluation.predictions import read_predictions
 from ser_engine.models.registry import load_model
+from ser_engine.papers.audioset import VGGish
+from ser_engine.papers.audioset_weights import convert
 from ser_engine.papers.network import Network
-from ser_engine.training.config import NetworkConfig, read_config
-from ser_engine.training.fit_network import Task, fit
-from ser_engine.training.runner import run
+from tests.ser_engine.training.tiny import Bench, make_bench
 
 TOML = """
-id = "tried"
-architecture = "network"
+id = "tiny-network"
+system = "network"
+protocols = ["speaker-independent", "augmented-before-split"]
 corpora = ["ravdess"]
 folds = 3
 epochs = 2
@@ -39,136 +37,110 @@ features = "mel-image"
 preprocessing = "gomes"
 options = { filters = [4, 4, 4, 4], dense = 8 }
 """
+MOBILENET = """
+kind = "mobilenet_v2"
+features = "jet-blocks"
+blocks = 1
+trainable = "head"
+options = { depth_multiplier = 0.1 }
+"""
+SMALL_VGGISH = {"filters": [4, 0, 4, 0, 8, 8, 0, 8, 8, 0], "dense": 16}
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("network")
-    write_corpora(folder / "data")
-    return folder
+    return make_bench(folder, folder / "models")
 
 
-def settings(home: Path) -> Settings:
-    return Settings(cache=home / "cache", models_dir=home / "models")
+def test_a_network_on_features_is_trained_measured_and_saved(bench: Bench) -> None:
+    record = bench.run("features", TOML + CNN1D + "save = true\n")
+    assert record.speaker_independent and record.tested == 19 and record.size_mb
+    assert {"WA", "UA"} <= set(record.metrics) and record.interval and record.audit
+    folds = json.loads((bench.results / record.id / "folds.json").read_text())
+    epochs = {(line["fold"], line["epoch"]) for line in bench.history(record.id)}
+    assert epochs == {(fold, epoch) for fold in (*folds, "all") for epoch in (1, 2)}
+    model = load_model(bench.settings.models_dir / "tiny-network", bench.settings)
+    assert isinstance(model, Network) and model.labels == record.labels and model.card["run"] == record.id
 
 
-def measured(home: Path, toml: str, name: str = "tried") -> dict[str, Any]:
-    path = home / f"{name}.toml"
-    path.write_text(TOML + toml, encoding="utf-8")
-    return run(path, home / "data", settings(home), home / "results")
+def test_log_probabilities_are_those_of_the_mean_over_blocks(bench: Bench) -> None:
+    record = bench.run("blocks", TOML + MOBILENET)
+    log_probs = read_predictions(bench.results / record.id).main
+    np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1, atol=1e-5)
 
 
-def test_a_network_on_features_is_trained_measured_and_saved(home: Path) -> None:
-    entry = measured(home, CNN1D + "save = true\n")
-    assert entry["speaker_independent"] is True and entry["tested"] == 19 and entry["size_mb"] > 0
-    assert {"WA", "UA", "UA_ci95"} <= set(entry["metrics"]) and "audit" in entry
-    lines = (home / "results" / "tried" / "history.jsonl").read_text().splitlines()
-    history = [json.loads(line) for line in lines]
-    folds = json.loads((home / "results" / "tried" / "folds.json").read_text())
-    assert {(line["fold"], line["epoch"]) for line in history} >= {(fold, epoch) for fold in folds for epoch in (1, 2)}
-    model = load_model(home / "models" / "tried", settings(home))
-    assert isinstance(model, Network) and model.labels == tuple(entry["labels"])
+def test_a_network_on_images_is_trained(bench: Bench) -> None:
+    record = bench.run("images", TOML + CNN2D)
+    assert record.features == "mel-image" and record.tested == 19
 
 
-def test_a_network_on_images_is_trained(home: Path) -> None:
-    entry = measured(home, CNN2D, "images")
-    assert entry["features"] == "mel-image" and entry["tested"] == 19
+def test_genders_are_separate_classes_in_training_alone(bench: Bench) -> None:
+    record = bench.run("genders", TOML + CNN1D + "genders = true\n")
+    assert np.array(record.confusion).shape == (3, 4) and record.tested == 19
 
 
-def test_genders_are_told_apart_in_training_and_added_up_after(home: Path) -> None:
-    entry = measured(home, CNN1D + "genders = true\n", "genders")
-    assert np.array(entry["confusion"]).shape == (3, 3) and entry["tested"] == 19
+def test_augmented_copies_and_balance_are_for_training_alone(bench: Bench) -> None:
+    record = bench.run("copies", TOML + CNN1D + 'augmentation = "gomes"\nbalance = "count"\nbalance_to = 9\n')
+    assert record.tested == 19 and record.features == "acoustic94, gomes augmentation"
 
 
-def test_copies_and_balance_are_for_training_alone(home: Path) -> None:
-    entry = measured(home, CNN1D + 'augmentation = "gomes"\nbalance = "count"\nbalance_to = 9\n', "copies")
-    assert entry["tested"] == 19 and entry["features"] == "acoustic94, paper-4 augmentation"
+def test_a_stopped_run_repeats_only_the_unfinished_fold(bench: Bench) -> None:
+    first = bench.run("stopped", TOML + CNN1D)
+    state = bench.state(first.id)
+    finished = (state / "outputs-0.npz").stat().st_mtime_ns
+    with np.load(state / "outputs-1.npz") as arrays:
+        expected = arrays["main"]
+    (state / "outputs-1.npz").unlink()
+    again = bench.run("stopped", TOML + CNN1D)
+    assert again.metrics == first.metrics and (state / "outputs-0.npz").stat().st_mtime_ns == finished
+    with np.load(state / "outputs-1.npz") as arrays:
+        np.testing.assert_array_equal(arrays["main"], expected)
+
+
+def test_a_perceptron_on_embeddings_is_searched_for(bench: Bench, tmp_path: Path) -> None:
+    torch.save(VGGish(**SMALL_VGGISH).state_dict(), tmp_path / "vggish.pth")  # type: ignore[arg-type]
+    convert("vggish", tmp_path / "vggish.pth", bench.settings.models_dir / "vggish", SMALL_VGGISH)
+    toml = TOML.replace("tiny-network", "searched") + 'kind = "embedding-mlp"\nfeatures = "vggish"\ntries = 2\n'
+    record = bench.run("searched", toml + "save = true\n")
+    model = load_model(bench.settings.models_dir / "searched", bench.settings)
+    assert isinstance(model, Network) and record.tested == 19
+    assert model.options["width"] == 128 and model.options["hidden"]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ('kind = "cnn1d"', 'kind = "cnn9d"', "kind is “cnn9d”"),
-        ('features = "acoustic94"', 'features = "acoustic95"', "features is “acoustic95”"),
-        ("dense = [8]", "depth = 3", "cannot be made of these options"),
-        ('kind = "cnn1d"', 'kind = "cnn1d"\nprotocol = "augmented-before-split"', "for classical systems"),
-        ('kind = "cnn1d"', 'kind = "cnn1d"\naugmentation = "tiwari"', "augmentation is “paper-5”"),
+        ('kind = "cnn1d"', 'kind = "cnn9d"', "kind is 'cnn9d', but it can be cnn1d, cnn2d"),
+        ('features = "acoustic94"', 'features = "acoustic95"', "features is 'acoustic95'"),
+        ("dense = [8]", "depth = 3", "cannot be built with these options"),
+        ('kind = "cnn1d"', 'kind = "cnn1d"\ntrainable = "tail"', "trainable is 'tail'"),
+        ('kind = "cnn1d"', 'kind = "cnn1d"\naugmentation = "tiwari"', "for acoustic94 there are sharma"),
+        ('features = "acoustic94"', 'features = "vggish"\naugmentation = "gomes"', "for vggish there are none"),
     ],
 )
-def test_what_makes_no_sense_is_told_before_anything_is_computed(
-    tmp_path: Path, old: str, new: str, sentence: str
+def test_a_wrong_configuration_is_refused_before_anything_is_computed(
+    tmp_path: Path, bench: Bench, old: str, new: str, sentence: str
 ) -> None:
-    path = tmp_path / "tried.toml"
-    path.write_text(TOML + CNN1D.replace(old, new), encoding="utf-8")
     with pytest.raises(InvalidSettings, match=sentence):
-        run(path, tmp_path / "nowhere", settings(tmp_path), tmp_path / "results")
+        Bench(tmp_path, bench.settings).run("wrong", TOML + CNN1D.replace(old, new))
+
+
+def test_a_leaky_protocol_is_for_classical_systems(tmp_path: Path, bench: Bench) -> None:
+    with pytest.raises(InvalidSettings, match="augmented-before-split is for classical systems"):
+        Bench(tmp_path, bench.settings).run("leaky", TOML + CNN1D, "augmented-before-split")
 
 
 @pytest.mark.parametrize(
     ("toml", "sentence"),
     [
         ('kind = "resnet34"\nfeatures = "spectrogram-image"\nimagenet = "microsoft/resnet-34"\n', "needs a revision"),
-        ('kind = "embedding-mlp"\nfeatures = "vggish"\n', "VGGish"),
+        ('kind = "embedding-mlp"\nfeatures = "yamnet"\n', "YAMNet"),
     ],
 )
-def test_weights_that_are_not_here_are_told_before_any_corpus_is_read(tmp_path: Path, toml: str, sentence: str) -> None:
-    path = tmp_path / "tried.toml"
-    path.write_text(TOML + toml, encoding="utf-8")
+def test_missing_weights_are_reported_before_any_corpus_is_read(
+    tmp_path: Path, bench: Bench, toml: str, sentence: str
+) -> None:
     with pytest.raises(WeightsUnavailable, match=sentence):
-        run(path, tmp_path / "nowhere", settings(tmp_path), tmp_path / "results")
-
-
-class Tired(nn.Module):
-    """A network that stops the whole run, as Ctrl-C does, at its nth batch."""
-
-    def __init__(self, batches: int) -> None:
-        super().__init__()
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            self.layers = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 2))
-        self.batches = batches
-
-    def forward(self, blocks: torch.Tensor) -> torch.Tensor:
-        self.batches -= 1
-        if self.batches == 0:
-            raise KeyboardInterrupt
-        return self.layers(blocks)
-
-
-def config(tmp_path: Path, more: str = "") -> NetworkConfig:
-    path = tmp_path / "tried.toml"
-    path.write_text(TOML.replace("epochs = 2", "epochs = 5") + CNN1D + more, encoding="utf-8")
-    found = read_config(path)
-    assert isinstance(found, NetworkConfig)
-    return found
-
-
-def task(seed: int = 0, count: int = 32) -> Task:
-    rng = np.random.default_rng(seed)
-    return Task(rng.normal(size=(count, 4)).astype(np.float32), rng.integers(0, 2, count))
-
-
-def test_training_that_was_stopped_goes_on_at_its_epoch_and_ends_the_same(tmp_path: Path) -> None:
-    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    for state in (straight, stopped):
-        state.mkdir()
-    expected = fit(Tired(-1), task(), None, config(tmp_path), 0, "1", straight)
-    with pytest.raises(KeyboardInterrupt):
-        fit(Tired(11), task(), None, config(tmp_path), 0, "1", stopped)  # in the third epoch of four batches
-    found = fit(Tired(-1), task(), None, config(tmp_path), 0, "1", stopped)
-    assert found.batches == -1 - 3 * 4  # the first two epochs were not trained again
-    for name, tensor in expected.state_dict().items():
-        assert torch.equal(tensor, found.state_dict()[name])
-    assert (straight / "history-0000.jsonl").read_bytes() == (stopped / "history-0000.jsonl").read_bytes()
-
-
-def test_training_ends_when_what_is_held_out_gets_no_better_and_keeps_the_best(tmp_path: Path) -> None:
-    # Labels of chance: what is learnt of them makes what is held out worse.
-    found = fit(Tired(-1), task(), task(1), config(tmp_path, "patience = 1\nlearning_rate = 0.5\n"), 0, "1", tmp_path)
-    history = [json.loads(line) for line in (tmp_path / "history-0000.jsonl").read_text().splitlines()]
-    losses = [line["validation_loss"] for line in history]
-    assert len(history) < 5 and min(losses) < losses[-1]
-    held = task(1)
-    with torch.inference_mode():
-        loss = nn.functional.cross_entropy(found(torch.from_numpy(held.blocks)), torch.from_numpy(held.targets))
-    assert loss.item() == pytest.approx(min(losses), abs=1e-4)
+        Bench(tmp_path, bench.settings).run("missing", TOML + toml)

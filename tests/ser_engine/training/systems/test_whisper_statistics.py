@@ -1,4 +1,4 @@
-"""Heads learn what can be learned, the same each time, and say how sure they may be."""
+"""Training of heads on statistics and frames: they learn what can be learned, the same each time."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ import torch
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.features.encoder import Encoding
 from ser_engine.models.whisper_statistics import Head
-from ser_engine.training.config import TrainingConfig
-from ser_engine.training.heads import (
-    HistoryFile,
+from ser_engine.training.clips import Clips
+from ser_engine.training.heads import sampling_weights, smoothed_targets
+from ser_engine.training.state import History
+from ser_engine.training.systems.whisper_statistics import (
+    StatisticsConfig,
     log_probabilities,
-    targets_of,
     train_head,
-    weights_of,
+    training_copies,
 )
 from tests.threads import computing_on
 
 LABELS = ("neutral", "happy", "sad")
 LAYERS, WIDTH = 4, 6
-CONFIG = TrainingConfig(
-    "tiny", "whisper-statistics", ("ravdess",), labels=LABELS, members=2, mixtures=2, hidden=16, epochs=30, batch=32,
+CONFIG = StatisticsConfig(
+    id="tiny", system="whisper-statistics", corpora=("ravdess",), members=2, mixtures=2, hidden=16, epochs=30, batch=32,
     learning_rate=5e-3, dropout=0.1,
 )  # fmt: skip
 ATTENTIVE = {"attentive": 2, "projection": 32, "attention_heads": 2, "attentive_epochs": 20, "attentive_batch": 32}
@@ -42,17 +43,17 @@ def _one_thread() -> Iterator[None]:
 
 
 def examples(count: int, seed: int = 0) -> tuple[list[Encoding], np.ndarray]:
-    """Return encodings and labels, of which the mean of the second layer tells, and one moment among the frames."""
+    """Return encodings and labels; the mean of the second layer depends on the label, and one frame."""
     rng = np.random.default_rng(seed)
     true = rng.integers(0, len(LABELS), count)
     statistics = (5 + 3 * rng.standard_normal((count, LAYERS, 2, WIDTH))).astype(np.float32)
     statistics[np.arange(count), 1, 0, true] += 9
-    found = []
+    encodings = []
     for row, label in zip(statistics, true, strict=True):
         frames = (2 + rng.standard_normal((rng.integers(3, 30), WIDTH))).astype(np.float16)
         frames[rng.integers(len(frames)), label] += 9
-        found.append(Encoding(row, frames))
-    return found, true
+        encodings.append(Encoding(row, frames))
+    return encodings, true
 
 
 def stacked(encodings: list[Encoding]) -> torch.Tensor:
@@ -63,7 +64,7 @@ def one_hot(true: np.ndarray) -> np.ndarray:
     return np.eye(len(LABELS), dtype=np.float32)[true]
 
 
-def trained(config: TrainingConfig, weights: np.ndarray | None = None) -> Head:
+def trained(config: StatisticsConfig, weights: np.ndarray | None = None) -> Head:
     features, true = examples(300)
     return train_head([features], one_hot(true), np.ones(300) if weights is None else weights, config)
 
@@ -78,22 +79,22 @@ def head() -> Head:
     return trained(CONFIG)
 
 
-def test_what_was_learned_holds_for_others(head: Head) -> None:
+def test_what_is_learned_generalizes(head: Head) -> None:
     assert accuracy(head) > 0.85
-    opinions = log_probabilities(head, examples(5)[0])
-    assert opinions.shape == (5, len(LABELS)) and opinions.dtype == np.float32
-    np.testing.assert_allclose(np.exp(opinions).sum(axis=1), 1, atol=1e-5)
+    log_probs = log_probabilities(head, examples(5)[0])
+    assert log_probs.shape == (5, len(LABELS)) and log_probs.dtype == np.float32
+    np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1, atol=1e-5)
     assert not head.training
 
 
-def test_shuffled_labels_teach_nothing() -> None:
+def test_nothing_is_learned_from_shuffled_labels() -> None:
     features, true = examples(300)
     shuffled = np.random.default_rng(2).permutation(true)
     head = train_head([features], one_hot(shuffled), np.ones(300), replace(CONFIG, epochs=5))
     assert accuracy(head) < 0.6
 
 
-def test_the_layer_that_tells_them_apart_gets_the_weight(head: Head) -> None:
+def test_the_informative_layer_gets_the_weight(head: Head) -> None:
     for member in head.trainable():
         means = member.layer_logits.detach().softmax(dim=2)[:, 0]  # of each mixture, the weights of the layers' means
         assert (means.argmax(dim=1) == 1).any()
@@ -107,7 +108,7 @@ def test_the_shape_is_that_of_the_configuration(head: Head) -> None:
     assert shapes["members.1.classifier.2.weight"] == (16, 2 * 2 * WIDTH)
 
 
-def test_features_are_standardised_by_those_that_were_trained_on(head: Head) -> None:
+def test_features_are_standardized_by_the_training_set(head: Head) -> None:
     features, _ = examples(300)
     standard = head.standardise(stacked(features))
     np.testing.assert_allclose(standard.mean(dim=0), 0, atol=1e-3)
@@ -123,19 +124,19 @@ def test_a_constant_feature_does_no_harm() -> None:
     assert np.isfinite(log_probabilities(head, features)).all()
 
 
-def test_the_seed_decides_and_each_member_is_another(head: Head) -> None:
+def test_the_seed_decides_and_members_differ(head: Head) -> None:
     short = replace(CONFIG, epochs=2, mixup=0.4)
     first, again, other = trained(short), trained(short), trained(replace(short, seed=1))
     features, _ = examples(20)
-    opinions = [log_probabilities(head, features) for head in (first, again, other)]
-    assert np.array_equal(opinions[0], opinions[1])
-    assert not np.allclose(opinions[0], opinions[2], atol=1e-3)
+    log_probs = [log_probabilities(head, features) for head in (first, again, other)]
+    assert np.array_equal(log_probs[0], log_probs[1])
+    assert not np.allclose(log_probs[0], log_probs[2], atol=1e-3)
     one, two = head.trainable()
     standard = head.standardise(stacked(features))
     assert not torch.allclose(one(standard), two(standard), atol=1e-3)
 
 
-def test_all_members_have_a_say(head: Head) -> None:
+def test_members_are_averaged(head: Head) -> None:
     features, _ = examples(20)
     standard = head.standardise(stacked(features))
     with torch.inference_mode():
@@ -144,20 +145,22 @@ def test_all_members_have_a_say(head: Head) -> None:
 
 
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
-def test_a_moment_that_tells_them_apart_is_attended_to(mixup: float) -> None:
-    config = replace(CONFIG, **ATTENTIVE, members=0, attentive_learning_rate=5e-3, mixup=mixup)
-    assert accuracy(trained(config)) > 0.8
+def test_an_informative_frame_is_attended_to(mixup: float) -> None:
+    config = replace(
+        CONFIG, **ATTENTIVE, members=1, epochs=1, learning_rate=1e-8, attentive_learning_rate=5e-3, mixup=mixup
+    )
+    assert accuracy(trained(config)) > 0.75
     short = replace(config, attentive_epochs=2)
     features, _ = examples(20)
     first, again, other = (log_probabilities(trained(one), features) for one in (short, short, replace(short, seed=1)))
     assert np.array_equal(first, again) and not np.allclose(first, other, atol=1e-3)
 
 
-def test_both_kinds_are_trained_and_told_apart_by_their_numbers(tmp_path: Path) -> None:
+def test_both_kinds_of_heads_are_trained_and_numbered(tmp_path: Path) -> None:
     features, true = examples(100)
     path = tmp_path / "history.jsonl"
     config = replace(CONFIG, **ATTENTIVE | {"attentive": 1, "attentive_epochs": 2}, epochs=3)
-    head = train_head([features], one_hot(true), np.ones(100), config, HistoryFile(path, 1))
+    head = train_head([features], one_hot(true), np.ones(100), config, History(path, "1"))
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [line["member"] for line in lines] == [0, 0, 0, 1, 1, 1, 2, 2]
     frames = np.concatenate([one.frames for one in features]).astype(np.float32)
@@ -166,21 +169,25 @@ def test_both_kinds_are_trained_and_told_apart_by_their_numbers(tmp_path: Path) 
     np.testing.assert_allclose(standard.std(dim=0), 1, atol=0.02)
 
 
-@pytest.mark.parametrize("kind", [{}, ATTENTIVE | {"members": 0, "attentive_learning_rate": 5e-3}])
-def test_further_versions_are_learned_from_and_what_is_not_there_is_heard_as_it_is(kind: dict[str, Any]) -> None:
-    (features, true), config = examples(300), replace(CONFIG, **kind)
-    # As it is, a recording tells nothing: all that can be learned is in its other version.
-    nothing = [Encoding(np.zeros_like(one.statistics), np.zeros_like(one.frames)) for one in features]
-    told = [one if i % 3 else None for i, one in enumerate(features)]
-    assert accuracy(train_head([nothing, told], one_hot(true), np.ones(300), config)) > 0.7
-    assert accuracy(train_head([nothing], one_hot(true), np.ones(300), config)) < 0.6
+@pytest.mark.parametrize("kind", [{}, ATTENTIVE | {"attentive_learning_rate": 5e-3}])
+def test_augmented_copies_are_trained_on_and_missing_ones_are_replaced(kind: dict[str, Any]) -> None:
+    config = replace(CONFIG, **kind, degradations=("crop",), augmentation=("crop",))
+    encodings, true = examples(300)
+    # The recordings themselves are uninformative: all that can be learned is in their copies.
+    plain: list[Encoding | None] = [Encoding(np.zeros_like(e.statistics), np.zeros_like(e.frames)) for e in encodings]
+    cropped = [encoding if row % 3 else None for row, encoding in enumerate(encodings)]
+    plain[0] = None
+    rows, copies = training_copies(config, {"": plain, "crop": cropped}, np.arange(300))
+    assert rows.tolist() == list(range(1, 300)) and copies[1][2] is copies[0][2] and copies[1][0] is encodings[1]
+    assert accuracy(train_head(copies, one_hot(true[rows]), np.ones(299), config)) > 0.7
+    assert accuracy(train_head(copies[:1], one_hot(true[rows]), np.ones(299), config)) < 0.6
 
 
-def test_mixed_inputs_are_learned_from_all_the_same() -> None:
+def test_mixup_does_not_prevent_learning() -> None:
     assert accuracy(trained(replace(CONFIG, mixup=0.4))) > 0.8
 
 
-def test_chances_decide_who_is_drawn() -> None:
+def test_clips_are_drawn_by_their_weights() -> None:
     _, true = examples(300)
     only_two = (true != 2).astype(float)
     features, _ = examples(200, seed=1)
@@ -190,39 +197,36 @@ def test_chances_decide_who_is_drawn() -> None:
     assert (log_probabilities(everyone, features).argmax(axis=1) == 2).any()
 
 
-def test_history_tells_of_every_epoch_and_falls(tmp_path: Path) -> None:
+def test_the_history_has_every_epoch_and_the_loss_falls(tmp_path: Path) -> None:
     features, true = examples(100)
     path = tmp_path / "history.jsonl"
     config = replace(CONFIG, epochs=6)
-    for fold in (1, "all"):
-        train_head([features], one_hot(true), np.ones(100), config, HistoryFile(path, fold))
+    train_head([features], one_hot(true), np.ones(100), config, History(path, "1"))
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [(line["fold"], line["member"], line["epoch"]) for line in lines] == [
-        (fold, member, epoch) for fold in (1, "all") for member in (0, 1) for epoch in range(1, 7)
+        ("1", member, epoch) for member in (0, 1) for epoch in range(1, 7)
     ]
     assert lines[0]["loss"] > lines[5]["loss"] > 0
 
 
-# --- targets and chances
+# --- targets and weights
 
 
-def labelled(*kinds: tuple[str, str]) -> list[Utterance]:
-    return [Utterance(corpus, Path(f"{i}.wav"), label, f"{corpus}/{i}") for i, (corpus, label) in enumerate(kinds)]
+def labeled(*kinds: tuple[str, str]) -> Clips:
+    clips = [Utterance(corpus, Path(f"{i}.wav"), label, f"{corpus}/{i}") for i, (corpus, label) in enumerate(kinds)]
+    return Clips(clips, np.array([label for _, label in kinds]), LABELS)
 
 
-def test_targets_are_smoothed_over_what_a_corpus_has() -> None:
-    utterances = labelled(("ravdess", "sad"), ("ravdess", "happy"), ("tess", "neutral"), ("ravdess", "neutral"))
-    targets = targets_of(utterances, replace(CONFIG, label_smoothing=0.3))
+def test_targets_are_smoothed_over_the_labels_of_a_corpus() -> None:
+    clips = labeled(("ravdess", "sad"), ("ravdess", "happy"), ("tess", "neutral"), ("ravdess", "neutral"))
+    targets = smoothed_targets(clips, np.arange(4), replace(CONFIG, label_smoothing=0.3))
     np.testing.assert_allclose(targets, [[0.1, 0.1, 0.8], [0.1, 0.8, 0.1], [1.0, 0.0, 0.0], [0.8, 0.1, 0.1]], atol=1e-6)
     assert targets.dtype == np.float32
-    np.testing.assert_array_equal(targets_of(utterances, CONFIG), one_hot(np.array([2, 1, 0, 0])))
+    np.testing.assert_array_equal(smoothed_targets(clips, np.array([2, 3]), CONFIG), one_hot(np.array([0, 0])))
 
 
-def test_rare_kinds_are_drawn_as_often_as_is_asked() -> None:
-    utterances = labelled(*[("ravdess", "sad")] * 4, ("ravdess", "happy"), ("tess", "sad"))
-    np.testing.assert_allclose(weights_of(utterances, replace(CONFIG, balance=1.0)), [0.25] * 4 + [1, 1])
-    np.testing.assert_allclose(weights_of(utterances, replace(CONFIG, balance=0.5)), [0.5] * 4 + [1, 1])
-    np.testing.assert_allclose(weights_of(utterances, replace(CONFIG, label_balance=1.0)), [0.2] * 4 + [1, 0.2])
-    both = weights_of(utterances, replace(CONFIG, balance=0.5, label_balance=1.0))
-    np.testing.assert_allclose(both, [0.1] * 4 + [1, 0.2])
-    np.testing.assert_allclose(weights_of(utterances, CONFIG), [1] * 6)
+def test_rare_labels_have_larger_sampling_weights() -> None:
+    clips, rows = labeled(*[("ravdess", "sad")] * 4, ("ravdess", "happy"), ("tess", "sad")), np.arange(6)
+    np.testing.assert_allclose(sampling_weights(clips, rows, replace(CONFIG, label_balance=1.0)), [0.2] * 4 + [1, 0.2])
+    np.testing.assert_allclose(sampling_weights(clips, rows[3:], replace(CONFIG, label_balance=1.0)), [0.5, 1, 0.5])
+    np.testing.assert_allclose(sampling_weights(clips, rows, CONFIG), [1] * 6)
