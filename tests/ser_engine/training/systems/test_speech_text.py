@@ -193,15 +193,15 @@ def test_training_that_was_stopped_goes_on_and_ends_the_same(noise: Noise, tmp_p
         train(network, processor, clips, noise.config(epochs=3), tmp_path / folder)
         return network.state_dict(), (tmp_path / folder / "history-0000.jsonl").read_text()
 
-    expected, told = trained("straight", -1)
+    expected, history = trained("straight", -1)
     with pytest.raises(KeyboardInterrupt):
         trained("stopped", 16 + 10)  # in the second of three epochs
-    found, told_again = trained("stopped", -1)
+    resumed, history_again = trained("stopped", -1)
     assert TIRED[0] > -(3 * 16)  # the first epoch was not trained again
     for name, tensor in expected.items():
-        assert torch.allclose(tensor, found[name], atol=1e-6), name
-    assert [json.loads(line)["epoch"] for line in told_again.splitlines()] == [1, 2, 3]
-    assert told == told_again
+        assert torch.allclose(tensor, resumed[name], atol=1e-6), name
+    assert [json.loads(line)["epoch"] for line in history_again.splitlines()] == [1, 2, 3]
+    assert history == history_again
 
 
 def test_training_ends_when_the_validation_part_gets_no_better(noise: Noise, tmp_path: Path) -> None:
