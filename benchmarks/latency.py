@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ser_engine.analyzer import Analyzer
-from ser_engine.models.store import load_whisper
+from ser_engine.models.whisper import load_whisper
 from ser_engine.settings import Settings
 from ser_engine.types import STAGES, Analysis
 

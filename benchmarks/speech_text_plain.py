@@ -15,7 +15,7 @@ from transformers import BertModel, BertTokenizer, HubertModel, Wav2Vec2FeatureE
 
 from benchmarks.speech_text_model import Built
 from ser_engine.models.encoders import quiet
-from ser_engine.models.store import load_whisper
+from ser_engine.models.whisper import load_whisper
 from ser_engine.settings import Settings
 
 

@@ -86,7 +86,7 @@ def analyse(state: session.Session, job: Job, status: DeltaGenerator) -> None:
         # Looking into the session is also where Streamlit ends a run that another click has made idle.
         session.current()
         so_far = job.steps
-        latest = (engine.download().under_way(), job.engine.fetching, not warming.ended.is_set())
+        latest = (engine.download().under_way(), engine.fetching(job.engine), not warming.ended.is_set())
         if so_far is not shown_steps:
             steps.html(theme.steps(so_far.times, so_far.running))
         if latest != shown_news:

@@ -28,7 +28,7 @@ class SourceInfo:
     """What a recording was before it was decoded.
 
     `container` and `codec` are short upper-case names ("WAV", "PCM_16"); `channels` and `rate` (Hz) are the
-    file's own; `size_bytes` is the length of the encoded file.
+    file's own; `size_bytes` is the length of the encoded file, `sha256` its checksum (empty for samples).
     """
 
     name: str
@@ -37,6 +37,7 @@ class SourceInfo:
     channels: int
     rate: int
     size_bytes: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import streamlit as st
 
 from ser_engine import Analyzer, Settings
 from ser_engine.errors import SerError
-from ser_engine.models.hub_files import PREFIX
-from ser_engine.models.registry import default_model, emotion_models
+from ser_engine.models.hub_files import PREFIX, downloading
+from ser_engine.models.registry import find_model, list_models
 from ui.listen import charts
 
 PAINT_FIRST_S = 0.7
@@ -79,8 +79,8 @@ def choices() -> tuple[str, ...]:
     own = settings.model
     if not own.startswith(PREFIX):  # which is not looked for, since that takes a library as large as the page
         with suppress(SerError):  # it is not there: the first analysis says so, and the others are still to be had
-            own = default_model(settings, fetch=False).name
-    return ("", *(name for name in emotion_models(settings) if name != own.removeprefix(PREFIX)))
+            own = find_model(settings, fetch=False).name
+    return ("", *(name for name in list_models(settings) if name != own.removeprefix(PREFIX)))
 
 
 def title(model: str) -> str:
@@ -93,7 +93,7 @@ def title(model: str) -> str:
     if settings.model:
         return Path(settings.model).name
     try:
-        return default_model(settings, fetch=False).name
+        return find_model(settings, fetch=False).name
     except SerError:
         return "default"
 
@@ -135,6 +135,12 @@ class WarmUp:
             self._fetching.forget()
             self.ended.set()
         charts.warm_up()
+
+
+def fetching(engine: Analyzer) -> str:
+    """Return the model of the hub that this engine waits for while it is downloaded; empty for none."""
+    name = engine.settings.model.removeprefix(PREFIX)
+    return name if name and name == downloading() else ""
 
 
 def warm_up(model: str = "") -> WarmUp:

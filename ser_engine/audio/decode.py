@@ -6,6 +6,7 @@ FFmpeg through PyAV (WebM, M4A, MP4 and more, also truncated Ogg and FLAC). The 
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,7 +101,35 @@ def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -
     if not len(decoded.samples):
         raise InvalidAudio("The recording is empty or cut off: it contains 0 samples.")
     container, codec, channels, rate = decoded.format
-    return Recording(decoded.samples, rate, SourceInfo(name, container, codec, channels, rate, len(data)))
+    checksum = hashlib.sha256(data).hexdigest()
+    return Recording(decoded.samples, rate, SourceInfo(name, container, codec, channels, rate, len(data), checksum))
+
+
+def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, name: str = "") -> Recording:
+    """Mix samples [n] or [channels, n], floats in -1..1 or signed integers, down to a mono recording.
+
+    Raises
+    ------
+    InvalidAudio
+        No rate, no samples, another type or shape, or non-finite samples.
+    TooLarge
+        More than `max_seconds` or 8 channels, or a rate outside of 8 to 192 kHz.
+    """
+    if rate is None:
+        raise InvalidAudio("Samples need a sampling rate.")
+    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fi":
+        raise InvalidAudio("Samples are floats or signed integers of the shape [n] or [channels, n].")
+    channels = np.atleast_2d(samples)
+    if not channels.size:
+        raise InvalidAudio("The recording is empty: it contains 0 samples.")
+    _check_format(("SAMPLES", str(samples.dtype).upper(), len(channels), rate), 0.0, 0, settings)
+    _check_seconds(channels.shape[1] / rate, settings)
+    scale = 1.0 if samples.dtype.kind == "f" else -float(np.iinfo(samples.dtype).min)
+    mono = (channels.mean(axis=0, dtype=np.float64) / scale).astype(np.float32)
+    if not (np.abs(mono) <= MAX_SAMPLE).all():
+        raise InvalidAudio("The recording contains samples that are NaN, infinite or absurdly large.")
+    source = SourceInfo(name, "SAMPLES", str(samples.dtype).upper(), len(channels), rate, samples.nbytes)
+    return Recording(mono, rate, source)
 
 
 def encode_wav(samples: NDArray[np.float32], rate: int) -> bytes:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ser_engine.cli.download_bar import DownloadBar
 from ser_engine.data.corpora.base import AUDIO_SUFFIXES
 from ser_engine.errors import SerError
-from ser_engine.models.registry import default_model
+from ser_engine.models.registry import find_model
 from ser_engine.settings import Settings
 from ser_engine.types import Analysis
 
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     if not files:
         print("No audio files found.", file=sys.stderr)
         return 2
-    default_model(settings)  # report a missing model once, before any work
+    find_model(settings)  # report a missing model once, before any work
     analyzer = Analyzer(settings, on_download=DownloadBar())
     failed = False
     if not options.json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ser_engine.models.registry import default_model
+from ser_engine.models.registry import find_model
 from ser_engine.settings import Settings
 
 HELP = "build a labeled conversation from clips of unseen speakers"
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     from ser_engine.data import conversation
     from ser_engine.data.corpora import registry
 
-    model = default_model(settings).name
+    model = find_model(settings).name
     if options.config:
         from ser_engine.training.fold_model import train_fold_model
 

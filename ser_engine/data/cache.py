@@ -107,7 +107,7 @@ def _listen(
     from ser_engine.audio.clean import clean_speech
     from ser_engine.audio.decode import load_audio
     from ser_engine.data.augment import perturb_speed
-    from ser_engine.models.store import shared_whisper
+    from ser_engine.models.whisper import shared_whisper
 
     torch.set_flush_denormal(True)
     encoder = shared_whisper(settings).encoder

@@ -29,7 +29,7 @@ from ser_engine.evaluation.record import RunRecord
 from ser_engine.evaluation.scores import Scored, fingerprint, score
 from ser_engine.labels import LABEL_SETS
 from ser_engine.models.hub_labels import merged
-from ser_engine.models.registry import default_model
+from ser_engine.models.registry import find_model
 from ser_engine.models.store import read_config
 from ser_engine.settings import Settings
 
@@ -113,7 +113,7 @@ def evaluate_model(plan: Plan, settings: Settings, data: Path, results: Path, wo
     InvalidSettings
         `unseen` is claimed of a model whose config.json says otherwise.
     """
-    folder = default_model(replace(settings, model=plan.model))
+    folder = find_model(replace(settings, model=plan.model))
     analyzer = Analyzer(replace(settings, model=plan.model, threads=settings.threads or 1))
     utterances = _load_clips(plan, data)
     provenance = _provenance(plan, read_config(folder).get("corpora"), {clip.corpus for clip in utterances})

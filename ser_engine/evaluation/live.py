@@ -28,7 +28,7 @@ from ser_engine.groups import FOUR, group_of, grouped
 from ser_engine.labels import LABEL_SETS, named
 from ser_engine.live.player import CHUNK_S
 from ser_engine.live.session import HOP_S, Gate, LiveSession, Update
-from ser_engine.models.registry import default_model
+from ser_engine.models.registry import find_model
 from ser_engine.models.store import read_config, sha256
 from ser_engine.settings import Settings
 from ser_engine.types import Recording
@@ -94,7 +94,7 @@ def evaluate_conversation(plan: Plan, settings: Settings, results: Path) -> RunR
     turns = read_turns(plan.turns)
     recording = audio.load_audio(plan.recording, settings)
     settings = replace(settings, model=plan.model, transcribe=False)
-    config = read_config(default_model(settings))
+    config = read_config(find_model(settings))
     unseen, sentence = _provenance(config, turns, plan)
     analyzer = Analyzer(settings)
     analyzer.warm_up()

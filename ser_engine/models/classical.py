@@ -21,8 +21,8 @@ from sklearn.preprocessing import StandardScaler
 
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.features import ACOUSTIC
-from ser_engine.models import store as weights
 from ser_engine.models.base import Model
+from ser_engine.models.store import read_config, sha256, verify, write_config
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Prediction, Scores, Transcript
 
@@ -193,9 +193,9 @@ class Classical(Model):
             "features": self.features,
             "labels": list(self.labels),
             **self.card,
-            "weights": {FILE: weights.sha256(folder / FILE)},
+            "weights": {FILE: sha256(folder / FILE)},
         }
-        weights.write_config(folder, config)
+        write_config(folder, config)
 
     @classmethod
     def load(cls, folder: Path, settings: Settings) -> Classical:
@@ -209,8 +209,8 @@ class Classical(Model):
         import skops.io
         from skops.io.exceptions import UntrustedTypesFoundException
 
-        weights.verify(folder)
-        config = weights.read_config(folder)
+        verify(folder)
+        config = read_config(folder)
         try:
             asked = skops.io.get_untrusted_types(file=folder / FILE)
             if strangers := [kind for kind in asked if not _known(kind)]:
@@ -220,7 +220,7 @@ class Classical(Model):
             if features not in ACOUSTIC or not set(map(str, pipeline.classes_)) <= set(labels):
                 raise ValueError
         except (BadZipFile, KeyError, TypeError, ValueError, AttributeError, UntrustedTypesFoundException):
-            raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.") from None
+            raise WeightsUnavailable(f"The config.json in {folder} does not fit its weights.") from None
         written = {"id", "architecture", "features", "labels", "weights"}
         card = {key: value for key, value in config.items() if key not in written}
         return cls(id, labels, features, pipeline, card)

@@ -38,7 +38,8 @@ from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models import store as weights
+from ser_engine.models.store import CONFIG, TENSORS, read_config, sha256
+from ser_engine.models.whisper import shared_whisper
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE
 
@@ -213,7 +214,7 @@ def load_encoder(
         name = source.folder or reference.id
         raise WeightsUnavailable(f"The encoder in {name} is incomplete or of another kind: {missing[0]} is missing.")
     if not source.folder and not reference.sha256:  # the commit vouches here, but the files may move to a folder
-        digest = _fingerprint(Path(source.read(cached_file, filename=weights.CONFIG)).parent)
+        digest = _fingerprint(Path(source.read(cached_file, filename=CONFIG)).parent)
     return encoder.eval(), replace(reference, sha256=digest or reference.sha256)
 
 
@@ -296,7 +297,7 @@ def find_folder(reference: EncoderReference, settings: Settings) -> Path | None:
     places = [given, inside / given, settings.models_dir / given]
     if not HUB_ID.fullmatch(reference.id):  # a folder that was moved, with its name, from where a model was trained
         places.append(inside / given.name)
-    return next((place for place in places if (place / weights.CONFIG).is_file()), None)
+    return next((place for place in places if (place / CONFIG).is_file()), None)
 
 
 def _config(source: _Source, kind: Kind, overrides: Mapping[str, Any]) -> PreTrainedConfig:
@@ -337,7 +338,7 @@ def _fingerprint(folder: Path) -> str:
     if not files:
         raise WeightsUnavailable(f"{folder} holds no weights: there is no model.safetensors in it.")
     try:
-        digests = [(file.name, weights.sha256(file)) for file in files]
+        digests = [(file.name, sha256(file)) for file in files]
     except OSError as error:
         raise WeightsUnavailable(f"The weights in {folder} cannot be read: {error.strerror}.") from error
     if len(digests) == 1:
@@ -360,12 +361,12 @@ def _bundled_whisper(
     reference: EncoderReference, settings: Settings, overrides: Mapping[str, Any], shared: bool
 ) -> tuple[PreTrainedModel, EncoderReference]:
     """Return the bundled Whisper's encoder as transformers' one."""
-    digest = weights.read_config(settings.models_dir / BUNDLED).get("weights", {}).get(weights.TENSORS, "")
+    digest = read_config(settings.models_dir / BUNDLED).get("weights", {}).get(TENSORS, "")
     if reference.sha256 not in ("", digest):
         raise WeightsUnavailable(
             f"The bundled {BUNDLED} is not the one that the model was trained on: its checksum differs."
         )
-    ours = weights.shared_whisper(replace(settings, whisper="base"))
+    ours = shared_whisper(replace(settings, whisper="base"))
     dims = ours.dims
     config = WhisperConfig(
         num_mel_bins=dims.n_mels,

@@ -1,53 +1,52 @@
-"""A voice's model and a reader of words as one `Model`: what both say together, and what each says alone.
+"""A model of audio and a model of text as one `Model`.
 
-Neither knows of the other. How both become one is in `ser_engine.models.fusion`; here is where they lie, and
-what is cached so that edited words are scored without computing the speech again.
+`ser_engine.models.fusion` has the formula. The scores by audio are cached, so that edited words are scored without
+encoding the speech again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models import store as weights
 from ser_engine.models.base import Model
 from ser_engine.models.fusion import fuse, is_informative, text_scores
 from ser_engine.models.lru_cache import LRUCache
-from ser_engine.models.registry import found_part, identity, is_part, load_model
+from ser_engine.models.store import read_config, write_config
 from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.settings import Settings
 from ser_engine.types import CleanSpeech, Prediction, Scores, TextPrediction, Transcript
 
 ARCHITECTURE = "fused"
-SPEECH, TEXT = "speech", "text"
-# What `save` itself writes into config.json; the rest is the card.
-WRITTEN = ("id", "architecture", "labels", SPEECH, TEXT)
+AUDIO, TEXT = "audio", "text"
+# Entries of config.json that `save` writes itself; the others are the card.
+WRITTEN = ("id", "architecture", "labels", AUDIO, TEXT)
 
 
 class Fused(Model):
-    """Two models as one; safe to call from several threads.
+    """Late fusion of two models; safe to call from several threads.
 
     Parameters
     ----------
     id : name of the model
-    speech : scores voices, calibrated; its labels are this model's
-    text : reads words
-    parts : for "speech" and "text", the id of the folder and the sha256 of what it says of itself
+    audio : calibrated model of audio, whose labels are this model's
+    text : model of text
+    parts : the references (`store.reference`) to the folders of "audio" and "text"
     card : further entries of config.json (corpora, measured figures)
     """
 
     def __init__(
         self,
         id: str,
-        speech: Model,
+        audio: Model,
         text: TextEmotion,
         parts: dict[str, dict[str, str]],
         card: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(id, speech.labels, card)
-        self.speech, self.text, self.parts = speech, text, parts
+        super().__init__(id, audio.labels, card)
+        self.audio, self.text, self.parts = audio, text, parts
         self._audio_cache: LRUCache[Scores] = LRUCache()
 
     uses_text = True
@@ -55,7 +54,7 @@ class Fused(Model):
     @property
     def device(self) -> str:
         """Where the audio model computes, as torch names it."""
-        return self.speech.device
+        return self.audio.device
 
     def predict(
         self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
@@ -81,13 +80,13 @@ class Fused(Model):
     def clear_cache(self) -> None:
         """Drop the cached scores of this model and of its audio model."""
         self._audio_cache.clear()
-        self.speech.clear_cache()
+        self.audio.clear_cache()
 
     def _audio_scores(self, batch: Sequence[CleanSpeech]) -> list[Scores]:
         """Return the scores by audio alone, from the cache or the model."""
         return self._audio_cache.get_or_compute(
             [speech.samples for speech in batch],
-            lambda rows: [prediction.scores for prediction in self.speech.predict([batch[row] for row in rows])],
+            lambda rows: [prediction.scores for prediction in self.audio.predict([batch[row] for row in rows])],
         )
 
     def predict_text(self, transcripts: Sequence[Transcript | None]) -> list[TextPrediction | None]:
@@ -105,41 +104,27 @@ class Fused(Model):
         return known and bool(transcript.text.strip())
 
     def save(self, folder: Path) -> None:
-        """Write config.json into `folder`; the two models stay where they are, and are referred to."""
+        """Write config.json into `folder`; it refers to the two models, whose folders stay where they are."""
         own = {"id": self.id, "architecture": ARCHITECTURE, "labels": list(self.labels), **self.parts}
-        weights.write_config(folder, own | self.card)
+        write_config(folder, own | self.card)
 
     @classmethod
-    def join(cls, id: str, speech: Path, text: Path, settings: Settings, card: dict[str, Any] | None = None) -> Fused:
-        """Return a model of two folders; to be found again, both have to lie in `settings.models_dir`.
+    def load(cls, folder: Path, settings: Settings, parts: Mapping[str, Any] | None = None) -> Fused:
+        """Read what `save` wrote; `parts` are the two loaded models.
 
         Raises
         ------
         WeightsUnavailable
-            A folder holds no model of its kind, or one without weights of its own, such as another of these.
+            The config.json does not fit the models.
         """
-        parts = {
-            name: {"id": folder.name, "sha256": identity(folder)} for name, folder in ((SPEECH, speech), (TEXT, text))
-        }
-        return cls(id, load_model(speech, settings), TextEmotion.load(text, settings), parts, card)
-
-    @classmethod
-    def load(cls, folder: Path, settings: Settings) -> Fused:
-        """Read what `save` wrote, and the two models, which lie beside the folder or in `settings.models_dir`.
-
-        Raises
-        ------
-        WeightsUnavailable
-            A model that it refers to is missing, damaged, or not the one that it was made of.
-        """
-        config = weights.read_config(folder)
-        unfit = WeightsUnavailable(f"The config.json in {folder} does not describe a model of voice and words.")
-        parts: dict[str, Any] = {name: config.get(name) for name in (SPEECH, TEXT)}
-        id = config.get("id")
-        if not isinstance(id, str) or not all(is_part(part) for part in parts.values()):
-            raise unfit
-        places = {name: found_part(part, folder, settings) for name, part in parts.items()}
-        speech, text = load_model(places[SPEECH], settings), TextEmotion.load(places[TEXT], settings)
-        if config.get("labels") != list(speech.labels):
-            raise unfit
-        return cls(id, speech, text, parts, {key: value for key, value in config.items() if key not in WRITTEN})
+        config, parts = read_config(folder), parts or {}
+        id, audio, text = config.get("id"), parts.get(AUDIO), parts.get(TEXT)
+        if not (
+            isinstance(id, str)
+            and isinstance(audio, Model)
+            and isinstance(text, TextEmotion)
+            and config.get("labels") == list(audio.labels)
+        ):
+            raise WeightsUnavailable(f"The config.json in {folder} does not describe a model of audio and text.")
+        card = {key: value for key, value in config.items() if key not in WRITTEN}
+        return cls(id, audio, text, {AUDIO: config[AUDIO], TEXT: config[TEXT]}, card)

@@ -29,10 +29,10 @@ from transformers import (
 from transformers.utils import logging
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models import store as weights
 from ser_engine.models.base import Model
 from ser_engine.models.hub_files import PREPROCESSOR, first_line, id_of
 from ser_engine.models.hub_labels import merged, names
+from ser_engine.models.store import CONFIG, read_config
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Prediction, Scores, Transcript
 
@@ -105,7 +105,7 @@ class HubModel(Model):
         with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside, _quiet():
             self.extractor.save_pretrained(beside)
             self.model.save_pretrained(beside)
-            for file in sorted(Path(beside).iterdir(), key=lambda file: file.name == weights.CONFIG):
+            for file in sorted(Path(beside).iterdir(), key=lambda file: file.name == CONFIG):
                 file.chmod(0o644)  # safetensors makes files that nobody but their owner may read
                 file.replace(folder / file.name)
 
@@ -129,7 +129,7 @@ class HubModel(Model):
 
 def _config(folder: Path, id: str) -> Any:
     """Return the model's configuration if it is one of a classifier of sound."""
-    written = weights.read_config(folder)
+    written = read_config(folder)
     try:
         config = AutoConfig.from_pretrained(folder, **LOCAL)
     except (OSError, ValueError, KeyError, TypeError) as error:

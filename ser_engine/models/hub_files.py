@@ -1,8 +1,7 @@
-"""Where a model of the Hugging Face hub lies on this computer: `hf:<id or folder>[@revision]`.
+"""Models of the Hugging Face hub, named `hf:<id or folder>[@revision]`: found in its cache, or downloaded.
 
-Beside `weights.py` the only file of the engine that may open a connection, and only where the settings allow it. What
-the hub's cache holds already is used as it is, without a question to the hub: the same words mean the same model until
-somebody clears the cache, or names a revision.
+Downloads happen only where the settings permit. Files in the hub's cache are used without asking the hub, so that the
+same name means the same model until the cache is cleared or a revision is named.
 """
 
 from __future__ import annotations
@@ -23,7 +22,13 @@ SAFE = ("model*.safetensors", "model.safetensors.index.json")
 OLD = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 """Weights as models of before 2023 have them; asked for only where a model has no safetensors."""
 
-_FETCHING = threading.Lock()
+_DOWNLOADING = threading.Lock()
+_downloading = ""
+
+
+def downloading() -> str:
+    """Return the model that is being downloaded at this moment, as it is named after "hf:"; empty for none."""
+    return _downloading
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,10 @@ class Reference:
         return f"{self.name}@{self.revision}" if self.revision else self.name
 
 
-def find(text: str, settings: Settings, fetch: bool = True) -> Path:
-    """Return the folder of the model that "hf:..." means; from the hub, if need be, where `fetch` and settings allow.
+def find_hub_model(text: str, settings: Settings, fetch: bool = True) -> Path:
+    """Return the folder of the model "hf:...", downloaded if need be, where `fetch` and the settings permit.
 
-    A folder of `settings.models_dir` goes before a path, and that before an id.
+    A folder of `settings.models_dir` takes precedence over a path, and that over an id.
 
     Raises
     ------
@@ -113,13 +118,22 @@ def _fetched(reference: Reference, settings: Settings, fetch: bool) -> Path:
         )
     if not fetch:
         raise WeightsUnavailable(f"{reference} has not been fetched from the hub yet.")
-    with _FETCHING:
-        for weights in (SAFE, OLD):
-            folder = _download(reference, (*_DESCRIPTION, *weights), settings.download_timeout_s)
-            if not (folder / CONFIG).is_file():
-                raise WeightsUnavailable(f"{reference} of the hub is not a model of Transformers: it has no {CONFIG}.")
-            if _has(folder, weights):
-                return folder
+    global _downloading
+    with _DOWNLOADING:
+        _downloading = str(reference)
+        try:
+            return _download_model(reference, settings)
+        finally:
+            _downloading = ""
+
+
+def _download_model(reference: Reference, settings: Settings) -> Path:
+    for weights in (SAFE, OLD):
+        folder = _download(reference, (*_DESCRIPTION, *weights), settings.download_timeout_s)
+        if not (folder / CONFIG).is_file():
+            raise WeightsUnavailable(f"{reference} of the hub is not a model of Transformers: it has no {CONFIG}.")
+        if _has(folder, weights):
+            return folder
     raise WeightsUnavailable(f"{reference} of the hub has no weights that Transformers can read.")
 
 

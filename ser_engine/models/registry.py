@@ -1,20 +1,18 @@
-"""Which emotion models there are, and which class reads which kind of model folder."""
+"""Find and load emotion models: the table of architectures, and the models of a folder."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.base import Model
-from ser_engine.models.hub_files import PREFIX, find
-from ser_engine.models.store import CONFIG, read_config
+from ser_engine.models.hub_files import PREFIX, find_hub_model
+from ser_engine.models.store import read_config, references, verify_part
 from ser_engine.settings import Settings
 
-# Architecture in config.json → module and class; modules are imported when a model of theirs is loaded.
+# Architecture in config.json → module and class, which is imported when a model of that architecture is loaded.
 ARCHITECTURES = {
     "whisper-statistics": ("ser_engine.models.whisper_statistics", "WhisperStatistics"),
     "classical": ("ser_engine.models.classical", "Classical"),
@@ -23,16 +21,13 @@ ARCHITECTURES = {
     "whisper-tuned": ("ser_engine.models.whisper_tuned", "WhisperTuned"),
     "fused": ("ser_engine.models.fused", "Fused"),
     "transformers": ("ser_engine.models.hub", "HubModel"),
+    "text-emotion": ("ser_engine.models.text_emotion", "TextEmotion"),
 }
 
-MEASURED = "measured"
-"""What a part's config.json may say anew without being another part: its figures."""
-
-# What lies among the models and names no emotions of a voice: Whisper, the networks whose embeddings others read, and
-# what reads words alone.
+# Architectures of folders in models/ that are no emotion models themselves, but parts of some.
 PARTS = ("whisper", "audio-embedding", "text-emotion")
 
-# What Transformers' own folders name under "architectures" when they classify sound: its classes for the Auto class
+# What Transformers' own folders name under "architectures" when they classify audio: its classes for the Auto class
 # AutoModelForAudioClassification, written out, since a list of models must not wait for torch.
 AUDIO_CLASSIFIERS = frozenset(
     {
@@ -53,124 +48,78 @@ AUDIO_CLASSIFIERS = frozenset(
 
 
 def load_model(folder: Path, settings: Settings) -> Model:
-    """Load the model in `folder`, whatever its architecture.
+    """Load the model in `folder`, whatever its architecture, and the models that it consists of.
 
     Raises
     ------
     WeightsUnavailable
         The folder holds no model, or one of an architecture that this version does not know.
     """
-    config = read_config(folder)
-    # A folder of Transformers has no entry of ours, but one for its kind; whether that is one for sound, `load` says.
-    named = "transformers" if "model_type" in config else "no kind is named"
-    architecture = str(config.get("architecture", named))
-    if architecture not in ARCHITECTURES:
-        raise WeightsUnavailable(f"{folder.name} is of a kind that this version does not know ({architecture}).")
-    module, name = ARCHITECTURES[architecture]
-    model: Model = getattr(import_module(module), name).load(folder, settings)
+    from ser_engine.models.parallel import set_up_torch
+
+    architecture = _architecture(folder)
+    if architecture in PARTS:
+        raise _unknown(folder, architecture)
+    set_up_torch(settings.threads)
+    model: Model = _load(folder, settings)
     return model
 
 
-def default_model(settings: Settings, fetch: bool = True) -> Path:
+def _load(folder: Path, settings: Settings) -> Any:
+    architecture = _architecture(folder)
+    if architecture not in ARCHITECTURES:
+        raise _unknown(folder, architecture)
+    module, name = ARCHITECTURES[architecture]
+    model_class = getattr(import_module(module), name)
+    parts = {name: _load(verify_part(part, folder, settings), settings) for name, part in references(folder).items()}
+    return model_class.load(folder, settings, parts) if parts else model_class.load(folder, settings)
+
+
+def _architecture(folder: Path) -> str:
+    config = read_config(folder)
+    # A folder of Transformers has no such entry, but one for its kind; `HubModel.load` checks that it is for audio.
+    default = "transformers" if "model_type" in config else "no kind is named"
+    return str(config.get("architecture", default))
+
+
+def _unknown(folder: Path, architecture: str) -> WeightsUnavailable:
+    return WeightsUnavailable(f"{folder.name} is of a kind that this version does not know ({architecture}).")
+
+
+def find_model(settings: Settings, fetch: bool = True) -> Path:
     """Return the folder of the emotion model: the one that `settings.model` names, or else models/DEFAULT.
 
-    "hf:..." is a model of the hub (see `hub_files.find`), which is fetched where `fetch` and the settings allow it.
+    "hf:..." is a model of the hub (see `hub_files.find_hub_model`), downloaded where `fetch` and the settings permit.
 
     Raises
     ------
     WeightsUnavailable
-        There is no such model; the text lists those there are.
+        There is no such model; the text lists the available ones.
     """
     name = settings.model
     if not name:
         try:
             name = (settings.models_dir / "DEFAULT").read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
-            raise WeightsUnavailable(f"{settings.models_dir} names no default model; {_offer(settings)}.") from None
+            raise WeightsUnavailable(f"{settings.models_dir} names no default model; {_choices(settings)}.") from None
     if name.startswith(PREFIX):
-        return find(name, settings, fetch)
+        return find_hub_model(name, settings, fetch)
     for folder in (settings.models_dir / name, Path(name).expanduser()):
         if name and _is_emotion_model(folder):
             return folder
-    raise WeightsUnavailable(f"There is no emotion model “{name}”; {_offer(settings)}.")
+    raise WeightsUnavailable(f"There is no emotion model “{name}”; {_choices(settings)}.")
 
 
-def emotion_models(settings: Settings) -> tuple[str, ...]:
+def list_models(settings: Settings) -> tuple[str, ...]:
     """Return the names of the emotion models in `settings.models_dir`, sorted."""
     folders = settings.models_dir.iterdir() if settings.models_dir.is_dir() else ()
     return tuple(sorted(folder.name for folder in folders if _is_emotion_model(folder)))
 
 
-def parts(folder: Path, settings: Settings) -> tuple[Path, ...]:
-    """Return the folders of the models that a model is made of, each before its own parts; none for most.
-
-    Raises
-    ------
-    WeightsUnavailable
-        The folder holds no model, or one of its parts is nowhere.
-    """
-    named = [entry for entry in read_config(folder).values() if is_part(entry)]
-    places = [part_folder(part["id"], folder, settings) for part in named]
-    return tuple(one for place in places for one in (place, *parts(place, settings)))
-
-
-def is_part(entry: Any) -> bool:
-    """Whether an entry of config.json names another model's folder beside it, and nothing further away."""
-    if not isinstance(entry, dict) or set(entry) != {"id", "sha256"}:
-        return False
-    named = all(isinstance(value, str) and value for value in entry.values())
-    return named and entry["id"] == Path(entry["id"]).name and entry["id"] != ".."
-
-
-def part_folder(id: str, folder: Path, settings: Settings) -> Path:
-    """Return the folder of a part of the model in `folder`, which lies beside it or in `settings.models_dir`.
-
-    Raises
-    ------
-    WeightsUnavailable
-        It is in neither.
-    """
-    for place in (folder.parent / id, settings.models_dir / id):
-        if (place / CONFIG).is_file():
-            return place
-    raise WeightsUnavailable(f"{folder.name} needs the model {id}, which is not in {settings.models_dir}.")
-
-
-def identity(folder: Path) -> str:
-    """Return the sha256 of all that decides a model's answers: its config.json, which has its weights' checksums.
-
-    Figures that were measured may be written anew.
-
-    Raises
-    ------
-    WeightsUnavailable
-        The folder holds no model, or one without checksums.
-    """
-    config = read_config(folder)
-    if not config.get("weights"):
-        raise WeightsUnavailable(f"{folder} states no checksums of its weights, so it cannot be a part of a model.")
-    lasting = {key: value for key, value in config.items() if key != MEASURED}
-    return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
-
-
-def found_part(part: dict[str, str], folder: Path, settings: Settings) -> Path:
-    """Return the folder of a part of the model in `folder`, if it is the one that the model was made of.
-
-    Raises
-    ------
-    WeightsUnavailable
-        It is nowhere, or another one.
-    """
-    place = part_folder(part["id"], folder, settings)
-    if identity(place) != part["sha256"]:
-        raise WeightsUnavailable(f"{place} is not the model that {folder.name} was made of.")
-    return place
-
-
-def _offer(settings: Settings) -> str:
-    names = ", ".join(emotion_models(settings))
-    ours = f"{names}, or the path of a model's folder" if names else "a model's path"
-    return f"SER_MODEL can be {ours}, or {PREFIX}OWNER/NAME for one of the Hugging Face hub"
+def _choices(settings: Settings) -> str:
+    names = ", ".join(list_models(settings))
+    local = f"{names}, or the path of a model's folder" if names else "a model's path"
+    return f"SER_MODEL can be {local}, or {PREFIX}OWNER/NAME for one of the Hugging Face hub"
 
 
 def _is_emotion_model(folder: Path) -> bool:

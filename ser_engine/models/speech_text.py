@@ -15,7 +15,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models import store as weights
 from ser_engine.models.base import Model
 from ser_engine.models.batching import MAX_CLIPS, length_groups
 from ser_engine.models.lru_cache import LRUCache
@@ -23,6 +22,7 @@ from ser_engine.models.parallel import parallel_map
 from ser_engine.models.speech_text_config import SpeechTextConfig
 from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
+from ser_engine.models.store import read_config, sha256, write_config
 from ser_engine.settings import Settings
 from ser_engine.types import CleanSpeech, Prediction, Scores, Transcript
 
@@ -207,9 +207,9 @@ class SpeechText(Model):
         """Write config.json, model.safetensors, and the files of feature extractor and tokenizer into `folder`."""
         files = self.processor.save_pretrained(folder)
         self.network.save_pretrained(folder)
-        config = weights.read_config(folder)
-        config["weights"] |= {name: weights.sha256(folder / name) for name in files}
-        weights.write_config(folder, {"id": self.id, "labels": list(self.labels), **config, **self.card})
+        config = read_config(folder)
+        config["weights"] |= {name: sha256(folder / name) for name in files}
+        write_config(folder, {"id": self.id, "labels": list(self.labels), **config, **self.card})
 
     @classmethod
     def load(cls, folder: Path, settings: Settings) -> SpeechText:
@@ -221,13 +221,13 @@ class SpeechText(Model):
             A file of the model or an encoder is missing, differs from its checksum or does not fit the others.
         """
         network = SpeechTextForSequenceClassification.from_pretrained(folder, settings=settings)
-        config, processor = weights.read_config(folder), SpeechTextProcessor.from_pretrained(folder)
+        config, processor = read_config(folder), SpeechTextProcessor.from_pretrained(folder)
         parts = (network.speech is None, network.text is None)
         if (
             parts != (processor.feature_extractor is None, processor.tokenizer is None)
             or config.get("labels") != list(network.config.emotions)
             or not isinstance(config.get("id"), str)
         ):
-            raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.")
+            raise WeightsUnavailable(f"The config.json in {folder} does not fit its weights.")
         written = SpeechTextConfig.entries() | {"id", "labels"}
         return cls(config["id"], network, processor, {k: v for k, v in config.items() if k not in written})

@@ -22,7 +22,6 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.hub import cached_file
 
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models import store as weights
 from ser_engine.models.adapters import adapt
 from ser_engine.models.encoders import (
     UNREADABLE,
@@ -33,6 +32,7 @@ from ser_engine.models.encoders import (
 )
 from ser_engine.models.pooled_encoders import PooledTextEncoder, Standardisation, pooled_encoder
 from ser_engine.models.speech_text_config import ARCHITECTURE, FREEZING, TRAINED, WHOLE, SpeechTextConfig
+from ser_engine.models.store import CONFIG, TENSORS, read_config, read_tensors, verify, write_config, write_tensors
 from ser_engine.settings import Settings
 
 
@@ -302,12 +302,10 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         if not is_main_process:
             return
         folder, state = Path(save_directory), state_dict or self.state_dict()
-        checksum = weights.write_tensors(folder, {name: state[name] for name in self.stored_names()})
+        checksum = write_tensors(folder, {name: state[name] for name in self.stored_names()})
         self.config.architectures = [type(self).__name__]
         self.config.dtype = str(self.dtype).removeprefix("torch.")
-        weights.write_config(
-            folder, json.loads(self.config.to_json_string()) | {"weights": {weights.TENSORS: checksum}}
-        )
+        write_config(folder, json.loads(self.config.to_json_string()) | {"weights": {TENSORS: checksum}})
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
 
@@ -335,11 +333,11 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         """
         settings = settings or Settings.from_env()
         folder = _folder(str(pretrained_model_name_or_path), revision, settings)
-        weights.verify(folder)
-        written = weights.read_config(folder)
+        verify(folder)
+        written = read_config(folder)
         if written.get("model_type") != ARCHITECTURE:
             raise WeightsUnavailable(f"{folder} holds no model of speech and text.")
-        unfit = WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.")
+        unfit = WeightsUnavailable(f"The config.json in {folder} does not fit its weights.")
         try:
             # Other entries are a card's, and none of the network's business.
             known = {key: value for key, value in written.items() if key in SpeechTextConfig.entries() - {"model_type"}}
@@ -381,7 +379,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
             reference = EncoderReference.from_dict(config.text_source)
             encoders["text_encoder"], _ = load_encoder(reference, "text", settings)
         model = cls(config, **encoders)
-        trained = weights.read_tensors(folder)
+        trained = read_tensors(folder)
         unfrozen, model.config.stored = model.config.stored, TRAINED
         expected = set(model.stored_names())
         model.config.stored = unfrozen
@@ -397,7 +395,7 @@ def _folder(name: str, revision: str, settings: Settings) -> Path:
     if folder.is_dir() or name.count("/") != 1:
         return folder
     try:
-        for file in (weights.TENSORS, weights.CONFIG):
+        for file in (TENSORS, CONFIG):
             found = cached_file(name, file, revision=revision, local_files_only=not settings.allow_download)
         return Path(str(found)).parent
     except UNREADABLE:

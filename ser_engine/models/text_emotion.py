@@ -21,10 +21,10 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.labels import EMOTIONS, NEUTRAL
-from ser_engine.models import store as weights
 from ser_engine.models.encoders import UNREADABLE, EncoderReference, encoder_of, load_encoder
 from ser_engine.models.quantization import quantize
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
+from ser_engine.models.store import TENSORS, read_config, read_tensors, sha256, write_config, write_tensors
 from ser_engine.settings import Settings
 from ser_engine.types import TextPrediction
 
@@ -37,7 +37,7 @@ BATCH = 32
 """Pieces that are encoded at once."""
 SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
 # Entries of config.json that `save` writes itself; the others are the card.
-WRITTEN = ("id", "architecture", "labels", "languages", "thresholds", "vote_thresholds", "encoder", "weights")
+WRITTEN = ("id", "architecture", "labels", "languages", "thresholds", "margin_thresholds", "encoder", "weights")
 ENCODER, CLASSIFIER = "encoder.", "classifier."
 
 
@@ -180,7 +180,7 @@ class TextEmotion:
 
     def save(self, folder: Path) -> None:
         """Write config.json, model.safetensors (in 8 bits) and the tokenizer's files into `folder`."""
-        checksums = {weights.TENSORS: weights.write_tensors(folder, quantize(self.network.state_dict()))}
+        checksums = {TENSORS: write_tensors(folder, quantize(self.network.state_dict()))}
         files = self.processor.save_pretrained(folder)
         encoder = self.network.encoder.config.to_dict()
         config = {
@@ -189,13 +189,13 @@ class TextEmotion:
             "labels": list(self.labels),
             "languages": list(self.languages),
             "thresholds": [round(float(value), 6) for value in self.thresholds],
-            "vote_thresholds": [round(float(value), 6) for value in self.margin_thresholds],
+            "margin_thresholds": [round(float(value), 6) for value in self.margin_thresholds],
             # Without where it lay when it was read, which is nobody's business.
             "encoder": {key: value for key, value in encoder.items() if not key.startswith("_")},
             **self.card,
-            "weights": checksums | {name: weights.sha256(folder / name) for name in files},
+            "weights": checksums | {name: sha256(folder / name) for name in files},
         }
-        weights.write_config(folder, config)
+        write_config(folder, config)
 
     @classmethod
     def load(cls, folder: Path, settings: Settings) -> TextEmotion:
@@ -206,13 +206,13 @@ class TextEmotion:
         WeightsUnavailable
             A file is missing, differs from its checksum or does not fit the others.
         """
-        config = weights.read_config(folder)
+        config = read_config(folder)
         if config.get("architecture") != ARCHITECTURE:
             raise WeightsUnavailable(f"{folder} holds no text emotion model.")
-        tensors = weights.read_tensors(folder)
+        tensors = read_tensors(folder)
         try:
             id, labels, languages = config["id"], tuple(config["labels"]), tuple(config["languages"])
-            thresholds = [np.array(config[name], np.float32) for name in ("thresholds", "vote_thresholds")]
+            thresholds = [np.array(config[name], np.float32) for name in ("thresholds", "margin_thresholds")]
             network = _network(config["encoder"], tensors, len(labels))
             processor = SpeechTextProcessor.from_pretrained(folder)
             fits = processor.tokenizer is not None and NEUTRAL in labels and set(labels) <= set(EMOTIONS)
@@ -220,7 +220,7 @@ class TextEmotion:
             if not (isinstance(id, str) and fits and inside and len(set(labels)) == len(labels)):
                 raise ValueError
         except UNREADABLE:
-            raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.") from None
+            raise WeightsUnavailable(f"The config.json in {folder} does not fit its weights.") from None
         card = {key: value for key, value in config.items() if key not in WRITTEN}
         return cls(id, labels, network, processor, thresholds[0], thresholds[1], languages, card)
 

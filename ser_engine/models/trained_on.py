@@ -1,46 +1,45 @@
-"""Which recordings a model was trained on, so that nobody tests it on them by mistake.
+"""The recordings that a model was trained on, so that nobody tests it on them by mistake.
 
-Beside the weights lies a file with the first eight bytes of each training clip's SHA-256, sorted. It tells of the very
-same file only: a clip that was cut or encoded anew is another.
+The model folder holds a sorted file of the first eight bytes of each training clip's SHA-256. It recognizes identical
+files only: a clip that was cut or re-encoded is another.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine.io import atomic_write
+
 FILE = "trained_on.bin"
 WIDTH = 8
 WARNING = "The model was trained on this very recording, so its answer says nothing about how well it does with others."
 
 
-def write(folder: Path, clips: Iterable[Path]) -> int:
-    """Write the folder's file from the training clips, beside and renamed; return how many there are."""
+def write_digests(folder: Path, clips: Iterable[Path]) -> int:
+    """Write the folder's file from the training clips; return how many there are."""
     digests = sorted({hashlib.sha256(clip.read_bytes()).digest()[:WIDTH] for clip in clips})
-    beside = folder / f".{FILE}.{os.getpid()}.part"
-    beside.write_bytes(b"".join(digests))
-    beside.replace(folder / FILE)
+    with atomic_write(folder / FILE) as part:
+        part.write_bytes(b"".join(digests))
     return len(digests)
 
 
-def read(folder: Path) -> NDArray[np.uint64]:
-    """Return what the folder's file holds, uint64 [n] in order; nothing where there is no such file."""
+def read_digests(folder: Path) -> NDArray[np.uint64]:
+    """Return the folder's digests, uint64 [n], sorted; empty where there is no such file."""
     try:
         return np.frombuffer((folder / FILE).read_bytes(), ">u8").astype(np.uint64)
-    except (OSError, ValueError):  # not there, or cut off: a warning less, no reason not to answer
+    except (OSError, ValueError):  # missing or truncated: a warning less, but no reason not to answer
         return np.zeros(0, np.uint64)
 
 
-def holds(known: NDArray[np.uint64], source: bytes | str | Path) -> bool:
-    """Say whether a recording, its bytes or its path, is among those that `read` returned."""
-    if not len(known):
+def contains(digests: NDArray[np.uint64], sha256: str) -> bool:
+    """Whether a recording with this checksum (hexadecimal, empty if unknown) is among the digests."""
+    if not len(digests) or not sha256:
         return False
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    digest = np.uint64(int.from_bytes(hashlib.sha256(data).digest()[:WIDTH]))
-    place = int(np.searchsorted(known, digest))
-    return place < len(known) and bool(known[place] == digest)
+    digest = np.uint64(int(sha256[: 2 * WIDTH], 16))
+    place = int(np.searchsorted(digests, digest))
+    return place < len(digests) and bool(digests[place] == digest)

@@ -1,8 +1,8 @@
-"""The default model: a small head on statistics over time of the layers of Whisper's frozen encoder.
+"""An ensemble of small heads on the layers of Whisper's frozen encoder.
 
-Whisper's first layers hear how something is said, its last what is said (EmoBox and our own measurements agree that
-the last is the worst for emotion). So some members of the head learn how much of each layer's statistics they want, and
-others attend to moments of its first layers. They err differently, which makes their average better than either.
+Whisper's first layers represent how something is said, its last what is said (EmoBox and our own measurements agree
+that the last is the worst for emotion). So some heads learn weights of each layer's statistics over time, and others
+pool frames of the first layers by attention. Their errors differ, which makes their average better than either kind.
 """
 
 from __future__ import annotations
@@ -24,27 +24,28 @@ from whisper.model import AudioEncoder
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.features.encoder import STATISTICS, Encoding, compute_long_states, pool_states
-from ser_engine.models import store as weights
 from ser_engine.models.base import Model
+from ser_engine.models.store import read_config, read_tensors, write_config, write_tensors
+from ser_engine.models.whisper import shared_whisper
 from ser_engine.settings import Settings
 from ser_engine.types import CleanSpeech, Prediction, Scores, Transcript
 
 ENCODER = "whisper-base"
-# A moment is heard with its neighbours, 0.2 s in all.
-NEIGHBOURS, GROUPS = 5, 8
+# Attention sees a frame with its neighbors, 0.2 s in all.
+NEIGHBORS, GROUPS = 5, 8
 FRAME_DROPOUT = 0.3
 BATCH = 8
-# What `save` itself writes into config.json; the rest is the card.
+# Entries of config.json that `save` writes itself; the others are the card.
 WRITTEN = ("id", "architecture", "encoder", "labels", "head", "temperature", "weights")
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """The shape of a head: classifiers, trained from different seeds, whose log-opinions are averaged.
+    """The shape of an ensemble of heads, trained from different seeds, whose log-probabilities are averaged.
 
-    `members` of them weigh the layers in `mixtures` different ways and look at the statistics of all of them side by
-    side; `attentive` more look at frames, projected to `projection` numbers, through `attention_heads` ways to attend.
-    Both kinds have the same say, however many there are of each.
+    `members` heads classify the concatenated statistics of `layer_mixes` weighted means of the layers; `attentive`
+    heads pool frames, projected to `projection` numbers, by `attention_heads` attention heads. Both kinds have the
+    same weight, however many heads there are of each.
     """
 
     labels: int
@@ -52,37 +53,37 @@ class HeadConfig:
     width: int = 512
     hidden: int = 256
     members: int = 5
-    mixtures: int = 1
+    layer_mixes: int = 1
     dropout: float = 0.3
     attentive: int = 0
     projection: int = 256
     attention_heads: int = 4
 
 
-class Member(nn.Module):
-    """Weigh the layers, normalise, one hidden layer, one logit a label."""
+class StatsHead(nn.Module):
+    """Layer mixes of statistics, layer normalization, one hidden layer, one logit a label."""
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
-        # Random, so that the mixtures differ from each other.
-        self.layer_logits = nn.Parameter(torch.randn(config.mixtures, len(STATISTICS), config.layers))
-        size = config.mixtures * len(STATISTICS) * config.width
+        # Random, so that the mixes differ from each other.
+        self.layer_logits = nn.Parameter(torch.randn(config.layer_mixes, len(STATISTICS), config.layers))
+        size = config.layer_mixes * len(STATISTICS) * config.width
         self.classifier = _classifier(size, config)
 
-    def weigh(self, features: Tensor) -> Tensor:
-        """Map standardised statistics [batch, layers, 2, width] to weighted means [batch, mixtures · 2 width]."""
+    def mix_layers(self, features: Tensor) -> Tensor:
+        """Map standardized statistics [batch, layers, 2, width] to weighted means [batch, layer_mixes · 2 width]."""
         return torch.einsum("blsw,ksl->bksw", features, self.layer_logits.softmax(dim=2)).flatten(1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map standardised statistics [batch, layers, 2, width] to logits [batch, labels]."""
-        return self.classifier(self.weigh(features))
+        return self.classifier(self.mix_layers(features))
 
 
-class AttentiveMember(nn.Module):
-    """Attentive statistics pooling (Okabe et al., 2018) beside plain statistics of frames, and one hidden layer.
+class AttentivePoolingHead(nn.Module):
+    """Attentive statistics pooling (Okabe et al., 2018) next to plain statistics of frames, and one hidden layer.
 
-    Each head of the attention weighs the moments of a recording; what is kept of it are the weighted mean and deviation
-    of its projected frames, and the plain ones of the frames as they are.
+    Each attention head weights the frames of a recording. The pooled vector holds the weighted means and deviations of
+    the projected frames, and the plain ones of the frames themselves.
     """
 
     def __init__(self, config: HeadConfig) -> None:
@@ -90,7 +91,7 @@ class AttentiveMember(nn.Module):
         self.config = config
         inner = config.projection
         self.project = nn.Sequential(nn.Linear(config.width, inner), nn.GELU(), nn.Dropout(FRAME_DROPOUT))
-        self.near = nn.Conv1d(inner, inner, NEIGHBOURS, padding="same", groups=GROUPS)
+        self.near = nn.Conv1d(inner, inner, NEIGHBORS, padding="same", groups=GROUPS)
         self.attend = nn.Sequential(
             nn.Linear(inner, inner // 4), nn.Tanh(), nn.Linear(inner // 4, config.attention_heads)
         )
@@ -100,7 +101,7 @@ class AttentiveMember(nn.Module):
     def pool(self, frames: Tensor, present: Tensor) -> Tensor:
         """Map standardised frames [batch, t, width] to [batch, 2 · (heads · projection + width)].
 
-        `present` is bool [batch, t], false where a recording has ended; every recording has a frame.
+        `present` is bool [batch, t], false after a recording's end; every recording has at least one frame.
         """
         projected = self.project(frames) * present[..., None]
         projected = projected + functional.gelu(self.near(projected.transpose(1, 2))).transpose(1, 2)
@@ -114,7 +115,7 @@ class AttentiveMember(nn.Module):
 
 
 def _classifier(size: int, config: HeadConfig) -> nn.Sequential:
-    """Return what makes logits of `size` numbers."""
+    """Return the layers from `size` numbers to logits."""
     return nn.Sequential(
         nn.LayerNorm(size),
         nn.Dropout(config.dropout),
@@ -126,7 +127,7 @@ def _classifier(size: int, config: HeadConfig) -> nn.Sequential:
 
 
 def _mean_and_deviation(frames: Tensor, shares: Tensor) -> Tensor:
-    """Return both of [batch, t, width], weighed by `shares` [batch, t, heads], as [batch, 2 · heads · width]."""
+    """Return both of [batch, t, width], weighted by `shares` [batch, t, heads], as [batch, 2 · heads · width]."""
     mean = torch.einsum("bth,btw->bhw", shares, frames)
     square = torch.einsum("bth,btw->bhw", shares, frames * frames)
     deviation = (square - mean**2).clamp(min=1e-5).sqrt()
@@ -134,7 +135,7 @@ def _mean_and_deviation(frames: Tensor, shares: Tensor) -> Tensor:
 
 
 class Head(nn.Module):
-    """An ensemble of members behind one standardisation of the statistics, and one of the frames."""
+    """An ensemble of heads on standardized statistics and standardized frames."""
 
     mean: Tensor
     scale: Tensor
@@ -147,57 +148,55 @@ class Head(nn.Module):
         shape = (config.layers, len(STATISTICS), config.width)
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("scale", torch.ones(shape))
-        self.members = nn.ModuleList(Member(config) for _ in range(config.members))
+        self.members = nn.ModuleList(StatsHead(config) for _ in range(config.members))
         if config.attentive:
             self.register_buffer("frame_mean", torch.zeros(config.width))
             self.register_buffer("frame_scale", torch.ones(config.width))
-        self.attentive = nn.ModuleList(AttentiveMember(config) for _ in range(config.attentive))
+        self.attentive = nn.ModuleList(AttentivePoolingHead(config) for _ in range(config.attentive))
 
-    def trainable(self) -> list[Member]:
-        """Return the members that look at statistics, to be trained one by one."""
-        return [member for member in self.members if isinstance(member, Member)]
+    def stats_heads(self) -> list[StatsHead]:
+        """Return the heads on statistics."""
+        return [head for head in self.members if isinstance(head, StatsHead)]
 
-    def attending(self) -> list[AttentiveMember]:
-        """Return the members that attend to frames, to be trained one by one."""
-        return [member for member in self.attentive if isinstance(member, AttentiveMember)]
+    def attentive_heads(self) -> list[AttentivePoolingHead]:
+        """Return the attentive pooling heads."""
+        return [head for head in self.attentive if isinstance(head, AttentivePoolingHead)]
 
-    def standardise(self, features: Tensor) -> Tensor:
-        """Return statistics [batch, layers, 2, width] with the training set's mean and deviation taken out."""
+    def standardize(self, features: Tensor) -> Tensor:
+        """Return statistics [batch, layers, 2, width] centered and scaled by the training set's mean and deviation."""
         return (features - self.mean) * self.scale
 
-    def standardise_frames(self, frames: Tensor) -> Tensor:
-        """Return frames [batch, t, width] with the training set's mean and deviation taken out."""
+    def standardize_frames(self, frames: Tensor) -> Tensor:
+        """Return frames [batch, t, width] centered and scaled by the training set's mean and deviation."""
         return (frames - self.frame_mean) * self.frame_scale
 
     def forward(self, statistics: Tensor, frames: Tensor, present: Tensor) -> Tensor:
-        """Map what `collate` returns to log-probabilities [batch, labels], the average of the members' opinions."""
-        kinds = []
-        if members := self.trainable():
-            standard = self.standardise(statistics)
-            kinds.append(torch.stack([member(standard).log_softmax(dim=1) for member in members]).mean(dim=0))
-        if attending := self.attending():
-            standard = self.standardise_frames(frames)
-            kinds.append(
-                torch.stack([member(standard, present).log_softmax(dim=1) for member in attending]).mean(dim=0)
+        """Map what `collate` returns to log-probabilities [batch, labels], averaged by kind of head, then over both."""
+        log_probs = []
+        if stats_heads := self.stats_heads():
+            standard = self.standardize(statistics)
+            log_probs.append(torch.stack([head(standard).log_softmax(dim=1) for head in stats_heads]).mean(dim=0))
+        if attentive_heads := self.attentive_heads():
+            standard = self.standardize_frames(frames)
+            log_probs.append(
+                torch.stack([head(standard, present).log_softmax(dim=1) for head in attentive_heads]).mean(dim=0)
             )
-        return torch.stack(kinds).mean(dim=0).log_softmax(dim=1)
+        return torch.stack(log_probs).mean(dim=0).log_softmax(dim=1)
 
     def embed(self, statistics: Tensor, frames: Tensor, present: Tensor) -> Tensor:
-        """Map what `collate` returns to [batch, hidden · members], what every member's last layer is given."""
-        standard = self.standardise(statistics)
-        pooled: list[tuple[Member | AttentiveMember, Tensor]] = [
-            (member, member.weigh(standard)) for member in self.trainable()
-        ]
-        if attending := self.attending():
-            frames = self.standardise_frames(frames)
-            pooled += [(member, member.pool(frames, present)) for member in attending]
-        return torch.cat([member.classifier[:-1](given) for member, given in pooled], dim=1)
+        """Map what `collate` returns to [batch, hidden · heads], the inputs of all heads' last layers."""
+        standard = self.standardize(statistics)
+        pooled = [(head.classifier, head.mix_layers(standard)) for head in self.stats_heads()]
+        if attentive_heads := self.attentive_heads():
+            frames = self.standardize_frames(frames)
+            pooled += [(head.classifier, head.pool(frames, present)) for head in attentive_heads]
+        return torch.cat([classifier[:-1](vectors) for classifier, vectors in pooled], dim=1)
 
 
 def collate(encodings: Sequence[Encoding]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return encodings side by side: statistics [batch, layers, 2, width], frames [batch, t, width], bool [batch, t].
+    """Batch encodings: statistics [batch, layers, 2, width], frames [batch, t, width], mask bool [batch, t].
 
-    Shorter ones are filled up with zeros, and the last of the three is false there.
+    Shorter recordings are padded with zeros, where the mask is false.
     """
     statistics = torch.from_numpy(np.stack([one.statistics for one in encodings]).astype(np.float32))
     frames = nn.utils.rnn.pad_sequence([torch.from_numpy(one.frames) for one in encodings], batch_first=True).float()
@@ -250,9 +249,9 @@ class WhisperStatistics(WhisperEncoderModel):
     ----------
     id : name of the model
     labels : emotions in the order of the head's outputs
-    head : trained `Head`
+    head : trained
     encoder : Whisper-base's audio encoder, float32, in evaluation mode
-    temperature : what the log-probabilities are divided by, fitted on speakers that the head had not heard
+    temperature : divisor of the log-probabilities, fitted on unseen speakers
     card : further entries of config.json (corpora, measured figures)
     """
 
@@ -283,7 +282,7 @@ class WhisperStatistics(WhisperEncoderModel):
         """Write config.json and model.safetensors (the head in float16) into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.half().contiguous() for name, tensor in self.head.state_dict().items()}
-        checksum = weights.write_tensors(folder, tensors)
+        checksum = write_tensors(folder, tensors)
         config = {
             "id": self.id,
             "architecture": "whisper-statistics",
@@ -294,7 +293,7 @@ class WhisperStatistics(WhisperEncoderModel):
             **self.card,
             "weights": {"model.safetensors": checksum},
         }
-        weights.write_config(folder, config)
+        write_config(folder, config)
 
     @classmethod
     def load(cls, folder: Path, settings: Settings) -> WhisperStatistics:
@@ -305,7 +304,7 @@ class WhisperStatistics(WhisperEncoderModel):
         WeightsUnavailable
             A file of the model or of its encoder is missing, differs from its checksum or does not fit the others.
         """
-        config, tensors = weights.read_config(folder), weights.read_tensors(folder)
+        config, tensors = read_config(folder), read_tensors(folder)
         try:
             id, labels, temperature = config["id"], tuple(config["labels"]), float(config["temperature"])
             head = Head(HeadConfig(**config["head"]))
@@ -313,7 +312,7 @@ class WhisperStatistics(WhisperEncoderModel):
             if (config["encoder"], len(labels)) != (ENCODER, head.config.labels) or not 0 < temperature < math.inf:
                 raise ValueError
         except (KeyError, TypeError, ValueError, RuntimeError):
-            raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights beside it.") from None
-        encoder = weights.shared_whisper(replace(settings, whisper="base")).encoder
+            raise WeightsUnavailable(f"The config.json in {folder} does not fit its weights.") from None
+        encoder = shared_whisper(replace(settings, whisper="base")).encoder
         card = {key: value for key, value in config.items() if key not in WRITTEN}
         return cls(id, labels, head, encoder, temperature, card)

@@ -212,7 +212,7 @@ class Network(Model):
                 raise ValueError
             id = config["id"]
         except (KeyError, TypeError, ValueError, RuntimeError, InvalidSettings):
-            raise WeightsUnavailable(f"The config.json in {folder} does not fit the weights next to it.") from None
+            raise WeightsUnavailable(f"The config.json in {folder} does not fit its weights.") from None
         if kind == "embedding-mlp":
             from ser_engine.papers.audioset import load_extractor
 

@@ -208,5 +208,5 @@ def _save_model(run: Run, fitted: Any, record: RunRecord, temperature: float) ->
         return
     system.export(fitted, run.prepared, system.card(record), temperature).save(folder)
     if recordings := system.training_files(run.prepared):
-        trained_on.write(folder, recordings)
+        trained_on.write_digests(folder, recordings)
     system.write_card(folder, record)

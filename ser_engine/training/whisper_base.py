@@ -19,7 +19,7 @@ from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import InvalidSettings, NoSpeech, WeightsUnavailable
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.io import write_text
-from ser_engine.models import store as weights
+from ser_engine.models.whisper import build_whisper, load_whisper, write_whisper
 from ser_engine.settings import Settings
 from ser_engine.transcription import ctranslate2
 
@@ -67,14 +67,14 @@ def bundle(source: Sequence[Path], data: Path, settings: Settings, clips: int, r
     if clips < len(CORPORA):
         raise InvalidSettings(f"At least {len(CORPORA)} clips are needed, one of each corpus, not {clips}.")
     folder = settings.models_dir / "whisper-base"
-    weights.write_whisper(folder, state, dims, SOURCES)
+    write_whisper(folder, state, dims, SOURCES)
     torch.set_flush_denormal(True)
     chosen = choose(data, clips)
     plain = replace(settings, whisper="base")
-    official = weights.build_whisper("base", dims, {name: tensor.float() for name, tensor in state.items()})
+    official = build_whisper("base", dims, {name: tensor.float() for name, tensor in state.items()})
     listeners = {
         "wer_fp16": _application(official, plain),
-        "wer_int8": _application(weights.load_whisper(plain), plain),
+        "wer_int8": _application(load_whisper(plain), plain),
         "wer_plain": lambda path: str(official.transcribe(_decoded(path, plain), fp16=False)["text"]),
     }
     counted = {name: word_errors(listen, chosen, name) for name, listen in listeners.items()}

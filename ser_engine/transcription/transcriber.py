@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine.settings import Settings
+from ser_engine.transcription.language import resolve_language
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Transcript, TranscriptSegment
 
 if TYPE_CHECKING:
     from whisper.decoding import DecodingResult
     from whisper.model import Whisper
     from whisper.tokenizer import Tokenizer
+
+    from ser_engine.models.download import Progress
 
 WINDOW = 768
 SECONDS_PER_POSITION = 0.02
@@ -210,3 +214,23 @@ def shorten_window(model: Whisper, positions: int) -> Whisper:
     short.encoder.positional_embedding = model.encoder.positional_embedding[:positions]
     short.dims.n_audio_ctx = positions
     return short
+
+
+def load_transcriber(settings: Settings, progress: Progress | None = None) -> Transcriber:
+    """Load the Whisper that the settings name; `progress` is called while its weights are downloaded.
+
+    Raises
+    ------
+    WeightsUnavailable
+        The weights are missing, damaged or could not be downloaded.
+    InvalidSettings
+        Whisper does not know the language that the settings name.
+    """
+    from ser_engine.models.parallel import set_up_torch
+    from ser_engine.models.whisper import shared_whisper
+
+    set_up_torch(settings.threads)
+    precision = "int8" if settings.whisper == "base" else "float16"
+    whisper = shared_whisper(settings, progress)
+    engine = f"whisper-{settings.whisper} ({precision} weights)"
+    return Transcriber(whisper, engine, resolve_language(whisper, settings.language))

@@ -14,7 +14,7 @@ from benchmarks import plain
 from ser_engine import Analyzer, Settings
 from ser_engine.features.encoder import compute_hidden_states
 from ser_engine.models.fused import Fused
-from ser_engine.models.store import shared_whisper
+from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import WhisperEncoderModel
 from ser_engine.training.whisper_base import count_errors
 from tests.speech import RATE, encode, silence, speech, speech_wav

@@ -91,7 +91,7 @@ def test_a_model_that_says_from_where_on_it_is_sure_is_taken_at_its_word(
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     recording, other = tmp_path / "dogs.wav", speech_wav(TWO)
     recording.write_bytes(speech_wav(SENTENCE))
-    trained_on.write(folder, [recording])
+    trained_on.write_digests(folder, [recording])
     doubtful = Analyzer(replace(settings, model=str(folder)))
     found = doubtful.analyze(recording, transcribe=False)
     assert found.threshold == 0.999 and found.sure is False and found.to_dict()["sure"] is False

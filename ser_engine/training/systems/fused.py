@@ -35,9 +35,11 @@ from ser_engine.evaluation.predictions import (
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.io import write_arrays
 from ser_engine.models import trained_on
-from ser_engine.models.fused import TEXT, Fused
+from ser_engine.models.fused import AUDIO, TEXT, Fused
 from ser_engine.models.fusion import apply_odds, label_odds
-from ser_engine.models.store import read_config
+from ser_engine.models.registry import load_model
+from ser_engine.models.store import read_config, reference
+from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, ExperimentConfig, load_config
 from ser_engine.training.heads import card_figures
@@ -79,7 +81,13 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
         if audio.corpora != config.corpora or audio.label_set != config.label_set:
             raise InvalidSettings(f"{config.id} and {config.audio_run} differ in corpora or labels.")
         self.parts = (self.settings.models_dir / audio.id, self.settings.models_dir / config.text_model)
-        self.model = Fused.join(config.id, *self.parts, self.settings)
+        audio_folder, text_folder = self.parts
+        self.model = Fused(
+            config.id,
+            load_model(audio_folder, self.settings),
+            TextEmotion.load(text_folder, self.settings),
+            {AUDIO: reference(audio_folder), TEXT: reference(text_folder)},
+        )
 
     @property
     def inputs(self) -> str:

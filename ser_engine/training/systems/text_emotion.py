@@ -33,10 +33,10 @@ from ser_engine.evaluation.text_metrics import (
     present_labels,
 )
 from ser_engine.labels import NEUTRAL
-from ser_engine.models import store
 from ser_engine.models.encoders import EncoderReference, find_folder
 from ser_engine.models.quantization import dequantize, quantize
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
+from ser_engine.models.store import TENSORS, sha256
 from ser_engine.models.text_emotion import TextEmotion, TextEmotionNetwork
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.state import RunState
@@ -115,7 +115,7 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
         """Return the texts with their labels."""
         texts = _texts(clips.utterances)
         place = find_folder(EncoderReference.parse(self.config.encoder), self.settings)
-        encoder = store.sha256(file) if place and (file := place / store.TENSORS).is_file() else ""
+        encoder = sha256(file) if place and (file := place / TENSORS).is_file() else ""
         marks = _marks(clips.utterances)
         return Prepared(clips, Sentences(texts, marks), digest(torch.__version__, encoder, *texts, arrays=[marks]))
 

@@ -19,12 +19,12 @@ from ser_engine.evaluation.cards import write_card
 from ser_engine.evaluation.predictions import Outputs
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.features.encoder import Encoding
-from ser_engine.models import store
+from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import (
-    AttentiveMember,
+    AttentivePoolingHead,
     Head,
     HeadConfig,
-    Member,
+    StatsHead,
     WhisperStatistics,
     collate,
 )
@@ -122,7 +122,7 @@ class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
         self, fitted: Head, prepared: Prepared[Copies], card: Mapping[str, Any], temperature: float
     ) -> WhisperStatistics:
         """Return the head and the encoder as a model."""
-        encoder = store.shared_whisper(replace(self.settings, whisper="base")).encoder
+        encoder = shared_whisper(replace(self.settings, whisper="base")).encoder
         return WhisperStatistics(self.config.id, prepared.clips.order, fitted, encoder, temperature, dict(card))
 
     def training_files(self, prepared: Prepared[Copies]) -> list[Path]:
@@ -180,11 +180,11 @@ def train_head(
     head.mean.copy_(torch.from_numpy(statistics.mean(axis=0)))
     head.scale.copy_(torch.from_numpy(1.0 / (statistics.std(axis=0) + 1e-3)))
     distributions = torch.from_numpy(targets)
-    if members := head.trainable():
-        inputs = torch.stack([head.standardise(_stack_statistics(encodings)) for encodings in copies])
+    if members := head.stats_heads():
+        inputs = torch.stack([head.standardize(_stack_statistics(encodings)) for encodings in copies])
         for number, member in enumerate(members):
             train_member(_StatisticsTask(member, inputs, config), distributions, weights, config, number, record)
-    if attending := head.attending():
+    if attending := head.attentive_heads():
         frames = np.concatenate([encoding.frames for encoding in plain])
         head.frame_mean.copy_(torch.from_numpy(frames.mean(axis=0, dtype=np.float32)))
         head.frame_scale.copy_(torch.from_numpy(1.0 / (frames.std(axis=0, dtype=np.float32) + 1e-3)))
@@ -202,9 +202,9 @@ def _stack_statistics(encodings: Sequence[Encoding]) -> Tensor:
 class _StatisticsTask(MemberTask):
     """Training of a head on statistics, float32 [copies, n, layers, 2, width]."""
 
-    member: Member
+    member: StatsHead
 
-    def __init__(self, member: Member, inputs: Tensor, config: StatisticsConfig) -> None:
+    def __init__(self, member: StatsHead, inputs: Tensor, config: StatisticsConfig) -> None:
         self.member, self.inputs = member, inputs
         self.copies = len(inputs) - 1
         self.epochs, self.batch = config.epochs, config.batch
@@ -220,16 +220,16 @@ class _StatisticsTask(MemberTask):
 
     def pool(self, rows: Rows, copy: Rows) -> Tensor:
         """Return the weighted layers; mixup of them equals mixup of the inputs at an eighth of the work."""
-        return self.member.weigh(self.inputs[copy, rows])
+        return self.member.mix_layers(self.inputs[copy, rows])
 
 
 class _FramesTask(MemberTask):
     """Training of an attentive pooling head on frames."""
 
-    member: AttentiveMember
+    member: AttentivePoolingHead
 
     def __init__(
-        self, member: AttentiveMember, head: Head, copies: Sequence[Sequence[Encoding]], config: StatisticsConfig
+        self, member: AttentivePoolingHead, head: Head, copies: Sequence[Sequence[Encoding]], config: StatisticsConfig
     ) -> None:
         self.member, self.head, self.encodings = member, head, copies
         self.copies = len(copies) - 1
@@ -245,7 +245,7 @@ class _FramesTask(MemberTask):
     def pool(self, rows: Rows, copy: Rows) -> Tensor:
         """Return the pooled frames of each clip."""
         _, frames, present = collate([self.encodings[which][row] for which, row in zip(copy, rows, strict=True)])
-        return self.member.pool(self.head.standardise_frames(frames), present)
+        return self.member.pool(self.head.standardize_frames(frames), present)
 
 
 def log_probabilities(head: Head, encodings: Sequence[Encoding]) -> NDArray[np.float32]:

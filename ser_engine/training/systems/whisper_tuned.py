@@ -31,9 +31,10 @@ from ser_engine.evaluation.predictions import COMPONENT, DEGRADED, MAIN, Outputs
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.features.encoder import Encoding
 from ser_engine.io import atomic_write
-from ser_engine.models import store
+from ser_engine.models.store import reference
+from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics
-from ser_engine.models.whisper_tuned import TunedMember, WhisperTuned, opinion
+from ser_engine.models.whisper_tuned import TunedHead, WhisperTuned, mean_log_probs
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, Count, Rate, Share, load_config
 from ser_engine.training.heads import (
@@ -101,7 +102,7 @@ class TunedFeatures:
     base: dict[str, Any]
 
 
-class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedMember]]):
+class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
     """Tuned members on states of the lower blocks, averaged with the frozen model."""
 
     config_class = TunedConfig
@@ -115,7 +116,7 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedMember]]):
             if getattr(base, name) != getattr(config, name):
                 raise InvalidSettings(f"{config.id} and its base run {config.base_run} differ in {name}.")
         self.base_id = base.id
-        self.encoder = store.shared_whisper(dataclasses.replace(self.settings, whisper="base")).encoder
+        self.encoder = shared_whisper(dataclasses.replace(self.settings, whisper="base")).encoder
 
     @property
     def inputs(self) -> str:
@@ -145,13 +146,13 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedMember]]):
         base = at_speech(lambda some: log_probabilities(head, some), encodings, everything, len(clips.order))
         return Prepared(clips, TunedFeatures({"": lower_outputs(clips.paths, self.settings)}, {"": base}), "")
 
-    def fit(self, prepared: Prepared[TunedFeatures], task: Task) -> list[TunedMember]:
+    def fit(self, prepared: Prepared[TunedFeatures], task: Task) -> list[TunedHead]:
         """Train the members; those that an earlier attempt has finished are loaded."""
         config = self.config
         rows, copies = training_copies(config, prepared.features.copies, task.train)
         targets = smoothed_targets(prepared.clips, rows, config)
         weights = sampling_weights(prepared.clips, rows, config)
-        members: list[TunedMember] = []
+        members: list[TunedHead] = []
         for number in range(config.members):
             saved = task.state.folder / f"fold-{task.name}-member-{number}.safetensors"
             if saved.exists():
@@ -165,16 +166,16 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedMember]]):
             members.append(member)
         return members
 
-    def predict(self, fitted: list[TunedMember], prepared: Prepared[TunedFeatures], rows: Rows) -> Outputs:
+    def predict(self, fitted: list[TunedHead], prepared: Prepared[TunedFeatures], rows: Rows) -> Outputs:
         """Return log-probabilities of the average of both parts, and of each part by itself."""
         features, classes = prepared.features, len(prepared.clips.order)
-        tuned = predict_copies(partial(_stack, partial(opinion, fitted)), features.copies, rows, classes)
+        tuned = predict_copies(partial(_stack, partial(mean_log_probs, fitted)), features.copies, rows, classes)
         frozen = {f"{DEGRADED}{name}" if name else MAIN: base[rows] for name, base in features.base.items()}
         outputs = {name: average(tuned[name], frozen[name]) for name in tuned}
         return outputs | {f"{COMPONENT}tuned": tuned[MAIN], f"{COMPONENT}frozen": frozen[MAIN]}
 
     def embed(
-        self, fitted: list[TunedMember], prepared: Prepared[TunedFeatures], rows: Rows
+        self, fitted: list[TunedHead], prepared: Prepared[TunedFeatures], rows: Rows
     ) -> dict[str, NDArray[np.float32]]:
         """Return the mean of the lower states over time, and the input of the members' last layers."""
 
@@ -190,14 +191,15 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedMember]]):
 
     def export(
         self,
-        fitted: list[TunedMember],
+        fitted: list[TunedHead],
         prepared: Prepared[TunedFeatures],
         card: Mapping[str, Any],
         temperature: float,
     ) -> WhisperTuned:
         """Return the members and the base model as one model."""
         base = self.settings.models_dir / self.base_id
-        return WhisperTuned.join(self.config.id, fitted, base, self.settings, temperature, dict(card))
+        base_model = WhisperStatistics.load(base, self.settings)
+        return WhisperTuned(self.config.id, fitted, base_model, reference(base), temperature, dict(card))
 
     def training_files(self, prepared: Prepared[TunedFeatures]) -> list[Path]:
         """Return the recordings with speech."""
@@ -216,9 +218,9 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedMember]]):
 class _HeadTask(MemberTask):
     """Training of a member's head on what its frozen blocks compute of each copy of the clips."""
 
-    member: TunedMember
+    member: TunedHead
 
-    def __init__(self, member: TunedMember, copies: Sequence[Sequence[Lower]], config: TunedConfig) -> None:
+    def __init__(self, member: TunedHead, copies: Sequence[Sequence[Lower]], config: TunedConfig) -> None:
         self.member, self.states, self.config = member, copies, config
         self.copies = len(copies) - 1
         self.lengths = np.array([[len(states) for states in copy] for copy in copies])
@@ -250,7 +252,7 @@ class _HeadTask(MemberTask):
 class _BlocksTask(_HeadTask):
     """Training of a member's blocks and head together; `averaged` is the moving average of its weights."""
 
-    def __init__(self, member: TunedMember, copies: Sequence[Sequence[Lower]], config: TunedConfig) -> None:
+    def __init__(self, member: TunedHead, copies: Sequence[Sequence[Lower]], config: TunedConfig) -> None:
         super().__init__(member, copies, config)
         self.dtype = _precision(config)
         self.epochs, self.batch = config.epochs, config.batch
@@ -298,7 +300,7 @@ def train_tuned(
     encoder: AudioEncoder,
     number: int,
     record: Record | None = None,
-) -> TunedMember:
+) -> TunedHead:
     """Train one member, on a GPU if there is one.
 
     Parameters
@@ -324,7 +326,7 @@ def train_tuned(
     return member.cpu().eval()
 
 
-def untrained(config: TunedConfig, encoder: AudioEncoder, labels: int) -> TunedMember:
+def untrained(config: TunedConfig, encoder: AudioEncoder, labels: int) -> TunedHead:
     """Return a member with the encoder's own blocks and a random head."""
     shape = HeadConfig(
         labels=labels,
@@ -334,14 +336,14 @@ def untrained(config: TunedConfig, encoder: AudioEncoder, labels: int) -> TunedM
         projection=config.projection,
         attention_heads=config.attention_heads,
     )
-    return TunedMember(encoder, config.blocks, shape)
+    return TunedHead(encoder, config.blocks, shape)
 
 
 def _precision(config: TunedConfig) -> torch.dtype:
     return torch.bfloat16 if config.bfloat16 else torch.float32
 
 
-def _frames(member: TunedMember, clips: Sequence[Lower], precision: torch.dtype) -> list[Lower]:
+def _frames(member: TunedHead, clips: Sequence[Lower], precision: torch.dtype) -> list[Lower]:
     """Return what the blocks of a member compute of n clips: float16 [t, width] each."""
     device = member.frame_mean.device
 
@@ -351,7 +353,7 @@ def _frames(member: TunedMember, clips: Sequence[Lower], precision: torch.dtype)
     return _by_length(compute, clips)
 
 
-def _standardize(member: TunedMember, frames: Sequence[Lower], rng: np.random.Generator) -> None:
+def _standardize(member: TunedHead, frames: Sequence[Lower], rng: np.random.Generator) -> None:
     """Set a member's mean and deviation to those of the frames that its blocks compute before they are tuned."""
     rows = rng.permutation(len(frames))[:STANDARDIZED]
     sample = torch.from_numpy(np.concatenate([frames[row] for row in rows])).float()

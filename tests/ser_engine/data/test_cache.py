@@ -13,7 +13,7 @@ from ser_engine.audio.decode import load_audio
 from ser_engine.data.cache import encoder_outputs
 from ser_engine.errors import InvalidAudio
 from ser_engine.features.encoder import Encoding, encode_audio
-from ser_engine.models.store import shared_whisper
+from ser_engine.models.whisper import shared_whisper
 from ser_engine.settings import Settings
 from tests.speech import encode as wav
 from tests.speech import speech, tone

@@ -12,7 +12,7 @@ from whisper.model import AudioEncoder
 
 from ser_engine import Settings
 from ser_engine.features.encoder import MAX_SAMPLES, compute_hidden_states, encode_audio
-from ser_engine.models.store import shared_whisper
+from ser_engine.models.whisper import shared_whisper
 from tests.speech import RATE, Samples, music, noise, silence, speech
 
 LAYERS, WIDTH = 8, 512

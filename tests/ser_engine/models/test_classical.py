@@ -10,9 +10,9 @@ import skops.io
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models import store as weights
 from ser_engine.models.classical import ESTIMATORS, Classical, make_estimator, probabilities
 from ser_engine.models.registry import load_model
+from ser_engine.models.store import read_config, sha256, write_config
 from ser_engine.types import Scores
 from tests.ser_engine.transcription.test_transcriber import taken_for_speech
 from tests.speech import RATE, noise, tone
@@ -110,8 +110,8 @@ class Stranger:
 def test_a_file_with_strange_things_in_it_is_refused_unread(tmp_path: Path) -> None:
     file = saved(tmp_path) / "model.skops"
     file.write_bytes(skops.io.dumps(Stranger()))
-    config = weights.read_config(tmp_path)
-    weights.write_config(tmp_path, config | {"weights": {"model.skops": weights.sha256(file)}})
+    config = read_config(tmp_path)
+    write_config(tmp_path, config | {"weights": {"model.skops": sha256(file)}})
     with pytest.raises(WeightsUnavailable, match=r"Stranger, which no model here is made of"):
         Classical.load(tmp_path, Settings())
 
@@ -119,6 +119,6 @@ def test_a_file_with_strange_things_in_it_is_refused_unread(tmp_path: Path) -> N
 @pytest.mark.parametrize("change", [{"features": "acoustic7"}, {"labels": ["calm"]}, {"labels": None}])
 def test_a_config_that_does_not_fit_is_refused(tmp_path: Path, change: dict) -> None:
     saved(tmp_path)
-    weights.write_config(tmp_path, weights.read_config(tmp_path) | change)
+    write_config(tmp_path, read_config(tmp_path) | change)
     with pytest.raises(WeightsUnavailable, match="does not fit the weights"):
         Classical.load(tmp_path, Settings())

@@ -27,7 +27,7 @@ from ser_engine.models.encoders import (
     load_tokenizer,
 )
 from ser_engine.models.pooled_encoders import pooled_encoder
-from ser_engine.models.store import shared_whisper
+from ser_engine.models.whisper import shared_whisper
 from tests.ser_engine.models.tiny_encoders import SPEECH, speech_model, write_speech, write_text
 from tests.speech import RATE, speech
 

@@ -1,4 +1,4 @@
-"""A voice's model and a reader of words as one: what each says, what is kept, and what is refused."""
+"""A model of audio and a model of text as one: modalities, the cache, and what is refused."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import torch
 
 from ser_engine import Analyzer, Settings
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models import store as weights
 from ser_engine.models.fused import Fused
 from ser_engine.models.fusion import fuse
 from ser_engine.models.lru_cache import LRUCache
-from ser_engine.models.registry import emotion_models, load_model
+from ser_engine.models.registry import list_models, load_model
 from ser_engine.models.speech_text import SpeechText, SpeechTextForSequenceClassification, SpeechTextProcessor
+from ser_engine.models.store import CONFIG, read_config, reference
+from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.types import CleanSpeech, Quality, Scores, Span, Transcript
 from tests.ser_engine.models.tiny_text_emotion import make
 from tests.speech import RATE, speech_wav
@@ -45,8 +46,11 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     make(settings, threshold=0.01).save(models / "talkative")
     make(settings, threshold=0.9999).save(models / "silent")
     for reader in ("talkative", "silent"):
-        joined = Fused.join(f"with-{reader}", models / "voice", models / reader, settings, CARD)
-        joined.save(models / f"with-{reader}")
+        parts = {"audio": reference(models / "voice"), "text": reference(models / reader)}
+        text = TextEmotion.load(models / reader, settings)
+        Fused(f"with-{reader}", load_model(models / "voice", settings), text, parts, CARD).save(
+            models / f"with-{reader}"
+        )
     return settings
 
 
@@ -97,7 +101,7 @@ def test_words_that_speak_move_the_voice_as_fusion_has_it(talkative: Fused) -> N
     text, voice = emotional(talkative), recording()
     found = modalities(talkative, voice, said(text, 0.8))
     assert list(found) == ["audio", "text", "fused"] and all(scores.labels == VOICE for scores in found.values())
-    (read,), (heard,) = talkative.text.predict([text]), talkative.speech.predict([voice])
+    (read,), (heard,) = talkative.text.predict([text]), talkative.audio.predict([voice])
     assert same(found["fused"], fuse(found["audio"], read, 0.8)) and not same(found["fused"], found["audio"])
     np.testing.assert_allclose(found["audio"].probabilities, heard.scores.probabilities, atol=1e-6)
     assert found["text"].to_dict()["calm"] == found["text"].to_dict()["neutral"]
@@ -126,7 +130,7 @@ def test_alone_and_in_a_batch_the_answer_is_the_same(talkative: Fused) -> None:
     alone = [talkative.predict([one], [words[i]])[0].scores.probabilities for i, one in enumerate(batch)]
     together = talkative.predict(batch, words)
     np.testing.assert_allclose([prediction.scores.probabilities for prediction in together], alone, atol=1e-5)
-    for prediction, voice in zip(talkative.predict(batch), talkative.speech.predict(batch), strict=True):
+    for prediction, voice in zip(talkative.predict(batch), talkative.audio.predict(batch), strict=True):
         np.testing.assert_allclose(prediction.scores.probabilities, voice.scores.probabilities, atol=1e-5)
     assert talkative.predict([]) == []
 
@@ -142,7 +146,7 @@ def deaf(talkative: Fused, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fused]:
     def listen(*_: object) -> None:
         raise AssertionError("the voice was listened to again")
 
-    monkeypatch.setattr(talkative.speech, "predict", listen)
+    monkeypatch.setattr(talkative.audio, "predict", listen)
     yield talkative
 
 
@@ -181,8 +185,8 @@ def test_the_latest_are_kept_and_what_is_new_is_found_once() -> None:
 
 def test_it_refers_to_its_parts_and_is_a_choice_for_recordings(here: Settings, talkative: Fused) -> None:
     folder = here.models_dir / "with-talkative"
-    assert [file.name for file in folder.iterdir()] == [weights.CONFIG]
-    assert {"with-talkative", "with-silent", "voice"} <= set(emotion_models(here))
+    assert [file.name for file in folder.iterdir()] == [CONFIG]
+    assert {"with-talkative", "with-silent", "voice"} <= set(list_models(here))
     assert (talkative.id, talkative.labels, talkative.card) == ("with-talkative", VOICE, CARD)
     assert Analyzer(replace(here, model="with-talkative")).card() == {
         "id": "with-talkative", "architecture": "fused", "labels": list(VOICE), "corpora": ["ravdess"], "UA": 70.0,
@@ -197,19 +201,19 @@ def rewritten(here: Settings, tmp_path: Path, name: str, change: dict[str, Any])
     (tmp_path / name).mkdir()
     for file in (here.models_dir / name).iterdir():
         (tmp_path / name / file.name).write_bytes(file.read_bytes())
-    config = weights.read_config(tmp_path / name)
-    (tmp_path / name / weights.CONFIG).write_text(json.dumps(config | change))
+    config = read_config(tmp_path / name)
+    (tmp_path / name / CONFIG).write_text(json.dumps(config | change))
     return tmp_path
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"speech": None},
+        {"audio": None},
         {"text": "talkative"},
         {"text": {"id": "talkative"}},
-        {"speech": {"id": "../voice", "sha256": "0"}},
-        {"speech": {"id": "..", "sha256": "0"}},
+        {"audio": {"id": "../voice", "sha256": "0"}},
+        {"audio": {"id": "..", "sha256": "0"}},
         {"labels": ["neutral"]},
         {"id": None},
     ],
@@ -217,7 +221,7 @@ def rewritten(here: Settings, tmp_path: Path, name: str, change: dict[str, Any])
 )
 def test_a_config_that_makes_no_sense_is_refused(here: Settings, tmp_path: Path, change: dict[str, Any]) -> None:
     models = rewritten(here, tmp_path, "with-talkative", change)
-    with pytest.raises(WeightsUnavailable, match="does not describe a model of voice and words"):
+    with pytest.raises(WeightsUnavailable, match="does not describe a model of audio and text"):
         load_model(models / "with-talkative", replace(here, models_dir=models))
 
 
@@ -236,23 +240,26 @@ def test_a_part_may_be_measured_anew(here: Settings, tmp_path: Path) -> None:
 
 
 def test_a_part_that_is_gone_is_named(here: Settings, tmp_path: Path) -> None:
-    config = (here.models_dir / "with-talkative" / weights.CONFIG).read_text()
+    config = (here.models_dir / "with-talkative" / CONFIG).read_text()
     (tmp_path / "alone").mkdir()
-    (tmp_path / "alone" / weights.CONFIG).write_text(config)
+    (tmp_path / "alone" / CONFIG).write_text(config)
     with pytest.raises(WeightsUnavailable, match="alone needs the model voice"):
         load_model(tmp_path / "alone", replace(here, models_dir=tmp_path))
     assert load_model(tmp_path / "alone", here).labels == VOICE  # elsewhere, with its parts in the models folder
 
 
 def test_a_fused_model_is_no_part_of_another(here: Settings) -> None:
-    models = here.models_dir
     with pytest.raises(WeightsUnavailable, match="no checksums"):
-        Fused.join("x", models / "with-silent", models / "talkative", here)
-    with pytest.raises(WeightsUnavailable, match="no text emotion model"):
-        Fused.join("x", models / "voice", models / "voice", here)
+        reference(here.models_dir / "with-silent")
 
 
-# --- In the hall
+def test_parts_of_other_kinds_are_refused(here: Settings, tmp_path: Path) -> None:
+    models = rewritten(here, tmp_path, "with-talkative", {"text": reference(here.models_dir / "voice")})
+    with pytest.raises(WeightsUnavailable, match="does not describe a model of audio and text"):
+        load_model(models / "with-talkative", replace(here, models_dir=models))
+
+
+# --- In the analyzer
 
 
 def test_the_analyzer_scores_edited_words_without_listening_again(
@@ -263,7 +270,7 @@ def test_the_analyzer_scores_edited_words_without_listening_again(
     assert same(before.modalities["fused"], before.scores)
     model = analyzer.model
     assert isinstance(model, Fused)
-    monkeypatch.setattr(model.speech, "predict", lambda *_: pytest.fail("the voice was listened to again"))
+    monkeypatch.setattr(model.audio, "predict", lambda *_: pytest.fail("the voice was listened to again"))
     mute = analyzer.rescore(before, "")
     assert "text" not in mute.modalities
     assert same(mute.scores, before.modalities["audio"])

@@ -141,7 +141,7 @@ CLIPS = [
 def load(folder: Path) -> Model:
     """Load a model by the words that people type."""
     settings = Settings(model=f"hf:{folder}")
-    return registry.load_model(registry.default_model(settings), settings)
+    return registry.load_model(registry.find_model(settings), settings)
 
 
 def one_sentence(error: Exception) -> None:
@@ -243,7 +243,7 @@ def test_what_was_saved_is_read_again(tmp_path: Path) -> None:
         "config.json", "model.safetensors", "preprocessor_config.json",
     ]  # fmt: skip
     settings = Settings(models_dir=tmp_path / "models", model="mine")
-    again = registry.load_model(registry.default_model(settings), settings)
+    again = registry.load_model(registry.find_model(settings), settings)
     assert (again.id, again.labels) == ("mine", model.labels)
     assert again.predict(CLIPS[:1])[0].scores.probabilities == pytest.approx(
         model.predict(CLIPS[:1])[0].scores.probabilities

@@ -51,12 +51,12 @@ def test_a_folder_of_the_models_folder_is_found_by_its_name_and_listed(tmp_path:
     made("hubert")[0].hubert.save_pretrained(models / "bare")
     t.BertConfig(architectures=["BertForSequenceClassification"]).save_pretrained(models / "bert")
     settings = Settings(models_dir=models)
-    assert registry.emotion_models(settings) == ("tiny", "whispering", "with@sign")
+    assert registry.list_models(settings) == ("tiny", "whispering", "with@sign")
     for name in ("tiny", "hf:tiny", "hf:with@sign"):
-        found = registry.default_model(replace(settings, model=name))
+        found = registry.find_model(replace(settings, model=name))
         assert found == models / name.removeprefix("hf:")
     with pytest.raises(WeightsUnavailable, match=r"no emotion model “bare”; .* or hf:OWNER/NAME"):
-        registry.default_model(replace(settings, model="bare"))
+        registry.find_model(replace(settings, model="bare"))
     assert Analyzer(replace(settings, model="hf:tiny")).card() is None
 
 
@@ -79,7 +79,7 @@ def test_the_list_of_classifiers_is_that_of_transformers() -> None:
 )
 def test_words_that_mean_no_model_are_told(model: str, sentence: str) -> None:
     with pytest.raises(WeightsUnavailable, match=sentence) as caught:
-        registry.default_model(Settings(model=model))
+        registry.find_model(Settings(model=model))
     one_sentence(caught.value)
 
 
@@ -185,12 +185,12 @@ def test_a_revision_is_what_was_asked_for(hub: Hub) -> None:
         assert model.id == f"owner/tiny@{OLDER[:7]}"
     assert not any(f"/{COMMIT}/" in path for path in hub.asked)
     with pytest.raises(WeightsUnavailable, match=r"owner/tiny@v9 could not be fetched.*: it has no revision “v9”\.$"):
-        registry.default_model(replace(ALLOWED, model="hf:owner/tiny@v9"))
+        registry.find_model(replace(ALLOWED, model="hf:owner/tiny@v9"))
 
 
 def test_nobody_is_asked_without_permission_or_for_a_card(hub: Hub) -> None:
     with pytest.raises(WeightsUnavailable, match="owner/tiny is not on this computer: set SER_ALLOW_DOWNLOAD=1"):
-        registry.default_model(replace(ALLOWED, allow_download=False))
+        registry.find_model(replace(ALLOWED, allow_download=False))
     with pytest.raises(WeightsUnavailable, match="owner/tiny has not been fetched"):
         Analyzer(ALLOWED).card()
     assert hub.asked == []
@@ -204,16 +204,16 @@ def test_a_model_without_safetensors_is_fetched_as_it_is(hub: Hub) -> None:
     assert hub.fetched == {"config.json", "preprocessor_config.json", "pytorch_model.bin"}
     assert model.predict(CLIPS[:1])[0].scores.labels == model.labels
     hub.asked.clear()
-    assert registry.default_model(ALLOWED) and hub.asked == []
+    assert registry.find_model(ALLOWED) and hub.asked == []
 
 
 def test_a_download_that_was_stopped_is_no_model_and_goes_on(hub: Hub) -> None:
-    folder = registry.default_model(ALLOWED)
+    folder = registry.find_model(ALLOWED)
     (folder / "model.safetensors").unlink()
     with pytest.raises(WeightsUnavailable, match="not on this computer"):
-        registry.default_model(replace(ALLOWED, allow_download=False))
+        registry.find_model(replace(ALLOWED, allow_download=False))
     hub.asked.clear()
-    assert registry.default_model(ALLOWED) == folder
+    assert registry.find_model(ALLOWED) == folder
     assert hub.fetched <= {"model.safetensors"} and (folder / "model.safetensors").is_file()
 
 
@@ -234,17 +234,17 @@ def test_a_well_known_model_whose_labels_are_numbers_is_known_by_its_id(hub: Hub
 def test_what_the_hub_refuses_is_told(hub: Hub, error: str, sentence: str) -> None:
     hub.error = error
     with pytest.raises(WeightsUnavailable, match=sentence) as caught:
-        registry.default_model(ALLOWED)
+        registry.find_model(ALLOWED)
     one_sentence(caught.value)
 
 
 def test_something_else_of_the_hub_is_no_model(hub: Hub) -> None:
     (hub.folder / "model.safetensors").unlink()
     with pytest.raises(WeightsUnavailable, match=r"owner/tiny of the hub has no weights that Transformers can read\.$"):
-        registry.default_model(ALLOWED)
+        registry.find_model(ALLOWED)
     (hub.folder / "config.json").unlink()
     with pytest.raises(WeightsUnavailable, match="not a model of Transformers"):
-        registry.default_model(replace(ALLOWED, model="hf:owner/tiny@v1"))
+        registry.find_model(replace(ALLOWED, model="hf:owner/tiny@v1"))
 
 
 def test_an_answer_that_is_none_of_a_hub_is_told(hub: Hub) -> None:
@@ -252,12 +252,12 @@ def test_an_answer_that_is_none_of_a_hub_is_told(hub: Hub) -> None:
     with pytest.raises(
         WeightsUnavailable, match=r"owner/tiny could not be fetched from the hub: the transfer failed \("
     ):
-        registry.default_model(ALLOWED)
+        registry.find_model(ALLOWED)
 
 
 def test_no_network_is_told() -> None:
     with pytest.raises(WeightsUnavailable, match="the hub cannot be reached or does not answer; is this") as caught:
-        registry.default_model(ALLOWED)
+        registry.find_model(ALLOWED)
     one_sentence(caught.value)
 
 

@@ -18,11 +18,12 @@ from transformers.utils.hub import PushToHubMixin
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models import store as weights
 from ser_engine.models.speech_text import (
     SpeechText,
     SpeechTextForSequenceClassification,
 )
+from ser_engine.models.store import sha256
+from ser_engine.models.whisper import shared_whisper
 from tests.ser_engine.models.tiny_encoders import SPEECH, write_speech
 from tests.ser_engine.models.tiny_networks import (
     CLIPS,
@@ -79,7 +80,7 @@ def test_what_was_fine_tuned_is_saved_whole(kind: str, here: Settings, tmp_path:
 
 
 def test_a_bundled_encoder_is_not_changed_by_training_it(settings: Settings) -> None:
-    ours = weights.shared_whisper(settings).encoder.state_dict()
+    ours = shared_whisper(settings).encoder.state_dict()
     before = {name: tensor.clone() for name, tensor in ours.items()}
     network = SpeechTextForSequenceClassification.from_encoders(
         LABELS, "whisper-base", None, settings, freezing="entire"
@@ -106,7 +107,7 @@ def rewritten(folder: Path, change: Callable[[dict[str, Tensor]], Any]) -> None:
     tensors = load_file(folder / "model.safetensors")
     change(tensors)
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    edited(folder, weights={"model.safetensors": weights.sha256(folder / "model.safetensors")})
+    edited(folder, weights={"model.safetensors": sha256(folder / "model.safetensors")})
 
 
 def edited(folder: Path, **entries: Any) -> None:
@@ -147,7 +148,7 @@ def test_what_does_not_fit_is_one_sentence(kind: str, freezing: str, here: Setti
     UNFIT[kind](tmp_path)
     with pytest.raises(WeightsUnavailable) as caught:
         SpeechTextForSequenceClassification.from_pretrained(tmp_path, settings=here)
-    assert str(caught.value) == f"The config.json in {tmp_path} does not fit the weights beside it."
+    assert str(caught.value) == f"The config.json in {tmp_path} does not fit its weights."
 
 
 def test_what_is_whole_lacks_no_tensor_of_an_encoder(here: Settings, tmp_path: Path) -> None:

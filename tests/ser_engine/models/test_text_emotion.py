@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 from ser_engine import Settings
 from ser_engine.data.corpora.goemotions import LABELS
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models import store as weights
 from ser_engine.models import text_emotion
-from ser_engine.models.registry import default_model, emotion_models, load_model
+from ser_engine.models.registry import find_model, list_models, load_model
+from ser_engine.models.store import CONFIG, TENSORS, sha256
 from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.types import TextPrediction
 from tests.ser_engine.models.tiny_text_emotion import CARD, make
@@ -176,7 +176,7 @@ def test_matrices_are_stored_in_eight_bits_and_no_path_is_told(
 ) -> None:
     monkeypatch.setattr("ser_engine.models.quantization.MIN_SIZE", 32)
     make(here).save(tmp_path / "model")
-    stored = load_file(tmp_path / "model" / weights.TENSORS)
+    stored = load_file(tmp_path / "model" / TENSORS)
     assert stored["encoder.embeddings.word_embeddings.weight"].dtype == torch.int8
     text = "".join(file.read_text() for file in (tmp_path / "model").glob("*.json"))
     assert str(here.models_dir) not in text and "_name_or_path" not in text
@@ -184,9 +184,9 @@ def test_matrices_are_stored_in_eight_bits_and_no_path_is_told(
 
 
 def test_its_folder_is_no_choice_for_recordings(folder: Path, here: Settings) -> None:
-    assert folder.name not in emotion_models(here)
+    assert folder.name not in list_models(here)
     with pytest.raises(WeightsUnavailable, match="There is no emotion model “tiny-text”"):
-        default_model(replace(here, model="tiny-text"))
+        find_model(replace(here, model="tiny-text"))
     with pytest.raises(WeightsUnavailable, match="of a kind that this version does not know"):
         load_model(folder, here)
 
@@ -199,9 +199,9 @@ def test_its_folder_is_no_choice_for_recordings(folder: Path, here: Settings) ->
         {"labels": ["calm", *LABELS[1:]]},
         {"labels": [*LABELS[:-1], LABELS[0]]},
         {"thresholds": [0.5] * 6},
-        {"vote_thresholds": [0.5] * 6 + [1.0]},
-        {"vote_thresholds": [0.5] * 6 + [float("nan")]},
-        {"vote_thresholds": "high"},
+        {"margin_thresholds": [0.5] * 6 + [1.0]},
+        {"margin_thresholds": [0.5] * 6 + [float("nan")]},
+        {"margin_thresholds": "high"},
         {"encoder": {"model_type": "bert"}},
         {"encoder": {"model_type": "no such"}},
         {"encoder": {}},
@@ -212,9 +212,9 @@ def test_its_folder_is_no_choice_for_recordings(folder: Path, here: Settings) ->
 )
 def test_a_config_that_does_not_fit_is_refused(folder: Path, here: Settings, tmp_path: Path, change: Any) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
-    config = json.loads((copy / weights.CONFIG).read_text())
-    (copy / weights.CONFIG).write_text(json.dumps(config | change))
-    with pytest.raises(WeightsUnavailable, match="does not fit the weights beside it"):
+    config = json.loads((copy / CONFIG).read_text())
+    (copy / CONFIG).write_text(json.dumps(config | change))
+    with pytest.raises(WeightsUnavailable, match="does not fit its weights"):
         TextEmotion.load(copy, here)
 
 
@@ -243,17 +243,17 @@ def test_tensors_that_are_missing_or_too_many_are_refused(
     folder: Path, here: Settings, tmp_path: Path, damage: Callable[[dict[str, torch.Tensor]], None]
 ) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
-    tensors = load_file(copy / weights.TENSORS)
+    tensors = load_file(copy / TENSORS)
     damage(tensors)
-    save_file(tensors, copy / weights.TENSORS)
-    config = json.loads((copy / weights.CONFIG).read_text())
-    config["weights"][weights.TENSORS] = weights.sha256(copy / weights.TENSORS)
-    (copy / weights.CONFIG).write_text(json.dumps(config))
-    with pytest.raises(WeightsUnavailable, match="does not fit the weights beside it"):
+    save_file(tensors, copy / TENSORS)
+    config = json.loads((copy / CONFIG).read_text())
+    config["weights"][TENSORS] = sha256(copy / TENSORS)
+    (copy / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(WeightsUnavailable, match="does not fit its weights"):
         TextEmotion.load(copy, here)
 
 
-@pytest.mark.parametrize("file", [weights.TENSORS, "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("file", [TENSORS, "tokenizer.json", "tokenizer_config.json"])
 def test_a_file_that_is_missing_or_changed_is_refused(folder: Path, here: Settings, tmp_path: Path, file: str) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     (copy / file).write_bytes((copy / file).read_bytes() + b" ")

@@ -1,7 +1,8 @@
-"""The list of training clips knows each of them, and nothing else."""
+"""The digests of training clips contain each of them, and nothing else."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,20 @@ import numpy as np
 from ser_engine.models import trained_on
 
 
-def test_each_clip_is_known_by_its_bytes_whatever_its_name(tmp_path: Path) -> None:
+def test_each_clip_is_recognized_by_its_checksum(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     clips = []
     for number in range(50):
         clips.append(tmp_path / f"{number}.wav")
         clips[-1].write_bytes(rng.bytes(40))
-    assert trained_on.write(tmp_path, [*clips, clips[0]]) == 50
-    known = trained_on.read(tmp_path)
-    assert known.shape == (50,) and (np.diff(known) > 0).all()
-    assert all(trained_on.holds(known, clip) and trained_on.holds(known, clip.read_bytes()) for clip in clips)
-    assert not any(trained_on.holds(known, rng.bytes(40)) for _ in range(200))
+    assert trained_on.write_digests(tmp_path, [*clips, clips[0]]) == 50
+    digests = trained_on.read_digests(tmp_path)
+    assert digests.shape == (50,) and (np.diff(digests) > 0).all()
+    assert all(trained_on.contains(digests, hashlib.sha256(clip.read_bytes()).hexdigest()) for clip in clips)
+    assert not any(trained_on.contains(digests, hashlib.sha256(rng.bytes(40)).hexdigest()) for _ in range(200))
+    assert not trained_on.contains(digests, "")
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_model_without_a_list_knows_none(tmp_path: Path) -> None:
-    assert not trained_on.holds(trained_on.read(tmp_path), tmp_path / "is-not-even-read.wav")
+def test_a_model_without_digests_contains_none(tmp_path: Path) -> None:
+    assert not trained_on.contains(trained_on.read_digests(tmp_path), "0" * 64)

@@ -18,7 +18,7 @@ from ser_engine import Settings
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.features.encoder import Encoding
 from ser_engine.models.registry import load_model
-from ser_engine.models.store import shared_whisper
+from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import BATCH, Head, HeadConfig, WhisperStatistics, collate
 from ser_engine.types import CleanSpeech, Prediction, Quality, Span
 from tests.ser_engine.models.unfit import Config, assert_refused
@@ -31,13 +31,13 @@ CARD = {"corpora": ["ravdess"], "measured": {"UA": 71.5, "WA": 70.25}}
 def head(**changes: Any) -> Head:
     """Return a head with random weights, whose features are standardised by other random numbers."""
     torch.manual_seed(0)
-    shape = {"labels": len(LABELS), "hidden": 16, "members": 3, "mixtures": 2, "attentive": 2, "projection": 32}
+    shape = {"labels": len(LABELS), "hidden": 16, "members": 3, "layer_mixes": 2, "attentive": 2, "projection": 32}
     made = Head(HeadConfig(**shape | changes)).eval()
     for centre, scale in ((made.mean, made.scale), (made.frame_mean, made.frame_scale)):
         centre.normal_()
         scale.uniform_(0.5, 1.5)
-    for member in (*made.trainable(), *made.attending()):
-        member.classifier[-1].weight.data.mul_(8)  # so that there are opinions
+    for member in (*made.stats_heads(), *made.attentive_heads()):
+        member.classifier[-1].weight.data.mul_(8)  # so that the scores differ
     return made
 
 
@@ -122,19 +122,19 @@ def test_dropout_is_off_when_scoring(model: WhisperStatistics) -> None:
     assert np.array_equal(again.score(encoded(5)), again.score(encoded(5)))
 
 
-def test_the_members_log_opinions_are_averaged() -> None:
+def test_the_heads_log_probabilities_are_averaged() -> None:
     made, given = head(), collate(encoded(6))
     with torch.inference_mode():
         answer = made(*given)
         standard = (given[0] - made.mean) * made.scale
-        opinions = np.stack([member(standard).softmax(dim=1).numpy() for member in made.trainable()])
+        stats = np.stack([member(standard).softmax(dim=1).numpy() for member in made.stats_heads()])
         frames = (given[1] - made.frame_mean) * made.frame_scale
-        attentive = np.stack([member(frames, given[2]).softmax(dim=1).numpy() for member in made.attending()])
-    # Either kind has one half of the say, though there are three members of one and two of the other.
-    geometric = np.exp((np.log(opinions).mean(axis=0) + np.log(attentive).mean(axis=0)) / 2)
+        attentive = np.stack([member(frames, given[2]).softmax(dim=1).numpy() for member in made.attentive_heads()])
+    # Both kinds have the same weight, though there are three heads of one and two of the other.
+    geometric = np.exp((np.log(stats).mean(axis=0) + np.log(attentive).mean(axis=0)) / 2)
     expected = geometric / geometric.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(answer.exp().numpy(), expected, atol=1e-5)
-    for kind in (opinions, attentive):
+    for kind in (stats, attentive):
         assert np.ptp(kind, axis=0).max() > 0.05  # they are not all the same
 
 
@@ -146,7 +146,7 @@ def test_either_kind_can_do_alone(members: int, attentive: int, model: WhisperSt
 
 
 def test_what_is_filled_up_is_not_heard() -> None:
-    (member, *_), encodings = head().attending(), encoded(6)
+    (member, *_), encodings = head().attentive_heads(), encoded(6)
     _, frames, present = collate(encodings)
     assert present.sum(dim=1).tolist() == [len(one.frames) for one in encodings]
     noisy = torch.where(present[..., None], frames, torch.randn_like(frames) * 99)
@@ -158,7 +158,7 @@ def test_what_is_filled_up_is_not_heard() -> None:
 
 
 def test_attention_weighs_moments_and_plain_statistics_do_not() -> None:
-    (member, *_) = head().attending()
+    (member, *_) = head().attentive_heads()
     frames = torch.randn((1, 9, 512), generator=torch.Generator().manual_seed(2))
     pooled = member.pool(frames, torch.ones(1, 9, dtype=torch.bool)).detach()[0]
     assert len(pooled) == 2 * (4 * 32 + 512)
@@ -169,19 +169,19 @@ def test_attention_weighs_moments_and_plain_statistics_do_not() -> None:
     assert (attended[0] - attended[1]).abs().max() > 1e-3  # its heads attend to different moments
 
 
-@pytest.mark.parametrize("mixtures", [1, 3])
-def test_each_mixture_is_a_weighted_mean_of_the_layers(mixtures: int) -> None:
-    made = head(mixtures=mixtures, members=1, width=5, layers=4)
-    (member,) = made.trainable()
+@pytest.mark.parametrize("layer_mixes", [1, 3])
+def test_each_mix_is_a_weighted_mean_of_the_layers(layer_mixes: int) -> None:
+    made = head(layer_mixes=layer_mixes, members=1, width=5, layers=4)
+    (member,) = made.stats_heads()
     given = statistics(2, 4, 5)
     weights = torch.softmax(member.layer_logits.detach(), dim=2).numpy()
-    assert weights.shape == (mixtures, 2, 4)
+    assert weights.shape == (layer_mixes, 2, 4)
     expected = np.einsum("blsw,ksl->bksw", given.numpy(), weights).reshape(2, -1)
-    np.testing.assert_allclose(member.weigh(given).detach().numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(member.mix_layers(given).detach().numpy(), expected, atol=1e-5)
     # A layer that has all the weight is passed on as it is.
     member.layer_logits.data[:] = torch.tensor([0.0, 0.0, 99.0, 0.0])
-    passed = member.weigh(given).detach().reshape(2, mixtures, 2, 5)
-    torch.testing.assert_close(passed, given[:, 2][:, None].expand(-1, mixtures, -1, -1))
+    passed = member.mix_layers(given).detach().reshape(2, layer_mixes, 2, 5)
+    torch.testing.assert_close(passed, given[:, 2][:, None].expand(-1, layer_mixes, -1, -1))
 
 
 def test_a_high_temperature_makes_it_less_sure_of_the_same(model: WhisperStatistics) -> None:
@@ -235,7 +235,7 @@ UNFIT: dict[str, Callable[[Config], Any]] = {
     "another width": lambda config: config["head"].update(width=384),
     "a width in words": lambda config: config["head"].update(width="wide"),
     "a width below zero": lambda config: config["head"].update(width=-512),
-    "other mixtures": lambda config: config["head"].update(mixtures=1),
+    "other layer_mixes": lambda config: config["head"].update(layer_mixes=1),
     "impossible dropout": lambda config: config["head"].update(dropout=2.0),
     "fewer attentive members than were stored": lambda config: config["head"].update(attentive=1),
     "other heads of attention": lambda config: config["head"].update(attention_heads=3),

@@ -1,4 +1,4 @@
-"""Saved models whose config.json is changed so that it does not fit the weights beside it."""
+"""Saved models whose config.json is changed so that it does not fit its weights."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ def assert_refused(folder: Path, change: Callable[[Config], Any], settings: Sett
     file.write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(WeightsUnavailable) as caught:
         load_model(folder, settings)
-    assert str(caught.value) == f"The config.json in {folder} does not fit the weights beside it."
+    assert str(caught.value) == f"The config.json in {folder} does not fit its weights."

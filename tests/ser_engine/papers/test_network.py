@@ -162,7 +162,7 @@ def test_wrong_kinds_and_options_are_refused() -> None:
 def test_a_config_that_does_not_fit_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
     network("cnn1d").save(tmp_path)
     store.write_config(tmp_path, store.read_config(tmp_path) | change)
-    with pytest.raises(WeightsUnavailable, match="does not fit the weights"):
+    with pytest.raises(WeightsUnavailable, match="does not fit its weights"):
         Network.load(tmp_path, Settings())
 
 
@@ -181,5 +181,5 @@ def test_weights_without_one_tensor_are_refused(missing: str, tmp_path: Path) ->
     del tensors[missing]
     checksum = store.write_tensors(tmp_path, tensors)
     store.write_config(tmp_path, store.read_config(tmp_path) | {"weights": {store.TENSORS: checksum}})
-    with pytest.raises(WeightsUnavailable, match="does not fit the weights"):
+    with pytest.raises(WeightsUnavailable, match="does not fit its weights"):
         Network.load(tmp_path, Settings())

@@ -17,7 +17,7 @@ from ser_engine import Settings
 from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import load_audio
 from ser_engine.data.corpora import registry
-from ser_engine.models.store import shared_whisper
+from ser_engine.models.whisper import shared_whisper
 from ser_engine.transcription.transcriber import WINDOW, Transcriber, is_credible, shorten_window, split_speech
 from ser_engine.types import CleanSpeech, Quality, Span
 from tests.speech import RATE, Samples, encode, music, noise, silence, speech, tone

@@ -16,7 +16,7 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.evaluate import recompute
 from ser_engine.evaluation.predictions import MAIN, read_predictions, write_predictions
 from ser_engine.evaluation.record import RunRecord
-from ser_engine.models.store import shared_whisper
+from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_tuned import TunedMember, WhisperTuned
 from ser_engine.training.config import load_config
 from ser_engine.training.runner import run_experiment

@@ -1,0 +1,49 @@
+"""What a model folder says of its model, for people: measured figures and the text of its card."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Any
+
+from ser_engine.models.registry import find_model
+from ser_engine.models.store import MEASURED, part_folders, read_config
+from ser_engine.settings import Settings
+
+
+def read_figures(settings: Settings) -> dict[str, Any] | None:
+    """Return the measured figures of the emotion model that the settings name; None where there are none.
+
+    Keys: `id, architecture, labels, corpora` (of its training), `protocol, UA, WA, UA_ci95, ECE, per_corpus {corpus:
+    {UA, WA, UA_ci95}}, per_label {label: {recall, precision}}, listeners {corpus: {agreement, per_label {label:
+    percent}}}`, in percent; `not_sure` is a `calibration.Threshold`, from 0 to 1.
+
+    Raises
+    ------
+    WeightsUnavailable
+        There is no such model.
+    """
+    config = read_config(find_model(settings, fetch=False))
+    if MEASURED not in config:
+        return None
+    known = {key: config[key] for key in ("id", "architecture", "labels", "corpora") if key in config}
+    return {**known, **config[MEASURED]}
+
+
+def read_cards(settings: Settings) -> dict[str, str]:
+    """Return the cards of the emotion model and its parts, by their names, as Markdown without front matter.
+
+    A card is a folder's README.md; folders without one are left out.
+
+    Raises
+    ------
+    WeightsUnavailable
+        There is no such model, or one of its parts is missing.
+    """
+    folder = find_model(settings, fetch=False)
+    texts = {}
+    for place in (folder, *part_folders(folder, settings)):
+        with suppress(OSError):
+            text = (place / "README.md").read_text(encoding="utf-8")
+            texts[place.name] = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL).strip()
+    return texts

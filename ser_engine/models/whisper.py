@@ -1,0 +1,158 @@
+"""Whisper's weights: the bundled ones in 8 bits, and OpenAI's own checkpoints."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import threading
+import zipfile
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ser_engine.errors import WeightsUnavailable
+from ser_engine.io import write_text
+from ser_engine.models.download import Progress, download
+from ser_engine.models.store import TENSORS, read_config, read_tensors, sha256, write_config, write_tensors
+from ser_engine.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from whisper.model import Whisper
+
+BUNDLED = "base"
+
+# Kept in float16 in the bundled Whisper: 8 bits would save little here, and every state of the network depends on it.
+FLOAT16 = (
+    "encoder.positional_embedding",
+    "decoder.positional_embedding",
+    "encoder.conv1.weight",
+    "encoder.conv2.weight",
+)
+
+_SHARED: dict[tuple[str, Path, Path], Whisper] = {}
+_SHARED_LOCK = threading.Lock()
+
+
+def load_whisper(
+    settings: Settings, progress: Progress | None = None, urls: Mapping[str, str] | None = None
+) -> Whisper:
+    """Return Whisper of the size `settings.whisper`: float32, on the CPU, for inference only.
+
+    "base" is bundled; another size is OpenAI's own file in `settings.whisper_dir`, downloaded where it is missing or
+    damaged and `settings.allow_download` permits. `urls` maps sizes to addresses that end in CHECKSUM/NAME.pt, by
+    default openai-whisper's own.
+
+    Raises
+    ------
+    WeightsUnavailable
+        The weights are missing, damaged or could not be fetched; the text says what to do.
+    """
+    import torch
+
+    from ser_engine.models.quantization import dequantize
+
+    if settings.whisper == BUNDLED:
+        folder = settings.models_dir / f"whisper-{BUNDLED}"
+        state = read_tensors(folder)
+        return build_whisper(settings.whisper, read_config(folder)["dims"], state)
+    file = _official_file(settings, progress, urls)
+    # Mapped, so that a large model is not in memory twice while it becomes float32.
+    checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+    return build_whisper(settings.whisper, checkpoint["dims"], dequantize(checkpoint["model_state_dict"]))
+
+
+def shared_whisper(settings: Settings, progress: Progress | None = None) -> Whisper:
+    """Return one shared Whisper for each size and place: see `load_whisper`."""
+    key = (settings.whisper, settings.models_dir, settings.whisper_dir)
+    with _SHARED_LOCK:
+        if key not in _SHARED:
+            _SHARED[key] = load_whisper(settings, progress)
+        return _SHARED[key]
+
+
+def write_whisper(
+    folder: Path,
+    state: Mapping[str, Tensor],
+    dims: Mapping[str, int],
+    source: str,
+    keep: Collection[str] = FLOAT16,
+) -> None:
+    """Store a Whisper model in 8 bits: model.safetensors, LICENSE and config.json in `folder`.
+
+    `state` and `dims` are a checkpoint's "model_state_dict" and "dims"; `source` says in words where they come from;
+    `keep` names the matrices that stay float16.
+    """
+    from ser_engine.models.quantization import quantize
+
+    checksum = write_tensors(folder, quantize(state, keep))
+    write_text(folder / "LICENSE", _license())
+    stored = {"bits": 8, "scale": "float32, one for each output row, symmetric", "float16": list(keep)}
+    config = {"architecture": "whisper", "dims": dict(dims), "source": source, "quantization": stored}
+    write_config(folder, config | {"weights": {TENSORS: checksum}})
+
+
+def _license() -> str:
+    """Return the license of openai-whisper, which covers code and weights alike."""
+    package = distribution("openai-whisper")
+    text = package.read_text("licenses/LICENSE") or package.read_text("LICENSE")
+    if text is None:
+        raise WeightsUnavailable("The installed package openai-whisper has lost its license; install it again.")
+    return text
+
+
+def build_whisper(size: str, dims: Mapping[str, int], state: dict[str, Tensor]) -> Whisper:
+    """Return a Whisper of these dimensions that computes with these very tensors, for inference only."""
+    import whisper
+    from whisper.model import ModelDimensions, Whisper
+
+    with _no_initialization():
+        model = Whisper(ModelDimensions(**dims))
+    model.load_state_dict(state, assign=True)
+    # The heads that follow the words' times. A model of other dimensions keeps Whisper's general choice.
+    heads = whisper._ALIGNMENT_HEADS[size]
+    if len(gzip.decompress(base64.b85decode(heads))) == dims["n_text_layer"] * dims["n_text_head"]:
+        model.set_alignment_heads(heads)
+    return model.eval().requires_grad_(False)
+
+
+def _no_initialization() -> AbstractContextManager[Any]:
+    """Leave new parameters uninitialized, which saves the time for random numbers and writes to no memory.
+
+    The meta device would do the same, but makes torch import sympy (2 s), and has no sparse tensors, which Whisper
+    makes when it is built.
+    """
+    from torch.overrides import TorchFunctionMode
+
+    class NoInitialization(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            if getattr(func, "__module__", "") == "torch.nn.init":
+                return args[0] if args else kwargs["tensor"]
+            return func(*args, **kwargs)
+
+    return NoInitialization()
+
+
+def _official_file(settings: Settings, progress: Progress | None, urls: Mapping[str, str] | None) -> Path:
+    """Return the verified checkpoint of `settings.whisper`, downloaded if need be."""
+    if urls is None:
+        import whisper
+
+        urls = whisper._MODELS
+    url = urls[settings.whisper]
+    checksum, name = urlsplit(url).path.split("/")[-2:]
+    file = settings.whisper_dir / name
+    damaged = file.is_file() and sha256(file) != checksum
+    if file.is_file() and not damaged:
+        return file
+    if not settings.allow_download:
+        what = f"{file} is damaged" if damaged else f"Whisper “{settings.whisper}” is not on this computer"
+        raise WeightsUnavailable(
+            f"{what}: set SER_ALLOW_DOWNLOAD=1 to have it fetched, or put {url} into {settings.whisper_dir} yourself."
+        )
+    download(url, file, checksum, settings.download_timeout_s, progress)
+    return file

@@ -1,0 +1,277 @@
+"""Whole files, parts of files, folders and signals as tables: the public functions of the package.
+
+Each function returns a pandas frame indexed by (file, start, end) as in audformat, with one column for the probability
+of each emotion and the columns "label" (the most probable emotion), "confidence" (its probability) and "transcript"
+(None where words are not transcribed).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_engine.analyzer import Analyzer
+from ser_engine.errors import InvalidAudio, SerError
+from ser_engine.settings import Settings
+from ser_engine.types import Analysis, Recording
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Time = float | str | Any
+"""Seconds, or anything that `pandas.Timedelta` takes."""
+
+SUFFIXES = frozenset(
+    [".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma"]
+)
+BATCH = 16
+"""Recordings that are analyzed together."""
+
+
+def process_file(
+    path: str | Path,
+    *,
+    start: Time | None = None,
+    end: Time | None = None,
+    transcribe: bool | None = None,
+    analyzer: Analyzer | None = None,
+) -> pd.DataFrame:
+    """Analyze one file, or the part of it between `start` and `end`.
+
+    Parameters
+    ----------
+    path : of the recording
+    start, end : in seconds or as `pandas.Timedelta`; the file's own by default
+    transcribe : whether to transcribe the words; as in the analyzer's settings by default
+    analyzer : one shared analyzer on `Settings.from_env()` by default
+
+    Raises
+    ------
+    SerError
+        The file cannot be analyzed: see `Analyzer.analyze`.
+
+    Examples
+    --------
+    >>> from ser_engine import process_file
+    >>> table = process_file("tests/data/man_dogs.ogg")
+    >>> table["transcript"].item()
+    'Dogs are sitting by the door.'
+    >>> table.index.names
+    FrozenList(['file', 'start', 'end'])
+    """
+    return process_files([path], [start], [end], transcribe=transcribe, analyzer=analyzer, errors="raise")
+
+
+def process_files(
+    files: Sequence[str | Path],
+    starts: Sequence[Time | None] | None = None,
+    ends: Sequence[Time | None] | None = None,
+    *,
+    transcribe: bool | None = None,
+    analyzer: Analyzer | None = None,
+    errors: Literal["raise", "warn"] = "warn",
+    verbose: bool = False,
+) -> pd.DataFrame:
+    """Analyze several files, or parts of files; one row each, in their order.
+
+    Parameters
+    ----------
+    files : paths of the recordings; a file may occur several times
+    starts, ends : one of each for each file, in seconds or as `pandas.Timedelta`; None stands for the file's own
+    transcribe, analyzer : as in `process_file`
+    errors : what happens to a file that cannot be analyzed: "warn" gives a UserWarning and a row without values (NaN
+        and None), "raise" raises its error
+    verbose : whether to show a progress bar
+
+    Raises
+    ------
+    SerError
+        A model is missing or a setting is wrong; with `errors="raise"`, also where a file cannot be analyzed.
+    ValueError
+        `starts` or `ends` differ from `files` in length.
+
+    Examples
+    --------
+    >>> from ser_engine import process_files
+    >>> file = "tests/data/man_dogs.ogg"
+    >>> table = process_files([file, file], starts=[0, 0.5], ends=[1.5, None], transcribe=False)
+    >>> table.index.get_level_values("start").total_seconds().tolist()
+    [0.0, 0.5]
+    >>> bool((table["confidence"] > 0).all())
+    True
+    """
+    from tqdm import tqdm
+
+    analyzer = analyzer or _shared_analyzer(Settings.from_env())
+    spans = list(zip(files, starts or [None] * len(files), ends or [None] * len(files), strict=True))
+    rows: list[tuple[str, float, float | None, Analysis | None]] = []
+    with tqdm(total=len(spans), unit="file", disable=not verbose) as bar:
+        for first in range(0, len(spans), BATCH):
+            for row, error in _process_batch(spans[first : first + BATCH], analyzer, transcribe):
+                if error is not None and errors == "raise":
+                    raise error
+                if error is not None:
+                    warnings.warn(f"{row[0]}: {error}", stacklevel=2)
+                rows.append(row)
+                bar.update()
+    return _table(rows, analyzer.model.labels)
+
+
+def process_folder(
+    folder: str | Path,
+    *,
+    pattern: str = "**/*",
+    transcribe: bool | None = None,
+    analyzer: Analyzer | None = None,
+    errors: Literal["raise", "warn"] = "warn",
+    verbose: bool = False,
+) -> pd.DataFrame:
+    """Analyze every audio file in a folder and its subfolders, sorted by path.
+
+    Parameters
+    ----------
+    folder : to search
+    pattern : glob relative to `folder`; only files with a suffix of audio (`SUFFIXES`) are analyzed
+    transcribe, analyzer, errors, verbose : as in `process_files`
+
+    Raises
+    ------
+    InvalidAudio
+        There is no such folder.
+    SerError
+        As in `process_files`.
+
+    Examples
+    --------
+    >>> from ser_engine import process_folder
+    >>> table = process_folder("tests/data", pattern="woman_*.ogg", transcribe=False)
+    >>> sorted(set(table.columns) - {"label", "confidence", "transcript"})
+    ['angry', 'calm', 'disgust', 'fearful', 'happy', 'neutral', 'sad', 'surprised']
+    """
+    if not Path(folder).is_dir():
+        raise InvalidAudio(f"There is no folder “{folder}”.")
+    files = sorted(file for file in Path(folder).glob(pattern) if file.suffix.lower() in SUFFIXES and file.is_file())
+    return process_files(files, transcribe=transcribe, analyzer=analyzer, errors=errors, verbose=verbose)
+
+
+def process_signal(
+    signal: NDArray[Any],
+    sampling_rate: int,
+    *,
+    file: str = "",
+    start: Time | None = None,
+    end: Time | None = None,
+    transcribe: bool | None = None,
+    analyzer: Analyzer | None = None,
+) -> pd.DataFrame:
+    """Analyze samples.
+
+    Parameters
+    ----------
+    signal : floats in -1..1 or signed integers, [n] or [channels, n]; channels are averaged
+    sampling_rate : in Hz
+    file : name in the index
+    start, end, transcribe, analyzer : as in `process_file`
+
+    Raises
+    ------
+    SerError
+        The samples cannot be analyzed: see `Analyzer.analyze`.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from ser_engine import process_signal
+    >>> samples, rate = soundfile.read("tests/data/man_dogs.ogg")
+    >>> process_signal(samples, rate)["transcript"].item()
+    'Dogs are sitting by the door.'
+    """
+    from ser_engine.audio.decode import load_samples
+
+    analyzer = analyzer or _shared_analyzer(Settings.from_env())
+    recording = _cut(load_samples(signal, sampling_rate, analyzer.settings, file), _seconds(start), _seconds(end))
+    analysis = analyzer.analyze(recording, transcribe=transcribe)
+    begin = _seconds(start) or 0.0
+    return _table([(file, begin, begin + recording.duration_s, analysis)], analysis.scores.labels)
+
+
+@lru_cache(maxsize=4)
+def _shared_analyzer(settings: Settings) -> Analyzer:
+    return Analyzer(settings)
+
+
+Row = tuple[str, float, float | None, Analysis | None]
+
+
+def _process_batch(
+    spans: Iterable[tuple[str | Path, Time | None, Time | None]], analyzer: Analyzer, transcribe: bool | None
+) -> Iterator[tuple[Row, SerError | None]]:
+    """Yield the row of each part of a file, and the error that it ended in."""
+    from ser_engine.audio.decode import load_audio
+
+    rows: list[Row] = []
+    errors: list[SerError | None] = []
+    recordings: list[Recording] = []
+    for file, start, end in spans:
+        begin, stop = _seconds(start), _seconds(end)
+        try:
+            recording = _cut(load_audio(file, analyzer.settings), begin, stop)
+            recordings.append(recording)
+            stop = (begin or 0.0) + recording.duration_s
+            errors.append(None)
+        except SerError as error:
+            errors.append(error)
+        rows.append((str(file), begin or 0.0, stop, None))
+    results = iter(analyzer.analyze_batch(recordings, transcribe=transcribe))
+    for (file, begin, stop, _), failure in zip(rows, errors, strict=True):
+        result = failure or next(results)
+        if isinstance(result, SerError):
+            yield (file, begin, stop, None), result
+        else:
+            yield (file, begin, stop, result), None
+
+
+def _cut(recording: Recording, start: float | None, end: float | None) -> Recording:
+    """Return the part of a recording between two moments in seconds."""
+    if start is None and end is None:
+        return recording
+    first = round((start or 0.0) * recording.rate)
+    last = len(recording.samples) if end is None else round(end * recording.rate)
+    if not 0 <= first < min(last, len(recording.samples)):
+        raise InvalidAudio(f"The recording has no part from {start or 0.0:g} s to {last / recording.rate:g} s.")
+    return replace(recording, samples=recording.samples[first:last])
+
+
+def _seconds(time: Time | None) -> float | None:
+    import pandas as pd
+
+    if time is None or pd.isna(time):
+        return None
+    return float(time) if isinstance(time, (int, float)) else float(pd.Timedelta(time).total_seconds())
+
+
+def _table(rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    files, starts, ends = ([row[column] for row in rows] for column in range(3))
+    times = [pd.to_timedelta(np.array(seconds, np.float64), unit="s") for seconds in (starts, ends)]
+    analyses = [analysis for *_, analysis in rows]
+    nothing = np.full(len(labels), np.nan, np.float32)
+    scores = np.array([each.scores.probabilities if each else nothing for each in analyses], np.float32)
+    table = pd.DataFrame(
+        scores.reshape(len(rows), len(labels)),
+        columns=list(labels),
+        index=pd.MultiIndex.from_arrays([files, *times], names=["file", "start", "end"]),
+    )
+    table["label"] = pd.Series([each.scores.top if each else None for each in analyses], table.index, dtype=object)
+    table["confidence"] = table[list(labels)].max(axis=1)
+    texts = [each.transcript.text if each and each.transcript else None for each in analyses]
+    table["transcript"] = pd.Series(texts, table.index, dtype=object)
+    return table
