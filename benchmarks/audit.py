@@ -35,7 +35,7 @@ def measure(rows: int = ROWS) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clips.csv"
-        manifest.write(generated(rows), path)
+        manifest.write_manifest(generated(rows), path)
         command = [sys.executable, "-m", "benchmarks.audit", str(path)]
         done = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
     measured: dict[str, Any] = json.loads(done.stdout)
@@ -71,12 +71,12 @@ def main(path: Path) -> None:
     """Audit a manifest and split it by every protocol that needs no listing; print seconds and memory as JSON."""
     begun, computing = time.perf_counter(), time.process_time()
     findings = audit(read_table(path))
-    utterances = list(manifest.read(path))
+    utterances = list(manifest.read_manifest(path))
     labels = [str(utterance.label) for utterance in utterances]
     names = [
-        splits.named(protocol.id, utterances, splits.make(protocol.id, utterances, labels))
+        splits.describe_split(protocol.id, utterances, splits.make_folds(protocol.id, utterances, labels))
         for protocol in splits.PROTOCOLS.values()
-        if protocol.id != "emobox" and not protocol.trap
+        if protocol.id != "emobox" and not protocol.leaky
     ]
     measured = {
         "audit_100k_seconds": round(time.perf_counter() - begun, 1),

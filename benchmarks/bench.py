@@ -22,9 +22,9 @@ from ser_engine.audio import decode as audio
 from ser_engine.evaluation.record import read_record
 from ser_engine.io import write_json
 from ser_engine.settings import PROJECT
-from ser_engine.training.whisper_base import MEASURED
 from ser_engine.types import SAMPLE_RATE
 from tests.speech import SENTENCES, VOICES, speech  # generated, so that the figures need no corpus
+from tools.bundle_whisper import MEASURED
 
 BENCH = PROJECT / "results" / "bench.json"
 
@@ -56,7 +56,7 @@ def answers() -> dict[str, Any]:
 
 
 def words() -> dict[str, Any]:
-    """Return the word error rates that `bundle-whisper` measured."""
+    """Return the word error rates that `tools.bundle_whisper` measured."""
     return dict(read_record(BENCH.parent, MEASURED).metrics)
 
 

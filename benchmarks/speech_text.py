@@ -25,10 +25,10 @@ from ser_engine.analyzer import Analyzer
 from ser_engine.audio import decode as audio
 from ser_engine.models.speech_text import SpeechText
 from ser_engine.settings import Settings
-from ser_engine.training.whisper_base import count_errors
 from ser_engine.types import SAMPLE_RATE, STAGES, Analysis, Scores
 from tests.speech import speech
 from tests.threads import computing_on
+from tools.bundle_whisper import count_errors
 
 THREADS = 2
 CLIP_S, REPETITIONS, PLAIN_REPETITIONS = 3.0, 15, 8

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from benchmarks import speech_text_model
 from benchmarks.speech_text_model import LABELS, Built
-from ser_engine.data.cache import keep
 from ser_engine.data.pooled_states import pooled_speech
 from ser_engine.data.preprocess import FULL_SCALE
+from ser_engine.io import write_array
 from ser_engine.models.speech_text import SpeechText, text_states
 from ser_engine.settings import Settings
 from ser_engine.training.state import RunState
@@ -61,7 +61,7 @@ def prepare(count: int, folder: Path) -> Prepared:
     files = [folder / "samples" / f"{number:04}.npy" for number in range(count)]
     (folder / "samples").mkdir()
     for file, voice in zip(files, voices, strict=True):
-        keep(file, np.round(np.clip(voice.samples, -1, 1) * FULL_SCALE).astype(np.int16))
+        write_array(file, np.round(np.clip(voice.samples, -1, 1) * FULL_SCALE).astype(np.int16))
     return Prepared(files, [said.text for said in words], np.arange(count) % len(LABELS))
 
 

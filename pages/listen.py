@@ -1,4 +1,4 @@
-"""The first page, from top to bottom like the screen: give a recording, see what the engine heard."""
+"""Listen: upload or record speech and see its emotions, transcript and quality."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ser_engine.errors import SerError
-from ui import caveats, engine, session, theme, wording
+from ui import caveats, engine, panels, session, theme, wording
 from ui.components.recorder import record
-from ui.listen import charts, downloads, modalities, model_choice
+from ui.listen import charts, downloads, model_choice
+from ui.listen import wording as sentences
+from ui.panels import as_table, note, section
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -20,18 +22,18 @@ if TYPE_CHECKING:
     from ui.engine import Fetched
     from ui.listen.job import Job, Steps
 
-# How often the page looks at how far an analysis is. (A comment: Streamlit would print a string that stands alone.)
-GLANCE_S = 0.1
+# How often the page looks at the progress of an analysis. (A comment: Streamlit prints a string that stands alone.)
+POLL_S = 0.1
 
 
 def listen_page() -> None:
-    """Draw the page: title, input, steps, answer."""
+    """Draw the page: title, input, steps, result."""
     st.title("What does this voice sound like?", anchor=False)
     st.html(
         theme.line(
             "lead",
-            "Give it a recording, or three seconds of your own voice: it answers with the probability of each "
-            "emotion, beside the words. No other service is asked, and nothing is stored.",
+            "Upload a recording, or record three seconds of your own voice, and see the probability of each emotion "
+            "next to the transcript. Everything is computed on this server, and nothing is stored.",
         )
     )
     try:
@@ -46,18 +48,18 @@ def listen_page() -> None:
         status = st.empty()
     job = state.work(engine.analyzer(state.model))
     if job is not None:
-        analyse(state, job, status)
+        show_progress(state, job, status)
     with status.container():
         show_status(state)
     if state.result is None:
-        show_promise(state)
+        show_outlook(state)
     else:
         show_result(state.result)
     engine.warm_up(state.model)
 
 
 def take_recording(state: session.Session) -> None:
-    """Ask for a file or for three seconds of voice; what is new waits in the session."""
+    """Ask for a file or for three seconds of speech."""
     limit_mb = max(1, engine.analyzer().settings.max_bytes // 2**20)
     with st.container(key="input"):
         left, right = st.columns(2, gap="medium")
@@ -66,7 +68,7 @@ def take_recording(state: session.Session) -> None:
             upload = st.file_uploader(
                 "Upload a recording", key="upload", label_visibility="collapsed", max_upload_size=limit_mb
             )
-            st.html(theme.line("quiet", "WAV, FLAC, Ogg, Opus, MP3, M4A, MP4, WebM: sound with one voice is best."))
+            note("WAV, FLAC, Ogg, Opus, MP3, M4A, MP4 or WebM, best with a single speaker.")
         with right:
             st.header("Or record three seconds", anchor=False)
             spoken = record(key="recorder")
@@ -75,15 +77,15 @@ def take_recording(state: session.Session) -> None:
         state.give(session.Recording(spoken, "Your recording.wav"))
 
 
-def analyse(state: session.Session, job: Job, status: DeltaGenerator) -> None:
-    """Show the steps of an analysis as they go, until it has ended, and keep what has come of it."""
+def show_progress(state: session.Session, job: Job, status: DeltaGenerator) -> None:
+    """Show the steps of an analysis until it has ended, and keep its result."""
     warming = engine.warm_up(state.model)
     with status.container():
         steps, news = st.empty(), st.empty()
     shown_steps: Steps | None = None
     shown_news: tuple[Fetched | None, str, bool] | None = None
     while True:
-        # Looking into the session is also where Streamlit ends a run that another click has made idle.
+        # Reading the session state is also where Streamlit ends a run that another click has superseded.
         session.current()
         so_far = job.steps
         latest = (engine.download().under_way(), engine.fetching(job.engine), not warming.ended.is_set())
@@ -92,86 +94,83 @@ def analyse(state: session.Session, job: Job, status: DeltaGenerator) -> None:
         if latest != shown_news:
             show_news(job.recording.name, *latest, news)
         shown_steps, shown_news = so_far, latest
-        if job.ended.wait(GLANCE_S):
+        if job.ended.wait(POLL_S):
             break
     engine.download().forget()
     state.finish(job)
 
 
 def show_news(name: str, fetched: Fetched | None, fetching: str, cold: bool, place: DeltaGenerator) -> None:
-    """Say what a person waits for: a download, the models of a page that has just started, or the engine alone."""
+    """Show what the analysis is waiting for: a download, models that still load, or only itself."""
     if fetched is not None:
-        text = wording.fetching(engine.analyzer().settings.whisper, fetched.done, fetched.total)
+        text = sentences.fetching_whisper(engine.analyzer().settings.whisper, fetched.done, fetched.total)
         place.progress(fetched.done / fetched.total if fetched.total else 0.0, text)
         return
     if fetching:
-        place.html(theme.line("quiet", wording.fetching_model(fetching)))
+        place.html(theme.line("quiet", sentences.fetching_model(fetching)))
         return
-    waking = " The models are still waking up; this first time takes a little longer." if cold else ""
-    place.html(theme.line("quiet", f"Listening to {name}.{waking}"))
+    loading = " The models are still loading, so the first analysis takes a little longer." if cold else ""
+    place.html(theme.line("quiet", f"Analyzing {name}.{loading}"))
 
 
 def show_status(state: session.Session) -> None:
     """Show, in a place of fixed height, what went wrong or how long the last analysis took."""
     if state.error is not None:
         st.error(wording.verbatim(state.error))
-        again = "Try another recording."
-        if len(engine.choices()) > 1:
-            again = "Try another recording, or another model."
+        again = "Try another recording" + (", or another model." if len(engine.choices()) > 1 else ".")
         if state.result is not None:
-            again += f" Below is still the answer for {state.result.analysis.file}."
-        st.html(theme.line("quiet", again))
+            again += f" The result for {state.result.analysis.file} is still shown below."
+        note(again)
     elif state.result is not None:
         seconds = state.result.analysis.seconds
         st.html(theme.steps({stage: took for stage, took in seconds.items() if stage != "total"}))
-        st.html(theme.line("quiet", f"Answered in {wording.seconds(seconds['total'])}."))
+        note(f"Analyzed in {wording.seconds(seconds['total'])}.")
     else:
         st.html(theme.steps({}))
-        st.html(theme.line("quiet", "What happens to a recording, with the time each step takes."))
+        note("The steps of an analysis, with the time that each one takes.")
 
 
-def show_promise(state: session.Session) -> None:
-    """Say, before there is an answer, what it will be."""
+def show_outlook(state: session.Session) -> None:
+    """Describe, before there is a result, what it will be."""
     labels = (engine.card(state.model) or {}).get("labels", ())
     each = f"each of {wording.count(len(labels))} {wording.kind(labels)}s" if labels else "each label of the model"
-    promises = {
-        "The feeling": f"A probability for {each}, and a headline no bolder than they allow.",
-        "The words": "What was said, in the language it was said in, for you to correct.",
-        "The recording": "To listen to, to look at, and examined: what noise, clipping or haste may have spoiled.",
+    parts = {
+        "Emotion": f"A probability for {each}, under a headline that claims no more than they allow.",
+        "Transcript": "The words in their original language, for you to correct.",
+        "Recording": "To play, to look at, and to check for noise, clipping and other problems.",
     }
     with st.container(key="promise"):
-        for column, (title, text) in zip(st.columns(3, gap="medium"), promises.items(), strict=True):
+        for column, (title, text) in zip(st.columns(3, gap="medium"), parts.items(), strict=True):
             with column:
                 st.header(title, anchor=False)
-                st.html(theme.line("quiet", text))
+                note(text)
 
 
 def show_result(result: session.Result) -> None:
-    """Show the answer: headline, emotions beside words, the course of a long recording, the sound, the limits."""
+    """Show the result: headline, emotions, transcript, modalities, timeline, recording, downloads, limits."""
     take_words(result)
-    analysis, heard_by = result.current, f" · {result.analysis.model}" if len(engine.choices()) > 1 else ""
+    analysis, model = result.current, f" · {result.analysis.model}" if len(engine.choices()) > 1 else ""
     with st.container(key="headline", gap="xsmall"):
-        st.html(theme.line("eyebrow", f"{analysis.file}{heard_by}"))
+        st.html(theme.line("eyebrow", f"{analysis.file}{model}"))
         answer = (analysis.scores, analysis.threshold)
         st.header(wording.verbatim(wording.headline(*answer)), anchor=False)
         st.html(theme.line("lead", wording.explanation(*answer)))
-        if measured := wording.strangers_with(analysis.scores.top, engine.card(result.model)):
-            st.html(theme.line("quiet", measured))
+        if measured := wording.label_accuracy(analysis.scores.top, engine.card(result.model)):
+            note(measured)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         show_emotions(result)
-    with right, st.container(key="words"):
-        show_words(result)
-    modalities.show(result)
-    if analysis.timeline:
-        show_timeline(result)
+    with right, st.container(key="transcript"):
+        show_transcript(result)
+    show_modalities(result)
+    show_timeline(result)
     picture = show_recording(result)
     show_downloads(result)
     st.space("small")
     caveats.show(engine.card(result.model), analysis.scores.labels)
-    # Last, since the first spectrogram of a process has a large library to load: all else is there already.
+    # Last, since the first spectrogram of a process has a large library to load.
     with picture:
-        draw(result, "spectrogram", lambda: charts.spectrogram(analysis.waveform), "Mel spectrogram")
+        draw(result, "spectrogram", lambda: charts.spectrogram(analysis.recording), "Mel spectrogram")
 
 
 def words_key(result: session.Result) -> str:
@@ -180,146 +179,148 @@ def words_key(result: session.Result) -> str:
 
 
 def take_words(result: session.Result) -> None:
-    """Take what the person wrote into the transcript's field, which stands below what it may change."""
-    if result.heard is not None:
+    """Take the edited transcript from its field, which is drawn below the elements that it may change."""
+    if result.original_words is not None:
         result.take(st.session_state.get(words_key(result), result.words), engine.analyzer(result.model))
 
 
 def draw(result: session.Result, name: str, make: Callable[[], Figure], alt: str) -> None:
-    """Draw a chart of a result, made at its first showing only; `alt` says the same in words."""
-    # Plotly trusts any pandas in sys.modules, also one that the warm-up's thread is half-way through importing.
-    import pandas  # noqa: F401
-
+    """Draw a chart of a result, made the first time it is shown; `alt` describes it in words."""
     if name not in result.figures:
         result.figures[name] = make()
-    st.plotly_chart(result.figures[name], config=charts.CONFIG, alt=alt, key=name)
+    panels.draw(result.figures[name], alt, name)
 
 
 def show_emotions(result: session.Result) -> None:
-    """Draw all emotions, sorted, and the same as a table for those who cannot see it."""
+    """Draw the probabilities of all emotions, sorted."""
     scores = result.current.scores
     kind = wording.kind(scores.labels)
-    st.subheader(f"Every {kind}", anchor=False)
+    st.subheader(f"Probability of each {kind}", anchor=False)
     draw(result, "emotions", lambda: charts.emotion_bars(scores), wording.ranking(scores))
-    with st.expander("As a table"):
-        rows = {wording.verbatim(wording.name(label)): wording.percent(value) for label, value in scores.ranked()}
-        st.table({kind.capitalize(): list(rows), "Probability": list(rows.values())}, hide_index=True)
+    rows = {wording.verbatim(wording.name(label)): wording.percent(value) for label, value in scores.ranked()}
+    as_table({kind.capitalize(): list(rows), "Probability": list(rows.values())})
 
 
-def show_words(result: session.Result) -> None:
-    """Show the transcript, to be corrected by hand; a correction goes into the downloads, and to a model that reads."""
-    st.subheader("The words", anchor=False)
+def show_transcript(result: session.Result) -> None:
+    """Show the transcript in an editable field; edits go into the downloads, and into a model that uses text."""
+    st.subheader("Transcript", anchor=False)
     transcript = result.analysis.transcript
     if transcript is None:
-        st.html(theme.line("quiet", "Words were not transcribed."))
+        note("Transcription is turned off.")
         return
-    # The widget's own memory ends when another page is visited; then it begins anew with what the session knows.
+    # The widget forgets its value when another page is visited; then it begins with what the session has.
     key = words_key(result)
     if key not in st.session_state:
         result.offered = result.words
-    st.text_area("Transcript, open to correction", result.offered, key=key, height=180)
-    if not transcript.text:
-        st.html(theme.line("quiet", "No words were recognised."))
-    else:
-        st.html(theme.line("quiet", wording.heard(transcript)))
+    st.text_area("Transcript (editable)", result.offered, key=key, height=180)
+    note(sentences.transcript_note(transcript) if transcript.text else "No words were recognized.")
     if result.problem is not None:
         st.error(wording.verbatim(result.problem))
     elif result.edited and result.current.modalities:
-        st.html(theme.line("quiet", wording.correction(result.analysis.scores, result.current.scores)))
+        note(sentences.correction(result.analysis.scores, result.current.scores))
     elif result.edited:
-        st.html(theme.line("quiet", "Edited by you; the downloads say so."))
+        note("Edited by you; the downloads say so.")
+
+
+def show_modalities(result: session.Result) -> None:
+    """Draw the probabilities by audio, by text and combined, where the model has more than one of them."""
+    modalities = result.current.modalities
+    if not modalities:
+        return
+    section("Audio and text")
+    transcript = result.current.transcript.text if result.current.transcript else ""
+    note(sentences.influence(modalities, transcript))
+    titles = {key: title for key, title in wording.MODALITIES.items() if key in modalities}
+    signs = {"audio": "□", "text": "▨", "fused": "■"}
+    st.html(theme.legend([(signs[key], title) for key, title in titles.items()]))
+    alt = "; ".join(f"{title}: {wording.ranking(modalities[key])}" for key, title in titles.items())
+    draw(result, "modalities", lambda: charts.modality_bars(modalities), alt)
+    labels = [label for label, _ in modalities["fused"].ranked()]
+    shares = {title: modalities[key].to_dict() for key, title in titles.items()}
+    columns = {title: [wording.percent(share[label]) for label in labels] for title, share in shares.items()}
+    names = [wording.verbatim(wording.name(label)) for label in labels]
+    as_table({wording.kind(labels).capitalize(): names, **columns})
 
 
 def show_timeline(result: session.Result) -> None:
-    """Draw how the emotions change over a long recording, and name each window's strongest in a table."""
-    st.subheader("Over time", anchor=False)
+    """Draw the emotions of a long recording over time."""
     analysis = result.current
+    if not analysis.timeline:
+        return
+    st.subheader("Over time", anchor=False)
     tops = ", ".join(f"{window.start:.0f} s {window.scores.top}" for window in analysis.timeline[:20])
     draw(
         result,
         "timeline",
         lambda: charts.timeline(analysis.timeline, analysis.quality.duration_s),
-        f"Strongest emotion by time: {tops}",
+        f"Most probable emotion over time: {tops}",
     )
-    with st.expander("Windows as a table"):
-        st.table(
-            {
-                "From": [wording.seconds(window.start) for window in analysis.timeline],
-                "To": [wording.seconds(window.end) for window in analysis.timeline],
-                "Strongest": [wording.verbatim(wording.name(window.scores.top)) for window in analysis.timeline],
-                "Probability": [wording.percent(window.scores.ranked()[0][1]) for window in analysis.timeline],
-            },
-            hide_index=True,
-            height=min(400, 40 * (len(analysis.timeline) + 1)),
-        )
+    as_table(
+        {
+            "From": [wording.seconds(window.start) for window in analysis.timeline],
+            "To": [wording.seconds(window.end) for window in analysis.timeline],
+            "Most probable": [wording.verbatim(wording.name(window.scores.top)) for window in analysis.timeline],
+            "Probability": [wording.percent(window.scores.ranked()[0][1]) for window in analysis.timeline],
+        },
+        height=min(400, 40 * (len(analysis.timeline) + 1)),
+    )
 
 
 def show_recording(result: session.Result) -> DeltaGenerator:
-    """Let the person listen to the recording, look at it, and read what the recording doctor found.
+    """Show the recording with its players, waveform and quality.
 
-    Returns the place for the spectrogram, empty yet and as high as the picture will be.
+    Returns the place for the spectrogram, still empty and as high as the picture will be.
     """
     analysis = result.analysis
-    st.space("small")
-    st.header("The recording", anchor=False)
+    section("Recording")
     with st.container(key="players"):
         left, right = st.columns(2, gap="medium")
     with left:
-        st.subheader("As you gave it", anchor=False)
-        st.audio(result.raw_wav, format="audio/wav", alt="The recording as given")
+        st.subheader("Original", anchor=False)
+        st.audio(result.raw_wav, format="audio/wav", alt="The original recording")
     with right:
-        st.subheader("As the models heard it", anchor=False)
-        st.audio(result.clean_wav, format="audio/wav", alt="The recording without silence, at 16 kHz")
-    st.subheader("Recording", anchor=False)
+        st.subheader("Preprocessed", anchor=False)
+        st.audio(result.clean_wav, format="audio/wav", alt="The input of the model: speech alone, at 16 kHz")
+    st.subheader("Waveform", anchor=False)
     segments = analysis.speech.segments
     draw(
         result,
         "waveform",
-        lambda: charts.waveform(analysis.waveform, segments),
-        f"Recording, {wording.seconds(analysis.quality.duration_s)} with {len(segments)} stretches of speech",
+        lambda: charts.waveform(analysis.recording, segments),
+        f"Waveform, {wording.seconds(analysis.quality.duration_s)} with {len(segments)} speech segments",
     )
-    st.html(theme.line("quiet", "Shaded and underlined: where speech was found."))
+    note("Speech segments are shaded and underlined.")
     st.subheader("Mel spectrogram", anchor=False)
     picture = st.container(key="picture")
-    st.html(theme.line("quiet", "Stronger colour is more energy; the models hear nothing above 8 kHz."))
-    st.subheader("Recording doctor", anchor=False)
+    note("A stronger color means more energy. The model uses frequencies up to 8 kHz.")
+    st.subheader("Recording quality", anchor=False)
     for warning in analysis.quality.warnings:
         st.markdown(f":material/warning: {warning}")
     if not analysis.quality.warnings:
-        st.markdown(":material/check: Nothing to complain about.")
-    st.html(theme.facts(wording.facts(analysis.quality)))
+        st.markdown(":material/check: No problems found.")
+    st.html(theme.facts(sentences.facts(analysis.quality)))
     return picture
 
 
 def show_downloads(result: session.Result) -> None:
-    """Offer the answer as files; what they hold is put together at the click, with the latest corrections."""
+    """Offer the result as files, which are made at the click, with the latest edits."""
     state = session.current()
 
     def answer() -> tuple[Analysis, str, Analysis | None]:
         state.settle()
-        return result.analysis, result.words, result.scored
+        return result.analysis, result.words, result.rescored
 
-    st.space("small")
-    st.header("Take it with you", anchor=False)
-    analysis = result.analysis
+    section("Download")
+    name = downloads.file_name
     with st.container(horizontal=True):
-        st.download_button(
+        panels.download(
             "Download JSON",
             lambda: downloads.to_json(*answer()),
-            file_name=downloads.file_name(analysis, "json"),
-            mime="application/json",
-            on_click="ignore",
-            icon=":material/download:",
+            name(result.analysis, "json"),
+            "application/json",
         )
-        st.download_button(
-            "Download CSV",
-            lambda: downloads.to_csv(*answer()),
-            file_name=downloads.file_name(analysis, "csv"),
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/download:",
-        )
-        st.button("Forget this recording", type="tertiary", on_click=state.forget)
+        panels.download("Download CSV", lambda: downloads.to_csv(*answer()), name(result.analysis, "csv"), "text/csv")
+        st.button("Discard this recording", type="tertiary", on_click=state.forget)
 
 
 session.enter()

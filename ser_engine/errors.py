@@ -1,20 +1,20 @@
-"""What can go wrong, in words: `str(error)` is the one sentence that a person sees."""
+"""Errors of the engine: `str(error)` is the sentence that a person sees."""
 
 
 class SerError(Exception):
-    """Base of every error that the engine raises on purpose; its text is shown to people as it is."""
+    """Base of every error that the engine raises on purpose; its text is shown to people unchanged."""
 
 
 class InvalidAudio(SerError):
-    """The bytes are not a recording that can be decoded: empty, damaged, another kind of file, NaN samples."""
+    """The input is not a recording that can be decoded: empty, damaged, another kind of file, NaN samples."""
 
 
 class TooLarge(SerError):
-    """The recording is over a limit of the settings (bytes, seconds, channels, sample rate)."""
+    """The recording exceeds a limit (bytes, seconds, channels, sample rate)."""
 
 
 class NoSpeech(SerError):
-    """The recording decodes, but holds too little speech to say anything about it: `speech_s` seconds."""
+    """The recording contains too little speech: `speech_s` seconds."""
 
     def __init__(self, message: str, speech_s: float = 0.0) -> None:
         super().__init__(message)
@@ -22,15 +22,15 @@ class NoSpeech(SerError):
 
 
 class WeightsUnavailable(SerError):
-    """Weights are missing, damaged, or may not be fetched; the text says what to do about it."""
+    """Weights are missing, damaged, or may not be downloaded; the text names the remedy."""
 
 
 class InvalidSettings(SerError):
-    """A setting or a training configuration has a value that means nothing."""
+    """A setting or a training configuration has an invalid value."""
 
 
 class CorpusError(SerError):
-    """A corpus folder, a file name in it or a manifest row cannot be understood."""
+    """A corpus folder, a file name in it or a manifest row cannot be parsed."""
 
 
 class InvalidRecord(SerError):

@@ -1,11 +1,18 @@
-"""The emotions, under one name each, and the sets of them that experiments use."""
+"""The names of the emotions, the label sets of experiments, and groups of emotions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ser_engine.data.corpora.base import Utterance
+import numpy as np
+
+from ser_engine.errors import InvalidSettings
+from ser_engine.types import Scores
+
+if TYPE_CHECKING:
+    from ser_engine.data.corpora.base import Utterance
 
 NEUTRAL, CALM, HAPPY, SAD = "neutral", "calm", "happy", "sad"
 ANGRY, FEARFUL, DISGUST, SURPRISED = "angry", "fearful", "disgust", "surprised"
@@ -28,18 +35,18 @@ SYNONYMS: dict[str, str] = {
 }
 
 
-def named(word: str) -> str | None:
-    """Return our name of an emotion however it is written ("Anger"), None where we have none for it."""
+def find_emotion(word: str) -> str | None:
+    """Return the name of an emotion however it is written ("Anger"); None for other words."""
     plain = " ".join(word.lower().replace("_", " ").split())
     return plain if plain in EMOTIONS else SYNONYMS.get(plain)
 
 
 @dataclass(frozen=True)
 class LabelSet:
-    """A choice of classes, and which of our emotions goes into which.
+    """The classes of an experiment, and the emotions that belong to each.
 
-    `mapping` says it for our emotions; what it does not name is left out. `natives` says it for a corpus's own labels
-    ("iemocap/exc") and goes first. A set without `labels` takes every corpus's own label as it is.
+    `mapping` maps emotions to classes; others are left out. `natives` maps a corpus's own labels ("iemocap/exc") and
+    takes precedence. A set without `labels` keeps every corpus's own labels.
     """
 
     id: str
@@ -55,10 +62,10 @@ class LabelSet:
         own = self.natives.get(f"{utterance.corpus}/{utterance.native}")
         return own or self.mapping.get(utterance.label or "")
 
-    def order(self, found: Iterable[str]) -> tuple[str, ...]:
-        """Return the classes among `found`, once each, in the set's order (alphabetical where it has none)."""
-        kinds = set(found)
-        return tuple(label for label in self.labels or sorted(kinds) if label in kinds)
+    def order(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """Return the set's classes among `labels`, once each, in its order (alphabetical where it has none)."""
+        present = set(labels)
+        return tuple(label for label in self.labels or sorted(present) if label in present)
 
 
 def _same(*labels: str) -> dict[str, str]:
@@ -102,3 +109,42 @@ LABEL_SETS: dict[str, LabelSet] = {
         LabelSet("native", (), {}, "every corpus's own labels, as it writes them"),
     )
 }
+
+GROUPS = "islam-groups"
+"""Anger or disgust, fear or surprise, happiness, sadness (Islam, section 3.5, after Jack et al., 2014)."""
+
+
+def find_group(label: str, label_set: str = GROUPS) -> str | None:
+    """Return the group of a model's label; None where it is in none (neutral and calm in Islam's)."""
+    return LABEL_SETS[label_set].mapping.get(find_emotion(label) or "")
+
+
+def group_scores(scores: Scores, label_set: str = GROUPS) -> Scores:
+    """Return the probabilities of the groups, given that it is one of them: float32, summing to one.
+
+    A group's probability is the sum of its emotions', divided by the sum of all groups'. Islam (section 3.5) leaves
+    neutral out and decides among four groups, however probable neutral is: see `ungrouped_probability`. Groups for
+    which the model has no label are missing.
+
+    Raises
+    ------
+    InvalidSettings
+        The model has no label of any group.
+    """
+    groups = [find_group(label, label_set) for label in scores.labels]
+    labels = LABEL_SETS[label_set].order(group for group in groups if group)
+    if not labels:
+        raise InvalidSettings(f"The model's labels ({', '.join(scores.labels)}) belong to none of the groups.")
+    sums = np.zeros(len(labels), np.float64)
+    for group, probability in zip(groups, scores.probabilities, strict=True):
+        if group:
+            sums[labels.index(group)] += probability
+    total = sums.sum()
+    # Equally likely where nothing at all is left for the groups.
+    return Scores(labels, (sums / total if total else np.full(len(labels), 1 / len(labels))).astype(np.float32))
+
+
+def ungrouped_probability(scores: Scores, label_set: str = GROUPS) -> float:
+    """Return the probability, 0 to 1, of the labels that are in no group."""
+    pairs = zip(scores.labels, scores.probabilities, strict=True)
+    return float(sum(probability for label, probability in pairs if not find_group(label, label_set)))

@@ -1,4 +1,4 @@
-"""Every setting in one frozen dataclass; no other file reads the environment."""
+"""The settings, in one frozen dataclass; no other module reads the environment."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ NoiseReduction = Literal["auto", "always", "off"]
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be chosen, with its default; `Settings.from_env()` reads SER_<NAME IN CAPITALS>.
+    """The settings with their defaults; `Settings.from_env()` reads SER_<NAME IN CAPITALS>.
 
     Attributes
     ----------
     model
         Emotion model: the name of a folder in `models_dir`, a path, or "hf:OWNER/NAME@COMMIT" for one of the Hugging
-        Face hub; empty means what models/DEFAULT names.
+        Face hub; if empty, the one that models/DEFAULT names.
     models_dir
-        Where shipped weights lie.
+        Folder of the bundled models.
     whisper
-        Whisper's size. "base" is bundled; the others are looked for in `whisper_dir`.
+        Whisper's size. "base" is bundled; others are searched in `whisper_dir`.
     whisper_dir
-        Folder of official Whisper checkpoints (NAME.pt); the default is Whisper's own cache.
+        Folder of official Whisper checkpoints (NAME.pt); Whisper's own cache by default.
     allow_download
-        Whether weights that are missing may be fetched from their publisher.
+        Whether missing weights may be downloaded from their publisher.
     download_timeout_s
         Seconds without a byte after which a download is given up.
     transcribe
-        Whether words are transcribed at all.
+        Whether words are transcribed.
     language
-        Two-letter code of the spoken language; empty means that Whisper detects it.
+        Two-letter code of the spoken language; if empty, Whisper detects it.
     noise_reduction
         "auto" (only where the signal-to-noise ratio is low), "always" (as paper-1, III.A) or "off".
     max_bytes, max_seconds
-        Limits on a recording, checked before memory is spent on it.
+        Limits of a recording, checked before it is decoded to memory.
     min_speech_s
-        Less speech than this, in seconds, and no emotion is guessed.
+        Seconds of speech below which no emotion is predicted.
     data
-        Where corpora lie, one folder each; only training and measuring read it.
+        Folder of corpora, one subfolder each; only training and evaluation read it.
     emobox
-        Where EmoBox's published listings lie, one CSV a corpus; only the protocol "emobox" reads them.
+        Folder of EmoBox's published listings, one CSV per corpus; only the protocol "emobox" reads it.
     cache
-        Where features of corpora and the state of training runs are kept.
+        Folder of cached features and of the state of training runs.
     results
-        Where measured runs lie, one folder each; the results page reads it.
+        Folder of measured runs; the results page reads it.
     threads
-        Threads that torch may use; 0 means as many as there are cores for this process.
+        Threads that torch may use; 0 for as many as this process has cores.
     turn
-        Servers through which a live session connects where browser and server do not reach each other: addresses
-        such as "turn:turn.example.org:3478", divided by spaces; `turn_user` and `turn_password` are for all of them,
-        and every visitor's browser is told them.
+        TURN or STUN servers for live sessions where browser and server do not reach each other: addresses such as
+        "turn:turn.example.org:3478", separated by spaces. `turn_user` and `turn_password` hold for all of them, and
+        are sent to every visitor's browser.
     """
 
     model: str = ""
@@ -92,7 +92,7 @@ class Settings:
                 f"{variable('noise_reduction')} is {' or '.join(modes)}, not “{self.noise_reduction}”."
             )
         for name in ("max_bytes", "max_seconds", "min_speech_s", "download_timeout_s"):
-            if not getattr(self, name) > 0:  # so that nan is refused, too
+            if not getattr(self, name) > 0:  # refuses NaN, too
                 raise InvalidSettings(f"{variable(name)} must be more than 0, not {getattr(self, name)}.")
         if self.threads < 0:
             raise InvalidSettings(f"{variable('threads')} must be 0 or more, not {self.threads}.")
@@ -109,34 +109,34 @@ class Settings:
         Raises
         ------
         InvalidSettings
-            A value cannot be read as what it should be; the message names the variable.
+            A value has another type; the message names the variable.
         """
         given: dict[str, Any] = {}
         for item in fields(cls):
-            if text := environ.get(variable(item.name)):  # an empty one counts as not set, as shells have it
-                given[item.name] = _read(variable(item.name), text, type(item.default))
+            if text := environ.get(variable(item.name)):  # an empty one counts as not set
+                given[item.name] = _convert(variable(item.name), text, type(item.default))
         return cls(**given)
 
 
 def variable(name: str) -> str:
-    """Return which environment variable holds the setting `name`; complaints call the setting by it, too."""
+    """Return the environment variable of the setting `name`, which error messages name, too."""
     return f"SER_{name.upper()}"
 
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-def _read(name: str, text: str, kind: type[Any]) -> object:
-    """Read the environment variable `name` as `kind`: bool, int, float, Path or str."""
+def _convert(name: str, text: str, kind: type[Any]) -> object:
+    """Convert the environment variable `name` to `kind`: bool, int, float, Path or str."""
     if kind is bool:
         if text.lower() not in _TRUE + _FALSE:
             raise InvalidSettings(f"{name} is yes or no, not “{text}”.")
         return text.lower() in _TRUE
     try:
-        # No shell has expanded the ~ of what stands in a file.
+        # No shell expands the ~ of a value that comes from a file.
         return Path(text).expanduser() if issubclass(kind, Path) else kind(text)
     except ValueError:
         number = "a whole number" if kind is int else "a number"
         raise InvalidSettings(f"{name} should be {number}, not “{text}”.") from None
     except RuntimeError:
-        raise InvalidSettings(f"{name} names the home folder of somebody unknown: “{text}”.") from None
+        raise InvalidSettings(f"{name} names the home folder of an unknown user: “{text}”.") from None

@@ -1,7 +1,7 @@
-"""Everything that flows through the engine, as plain frozen dataclasses.
+"""The data that flows through the engine, as plain frozen dataclasses.
 
-A recording only ever flows down: `Recording` → `CleanSpeech` → `Transcript` and `Scores` → `Analysis`.
-This module needs numpy alone, so that a page can draw an answer without loading a model.
+The path of a recording: `Recording` → `CleanSpeech` → `Transcript` and `Prediction` → `Analysis`. This module needs
+numpy alone, so that a page can draw an answer without loading a model.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 16_000
-"""Samples per second of `CleanSpeech`; every model of the five papers and Whisper listen at this rate."""
+"""Samples per second of `CleanSpeech`: the rate of Whisper and of every model of the five papers."""
 
-TOUCH_S = 0.25
-"""How far off Whisper's times may be, in seconds; the shortest stretch of `CleanSpeech` is longer."""
+TIME_TOLERANCE_S = 0.25
+"""Error of Whisper's times, in seconds; the shortest segment of `CleanSpeech` is longer."""
 
 STAGES = ("decode", "clean", "transcribe", "classify")
 """The steps of an analysis, in the order in which they run."""
@@ -25,7 +25,7 @@ STAGES = ("decode", "clean", "transcribe", "classify")
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What a recording was before it was decoded.
+    """Properties of a recording before it was decoded.
 
     `container` and `codec` are short upper-case names ("WAV", "PCM_16"); `channels` and `rate` (Hz) are the
     file's own; `size_bytes` is the length of the encoded file, `sha256` its checksum (empty for samples).
@@ -56,7 +56,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a recording, in seconds from its beginning."""
+    """A part of a recording, in seconds from its beginning."""
 
     start: float
     end: float
@@ -69,7 +69,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Quality:
-    """How good a recording was.
+    """Quality of a recording.
 
     Attributes
     ----------
@@ -78,17 +78,17 @@ class Quality:
     sample_rate
         The file's own rate in Hz.
     bandwidth_hz
-        The frequency under which practically all of the energy lies, at most half of `sample_rate`.
+        The frequency below which practically all of the energy lies, at most half of `sample_rate`.
     snr_db
-        Level of speech over the level of what lies between, in dB; None where there is no pause to measure.
+        Level of speech relative to the pauses, in dB; None without a pause to measure.
     clipping
         Share (0 to 1) of samples that are pinned at full scale.
     level_db
         Root-mean-square level of the speech, in dB below full scale (0 is the loudest possible).
     noise_reduced
-        Whether noise reduction was applied before the models listened.
+        Whether noise reduction was applied.
     warnings
-        What a listener should know, each one plain sentence, the most important first.
+        Plain sentences about defects, the most important first.
     """
 
     duration_s: float
@@ -118,10 +118,10 @@ class Quality:
 
 @dataclass(frozen=True)
 class CleanSpeech:
-    """What the models listen to: 16 kHz mono float32 speech [n] without its long silences.
+    """Preprocessed speech: mono float32 [n] at 16 kHz, without long silences.
 
-    `segments` are the stretches of the original recording, in order, that lie end to end in `samples`. `recording`
-    is all of it, float32 [m] at the same rate and level, or None where nobody kept it.
+    `segments` are the parts of the original recording, in order, that are concatenated in `samples`. `recording` is
+    all of it, float32 [m] at the same rate and level, or None where it was not kept.
     """
 
     samples: NDArray[np.float32]
@@ -135,7 +135,7 @@ class CleanSpeech:
         return len(self.samples) / SAMPLE_RATE
 
     def widened(self, seconds: float) -> CleanSpeech:
-        """Return the same with so many seconds more around every stretch; what then meets becomes one stretch."""
+        """Return the speech with every segment extended on both sides; segments that then overlap are joined."""
         if self.recording is None:
             return self
         length = len(self.recording) / SAMPLE_RATE
@@ -149,7 +149,7 @@ class CleanSpeech:
         return replace(self, samples=np.concatenate(pieces), segments=tuple(spans))
 
     def between(self, start: float, end: float) -> NDArray[np.float32]:
-        """Return the part of `samples` that lies between two moments (seconds) of the original recording."""
+        """Return the part of `samples` between two times (seconds) of the original recording."""
         pieces, first = [], 0
         for span in self.segments:
             length = round(span.duration_s * SAMPLE_RATE)
@@ -159,10 +159,10 @@ class CleanSpeech:
         return np.concatenate(pieces) if pieces else self.samples[:0]
 
     def original_span(self, start: float, end: float) -> Span:
-        """Map what lies between two moments of `samples` (seconds) to the stretch of the original recording.
+        """Map the part of `samples` between two times (seconds) to the original recording.
 
-        Silence that was taken out lies inside of it only where there is speech on both sides: of a stretch of speech
-        that is merely touched at its edge, nothing counts.
+        Silence that was removed is included only between segments of speech; a segment that is merely touched at its
+        edge does not count.
         """
         passed, touched = 0.0, []
         for span in self.segments:
@@ -170,13 +170,13 @@ class CleanSpeech:
             touched.append(Span(begin, stop))
             passed += span.duration_s
         longest = max((span.duration_s for span in touched), default=0.0)
-        inside = [span for span in touched if span.duration_s and span.duration_s >= min(longest, TOUCH_S)]
+        inside = [span for span in touched if span.duration_s and span.duration_s >= min(longest, TIME_TOLERANCE_S)]
         if not inside:
             return Span(self.original_time(start), self.original_time(end))
         return Span(inside[0].start, inside[-1].end)
 
     def original_time(self, seconds: float) -> float:
-        """Map a moment of `samples` (seconds) to the moment of the original recording (seconds)."""
+        """Map a time in `samples` (seconds) to the original recording (seconds)."""
         passed = 0.0
         for span in self.segments:
             if seconds <= passed + span.duration_s:
@@ -187,7 +187,7 @@ class CleanSpeech:
 
 @dataclass(frozen=True)
 class TranscriptSegment:
-    """Some words, when they were said (seconds of the original recording) and how sure Whisper is (0 to 1)."""
+    """Words with their times (seconds of the original recording) and Whisper's confidence in them (0 to 1)."""
 
     start: float
     end: float
@@ -206,9 +206,9 @@ class TranscriptSegment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """The words of a recording; an empty `text` is a value ("nothing intelligible was said"), not an error.
+    """The words of a recording; an empty `text` means that there is no intelligible speech.
 
-    `language` is Whisper's two-letter code (None where nothing was heard); `engine` names model and precision;
+    `language` is Whisper's two-letter code (None without text); `engine` names model and precision;
     `confidence` is the mean token probability, 0 to 1.
     """
 
@@ -315,13 +315,13 @@ class TimelineWindow:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything the engine found out about one recording.
+    """The results for one recording.
 
-    `timeline` is empty for short recordings. `transcript` is None when no transcription was asked for.
+    `timeline` is empty for short recordings. `transcript` is None without transcription.
     `modalities` are the scores by modality, as in `Prediction`; of a long recording, means over its windows.
     `threshold` is the top probability below which the answer counts as "not sure"; None where the model has none.
-    `seconds` maps each of `STAGES` and "total" to the time that it took.
-    `waveform` and `speech` are the recording as decoded and as the models heard it; they stay out of `to_dict`.
+    `seconds` maps each of `STAGES` and "total" to its duration.
+    `recording` is the decoded recording, `speech` the preprocessed one; `to_dict` leaves them out.
     """
 
     file: str
@@ -331,7 +331,7 @@ class Analysis:
     timeline: tuple[TimelineWindow, ...]
     quality: Quality
     seconds: Mapping[str, float]
-    waveform: Recording = field(repr=False)
+    recording: Recording = field(repr=False)
     speech: CleanSpeech = field(repr=False)
     modalities: Mapping[str, Scores] = field(default_factory=dict)
     threshold: float | None = None
@@ -342,7 +342,7 @@ class Analysis:
         return None if self.threshold is None else float(self.scores.probabilities.max()) >= self.threshold
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer as JSON-ready values: what the command line prints and the page offers to download."""
+        """Return the answer as JSON-ready values, as the command line prints them and the page offers them."""
         modalities = {name: scores.to_dict() for name, scores in self.modalities.items()}
         return {
             "file": self.file,

@@ -256,7 +256,7 @@ def corpora() -> str:
             ", ".join(c.languages),
             f"{c.expected_speakers}",
             f"{c.expected_clips:,}",
-            c.licence,
+            c.license,
         ]
         for c in CORPORA.values()
     ]

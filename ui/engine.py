@@ -1,6 +1,6 @@
-"""The engines behind all sessions, one a model, their warming up beside the page, and weights that they have to fetch.
+"""The engines that all sessions share, one per model, their warm-up in the background, and downloads of weights.
 
-A model is named as the page's choice has it: a folder of the models folder, or "" for the one of the settings.
+A model is named as on the page: a folder of the models folder, or "" for the model of the settings.
 """
 
 from __future__ import annotations
@@ -22,43 +22,40 @@ from ser_engine.models.registry import find_model, list_models
 from ui.listen import charts
 
 PAINT_FIRST_S = 0.7
-"""How long warming up waits: importing torch would hold the interpreter while the first page is on its way."""
+"""Delay of the warm-up: importing torch would block the interpreter while the first page is being sent."""
 
 
 class Fetched(NamedTuple):
-    """So much of a download is here: bytes, of bytes in all (0 where nobody knows)."""
+    """Progress of a download in bytes; `total` is 0 where it is unknown."""
 
     done: int
     total: int
 
 
 class Download:
-    """The latest figures of the download of weights: told by the thread that fetches, read by every page that waits.
-
-    There is one at a time, whoever began it; figures are replaced as a whole, and so may be read at any time.
-    """
+    """Progress of the download of weights, set by the thread that fetches and read by every page that waits."""
 
     def __init__(self) -> None:
         self._latest: Fetched | None = None
 
-    def tell(self, done: int, total: int) -> None:
-        """Keep the latest figures, in bytes; `Analyzer` calls this."""
+    def update(self, done: int, total: int) -> None:
+        """Set the progress, in bytes; called by `Analyzer`."""
         self._latest = Fetched(done, total)
 
     def under_way(self) -> Fetched | None:
-        """Return the latest figures; None where nothing is being fetched."""
+        """Return the progress; None where nothing is being downloaded."""
         latest = self._latest
-        # Of a download of unknown length, nobody but those who waited for it knows when it has ended: see `forget`.
+        # The end of a download of unknown length is known only to those who waited for it: see `forget`.
         return None if latest is None or latest.done == latest.total else latest
 
     def forget(self) -> None:
-        """Forget the figures of a download that has ended or failed; one that goes on will tell new ones at once."""
+        """Forget a download that has ended or failed; one that goes on is back with its next update."""
         self._latest = None
 
 
 @st.cache_resource(show_spinner=False)
 def download() -> Download:
-    """Return the figures of the one download that all sessions may wait for."""
+    """Return the one download that all sessions may wait for."""
     return Download()
 
 
@@ -70,28 +67,26 @@ def analyzer(model: str = "") -> Analyzer:
 @st.cache_resource(show_spinner=False)
 def _analyzer(model: str) -> Analyzer:
     settings = Settings.from_env()
-    return Analyzer(replace(settings, model=model) if model else settings, on_download=download().tell)
+    return Analyzer(replace(settings, model=model) if model else settings, on_download=download().update)
 
 
 def choices() -> tuple[str, ...]:
-    """Return the models that a person can choose among: first "", that of the settings, then those of the folder."""
+    """Return the available models: first "", that of the settings, then those of the models folder."""
     settings = analyzer().settings
     own = settings.model
-    if not own.startswith(PREFIX):  # which is not looked for, since that takes a library as large as the page
-        with suppress(SerError):  # it is not there: the first analysis says so, and the others are still to be had
+    if not own.startswith(PREFIX):  # not resolved, since that imports a large library
+        with suppress(SerError):  # missing: the first analysis reports it, and the others remain
             own = find_model(settings, fetch=False).name
     return ("", *(name for name in list_models(settings) if name != own.removeprefix(PREFIX)))
 
 
 def title(model: str) -> str:
-    """Return how a choice is called on the page."""
+    """Return the name of a choice on the page."""
     settings = analyzer().settings
     if model:
         return model
-    if settings.model.startswith(PREFIX):
-        return settings.model.removeprefix(PREFIX)
     if settings.model:
-        return Path(settings.model).name
+        return settings.model.removeprefix(PREFIX) if settings.model.startswith(PREFIX) else Path(settings.model).name
     try:
         return find_model(settings, fetch=False).name
     except SerError:
@@ -103,7 +98,7 @@ def card(model: str = "") -> dict[str, Any] | None:
     try:
         return analyzer(model).card()
     except SerError as error:
-        # A page that cannot quote the figures still has the rest to say.
+        # The rest of the page does not need them.
         logging.getLogger(__name__).warning("There is no card of the model: %s", error)
         return None
 
@@ -117,7 +112,7 @@ def cards(model: str = "") -> dict[str, str]:
 
 
 class WarmUp:
-    """Loads the models once, in a thread of its own; `ended` is set when that is done, or has failed."""
+    """Loads the models in a thread of its own; `ended` is set when that is done or has failed."""
 
     def __init__(self, engine: Analyzer, fetching: Download) -> None:
         self.ended = threading.Event()
@@ -129,7 +124,7 @@ class WarmUp:
         try:
             self._engine.warm_up()
         except Exception:
-            # Not the person's concern yet: the first analysis meets the same trouble and says it in words.
+            # The first analysis meets the same problem and reports it.
             logging.getLogger(__name__).exception("The models could not be loaded beforehand")
         finally:
             self._fetching.forget()

@@ -1,7 +1,7 @@
-"""One person's session, in one place: what they gave, what the engine answered, what they changed.
+"""The session of one browser tab: its recording, the result, and the person's edits.
 
-Streamlit runs the page anew at every click. What has to outlast a run is here, and nowhere else; the engine is
-called once per recording, however often the page runs.
+Streamlit runs the page again at every click. All state that outlasts a run is here; the engine is called once per
+recording, however often the page runs.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 
 BREATH_S = 0.15
-"""How long a run may take to begin after the click, and Streamlit to tidy up after it."""
+"""How long a run may take to begin after the click, and Streamlit to clean up after it."""
 PATIENCE_S = 2.0
-"""How long a download waits for a run; one that waits for an analysis takes longer, and drops nothing."""
-OF_THE_SOUND = {"waveform", "spectrogram"}
-"""The charts that stay as they are when the words change."""
-NOT_SCORED = "Something went wrong with these words; the answer is the one for the words as they were heard."
+"""How long a download waits for a run."""
+AUDIO_FIGURES = {"waveform", "spectrogram"}
+"""Charts that do not depend on the transcript."""
+NOT_RESCORED = "Something went wrong with this transcript; the result is that of the original one."
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording as it was given: its encoded bytes, a name to show, and the upload that it came with, if any."""
+    """A recording as it was given: its encoded bytes, a name to show, and the id of its upload, if any."""
 
     data: bytes = field(repr=False)
     name: str
@@ -48,17 +48,17 @@ class Recording:
 
     @property
     def digest(self) -> str:
-        """What tells two recordings apart; sixteen hexadecimal digits."""
+        """Sixteen hexadecimal digits that identify the recording."""
         return hashlib.sha256(self.data).hexdigest()[:16]
 
 
 @dataclass
 class Result:
-    """An answered recording, with what the page makes of it.
+    """An analyzed recording.
 
-    `analysis` is the engine's answer, by `model` (a choice of the page). `words` is the transcript as the person last
-    left it, `offered` as the field for it began; `scored` is the analysis with these words, `problem` why there is
-    none. `figures` are the charts by name.
+    `analysis` is the result of `model` (a choice of the page). `words` is the transcript as last edited, `offered` as
+    its field began; `rescored` is the analysis with an edited transcript, `problem` why there is none. `figures` are
+    the charts by name.
     """
 
     analysis: Analysis
@@ -68,58 +68,57 @@ class Result:
     raw_wav: bytes = field(repr=False)
     clean_wav: bytes = field(repr=False)
     model: str = ""
-    scored: Analysis | None = field(default=None, repr=False)
+    rescored: Analysis | None = field(default=None, repr=False)
     problem: str | None = None
     figures: dict[str, Figure] = field(default_factory=dict, repr=False)
 
     @property
     def digest(self) -> str:
-        """What tells the recording from others."""
+        """Digest of the recording."""
         return self.recording.digest
 
     @property
-    def heard(self) -> str | None:
-        """The words as they were heard; None where nobody listened for any."""
+    def original_words(self) -> str | None:
+        """The transcript before edits; None where transcription is off."""
         return None if self.analysis.transcript is None else self.analysis.transcript.text
 
     @property
     def edited(self) -> bool:
-        """Whether the person changed the words that were heard."""
-        return self.heard is not None and self.words != self.heard
+        """Whether the person edited the transcript."""
+        return self.original_words is not None and self.words != self.original_words
 
     @property
     def current(self) -> Analysis:
-        """The analysis as it is shown: with the person's words, once they have been scored."""
-        return self.scored or self.analysis
+        """The analysis as it is shown: with the edited transcript, once that has been scored."""
+        return self.rescored or self.analysis
 
     def take(self, words: str, engine: Analyzer) -> None:
-        """Keep the words as the person left them, and score them anew; `engine` is the one that gave the answer."""
-        said = self.current.transcript
-        if said is None or words == said.text:
+        """Take an edited transcript, and score it with the engine of this result."""
+        transcript = self.current.transcript
+        if transcript is None or words == transcript.text:
             self.words = words
             return
-        scored, problem = None, None
-        if words != self.heard:
+        rescored, problem = None, None
+        if words != self.original_words:
             try:
-                scored = engine.rescore(self.analysis, words)
+                rescored = engine.rescore(self.analysis, words)
             except SerError as error:
                 problem = str(error)
             except Exception:
-                logging.getLogger(__name__).exception("Edited words could not be scored")
-                problem = NOT_SCORED
-        # All at once and at the end: a download may look at any time, and must not mix old scores with new words.
-        self.words, self.scored, self.problem = words, scored, problem
-        self.figures = {name: figure for name, figure in self.figures.items() if name in OF_THE_SOUND}
+                logging.getLogger(__name__).exception("An edited transcript could not be scored")
+                problem = NOT_RESCORED
+        # All at once: a download may read them at any time, and must not mix old scores with new words.
+        self.words, self.rescored, self.problem = words, rescored, problem
+        self.figures = {name: figure for name, figure in self.figures.items() if name in AUDIO_FIGURES}
 
 
 @dataclass
 class Session:
-    """What is known about one browser tab.
+    """The state of one browser tab.
 
-    `waiting` is given but not yet answered: it stays until its analysis has ended. `job` is that analysis, which
-    outlasts the runs of the page. `result` is the last answer; an error leaves it where it is. `model` is the model
-    that the person chose, "" for that of the settings. `framed` is set once app.py has run. `idle` is set
-    while the page is not running.
+    `waiting` is a recording whose analysis has not ended. `job` is that analysis, which outlasts the runs of the page.
+    `result` is the last result, which an error leaves in place. `model` is the model that the person chose, "" for
+    that of the settings. `framed` is set once app.py has run. `idle` is set while the page is not running.
     """
 
     waiting: Recording | None = None
@@ -133,7 +132,7 @@ class Session:
 
     @contextmanager
     def run(self) -> Iterator[None]:
-        """Surround one run of the page, also one that is cut off."""
+        """Surround one run of the page, also one that is interrupted."""
         self.framed = True
         self.idle.clear()
         try:
@@ -142,19 +141,19 @@ class Session:
             self.idle.set()
 
     def settle(self) -> None:
-        """Wait, in a thread of a download's, until a run that was asked for with the same click is over.
+        """Wait, in the thread of a download, until the run of the same click is over.
 
-        The click that leaves a text field brings the field's text along. Streamlit prepares the download beside the
-        run that takes the text, and would drop the file as nobody's when that run ends.
+        The click that leaves a text field also sends its text. Streamlit prepares the download in parallel with the
+        run that takes the text, and would drop the file when that run ends.
         """
         time.sleep(BREATH_S)
         self.idle.wait(PATIENCE_S)
         time.sleep(BREATH_S)
 
     def notice_upload(self, upload: UploadedFile | None) -> None:
-        """Take note of what the upload field holds: something new waits, something removed waits no longer.
+        """Take the value of the upload field: a new file waits for its analysis, a removed one no longer.
 
-        An answer outlives its upload: when a file takes another's place, the field is empty for a moment.
+        A result outlives its upload: when one file replaces another, the field is empty for a moment.
         """
         if upload is None:
             if self.upload_id is not None:
@@ -167,7 +166,7 @@ class Session:
             self.give(Recording(upload.getvalue(), upload.name, upload.file_id))
 
     def give(self, recording: Recording) -> None:
-        """Let a recording wait for its analysis, unless it is the one whose answer is shown."""
+        """Let a recording wait for its analysis, unless its result is shown already."""
         self.error = None
         if self.result is not None and (recording.digest, self.model) == (self.result.digest, self.result.model):
             self.waiting = None
@@ -175,7 +174,7 @@ class Session:
             self.waiting = recording
 
     def choose(self, model: str) -> None:
-        """Let another model listen, also to the recording whose answer is shown."""
+        """Choose a model, and analyze the recording that is shown with it."""
         if model == self.model:
             return
         self.model = model
@@ -183,10 +182,7 @@ class Session:
             self.give(self.result.recording)
 
     def work(self, engine: Analyzer) -> Job | None:
-        """Return the analysis of what waits, begun here if it is not under way; what nobody waits for is abandoned.
-
-        `engine` is the one of the chosen model.
-        """
+        """Return the analysis of the waiting recording by `engine`, started if necessary; abandon any other."""
         if self.job is not None and (self.job.recording is not self.waiting or self.job.engine is not engine):
             self.job.abandon()
             self.job = None
@@ -195,7 +191,7 @@ class Session:
         return self.job
 
     def finish(self, job: Job) -> None:
-        """Keep what has come of an analysis that has ended, unless something else waits by now."""
+        """Take the result or the error of an analysis that has ended, unless another recording waits by now."""
         if job.recording is not self.waiting:
             return
         self.job = None
@@ -205,35 +201,35 @@ class Session:
         try:
             self.answer(job.recording, job.analysis)
         except Exception:
-            logging.getLogger(__name__).exception("An answer could not be prepared for the page")
+            logging.getLogger(__name__).exception("A result could not be prepared for the page")
             self.refuse(UNEXPECTED)
 
     def answer(self, recording: Recording, analysis: Analysis) -> None:
-        """Keep an answer, with the sound that the page offers to listen to."""
+        """Set the result, with the sound of the page's players."""
         from ser_engine.audio.decode import encode_wav
         from ser_engine.types import SAMPLE_RATE
 
         words = offered = analysis.transcript.text if analysis.transcript else ""
         before = self.result
-        if before is not None and before.digest == recording.digest and before.heard == words:
-            words, offered = before.words, before.offered  # another model's turn: what was corrected stays so
+        if before is not None and before.digest == recording.digest and before.original_words == words:
+            words, offered = before.words, before.offered  # by another model: the edits stay
         self.result = Result(
             analysis=analysis,
             recording=recording,
             model=self.model,
             words=words,
             offered=offered,
-            raw_wav=encode_wav(analysis.waveform.samples, analysis.waveform.rate),
+            raw_wav=encode_wav(analysis.recording.samples, analysis.recording.rate),
             clean_wav=encode_wav(analysis.speech.samples, SAMPLE_RATE),
         )
         self.waiting, self.error = None, None
 
     def refuse(self, sentence: str) -> None:
-        """Keep what went wrong, in words; an earlier answer stays."""
+        """Set the error; an earlier result stays."""
         self.waiting, self.error = None, sentence
 
     def forget(self) -> None:
-        """Forget the answer and its sound."""
+        """Discard the result and its sound."""
         self.result, self.error = None, None
 
 

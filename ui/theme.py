@@ -1,7 +1,7 @@
-"""The look: two chart colours, a little style sheet, and the two small pieces of HTML that Streamlit has no word for.
+"""Chart colors, the style sheet, and the few pieces of HTML that Streamlit has no element for.
 
-Everything else (type, light and dark colours, radii) is Streamlit's own theme in .streamlit/config.toml. Colours
-here derive from the text colour or are the middling accent, so that one sheet serves both themes.
+Everything else (fonts, light and dark colors, radii) is Streamlit's own theme in .streamlit/config.toml. Colors here
+derive from the text color or are the accent, so that one sheet serves both themes.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ser_engine.types import STAGES
 from ui.wording import seconds
 
 ACCENT, ACCENT_SOFT = "#1f9a8f", "rgba(31,154,143,0.30)"
-GREY, GREY_SOFT = "#8a9298", "rgba(138,146,152,0.28)"
+GRAY, GRAY_SOFT = "#8a9298", "rgba(138,146,152,0.28)"
 
 ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7"
 fill="#0f6e68"/><path d="M7 14v4M12 10v12M16.5 6v20M21 11v10M25.5 14v4" stroke="#fff" stroke-width="2.6"
 stroke-linecap="round"/></svg>"""
-"""The browser tab's picture; drawn here, since Streamlit's named icons would be fetched from another host."""
+"""The icon of the browser tab, drawn here since Streamlit's named icons would be fetched from another host."""
 
 CSS = """
 /* A comfortable measure on wide screens. */
@@ -33,17 +33,17 @@ h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
 /* The links to the other pages stand above the text, not in the window's corner. */
 [data-testid="stToolbar"] { max-width: 1060px; margin-inline: auto; padding-inline: .25rem; }
 
-/* Plotly writes its labels in a pale grey of its own: let them be as legible as the text around them. */
+/* Plotly's own labels are a pale gray: make them as legible as the text around them. */
 [data-testid="stPlotlyChart"] svg text { fill: currentColor !important; }
 
-/* What changes while an analysis runs keeps its height: nothing below it moves. */
+/* Elements that change while an analysis runs keep their height, so that nothing below them moves. */
 .st-key-input { min-height: 12rem; }
 .st-key-upload { min-height: 4.25rem; }
-.st-key-words { min-height: 17.5rem; }
+.st-key-transcript { min-height: 17.5rem; }
 .st-key-picture { min-height: 200px; }
 .st-key-players { min-height: 6rem; }
 .st-key-status { min-height: 6.75rem; }
-/* The connection has a frame of its own, which has nothing to show. */
+/* The frame of the WebRTC connection, which has nothing to show. */
 .st-key-microphone { position: absolute; width: 1px; height: 1px; overflow: hidden; visibility: hidden; }
 .st-key-choice { margin-bottom: .5rem; }
 @media (max-width: 640px) { .st-key-status { min-height: 9.5rem; } .st-key-upload { min-height: 6.25rem; } }
@@ -88,7 +88,7 @@ def apply() -> None:
 
 
 def steps(times: Mapping[str, float], running: str | None = None) -> str:
-    """Return the four steps of an analysis as an HTML list: those with a time are done, `running` is under way."""
+    """Return the four steps of an analysis as an HTML list: those in `times` are done, `running` is in progress."""
     items = []
     for stage in STAGES:
         state = "done" if stage in times else "running" if stage == running else "waiting"
@@ -108,16 +108,16 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def legend(signs: Sequence[tuple[str, str]]) -> str:
-    """Return what the signs of a chart mean, (sign, meaning) pairs, as an HTML list."""
+    """Return the legend of a chart, (sign, meaning) pairs, as an HTML list."""
     items = "".join(
         f'<li><span class="sign" aria-hidden="true">{escape(sign)}</span>{escape(meaning)}</li>'
         for sign, meaning in signs
     )
-    return f'<ul class="legend" aria-label="Signs in the chart">{items}</ul>'
+    return f'<ul class="legend" aria-label="Legend">{items}</ul>'
 
 
 def finding(severity: str, sentence: str) -> str:
-    """Return one finding of an audit as a paragraph that begins with how grave it is."""
+    """Return one finding of an audit as a paragraph that begins with its severity."""
     word = escape(severity)
     return f'<p class="finding {word}"><strong>{word.capitalize()}.</strong> {escape(sentence)}</p>'
 

@@ -35,5 +35,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
     rows = read_table(options.table, options.corpus or "", options.root)
     findings = audit.audit(tqdm(rows, unit="clip", leave=False, disable=None))
-    print(json.dumps(findings.to_dict(), ensure_ascii=False, indent=2) if options.json else audit.table(findings))
+    print(
+        json.dumps(findings.to_dict(), ensure_ascii=False, indent=2) if options.json else audit.findings_table(findings)
+    )
     return 1 if findings.leaks else 0

@@ -41,9 +41,11 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         folder, utterances = train_fold_model(options.config, options.fold, settings, settings.data)
         model = str(folder)
     else:
-        utterances = [utterance for name in options.corpora for utterance in registry.read(name, settings.data)]
-    samples, turns = conversation.build(utterances, options.seconds, options.voices, options.seed, settings)
-    labels = conversation.write(options.output, samples, turns, settings)
+        utterances = [utterance for name in options.corpora for utterance in registry.read_corpus(name, settings.data)]
+    samples, turns = conversation.build_conversation(
+        utterances, options.seconds, options.voices, options.seed, settings
+    )
+    labels = conversation.write_conversation(options.output, samples, turns, settings)
     print(f"{len(turns)} clips of {', '.join(sorted({turn.speaker for turn in turns}))}; turns in {labels}")
     print(f"ser evaluate {model} --conversation {options.output} {labels}")
     return 0

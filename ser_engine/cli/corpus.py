@@ -39,31 +39,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def list_corpora(options: argparse.Namespace, settings: Settings) -> int:
     """Print the corpora and label sets."""
-    from ser_engine.data.corpora.tables import known_corpora
+    from ser_engine.data.check_tables import corpora_table
 
-    print(known_corpora())
+    print(corpora_table())
     return 0
 
 
 def check_corpora(options: argparse.Namespace, settings: Settings) -> int:
     """Print the counts against the published ones; return 2 if anything cannot be read."""
-    from ser_engine.data import check
-    from ser_engine.data.corpora import tables
+    from ser_engine.data import check, check_tables
 
-    result = check.check(check.sources(options.roots), settings, LABEL_SETS[options.labels], options.workers)
-    for line in tables.checked(result):
+    result = check.check_sources(
+        check.find_sources(options.roots), settings, LABEL_SETS[options.labels], options.workers
+    )
+    for line in check_tables.report_lines(result):
         print(line)
     return 2 if result.failed else 0
 
 
 def write_manifest(options: argparse.Namespace, settings: Settings) -> int:
     """Write all readable clips; print problems on standard error and return 2 if there are any."""
-    from ser_engine.data import check
-    from ser_engine.data.corpora import tables
+    from ser_engine.data import check, check_tables
 
-    findings = check.write_manifest(check.sources(options.roots), options.output, settings, options.workers)
-    for corpus in findings:
-        print(f"{corpus.source.title}: {corpus.clips} clips, {len(corpus.missing)} missing")
-        for line in tables.problems(corpus):
+    reports = check.write_source_manifest(check.find_sources(options.roots), options.output, settings, options.workers)
+    for report in reports:
+        print(f"{report.source.title}: {report.clips} clips, {len(report.missing)} missing")
+        for line in check_tables.problem_lines(report):
             print(f"  {line}", file=sys.stderr)
-    return 2 if any(corpus.failed for corpus in findings) else 0
+    return 2 if any(report.failed for report in reports) else 0

@@ -20,11 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Measure, write and print a summary."""
-    from ser_engine.data.describe import describe, write
+    from ser_engine.data.describe import describe, write_description
 
     description = describe(settings.data, settings, options.clip, options.corpora)
     print(f"{'corpus':10} {'clips':>6} {'speakers':>8} {'hours':>6}")
     for name, corpus in description["corpora"].items():
         print(f"{name:10} {corpus['clips']:6} {corpus['speakers']:8} {corpus['hours']:6.2f}")
-    print(f"{description['unreadable']} clips unreadable. Written to {write(description, settings.results)}.")
+    target = write_description(description, settings.results)
+    print(f"{description['unreadable']} clips unreadable. Written to {target}.")
     return 0

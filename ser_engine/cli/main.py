@@ -14,7 +14,6 @@ from pathlib import Path
 from ser_engine.cli import (
     analyze,
     audit,
-    bundle_whisper,
     conversation,
     corpus,
     describe,
@@ -26,7 +25,7 @@ from ser_engine.cli import (
 from ser_engine.errors import SerError
 from ser_engine.settings import Settings
 
-VERBS = (analyze, live, train, trial, evaluate, conversation, describe, corpus, audit, bundle_whisper)
+VERBS = (analyze, live, train, trial, evaluate, conversation, describe, corpus, audit)
 BAD_INPUT = 2
 INTERRUPTED = 130
 MODEL = "folder in models/, path, or hf:OWNER/NAME[@REVISION] on the Hugging Face hub (default: SER_MODEL)"

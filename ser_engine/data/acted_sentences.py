@@ -1,4 +1,4 @@
-"""The sentences that acted corpora are made of: they say nothing of the emotion, which is why they were chosen."""
+"""The sentences of acted corpora, which were chosen because they do not reveal the emotion."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ EMODB_ENGLISH: Mapping[str, str] = {
     "b09": "I just want to take this away and then go for a drink with Karl.",
     "b10": "It will be in the place where we always put it.",
 }
-# TESS has one sentence with 200 words; where the corpus does not lie in the data folder, these few stand for them.
+# TESS has one sentence with 200 words; these stand for them if the corpus is not in the data folder.
 TESS_WORDS = ("back", "dog", "door", "half", "learn", "merge", "nice", "road", "team", "youth")
 
 
 def acted_sentences(data: Path) -> dict[str, tuple[str, ...]]:
-    """Return what is said in RAVDESS, CREMA-D, TESS and, in English, EMO-DB: {corpus: its sentences, each once}.
+    """Return the sentences of RAVDESS, CREMA-D, TESS and, in English, EMO-DB, by corpus.
 
-    TESS's are those of the corpus in `data`, or some of them where it is not there.
+    TESS's are read from the corpus in `data`; without it there are a few of them.
     """
-    said = tuple(tess.CARRIER.format(word) for word in TESS_WORDS)
-    if registry.lies_in(tess.CORPUS.id, data):
-        said = tuple(sorted({str(utterance.words) for utterance in registry.read(tess.CORPUS.id, data)})) or said
+    tess_sentences = tuple(tess.CARRIER.format(word) for word in TESS_WORDS)
+    if registry.is_available(tess.CORPUS.id, data):
+        read = {str(utterance.words) for utterance in registry.read_corpus(tess.CORPUS.id, data)}
+        tess_sentences = tuple(sorted(read)) or tess_sentences
     return {
         ravdess.CORPUS.id: tuple(ravdess.SENTENCES.values()),
         cremad.CORPUS.id: tuple(cremad.SENTENCES.values()),
-        tess.CORPUS.id: said,
+        tess.CORPUS.id: tess_sentences,
         emodb.CORPUS.id: tuple(EMODB_ENGLISH.values()),
     }

@@ -1,7 +1,7 @@
-"""What a split, or a table of clips, gives away: shared speakers, sentences and twins, labels and sounds of one corpus.
+"""Audit of a split, or of a table of clips, for leaks: shared speakers, sentences and copies, corpora given away.
 
-A system that is tested on voices it has learned tells little about anybody else. Everything here streams: rows are met
-one at a time, and what stays in memory is one entry for each speaker, sentence, clip and checksum, not the rows.
+A test on speakers of the training set does not show how a system performs on others. Rows are streamed: memory holds
+one entry for each speaker, sentence, clip and checksum, not the rows.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ser_engine.data.audit_rows import TESTED, TRAINING, AuditRow, row_of, sounds_of, stem_of
+from ser_engine.data.audit_rows import TESTED, TRAINING, AuditRow, measure_some, stem_of, to_audit_row
 from ser_engine.data.corpora.base import Utterance
-from ser_engine.data.splits import Fold, sentence_of, shared
+from ser_engine.data.splits import Fold, sentence_of, shared_values
 
 Severity = Literal["leak", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")
 
-# How many are named, and how many that are long.
+# Examples that are named, and those with long names.
 EXAMPLES, LONG_EXAMPLES = 10, 4
-# A rate or bandwidth tells a corpus when nearly nothing else has it, and when most of the corpus has such a one.
+# A rate or bandwidth identifies a corpus if hardly any other clips have it and most of the corpus has such a one.
 PURE, MOST = 0.95, 0.5
 BANDWIDTH_STEP_HZ = 500
-# Fewer measured clips than this say nothing about a corpus's bandwidth.
-LEAST_CLIPS = 10
+# Measured clips that a statement about a corpus's bandwidth needs.
+MIN_CLIPS = 10
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found, in one plain sentence: `count` of `of` are concerned, some are named in `examples`.
+    """One result of an audit in a sentence, which concerns `count` of `of`; `examples` names some of them.
 
-    `folds` says for each fold how many are concerned and how many there are, where it is about folds. "leak" means
-    that the tested figure is too good, "warning" that it may be, "note" what else has to be known.
+    `folds` has the two numbers of each fold, for findings about folds. The severity is "leak" if the measured figure
+    is too good, "warning" if it may be, and "note" otherwise.
     """
 
     id: str
@@ -48,7 +48,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """What an audit found in `clips` clips, the worst first."""
+    """The findings about `clips` clips, the most severe first."""
 
     clips: int
     tested: int
@@ -58,11 +58,11 @@ class Findings:
 
     @property
     def leaks(self) -> tuple[Finding, ...]:
-        """What makes a figure say too much."""
+        """The findings that make a figure too good."""
         return tuple(finding for finding in self.findings if finding.severity == "leak")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what run.json holds under "audit"."""
+        """Return the findings as run.json has them under "audit"."""
         findings = []
         for finding in self.findings:
             folds = {name: {"count": count, "of": of} for name, (count, of) in finding.folds.items()}
@@ -72,8 +72,8 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Crossing:
-    """Which values are tested and trained on in the same fold, and how many are tested at all, by fold."""
+class Overlap:
+    """By fold, the values that are in both training and test, and those in the test at all."""
 
     shared: Mapping[str, Sequence[str]]
     tested: Mapping[str, Collection[str]]
@@ -85,81 +85,81 @@ class Crossing:
 
 
 def audit(rows: Iterable[AuditRow]) -> Findings:
-    """Return what a table of clips gives away; rows are read once, in any order."""
-    ledger = Ledger()
+    """Audit a table of clips; rows are read once, in any order."""
+    tally = Tally()
     for row in rows:
-        ledger.add(row)
-    crossings = {kind: parts.crossing() for kind, parts in ledger.parts.items()}
-    crossings["twins"] = ledger.twins()
-    return ledger.findings(crossings)
+        tally.add(row)
+    overlaps = {kind: parts.overlap() for kind, parts in tally.parts.items()}
+    overlaps["copies"] = tally.overlapping_copies()
+    return tally.findings(overlaps)
 
 
 def audit_folds(utterances: Sequence[Utterance], folds: Sequence[Fold]) -> Findings:
-    """Return what the folds of a training run give away.
+    """Audit the folds of a training run.
 
-    Where the recordings are there, their bytes are compared, and rates and bandwidths of some. An utterance that
-    is in the list more than once is a recording with its copies (`splits.expand`).
+    The bytes of the recordings are compared if they are there, and rates and bandwidths of some. An utterance that is
+    in the list more than once is a recording with its augmented copies (`splits.repeat_for_copies`).
     """
     parts = np.full(len(utterances), None, object)
     for fold in folds:
         parts[fold.seen] = np.where(parts[fold.seen] == TESTED, TESTED, TRAINING)
         parts[fold.test] = TESTED
-    ledger = Ledger()
+    tally = Tally()
     times = Counter(utterance.path for utterance in utterances)
-    sounds = sounds_of(utterances)
+    properties = measure_some(utterances)
     digests: list[str | None] = []
     for utterance, part in zip(utterances, parts, strict=True):
-        row = row_of(utterance, sounds[utterance.path], part)
-        copied = times[utterance.path] > 1  # copies have bytes of their own, which are not on disk
+        row = to_audit_row(utterance, properties[utterance.path], part)
+        copied = times[utterance.path] > 1  # augmented copies differ in their bytes, and are not on disk
         digests.append(row.sha256 or None if not copied else None)
-        ledger.add(replace(row, sha256="") if copied else row)
+        tally.add(replace(row, sha256="") if copied else row)
     names = [f"{utterance.corpus}/{utterance.name}" for utterance in utterances]
-    crossings = {
-        "speakers": _crossing([utterance.speaker for utterance in utterances], folds),
-        "sentences": _crossing([sentence_of(utterance) for utterance in utterances], folds),
-        "contents": _crossing(digests, folds),
-        "twins": _crossing(
+    overlaps = {
+        "speakers": _overlap([utterance.speaker for utterance in utterances], folds),
+        "sentences": _overlap([sentence_of(utterance) for utterance in utterances], folds),
+        "contents": _overlap(digests, folds),
+        "copies": _overlap(
             [name if times[u.path] > 1 else None for name, u in zip(names, utterances, strict=True)], folds
         ),
     }
-    return ledger.findings(crossings)
+    return tally.findings(overlaps)
 
 
 class Parts:
-    """In which parts of a split each value is met: a fold's number, or "0" for always in training."""
+    """The parts of a split that each value occurs in: a fold's number, or "0" for always in training."""
 
     def __init__(self) -> None:
-        self.met: dict[str, frozenset[str]] = {}
-        self._sets: dict[frozenset[str], frozenset[str]] = {}  # there are few different ones, so each is kept once
+        self.of: dict[str, frozenset[str]] = {}
+        self._sets: dict[frozenset[str], frozenset[str]] = {}  # few are distinct, so each is stored once
 
-    def meet(self, value: str, part: str | None) -> None:
-        """Take note of one clip; without a value or a part there is nothing to compare."""
+    def add(self, value: str, part: str | None) -> None:
+        """Count one clip; without a value or a part there is nothing to compare."""
         if not value or part is None:
             return
-        before = self.met.get(value, frozenset())
+        before = self.of.get(value, frozenset())
         if part not in before:
             parts = before | {part}
-            self.met[value] = self._sets.setdefault(parts, parts)
+            self.of[value] = self._sets.setdefault(parts, parts)
 
-    def crossing(self) -> Crossing:
-        """Return what is tested in a fold and occurs in another, too: that fold is trained on all the others."""
-        crossing: dict[str, list[str]] = defaultdict(list)
+    def overlap(self) -> Overlap:
+        """Return the values that a fold tests and that occur in another, too, which the fold is trained on."""
+        overlap: dict[str, list[str]] = defaultdict(list)
         tested: dict[str, list[str]] = defaultdict(list)
-        for value, parts in self.met.items():
+        for value, parts in self.of.items():
             for fold in parts - {TRAINING}:
                 tested[fold].append(value)
                 if len(parts) > 1:
-                    crossing[fold].append(value)
-        return Crossing(crossing, tested)
+                    overlap[fold].append(value)
+        return Overlap(overlap, tested)
 
 
 @dataclass
-class Ledger:
-    """What has been met so far."""
+class Tally:
+    """What is counted of all rows."""
 
     clips: int = 0
     tested: int = 0
-    nameless: int = 0
+    unknown_speakers: int = 0
     outside: int = 0
     parts: dict[str, Parts] = field(default_factory=lambda: {k: Parts() for k in ("speakers", "sentences", "contents")})
     speakers: set[str] = field(default_factory=set)
@@ -173,21 +173,27 @@ class Ledger:
     bands: defaultdict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
 
     def add(self, row: AuditRow) -> None:
-        """Take note of one clip."""
+        """Count one clip."""
         self.clips += 1
         self.corpora[row.corpus] += 1
         self.tested += row.part not in (None, TRAINING)
         self.outside += row.part is None
-        self.nameless += not row.speaker
+        self.unknown_speakers += not row.speaker
         if row.speaker:
             self.speakers.add(row.speaker)
         digest = row.sha256[:32]  # half of it is enough to tell clips apart
-        self.parts["speakers"].meet(row.speaker, row.part)
-        self.parts["sentences"].meet(row.sentence, row.part)
-        self.parts["contents"].meet(digest, row.part)
-        self._meet_path(row)
+        self.parts["speakers"].add(row.speaker, row.part)
+        self.parts["sentences"].add(row.sentence, row.part)
+        self.parts["contents"].add(digest, row.part)
+        if row.augmented_from:
+            self.copies.append((_key(row.augmented_from), row.part))
+        else:
+            self.paths.add(_key(row.path), row.part)
         if digest:
-            self._meet_content(digest, row)
+            clip = (row.label, row.name)
+            first = self.contents.setdefault(digest, clip)
+            if first != clip:
+                self.same[digest] |= {first, clip}
         if row.label:
             self.labels[row.label][row.corpus] += 1
         if row.sample_rate:
@@ -195,120 +201,103 @@ class Ledger:
         if row.bandwidth_hz:
             self.bands[row.corpus][round(row.bandwidth_hz / BANDWIDTH_STEP_HZ) * BANDWIDTH_STEP_HZ] += 1
 
-    def _meet_path(self, row: AuditRow) -> None:
-        if row.augmented_from:
-            self.copies.append((_key(row.augmented_from), row.part))
-        else:
-            self.paths.meet(_key(row.path), row.part)
-
-    def _meet_content(self, digest: str, row: AuditRow) -> None:
-        clip = (row.label, row.name)
-        first = self.contents.setdefault(digest, clip)
-        if first != clip:
-            self.same[digest] |= {first, clip}
-
-    def twins(self) -> Crossing:
-        """Return which recordings and copies of them are on both sides; a path that comes twice is its own copy."""
+    def overlapping_copies(self) -> Overlap:
+        """Return the recordings that are in both parts with their copies; a path that occurs twice is its own copy."""
         names: dict[str, str | None] = {}
-        if any(key not in self.paths.met for key, _ in self.copies):  # then copies may name clips without folders
-            for path in self.paths.met:
+        if any(key not in self.paths.of for key, _ in self.copies):  # then copies may name clips without folders
+            for path in self.paths.of:
                 name = path.rpartition("/")[2]
                 names[name] = path if name not in names else None
         for key, part in self.copies:
-            known = key if key in self.paths.met else names.get(key.rpartition("/")[2])
-            self.paths.meet(known or key, part)
-        return self.paths.crossing()
+            known = key if key in self.paths.of else names.get(key.rpartition("/")[2])
+            self.paths.add(known or key, part)
+        return self.paths.overlap()
 
-    def findings(self, crossings: Mapping[str, Crossing]) -> Findings:
-        """Return what all rows together say, given what is on both sides of each fold."""
-        found = (*self._across(crossings), *self._same(), *self._of_corpora())
-        ordered = tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
+    def findings(self, overlaps: Mapping[str, Overlap]) -> Findings:
+        """Return the findings about all rows, given the overlaps of training and test."""
+        findings = (*self._overlap_findings(overlaps), *self._label_findings(), *self._corpus_findings())
+        ordered = tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
         return Findings(self.clips, self.tested, len(self.speakers), tuple(sorted(self.corpora)), ordered)
 
-    def _across(self, crossings: Mapping[str, Crossing]) -> Iterator[Finding]:
+    def _overlap_findings(self, overlaps: Mapping[str, Overlap]) -> Iterator[Finding]:
         if not self.tested:
-            told = "Nothing says what is tested (test_fold, fold or split), so training and test were not compared."
-            yield Finding("no-split", "note", self.clips, self.clips, told)
+            sentence = (
+                "No column says what is tested (test_fold, fold or split), so training and test were not compared."
+            )
+            yield Finding("no-split", "note", self.clips, self.clips, sentence)
             return
         if self.outside:
-            told = f"{_of(self.outside, self.clips, 'clips')} in no part of the split and not compared."
-            yield Finding("outside-the-split", "note", self.outside, self.clips, told)
-        if self.nameless:
-            told = f"The speaker of {self.nameless:,} of {self.clips:,} clips is not known; they were not compared."
-            yield Finding("unknown-speakers", "warning", self.nameless, self.clips, told)
+            sentence = f"{_of(self.outside, self.clips, 'clips')} in no part of the split, so not compared."
+            yield Finding("outside-the-split", "note", self.outside, self.clips, sentence)
+        if self.unknown_speakers:
+            count = self.unknown_speakers
+            sentence = f"The speaker of {count:,} of {self.clips:,} clips is unknown, so they were not compared."
+            yield Finding("unknown-speakers", "warning", count, self.clips, sentence)
         else:
-            yield from _speakers_apart(crossings["speakers"])
-        yield from _both_sides("shared-speakers", "leak", crossings["speakers"], "speakers", "the voices are known")
-        yield from _both_sides(
-            "shared-sentences", "warning", crossings["sentences"], "sentences", "the words are known"
-        )
-        yield from _both_sides(
-            "augmented-twins",
-            "leak",
-            crossings["twins"],
-            "recordings",
-            "each has a twin there, a copy of the same clip",
-        )
-        contents = crossings["contents"]
+            yield from _speakers_apart(overlaps["speakers"])
+        speakers, sentences, copies = overlaps["speakers"], overlaps["sentences"], overlaps["copies"]
+        yield from _shared("shared-speakers", "leak", speakers, "speakers", "their voices are known")
+        yield from _shared("shared-sentences", "warning", sentences, "sentences", "their words are known")
+        yield from _shared("augmented-twins", "leak", copies, "recordings", "as copies of the same clips")
+        contents = overlaps["contents"]
         named = {digest: _names(self.same.get(digest[:32], ())) or digest[:12] for digest in contents.distinct}
         renamed = {fold: [named[digest] for digest in digests] for fold, digests in contents.shared.items()}
-        yield from _both_sides(
-            "identical-clips", "leak", Crossing(renamed, contents.tested), "recordings", "byte for byte the same clip"
-        )
+        identical = Overlap(renamed, contents.tested)
+        yield from _shared("identical-clips", "leak", identical, "recordings", "byte for byte the same clips")
 
-    def _same(self) -> Iterator[Finding]:
-        """Yield recordings that are there more than once with different labels."""
+    def _label_findings(self) -> Iterator[Finding]:
+        """Yield the recordings that occur more than once with different labels."""
         torn = [sorted(clips) for clips in self.same.values() if len({label for label, _ in clips}) > 1]
         if torn:
             named = sorted(" = ".join(f"{name} ({label or 'no label'})" for label, name in clips) for clips in torn)
-            told = (
-                f"{len(torn):,} of {len(self.contents):,} different recordings are there more than once with different "
-                "labels, of which one at most is right."
+            sentence = (
+                f"{_of(len(torn), len(self.contents), 'distinct recordings')} in the data more than once with "
+                "different labels, of which at most one can be right."
             )
             id = "identical-clips-different-labels"
-            yield Finding(id, "warning", len(torn), len(self.contents), told, tuple(named[:LONG_EXAMPLES]))
+            yield Finding(id, "warning", len(torn), len(self.contents), sentence, tuple(named[:LONG_EXAMPLES]))
 
-    def _of_corpora(self) -> Iterator[Finding]:
-        """Yield what tells from which corpus a clip is, and with it something about its label."""
+    def _corpus_findings(self) -> Iterator[Finding]:
+        """Yield what identifies the corpus of a clip, and with it something about its label."""
         if len(self.corpora) < 2:
             return
         single = {label: next(iter(corpora)) for label, corpora in sorted(self.labels.items()) if len(corpora) == 1}
         if single:
-            told = (
-                f"{_of(len(single), len(self.labels), 'labels')} found in one corpus only: who hears the corpus knows "
-                "the label, without the voice."
+            sentence = (
+                f"{_of(len(single), len(self.labels), 'labels')} found in one corpus only: recognizing the corpus is "
+                "enough to know the label."
             )
             named = tuple(f"{label}: {corpus}" for label, corpus in single.items())
-            yield Finding("labels-of-one-corpus", "warning", len(single), len(self.labels), told, named[:EXAMPLES])
+            yield Finding("labels-of-one-corpus", "warning", len(single), len(self.labels), sentence, named[:EXAMPLES])
         yield from _giveaway("sample-rates", "sample rate", self.rates)
-        heard = {corpus: bands for corpus, bands in self.bands.items() if bands.total() >= LEAST_CLIPS}
-        yield from _giveaway("bandwidths", "bandwidth", heard)
+        measured = {corpus: bands for corpus, bands in self.bands.items() if bands.total() >= MIN_CLIPS}
+        yield from _giveaway("bandwidths", "bandwidth", measured)
 
 
-def _speakers_apart(crossing: Crossing) -> Iterator[Finding]:
-    count = len({speaker for speakers in crossing.tested.values() for speaker in speakers})
-    if not crossing.shared:
-        folds = len(crossing.tested)
-        told = f"Training and test share no speaker: {count:,} are tested in {folds} fold{'s' * (folds != 1)}."
-        yield Finding("speakers-apart", "note", 0, count, told)
+def _speakers_apart(overlap: Overlap) -> Iterator[Finding]:
+    count = len({speaker for speakers in overlap.tested.values() for speaker in speakers})
+    if not overlap.shared:
+        folds = len(overlap.tested)
+        sentence = f"Training and test share no speaker: {count:,} are tested in {folds} fold{'s' * (folds != 1)}."
+        yield Finding("speakers-apart", "note", 0, count, sentence)
 
 
-def _both_sides(id: str, severity: Severity, crossing: Crossing, noun: str, why: str) -> Iterator[Finding]:
-    """Yield a finding when something is tested that is trained on in the same fold."""
-    distinct = crossing.distinct
+def _shared(id: str, severity: Severity, overlap: Overlap, noun: str, remark: str) -> Iterator[Finding]:
+    """Yield a finding if something is in both training and test of a fold."""
+    distinct = overlap.distinct
     if not distinct:
         return
-    tested = len({value for values in crossing.tested.values() for value in values})
-    where = f", in {len(crossing.shared)} of {len(crossing.tested)} folds" if len(crossing.tested) > 1 else ""
-    told = f"{_of(len(distinct), tested, f'tested {noun}')} trained on, too{where}: {why}."
-    order = sorted(crossing.tested, key=lambda fold: (not fold.isdigit(), int(fold) if fold.isdigit() else 0, fold))
-    folds = {fold: (len(crossing.shared.get(fold, ())), len(crossing.tested[fold])) for fold in order}
+    tested = len({value for values in overlap.tested.values() for value in values})
+    where = f" in {len(overlap.shared)} of {len(overlap.tested)} folds" if len(overlap.tested) > 1 else ""
+    sentence = f"{_of(len(distinct), tested, f'tested {noun}')} also in training{where}: {remark}."
+    order = sorted(overlap.tested, key=lambda fold: (not fold.isdigit(), int(fold) if fold.isdigit() else 0, fold))
+    folds = {fold: (len(overlap.shared.get(fold, ())), len(overlap.tested[fold])) for fold in order}
     named = distinct[: EXAMPLES if noun == "speakers" else LONG_EXAMPLES]
-    yield Finding(id, severity, len(distinct), tested, told, tuple(named), folds)
+    yield Finding(id, severity, len(distinct), tested, sentence, tuple(named), folds)
 
 
 def _giveaway(id: str, what: str, counted: Mapping[str, Counter[int]]) -> Iterator[Finding]:
-    """Yield a finding when a measure, in Hz, tells some corpora from the others; each corpus counts the same."""
+    """Yield a finding if a measure, in Hz, identifies some corpora; each corpus has the same weight."""
     shares = {corpus: {hz: n / hertz.total() for hz, n in hertz.items()} for corpus, hertz in counted.items()}
     given_away = {}
     for corpus, own in sorted(shares.items()):
@@ -317,9 +306,9 @@ def _giveaway(id: str, what: str, counted: Mapping[str, Counter[int]]) -> Iterat
         if len(shares) > 1 and sum(own[hz] for hz in pure) >= MOST:
             given_away[corpus] = max(pure, key=lambda hz: own[hz])
     if given_away:
-        told = f"By their {what} alone, {_of(len(given_away), len(shares), 'corpora')} told from the others."
+        sentence = f"The {what} alone identifies {len(given_away):,} of {len(shares):,} corpora."
         named = tuple(f"{corpus}: {hz:,} Hz" for corpus, hz in given_away.items())
-        yield Finding(id, "warning", len(given_away), len(shares), told, named[:EXAMPLES])
+        yield Finding(id, "warning", len(given_away), len(shares), sentence, named[:EXAMPLES])
 
 
 def _of(count: int, of: int, noun: str) -> str:
@@ -327,25 +316,25 @@ def _of(count: int, of: int, noun: str) -> str:
 
 
 def _key(path: str) -> str:
-    """Return what a clip is called by, with its folder and whatever its suffix."""
+    """Return a clip's path in lower case without its suffix."""
     folder, slash, _ = path.rpartition("/")
     return f"{folder}{slash}{stem_of(path)}".lower()
 
 
 def _names(clips: Collection[tuple[str, str]]) -> str:
-    """Return how a group of (label, name) is shown: "a = b", and no more than three."""
+    """Return the names of a group of (label, name) as "a = b", no more than three of them."""
     names = sorted({name for _, name in clips})
     return " = ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _crossing(values: Sequence[str | None], folds: Sequence[Fold]) -> Crossing:
+def _overlap(values: Sequence[str | None], folds: Sequence[Fold]) -> Overlap:
     hashable: Sequence[Hashable | None] = values
-    both = {fold: [str(value) for value in found] for fold, found in shared(hashable, folds).items()}
+    both = {fold: [str(value) for value in common] for fold, common in shared_values(hashable, folds).items()}
     tested = {fold.name: {str(values[i]) for i in fold.test if values[i] is not None} for fold in folds}
-    return Crossing(both, tested)
+    return Overlap(both, tested)
 
 
-def table(findings: Findings) -> str:
+def findings_table(findings: Findings) -> str:
     """Return the findings for a terminal."""
     lines = [
         f"{findings.clips:,} clips, {findings.tested:,} of them tested, {findings.speakers:,} speakers, "
@@ -356,11 +345,11 @@ def table(findings: Findings) -> str:
         lines.append(f"{finding.severity:8} {finding.id:32} {finding.count:8,} {finding.of:8,}")
         lines.append(f"{'':8} {finding.sentence}")
         if len(finding.folds) > 1:
-            told = ", ".join(f"{fold}: {count:,} of {of:,}" for fold, (count, of) in finding.folds.items())
-            lines.append(f"{'':8} By fold: {told}.")
+            folds = ", ".join(f"{fold}: {count:,} of {of:,}" for fold, (count, of) in finding.folds.items())
+            lines.append(f"{'':8} By fold: {folds}.")
         if finding.examples:
             more = ", …" if finding.count > len(finding.examples) else ""
             lines.append(f"{'':8} For example {', '.join(finding.examples)}{more}")
     if not findings.findings:
-        lines.append("Nothing was found that training and test should not share.")
+        lines.append("Training and test share nothing that they should not.")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The tables that an audit reads: EmoBox's listings, manifests, anybody's split; a row at a time."""
+"""The rows of an audit, read one at a time from EmoBox's listings, manifests or any other split."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ser_engine.data import manifest
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import Corpus, Utterance, audio_files
 from ser_engine.data.corpora.registry import CORPORA
-from ser_engine.data.sound import Sound, listen
+from ser_engine.data.manifest import read_records
+from ser_engine.data.measure import AudioProperties, measure_clip
 from ser_engine.data.splits import sentence_of
 from ser_engine.errors import CorpusError
-from ser_engine.labels import named
+from ser_engine.labels import find_emotion
 from ser_engine.models.store import sha256
 from ser_engine.settings import Settings
 
@@ -28,21 +28,21 @@ SPLITS = {
     **dict.fromkeys(("train", "training", "validation", "valid", "val", "dev", "development"), TRAINING),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), TESTED),
 }
-# How augmented copies are named where no column says what they are copies of: 03a01Wa_noise.wav, 03a01Wa_aug2.wav.
+# Names of augmented copies, if no column names the original: 03a01Wa_noise.wav, 03a01Wa_aug2.wav.
 COPY = re.compile(r"(.+?)[_-](?:aug|noise|noisy|pitch|stretch|shift|speed|gain|background|copy)[a-z]*[_-]?\d*", re.I)
-# Rate and bandwidth are found out by decoding, which takes long; so many clips tell what a corpus's are.
-HEARD_PER_CORPUS = 40
-# The files of a training run are read with a progress bar from so many on.
+# Clips of each corpus that are decoded to measure rate and bandwidth, which takes long.
+MEASURED_PER_CORPUS = 40
+# Files from which on reading them shows a progress bar.
 MANY = 2000
 
 
 @dataclass(frozen=True)
 class AuditRow:
-    """What is known about one clip; what is not is empty.
+    """One clip; whatever is unknown is empty.
 
-    `part` is the fold that tests the clip, "0" where it is always trained on, None where nothing says it. Speakers
-    and sentences are told apart across corpora ("ravdess/07"). `augmented_from` is the path or name of the recording
-    that the clip is a copy of.
+    `part` is the fold that tests the clip, "0" if it is always in training, None if that is unknown. Speakers and
+    sentences are unique over all corpora ("ravdess/07"). `augmented_from` is the path or name of the recording that
+    the clip is a copy of.
     """
 
     path: str
@@ -60,12 +60,12 @@ class AuditRow:
 
     @property
     def name(self) -> str:
-        """The clip as it is called in a finding."""
+        """The clip's name in findings."""
         return f"{self.corpus}/{stem_of(self.path)}" if self.corpus else stem_of(self.path)
 
 
 def stem_of(path: str) -> str:
-    """Return a clip's name without folder and suffix; a hundred thousand are asked for, so pathlib is too slow."""
+    """Return a clip's name without folder and suffix; pathlib is too slow for a hundred thousand of them."""
     file = path.rpartition("/")[2]
     return file.rpartition(".")[0] or file
 
@@ -73,31 +73,31 @@ def stem_of(path: str) -> str:
 def read_table(path: Path, corpus: str = "", root: Path | None = None) -> Iterator[AuditRow]:
     """Yield the rows of a split or manifest, one at a time.
 
-    CSV, TSV or JSON lines. The clip is in `path` or `file`. What is tested is said by `test_fold` or `fold` (fold k
-    tests k and is trained on all others; 0 is always trained on), or by `split` (train, validation, test). `label`,
+    CSV, TSV or JSON lines. The column `path` or `file` names the clip. The split is in `test_fold` or `fold` (fold k
+    tests k and is trained on all others; 0 is always trained on), or in `split` (train, validation, test). `label`,
     `speaker`, `sentence`, `corpus`, `gender`, `seconds`, `sample_rate`, `bandwidth_hz`, `sha256` and `augmented_from`
-    are used where they are; what is missing is read from the clip's name as its corpus writes it, and from the audio
-    where it lies beside the table.
+    are optional; what is missing is read from the clip's name as its corpus writes it, and from the audio, if it is in
+    the table's folder.
 
     Parameters
     ----------
-    corpus : id of the corpus of all clips; otherwise a column, the table's name or the clips' names tell
-    root : folder in which the audio is looked for, by path and then by name, to compare bytes, rates and bandwidths
+    corpus : id of the corpus of all clips; by default a column, the table's name or the clips' names show it
+    root : folder of the audio, which is found by path or else by name, to compare bytes, rates and bandwidths
 
     Raises
     ------
     CorpusError
-        There is no such table, it is empty, or a row cannot be understood; the sentence names the line.
+        There is no such table, it is empty, or a row cannot be understood; the message names the line.
     """
     if root is not None and not root.is_dir():
         raise CorpusError(f"The audio should be in {root}, but there is no such folder.")
-    reader, sounds = _Names(path, corpus), _Sounds(path.parent, root)
+    names, audio = _NameReader(path, corpus), _AudioReader(path.parent, root)
     line = 0
-    for line, record in manifest.records(path, required=()):
+    for line, record in read_records(path, required=()):
         if isinstance(record, CorpusError):
             raise record
         try:
-            yield sounds.completed(_row(_Record(record), reader))
+            yield audio.complete(_row(_Record(record), names))
         except ValueError as error:
             raise CorpusError(f"{path}, line {line}: {error}.") from None
     if not line:
@@ -105,25 +105,25 @@ def read_table(path: Path, corpus: str = "", root: Path | None = None) -> Iterat
 
 
 class _Record:
-    """A row's values as texts and numbers, by lower-case name."""
+    """The values of a row as text and numbers, by lower-case name."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = {name.strip().lower(): value for name, value in values.items()}
 
     def text(self, *names: str) -> str:
-        """Return the first of these that is there and not empty, as text."""
+        """Return the first of these columns that is not empty, as text."""
         for name in names:
             value = self._values.get(name)
             if value is None or value == "":
                 continue
             if isinstance(value, (list, dict, bool)):
-                raise ValueError(f"{name} is neither a text nor a number")
+                raise ValueError(f"{name} is neither text nor a number")
             if text := str(value).strip():
                 return text
         return ""
 
     def number(self, name: str) -> float:
-        """Return a number, 0 where there is none."""
+        """Return a number, 0 if there is none."""
         text = self.text(name)
         if not text:
             return 0.0
@@ -136,14 +136,14 @@ class _Record:
         return number
 
 
-def _row(record: _Record, reader: _Names) -> AuditRow:
+def _row(record: _Record, names: _NameReader) -> AuditRow:
     path = record.text("path", "file").replace("\\", "/")
     if not path:
         raise ValueError("there is no path and no file")
     source = record.text("augmented_from").replace("\\", "/") or _source(path)
     corpus = _id(record.text("corpus"))
-    known = reader.read(path, corpus) or (reader.read(source, corpus) if source else None)
-    corpus = corpus or (known.corpus if known else reader.fallback)
+    known = names.read(path, corpus) or (names.read(source, corpus) if source else None)
+    corpus = corpus or (known.corpus if known else names.fallback)
     speaker, sentence = record.text("speaker"), record.text("sentence", "transcript")
     return AuditRow(
         path=path,
@@ -162,15 +162,15 @@ def _row(record: _Record, reader: _Names) -> AuditRow:
 
 
 def _source(path: str) -> str:
-    """Return the name of the recording that a clip is a copy of, to go by its own name; empty where it is none."""
+    """Return the name of the recording that a clip is a copy of, judging by its own name; empty if it is none."""
     match = COPY.fullmatch(stem_of(path))
     return match[1] if match else ""
 
 
 def _id(corpus: str) -> str:
-    """Return the id of a corpus that is known, however it is spelled, and any other as it is."""
+    """Return the id of a known corpus in any spelling, and any other name unchanged."""
     try:
-        return registry.corpus(corpus).id if corpus else ""
+        return registry.get_corpus(corpus).id if corpus else ""
     except CorpusError:
         return corpus
 
@@ -180,15 +180,15 @@ def _within(corpus: str, value: str) -> str:
 
 
 def _label(text: str, known: Utterance | None) -> str:
-    """Return one name for an emotion, so that "ANG" of CREMA-D and "Wut" of a table with corpora mixed can meet."""
+    """Return one name for an emotion, so that labels of different corpora can be compared."""
     own = known.native or known.label or "" if known else ""
     if known and known.label and text.lower() in ("", own.lower()):
         return known.label
-    return named(text) or text or own
+    return find_emotion(text) or text or own
 
 
 def _part(text: str) -> str | None:
-    """Return the fold that tests a clip, "0" for none, None where nothing says it or the clip is left out (-1)."""
+    """Return the fold that tests a clip, "0" for none, None if that is unknown or the clip is left out (-1)."""
     if not text:
         return None
     try:
@@ -201,21 +201,21 @@ def _part(text: str) -> str | None:
     return str(number) if number >= 0 else None
 
 
-class _Names:
-    """Reads clips' names by the corpus that the table is about, or by whichever corpus they are of."""
+class _NameReader:
+    """Reads clips' names as the table's corpus writes them, or as any other corpus does."""
 
     def __init__(self, table: Path, corpus: str) -> None:
         self._table = table
-        self._only = registry.corpus(corpus) if corpus else None
-        self._likely = self._only or registry.named(table.with_suffix(""))
+        self._only = registry.get_corpus(corpus) if corpus else None
+        self._likely = self._only or registry.find_by_folder_name(table.with_suffix(""))
 
     @property
     def fallback(self) -> str:
-        """The corpus of a clip whose name tells nothing: that of the clips before it, or the table's name."""
+        """The corpus of a clip with an unknown kind of name: that of the clips before it, or the table's name."""
         return self._likely.id if self._likely else self._table.stem.lower()
 
     def read(self, path: str, corpus: str) -> Utterance | None:
-        """Return what a name tells, None where no corpus has such names."""
+        """Return the utterance that a name describes, None if no corpus has such names."""
         for candidate in self._candidates(corpus):
             try:
                 utterance = candidate.read_name(Path(path))
@@ -235,56 +235,56 @@ class _Names:
         return likely + [other for other in CORPORA.values() if other is not self._likely]
 
 
-class _Sounds:
-    """Completes rows by what their audio tells: the bytes of every clip, rate and bandwidth of some of each corpus."""
+class _AudioReader:
+    """Completes rows from their audio: the checksum of every clip, rate and bandwidth of some of each corpus."""
 
-    def __init__(self, beside: Path, root: Path | None) -> None:
-        self._folders = [folder for folder in (root, beside) if folder is not None]
+    def __init__(self, table_folder: Path, root: Path | None) -> None:
+        self._folders = [folder for folder in (root, table_folder) if folder is not None]
         self._by_name: defaultdict[str, list[Path]] = defaultdict(list)
         for file in audio_files(root) if root is not None else ():
             self._by_name[file.stem.lower()].append(file)
-        self._heard: Counter[str] = Counter()
+        self._measured: Counter[str] = Counter()
 
-    def completed(self, row: AuditRow) -> AuditRow:
-        """Return the row with its gaps filled, as it was where there is no audio."""
+    def complete(self, row: AuditRow) -> AuditRow:
+        """Return the row with its gaps filled; unchanged if there is no audio."""
         if row.sha256 and row.sample_rate and row.bandwidth_hz:
             return row
         file = self._find(row)
         if file is None:
             return row
-        sound = Sound(sha256=row.sha256 or digest_of(file))
-        if self._heard[row.corpus] < HEARD_PER_CORPUS:
-            self._heard[row.corpus] += 1
-            sound = listen(file, Settings())
+        audio = AudioProperties(sha256=row.sha256 or checksum_of(file))
+        if self._measured[row.corpus] < MEASURED_PER_CORPUS:
+            self._measured[row.corpus] += 1
+            audio = measure_clip(file, Settings())
         return replace(
             row,
-            sha256=row.sha256 or sound.sha256,
-            sample_rate=row.sample_rate or sound.sample_rate,
-            bandwidth_hz=row.bandwidth_hz or sound.bandwidth_hz,
+            sha256=row.sha256 or audio.sha256,
+            sample_rate=row.sample_rate or audio.sample_rate,
+            bandwidth_hz=row.bandwidth_hz or audio.bandwidth_hz,
         )
 
     def _find(self, row: AuditRow) -> Path | None:
-        """Return the clip's file: by its path, or as the only one of its name (and then of its folder's name)."""
+        """Return the clip's file: by its path, or as the only one with its name (and with its folder's name)."""
         for folder in self._folders:
             if (file := folder / row.path).is_file():
                 return file
         path = PurePosixPath(row.path)
-        found = self._by_name.get(path.stem.lower(), [])
-        if len(found) > 1:
-            found = [file for file in found if file.parent.name == path.parent.name]
-        return found[0] if len(found) == 1 else None
+        files = self._by_name.get(path.stem.lower(), [])
+        if len(files) > 1:
+            files = [file for file in files if file.parent.name == path.parent.name]
+        return files[0] if len(files) == 1 else None
 
 
-def digest_of(path: Path) -> str:
-    """Return the checksum of a file, empty for one that is not there."""
+def checksum_of(path: Path) -> str:
+    """Return the sha256 of a file, empty for one that is missing."""
     try:
         return sha256(path)
     except OSError:
         return ""
 
 
-def row_of(utterance: Utterance, sound: Sound, part: str | None) -> AuditRow:
-    """Return what is known about an utterance and its file."""
+def to_audit_row(utterance: Utterance, audio: AudioProperties, part: str | None) -> AuditRow:
+    """Return the row of an utterance and its file."""
     return AuditRow(
         path=utterance.path.as_posix(),
         corpus=utterance.corpus,
@@ -293,23 +293,26 @@ def row_of(utterance: Utterance, sound: Sound, part: str | None) -> AuditRow:
         sentence=sentence_of(utterance) or "",
         gender=utterance.gender or "",
         part=part,
-        sample_rate=sound.sample_rate,
-        bandwidth_hz=sound.bandwidth_hz,
-        sha256=sound.sha256,
+        sample_rate=audio.sample_rate,
+        bandwidth_hz=audio.bandwidth_hz,
+        sha256=audio.sha256,
     )
 
 
-def sounds_of(utterances: Sequence[Utterance]) -> dict[Path, Sound]:
-    """Return the checksums of all files, and rates and bandwidths of some of each corpus where there are several.
+def measure_some(utterances: Sequence[Utterance]) -> dict[Path, AudioProperties]:
+    """Return the checksums of all files and, if there are several corpora, rates and bandwidths of some of each.
 
-    A file that is not there, or is no audio, has none.
+    A file that is missing, or is not a recording, has none.
     """
     of_corpus: defaultdict[str, dict[Path, None]] = defaultdict(dict)
     for utterance in utterances:
         of_corpus[utterance.corpus][utterance.path] = None
     decoded: set[Path] = set()
     for paths in map(list, of_corpus.values()):
-        decoded |= set(paths[:: -(-len(paths) // HEARD_PER_CORPUS)]) if len(of_corpus) > 1 else set()
-    everything = [path for paths in of_corpus.values() for path in paths]
-    bar = tqdm(everything, desc="audit", unit="clip", disable=len(everything) < MANY)
-    return {path: listen(path, Settings()) if path in decoded else Sound(sha256=digest_of(path)) for path in bar}
+        decoded |= set(paths[:: -(-len(paths) // MEASURED_PER_CORPUS)]) if len(of_corpus) > 1 else set()
+    all_paths = [path for paths in of_corpus.values() for path in paths]
+    settings = Settings()
+    return {
+        path: measure_clip(path, settings) if path in decoded else AudioProperties(sha256=checksum_of(path))
+        for path in tqdm(all_paths, desc="audit", unit="clip", disable=len(all_paths) < MANY)
+    }

@@ -1,7 +1,7 @@
-"""Other voices from the same recordings, for training alone: never for what is tested.
+"""Augmented copies of clips, for training only: tested clips are never augmented.
 
-The papers' recipes are data: one transform of audiomentations, or one of the two kinds of noise that it does not have,
-with its parameters. Where a paper gives no number, audiomentations' own default stands, unless a comment says more.
+The papers' recipes are data: transforms of audiomentations, or one of the two kinds of noise that it lacks, with their
+parameters. Where a paper gives no number, audiomentations' default stands, unless a comment says otherwise.
 """
 
 from __future__ import annotations
@@ -13,22 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from ser_engine.errors import InvalidSettings
 from ser_engine.types import SAMPLE_RATE
 
-# Faster speech is higher, too, as if by a smaller speaker; within these shares a man does not become a child.
-LEAST_CHANGE, MOST_CHANGE = 0.04, 0.13
-
-# Added to silence, so that noise which is relative to a clip's peak is never none.
-LEAST_AMPLITUDE = 1e-9
+# The least peak that noise is relative to, so that a silent clip gets some, too.
+MIN_AMPLITUDE = 1e-9
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One way to make another clip of a clip: `transform` is a class of audiomentations or a key of `NOISES`."""
+    """One way to augment a clip: `transform` is a class of audiomentations, "uniform" or "gaussian" noise."""
 
     name: str
     transform: str
@@ -36,7 +32,7 @@ class Augmentation:
 
 
 def _stretch(slowest: float, fastest: float) -> Augmentation:
-    # librosa's phase vocoder is what the papers used; the clip becomes longer or shorter, as paper-1 says.
+    # The papers used librosa's phase vocoder; the clip becomes longer or shorter, as in Sharma (2023).
     parameters = {"min_rate": slowest, "max_rate": fastest, "leave_length_unchanged": False}
     return Augmentation("stretch", "TimeStretch", parameters | {"method": "librosa_phase_vocoder"})
 
@@ -47,8 +43,8 @@ def _pitch(lowest: float, highest: float) -> Augmentation:
 
 
 RECIPES: dict[str, tuple[Augmentation, ...]] = {
-    # III.A names the four and gives no numbers. Four semitones, the default, would make a man a woman: two are taken.
-    # It does not say either what its background noise was: here hiss to rumble, 10 to 30 dB below the voice.
+    # III.A names the four and gives no numbers. Four semitones, the default, would turn a man's voice into a woman's:
+    # two are used. The kind of background noise is not given: here hiss to rumble, 10 to 30 dB below the voice.
     "sharma": (
         _stretch(0.8, 1.25),
         _pitch(-2.0, 2.0),
@@ -59,8 +55,8 @@ RECIPES: dict[str, tuple[Augmentation, ...]] = {
             {"min_snr_db": 10.0, "max_snr_db": 30.0, "min_f_decay": -6.0, "max_f_decay": 0.0},
         ),
     ),
-    # 3.4.1. Its algorithm 2 for the pitch, taken literally, rolls a spectrum by int(0.7) = 0 bins and changes nothing;
-    # what its text says is done here. Its algorithm 3 rolls by up to 5,000 samples, without a fade at the seam.
+    # 3.4.1. Its algorithm 2 for the pitch, taken literally, rolls a spectrum by int(0.7) = 0 bins and changes nothing:
+    # its text is followed here. Its algorithm 3 rolls by up to 5,000 samples, without a fade at the seam.
     "islam": (
         Augmentation("noise", "gaussian", {"share": 0.035}),
         _pitch(0.7, 0.7),
@@ -71,15 +67,15 @@ RECIPES: dict[str, tuple[Augmentation, ...]] = {
         ),
     ),
     # III.A: "noise with uniform distribution and amplitude of 0.035", here of the clip's peak, since many clips of
-    # RAVDESS would drown in 0.035 of full scale; a "slower and longer" stretch; "changing the tone". It does not say
-    # how far for either: the slowest default, and as far up as paper-3.
+    # RAVDESS would drown in 0.035 of full scale; a "slower and longer" stretch; "changing the tone". No amounts are
+    # given: the slowest default, and the pitch of Islam et al.
     "gomes": (
         Augmentation("noise", "uniform", {"share": 0.035}),
         _stretch(0.8, 0.8),
         _pitch(0.7, 0.7),
     ),
 }
-"""What each paper adds for a clip: one copy by each of its augmentations."""
+"""The augmentations of each paper, each of which makes one copy of a clip."""
 
 
 def apply(recipe: str, samples: NDArray[np.float32], rng: np.random.Generator) -> list[tuple[str, NDArray[np.float32]]]:
@@ -96,24 +92,24 @@ def apply(recipe: str, samples: NDArray[np.float32], rng: np.random.Generator) -
     InvalidSettings
         There is no such recipe.
     """
-    return [(item.name, augment(item, samples, rng)) for item in recipe_of(recipe)]
+    return [(item.name, augment(item, samples, rng)) for item in get_recipe(recipe)]
 
 
-def recipe_of(name: str) -> tuple[Augmentation, ...]:
-    """Return a recipe of `RECIPES`, or raise InvalidSettings in a sentence that names those that there are."""
+def get_recipe(name: str) -> tuple[Augmentation, ...]:
+    """Return a recipe of `RECIPES`; raise InvalidSettings if there is none of that name."""
     if name not in RECIPES:
         raise InvalidSettings(f"There is no augmentation “{name}”; there are {', '.join(RECIPES)}.")
     return RECIPES[name]
 
 
 def augment(item: Augmentation, samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return float32 [m], what one augmentation makes of float32 [n] at 16 kHz."""
+    """Apply one augmentation to float32 [n] at 16 kHz and return float32 [m]."""
     if item.transform == "uniform":
         reach = item.parameters["share"] * _peak(samples)
         return samples + rng.uniform(-reach, reach, len(samples)).astype(np.float32)
     import audiomentations
 
-    if item.transform == "gaussian":  # paper-3's algorithm 1: up to a share of the clip's peak
+    if item.transform == "gaussian":  # algorithm 1 of Islam et al.: up to a share of the clip's peak
         most = item.parameters["share"] * _peak(samples)
         transform = audiomentations.AddGaussianNoise(min_amplitude=1e-3 * most, max_amplitude=most, p=1.0)
     else:
@@ -123,12 +119,12 @@ def augment(item: Augmentation, samples: NDArray[np.float32], rng: np.random.Gen
 
 
 def _peak(samples: NDArray[np.float32]) -> float:
-    return max(LEAST_AMPLITUDE, float(np.abs(samples).max(initial=0.0)))
+    return max(MIN_AMPLITUDE, float(np.abs(samples).max(initial=0.0)))
 
 
 @contextmanager
 def _seeded(rng: np.random.Generator) -> Iterator[None]:
-    """Seed the global generators, the only ones that audiomentations draws from, and put them back afterwards."""
+    """Seed the global generators, which audiomentations draws from, and restore them afterwards."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     random.seed(int(rng.integers(2**32)))
     np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
@@ -137,9 +133,3 @@ def _seeded(rng: np.random.Generator) -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
-
-
-def perturb_speed(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return float32 [n] played faster or slower, by 4 to 13% (Ko et al., Interspeech 2015), as float32 [m]."""
-    change = rng.uniform(LEAST_CHANGE, MOST_CHANGE) * rng.choice([-1, 1])
-    return soxr.resample(samples, 1000.0 * (1.0 + change), 1000.0, quality="HQ")

@@ -1,6 +1,6 @@
-"""As many clips of one class as of another, for training: clips are left out, or come more than once.
+"""Balance the classes of a training set by leaving clips out or repeating them.
 
-Only ever after the split: a clip that comes twice must not be on both of its sides.
+This is done after the split, so that no repeated clip is in both training and test.
 """
 
 from __future__ import annotations
@@ -12,25 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def to_count(
+def balance_to_count(
     labels: Sequence[str] | NDArray[np.str_],
     count: int,
     rng: np.random.Generator,
     prefer: NDArray[np.int_] | None = None,
     repeat: bool = True,
 ) -> NDArray[np.int_]:
-    """Return rows, int [m] in ascending order, in which each class comes `count` times.
+    """Return rows, int [m] in ascending order, with each class `count` times.
 
-    paper-1 (III.A, tables 1 and 2) has 1,600 of each class in training and at most 400 in validation.
+    Sharma (2023, III.A, tables 1 and 2) has 1,600 of each class in training and at most 400 in validation.
 
     Parameters
     ----------
     labels : the class of each of n rows
-    count : how often each class shall come
-    rng : draws what is left out of a class that has more, and what is repeated of one that has fewer; no row comes more
-        than once oftener than another of its class
-    prefer : int [n]; rows with a lower number are taken first, which is to say recordings before copies of them
-    repeat : whether a class that has fewer is filled up; if not, it stays as it is
+    count : rows of each class in the result
+    rng : chooses the rows that are left out of a class that has more, or repeated in one that has fewer
+    prefer : int [n]; rows with a lower number are taken first, such as recordings before their augmented copies
+    repeat : whether the rows of a class that has fewer are repeated; if not, it stays as it is
     """
     labels = np.asarray(labels)
     order = rng.permutation(len(labels))
@@ -39,13 +38,13 @@ def to_count(
     chosen = [np.zeros(0, int)]
     for label in np.unique(labels):
         rows = order[labels[order] == label]
-        # `resize` goes around the rows as often as is needed.
+        # `resize` repeats the rows as often as needed.
         chosen.append(np.resize(rows, count if repeat else min(count, len(rows))))
     return np.sort(np.concatenate(chosen))
 
 
-def to_harmonic_mean(labels: Sequence[str] | NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.int_]:
-    """Return rows, int [m], in which each class comes as often as the harmonic mean of their numbers (paper-3, eq. 4).
+def balance_to_harmonic_mean(labels: Sequence[str] | NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.int_]:
+    """Return rows, int [m], with each class as often as the harmonic mean of their counts (Islam et al., eq. 4).
 
     A class that has more loses random rows; one that has fewer has random rows repeated.
     """
@@ -53,4 +52,4 @@ def to_harmonic_mean(labels: Sequence[str] | NDArray[np.str_], rng: np.random.Ge
     if not counts:
         return np.zeros(0, int)
     mean = len(counts) / sum(1 / count for count in counts)
-    return to_count(labels, round(mean), rng)
+    return balance_to_count(labels, round(mean), rng)

@@ -1,4 +1,4 @@
-"""Is a corpus whole and sound? What was found against what was published, and what is wrong with the clips."""
+"""Check that a corpus is complete and intact: its clips against the published numbers, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
-from ser_engine.data import manifest
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import REPEAT, Corpus, Utterance, audio_files
-from ser_engine.data.manifest import Row
-from ser_engine.data.sound import Sound, listen_to
+from ser_engine.data.manifest import Row, is_manifest, read_rows_or_errors, write_manifest
+from ser_engine.data.measure import AudioProperties, measure_rows
 from ser_engine.errors import CorpusError
-from ser_engine.labels import LabelSet
+from ser_engine.labels import LABEL_SETS, LabelSet
 from ser_engine.settings import Settings
 
-# So many file names of a folder tell whose corpus it is.
-SNIFFED = 500
-# Clips of speech are all of one length only where somebody cut and padded them.
+# File names of a folder that are looked at to find out which corpus it is.
+PROBED_NAMES = 500
+# From this many clips on, one length for all means that they were cut or padded.
 SAME_LENGTH_CLIPS = 20
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where clips come from: a corpus's folder, or a manifest (then `corpus` is None)."""
+    """A corpus's folder, or a manifest (then `corpus` is None)."""
 
     name: str
     root: Path
@@ -34,16 +31,16 @@ class Source:
 
     @property
     def title(self) -> str:
-        """How the source is called in tables."""
+        """The name of the source in tables."""
         return self.corpus.title if self.corpus else self.name
 
 
 @dataclass
-class Findings:
-    """What a check found out about one source, clip by clip; lists hold the path and what is to be said about it.
+class SourceReport:
+    """The state of one source, counted clip by clip.
 
-    `labels` counts the classes of the label set that was asked for (None: left out), `splits` the same for each value
-    of a manifest's column “split”.
+    `labels` counts the classes of the chosen label set (None: left out), `splits` the same for each value of a
+    manifest's column "split". `unreadable` and `strays` hold paths and reasons.
     """
 
     source: Source
@@ -64,185 +61,181 @@ class Findings:
 
     @property
     def failed(self) -> bool:
-        """Whether the source cannot be used as it is: nothing in it, or something that nobody can read."""
+        """Whether the source cannot be used as it is: it is empty, or some of it cannot be read."""
         return bool(self.unreadable or self.misnamed) or not self.clips
 
     @property
     def all_one_length(self) -> float | None:
-        """The length, s, that every clip has; None where they differ as speech does."""
+        """The length, s, of every clip; None if they differ, as speech does."""
         return next(iter(self.lengths)) if len(self.lengths) == 1 and self.clips >= SAME_LENGTH_CLIPS else None
 
-    def add(self, row: Row, sound: Sound, labels: LabelSet) -> None:
+    def add(self, row: Row, audio: AudioProperties, labels: LabelSet) -> None:
         """Count one clip."""
         utterance = row.utterance
-        if sound.missing:
+        if audio.missing:
             self.missing.append(utterance.path)
             return
-        if sound.problem:
-            self.unreadable.append((utterance.path, sound.problem))
+        if audio.problem:
+            self.unreadable.append((utterance.path, audio.problem))
             return
         self.clips += 1
-        self.seconds += sound.seconds
+        self.seconds += audio.seconds
         self.speakers.add(utterance.speaker)
         self.natives[utterance.native or utterance.label or "?"] += 1
         label = labels.of(utterance)
         self.labels[label] += 1
         if split := row.extra.get("split"):
             self.splits.setdefault(str(split), Counter())[label] += 1
-        self.sample_rates[sound.sample_rate] += 1
+        self.sample_rates[audio.sample_rate] += 1
         if len(self.lengths) < 2:
-            self.lengths.add(sound.seconds)
-        if sound.silent:
+            self.lengths.add(audio.seconds)
+        if audio.silent:
             self.silent.append(utterance.path)
 
 
 @dataclass(frozen=True)
-class Twins:
-    """Clips that hold the same sound, sample by sample."""
+class Duplicates:
+    """Clips with the same audio, sample by sample."""
 
     clips: tuple[Utterance, ...]
 
     @property
     def disagree(self) -> bool:
-        """Whether they are labelled differently."""
+        """Whether their labels differ."""
         return len({(clip.corpus, clip.native or clip.label) for clip in self.clips}) > 1
 
     @property
     def speakers(self) -> int:
-        """How many speakers the same sound is said to be of."""
+        """How many speakers the same audio is attributed to."""
         return len({clip.speaker for clip in self.clips})
 
 
 @dataclass(frozen=True)
-class Check:
-    """Everything that a check found out."""
+class CheckReport:
+    """The result of a check."""
 
     labels: LabelSet
-    findings: tuple[Findings, ...]
-    twins: tuple[Twins, ...]
+    sources: tuple[SourceReport, ...]
+    duplicates: tuple[Duplicates, ...]
 
     @property
     def failed(self) -> bool:
-        """Whether anything is unreadable or no corpus."""
-        return any(found.failed for found in self.findings)
+        """Whether a source cannot be used as it is."""
+        return any(source.failed for source in self.sources)
 
 
-def sources(roots: Sequence[str]) -> list[Source]:
-    """Return what is meant by each root.
+def find_sources(roots: Sequence[str]) -> list[Source]:
+    """Return the sources that the roots stand for.
 
-    A root is a corpus's folder, a folder that holds several, a manifest, or NAME=ROOT where neither the folder's name
-    nor its content says which corpus it is (for a manifest, NAME is what its corpus is called).
+    A root is a corpus's folder, a folder of corpora, a manifest, or NAME=ROOT if neither the folder's name nor its
+    files show which corpus it is (for a manifest, NAME is the name of its corpus).
 
     Raises
     ------
     CorpusError
-        There is no such folder or file, or it is no corpus that has a reader.
+        There is no such folder or file, or no reader for the corpus.
     """
-    return [source for root in roots for source in _sources(root)]
+    return [source for root in roots for source in _find_sources(root)]
 
 
-def check(roots: Sequence[Source], settings: Settings, labels: LabelSet, workers: int = 0) -> Check:
-    """Listen to every clip of every source, with a progress bar, and return what was found."""
-    everything = tuple(Findings(source) for source in roots)
+def check_sources(sources: Sequence[Source], settings: Settings, labels: LabelSet, workers: int = 0) -> CheckReport:
+    """Decode every clip of every source, with a progress bar, and return a report."""
+    reports = tuple(SourceReport(source) for source in sources)
     first: dict[bytes, Utterance] = {}
-    twins: dict[bytes, list[Utterance]] = {}
-    for found in everything:
-        for row, sound in _listened(found, settings, workers):
-            found.add(row, sound, labels)
-            if sound.problem or sound.silent:
-                continue  # digital silence is alike everywhere
-            if sound.content in first:
-                twins.setdefault(sound.content, [first[sound.content]]).append(row.utterance)
+    duplicates: dict[bytes, list[Utterance]] = {}
+    for report in reports:
+        for row, audio in _measured_rows(report, settings, workers):
+            report.add(row, audio, labels)
+            if audio.problem or audio.silent:
+                continue  # digital silence is the same everywhere
+            if audio.content in first:
+                duplicates.setdefault(audio.content, [first[audio.content]]).append(row.utterance)
             else:
-                first[sound.content] = row.utterance
-    return Check(labels, everything, tuple(Twins(tuple(clips)) for clips in twins.values()))
+                first[audio.content] = row.utterance
+    return CheckReport(labels, reports, tuple(Duplicates(tuple(clips)) for clips in duplicates.values()))
 
 
-def write_manifest(roots: Sequence[Source], path: Path, settings: Settings, workers: int = 0) -> tuple[Findings, ...]:
-    """Write one row a clip of every source, with what it sounds like; clips without sound get none.
+def write_source_manifest(
+    sources: Sequence[Source], path: Path, settings: Settings, workers: int = 0
+) -> tuple[SourceReport, ...]:
+    """Write one row for each clip of every source, with its properties; clips that cannot be decoded get none.
 
-    Beside the columns of an utterance a row has seconds, sample_rate, bandwidth_hz and sha256. Rows are written as
-    clips are heard, so memory does not grow with them; the file appears when it is whole.
+    A row has the columns of an utterance and seconds, sample_rate, bandwidth_hz and sha256. Rows are written as clips
+    are measured, so memory does not grow with their number; the file appears when it is complete.
     """
-    everything = tuple(Findings(source) for source in roots)
-    as_they_are = LabelSet("native", (), {}, "")
+    reports = tuple(SourceReport(source) for source in sources)
 
     def rows() -> Iterator[Row]:
-        for found in everything:
-            for row, sound in _listened(found, settings, workers):
-                found.add(row, sound, as_they_are)
-                if not sound.problem:
-                    measured = {
-                        "seconds": sound.seconds,
-                        "sample_rate": sound.sample_rate,
-                        "bandwidth_hz": sound.bandwidth_hz,
-                        "sha256": sound.sha256,
-                    }
-                    yield Row(row.utterance, {**row.extra, **measured}, row.line)
+        for report in reports:
+            for row, audio in _measured_rows(report, settings, workers):
+                report.add(row, audio, LABEL_SETS["native"])
+                if not audio.problem:
+                    names = ("seconds", "sample_rate", "bandwidth_hz", "sha256")
+                    properties = {name: getattr(audio, name) for name in names}
+                    yield Row(row.utterance, {**row.extra, **properties}, row.line)
 
-    manifest.write(rows(), path)
-    return everything
+    write_manifest(rows(), path)
+    return reports
 
 
-def _listened(found: Findings, settings: Settings, workers: int) -> Iterator[tuple[Row, Sound]]:
-    """Yield the clips of a source with their sound, behind a progress bar; put what is no clip into the findings."""
-    source = found.source
+def _measured_rows(report: SourceReport, settings: Settings, workers: int) -> Iterator[tuple[Row, AudioProperties]]:
+    """Yield the clips of a source with their properties; add to the report what is not a clip."""
+    source = report.source
     rows: Iterable[Row]
     if source.corpus is None:
         with source.root.open("rb") as file:
             total = sum(1 for _ in file) - (source.root.suffix.lower() != ".jsonl")
-        rows = _rows(found)
+        rows = _read_rows(report)
     else:
-        # Before the bar starts: its length is known, and a name with a wrong code is told at once.
-        rows = [Row(utterance) for utterance in _utterances(found, source.corpus)]
+        # Listed before the progress bar starts, which so has its length; a name with a wrong code is reported at once.
+        rows = [Row(utterance) for utterance in _read_utterances(report, source.corpus)]
         total = len(rows)
-    heard = listen_to(rows, settings, workers)
-    yield from tqdm(heard, total=total, desc=source.title, unit="clip")
+    return measure_rows(rows, settings, workers, source.title, total)
 
 
-def _rows(found: Findings) -> Iterator[Row]:
-    for row in manifest.rows_or_errors(found.source.root, found.source.name):
+def _read_rows(report: SourceReport) -> Iterator[Row]:
+    for row in read_rows_or_errors(report.source.root, report.source.name):
         if isinstance(row, CorpusError):
-            found.misnamed.append(str(row))
+            report.misnamed.append(str(row))
         else:
             yield row
 
 
-def _utterances(found: Findings, corpus: Corpus) -> Iterator[Utterance]:
-    for look in corpus.look(found.source.root):
-        if isinstance(look, Utterance):
-            yield look
-        elif look.error:
-            found.misnamed.append(f"{look.path}: {look.reason}.")
-        elif look.reason == REPEAT:
-            found.repeats.append(look.path)
+def _read_utterances(report: SourceReport, corpus: Corpus) -> Iterator[Utterance]:
+    for item in corpus.scan(report.source.root):
+        if isinstance(item, Utterance):
+            yield item
+        elif item.error:
+            report.misnamed.append(f"{item.path}: {item.reason}.")
+        elif item.reason == REPEAT:
+            report.repeats.append(item.path)
         else:
-            found.strays.append((look.path, look.reason))
+            report.strays.append((item.path, item.reason))
 
 
-def _sources(text: str) -> Iterator[Source]:
+def _find_sources(text: str) -> Iterator[Source]:
     name, _, rest = ("", "", text) if Path(text).exists() else text.rpartition("=")
     root = Path(rest).expanduser()
-    if manifest.is_manifest(root):
+    if is_manifest(root):
         if not root.is_file():
             raise CorpusError(f"There is no manifest {root}.")
         yield Source(name or root.stem.lower(), root, None)
         return
     if not root.is_dir():
         raise CorpusError(f"There is no folder {root}.")
-    about = registry.corpus(name) if name else registry.named(root.resolve())
-    inside = [] if about else list(registry.folders(root))
+    corpus = registry.get_corpus(name) if name else registry.find_by_folder_name(root.resolve())
+    inside = [] if corpus else list(registry.find_folders(root))
     if inside:
         yield from (Source(corpus.id, folder, corpus) for corpus, folder in inside)
     else:
-        about = about or _sniffed(root)
-        yield Source(about.id, root, about)
+        corpus = corpus or _find_by_file_names(root)
+        yield Source(corpus.id, root, corpus)
 
 
-def _sniffed(root: Path) -> Corpus:
-    """Return the corpus whose reader understands most of a folder's file names."""
+def _find_by_file_names(root: Path) -> Corpus:
+    """Return the corpus whose reader can read most of a folder's file names."""
     understood: Counter[str] = Counter()
-    for path in audio_files(root)[:SNIFFED]:
+    for path in audio_files(root)[:PROBED_NAMES]:
         for known in registry.CORPORA.values():
             try:
                 understood[known.id] += known.read_name(path) is not None
@@ -251,7 +244,7 @@ def _sniffed(root: Path) -> Corpus:
     best = [id for id, clips in understood.items() if clips and clips == max(understood.values())]
     if not best:
         raise CorpusError(
-            f"{root} is no corpus that has a reader: not by its name, nor by those of the files in it. "
+            f"There is no reader for {root}: neither its name nor its files' names are those of a known corpus. "
             f"Write NAME={root}, or a manifest (path, label, speaker) for a corpus of your own."
         )
     if len(best) > 1:

@@ -1,4 +1,4 @@
-"""Harder hearing than a studio's, for testing alone: what is left of a model on a cut, phoned or drowned recording."""
+"""Degradations of recordings, for testing only: a short crop, a telephone line, babble."""
 
 from __future__ import annotations
 
@@ -19,43 +19,44 @@ from ser_engine.types import Recording
 CROP_S = 3.0
 # A telephone line: ITU-T G.711's rate, bits and mu-law, between the corners of ITU-T G.712.
 TELEPHONE_HZ, BAND_HZ, MU = 8000, (300.0, 3400.0), 255
-# Babble is several people at once; of fewer one can follow each.
-TALKERS, BABBLE_SNR_DB = 6, 10.0
+# Babble is several people at once; each of fewer could be followed.
+BABBLE_SPEAKERS, BABBLE_SNR_DB = 6, 10.0
 
 TITLES = {
-    "crop": "3 s of the recording",
-    "telephone": "by telephone (8 kHz, mu-law)",
-    "babble": "among six talkers, 10 dB below",
+    "crop": "Only 3 s of the recording",
+    "telephone": "Over the telephone (8 kHz, mu-law)",
+    "babble": "With six other voices, 10 dB below",
 }
-"""The conditions, and how each is called."""
+"""The degradations, and their titles for people."""
 
 
-def worsen(waveform: Recording, condition: str, talkers: Sequence[Path], settings: Settings, seed: int) -> Recording:
-    """Return a recording as it would be heard under a condition of `TITLES`.
+def degrade(recording: Recording, degradation: str, babble: Sequence[Path], settings: Settings, seed: int) -> Recording:
+    """Return a degraded copy of a recording.
 
     Parameters
     ----------
-    talkers : recordings of other people, of whom babble is made
-    settings : how those are read
-    seed : of everything random, the recording's own
+    degradation : a key of `TITLES`
+    babble : recordings of other speakers, which babble is mixed from
+    settings : limits on those recordings
+    seed : of everything random; the recording's own
 
     Raises
     ------
     InvalidSettings
-        There is no such condition, or babble has nobody to talk.
+        There is no such degradation, or babble has no recordings.
     """
-    rng = np.random.default_rng([len(condition), seed])
-    if condition == "crop":
-        return replace(waveform, samples=crop(waveform.samples, waveform.rate, rng))
-    if condition == "telephone":
-        return replace(waveform, samples=telephone(waveform.samples, waveform.rate), rate=TELEPHONE_HZ)
-    if condition == "babble":
-        return among_talkers(waveform, talkers, settings, rng)
-    raise InvalidSettings(f"There is no condition “{condition}”; there are {', '.join(TITLES)}.")
+    rng = np.random.default_rng([len(degradation), seed])
+    if degradation == "crop":
+        return replace(recording, samples=crop(recording.samples, recording.rate, rng))
+    if degradation == "telephone":
+        return replace(recording, samples=telephone(recording.samples, recording.rate), rate=TELEPHONE_HZ)
+    if degradation == "babble":
+        return add_babble(recording, babble, settings, rng)
+    raise InvalidSettings(f"There is no degradation “{degradation}”; there are {', '.join(TITLES)}.")
 
 
 def crop(samples: NDArray[np.float32], rate: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return three seconds of float32 [n] from anywhere in it; all of it where it is no longer."""
+    """Return three seconds from anywhere in float32 [n]; all of it if it is no longer."""
     length = round(CROP_S * rate)
     first = int(rng.integers(max(0, len(samples) - length) + 1))
     return samples[first : first + length]
@@ -72,45 +73,39 @@ def telephone(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     return mu_expand(coded, mu=MU, quantize=True).astype(np.float32)
 
 
-def among_talkers(
-    waveform: Recording, talkers: Sequence[Path], settings: Settings, rng: np.random.Generator
-) -> Recording:
-    """Return a recording with six people talking at once, 10 dB below the level of the speech in it."""
+def add_babble(recording: Recording, babble: Sequence[Path], settings: Settings, rng: np.random.Generator) -> Recording:
+    """Mix a recording with six other voices at once, 10 dB below the level of its speech."""
     from ser_engine.audio.clean import resample
     from ser_engine.audio.level import rms
     from ser_engine.audio.vad import detect_speech
 
-    if not talkers:
-        raise InvalidSettings("Babble is made of an external corpus, and none is named.")
-    samples = waveform.samples
-    spoken = [
-        samples[round(span.start * waveform.rate) : round(span.end * waveform.rate)]
-        for span in detect_speech(resample(samples, waveform.rate))
-    ]
-    level = rms(np.concatenate(spoken)) if spoken else 0.0
-    babble = np.zeros(len(samples))
-    for number in rng.choice(len(talkers), TALKERS, replace=len(talkers) < TALKERS):
-        other = _talker(talkers[number], settings)
-        voice = (
-            soxr.resample(other.samples, other.rate, waveform.rate) if other.rate != waveform.rate else other.samples
-        )
+    if not babble:
+        raise InvalidSettings("Babble is mixed from an external corpus, and none is named.")
+    samples, rate = recording.samples, recording.rate
+    segments = detect_speech(resample(samples, rate))
+    speech = [samples[round(segment.start * rate) : round(segment.end * rate)] for segment in segments]
+    level = rms(np.concatenate(speech)) if speech else 0.0
+    mix = np.zeros(len(samples))
+    for number in rng.choice(len(babble), BABBLE_SPEAKERS, replace=len(babble) < BABBLE_SPEAKERS):
+        other = _load(babble[number], settings)
+        voice = soxr.resample(other.samples, other.rate, rate) if other.rate != rate else other.samples
         voice = np.roll(np.resize(voice, len(samples)), int(rng.integers(len(samples))))
-        babble += voice / max(rms(voice), 1e-9)
-    babble *= level * 10 ** (-BABBLE_SNR_DB / 20) / max(rms(babble), 1e-9)
-    return replace(waveform, samples=(samples + babble).astype(np.float32))
+        mix += voice / max(rms(voice), 1e-9)
+    mix *= level * 10 ** (-BABBLE_SNR_DB / 20) / max(rms(mix), 1e-9)
+    return replace(recording, samples=(samples + mix).astype(np.float32))
 
 
 @lru_cache(maxsize=1024)
-def _talker(path: Path, settings: Settings) -> Recording:
-    """Read a talker once, who talks beside many recordings."""
+def _load(path: Path, settings: Settings) -> Recording:
+    """Load a voice once, which is mixed into many recordings."""
     from ser_engine.audio.decode import load_audio
 
     return load_audio(path.read_bytes(), settings)
 
 
-def digest(condition: str, talkers: Sequence[Path]) -> str:
-    """Return what names a condition in a cache: babble of other talkers is another condition."""
-    if condition != "babble":
-        return condition
-    names = "\n".join(sorted(path.name for path in talkers))
-    return f"{condition}-{hashlib.sha256(names.encode()).hexdigest()[:8]}"
+def degradation_key(degradation: str, babble: Sequence[Path]) -> str:
+    """Return what names a degradation in a cache: babble of other recordings is another degradation."""
+    if degradation != "babble":
+        return degradation
+    names = "\n".join(sorted(path.name for path in babble))
+    return f"{degradation}-{hashlib.sha256(names.encode()).hexdigest()[:8]}"

@@ -1,18 +1,15 @@
-"""What the corpora hold and what augmentation does to a clip, in numbers for pictures: results/corpora.json.
+"""Corpora and augmentations in numbers, for the figures of the results page: results/corpora.json.
 
-Clips by corpus and emotion are paper-1's figure 2, the class means of zero-crossing rate and spectral centroid its
-figures 3 and 4, and a clip beside its augmented copies is paper-4's figure 1. No audio is kept: of a clip there are the
-outline of its waveform and a coarse mel spectrogram.
+Clips by corpus and emotion are figure 2 of Sharma (2023), the class means of zero-crossing rate and spectral centroid
+its figures 3 and 4, and a clip next to its augmented copies is figure 1 of Gomes et al.. No audio is stored: only the
+outline of a clip's waveform and a coarse mel spectrogram.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,88 +21,80 @@ from tqdm import tqdm
 from ser_engine.audio.clean import resample
 from ser_engine.audio.decode import load_audio
 from ser_engine.data.augment import RECIPES, apply
-from ser_engine.data.cache import replacing
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import Utterance
+from ser_engine.data.pool import map_clips
 from ser_engine.errors import CorpusError, SerError
+from ser_engine.io import write_text
 from ser_engine.labels import EMOTIONS
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE
 
 FILE = "corpora.json"
 OTHER = "other"
-"""Emotions of a corpus that none of our eight names stands for, such as EMO-DB's boredom."""
+"""Emotions of a corpus other than our eight, such as EMO-DB's boredom."""
 
 WINDOW, HOP = 2048, 512
-"""librosa's defaults, which paper-1 (III.B) did not change."""
+"""librosa's defaults, which Sharma (2023, III.B) did not change."""
 OUTLINE_POINTS = 240
 BANDS, COLUMNS = 48, 96
-"""Of a mel spectrogram: enough to see harmonics and syllables, few enough for a file that is read at every visit."""
+"""Of a mel spectrogram: enough to show harmonics and syllables, few enough for a file that every visit reads."""
 FLOOR_DB = -70
-"""What is quieter than this under the loudest moment of the clip itself is drawn as silence."""
-# How many recordings a worker process takes at a time.
-CHUNK = 32
+"""The lowest level of a mel spectrogram, below the clip's loudest moment."""
+BATCH = 32
 
-Measured = tuple[float, float, float]
+Measures = tuple[float, float, float]
 """Of one clip: seconds, mean zero-crossing rate per frame (0 to 1), mean spectral centroid in Hz."""
 
 
 def describe(
     data: Path, settings: Settings, clip: Path | None = None, corpora: Sequence[str] = (), seed: int = 0
 ) -> dict[str, Any]:
-    """Return what results/corpora.json holds.
+    """Return the content of results/corpora.json.
 
     Parameters
     ----------
     data : folder of corpora
     settings : limits on recordings
-    clip : a recording to show the augmentations on; without it there are none
-    corpora : ids; by default every corpus that lies in `data`
+    clip : a recording to show the augmentations with; without it there are none
+    corpora : ids; by default every corpus in `data`
     seed : of the augmentations
 
     Raises
     ------
     CorpusError
-        A corpus that was asked for is not there, or none is.
+        A corpus is not there, or none is.
     InvalidAudio, TooLarge
         The clip cannot be read.
     """
-    pictures = augmentations(clip, settings, seed) if clip else {}
+    augmented = draw_augmentations(clip, settings, seed) if clip else {}
     utterances = list(_utterances(data, corpora))
-    measured = measure([utterance.path for utterance in utterances], settings)
-    heard = [(utterance, values) for utterance, values in zip(utterances, measured, strict=True) if values]
+    measures = measure_clips([utterance.path for utterance in utterances], settings)
+    measured = [(utterance, values) for utterance, values in zip(utterances, measures, strict=True) if values]
     names = sorted({utterance.corpus for utterance in utterances})
     return {
-        "corpora": {name: _contents([u for u in utterances if u.corpus == name], heard) for name in names},
-        "unreadable": len(utterances) - len(heard),
-        "class_means": {"all": _class_means(heard)}
-        | {name: _class_means([(u, values) for u, values in heard if u.corpus == name]) for name in names},
-        "augmentations": pictures,
+        "corpora": {name: _contents([u for u in utterances if u.corpus == name], measured) for name in names},
+        "unreadable": len(utterances) - len(measured),
+        "class_means": {"all": _class_means(measured)}
+        | {name: _class_means([(u, values) for u, values in measured if u.corpus == name]) for name in names},
+        "augmentations": augmented,
     }
 
 
-def write(description: dict[str, Any], results: Path) -> Path:
-    """Write results/corpora.json beside and rename it; return where. A line holds one corpus or one recipe."""
+def write_description(description: dict[str, Any], results: Path) -> Path:
+    """Write results/corpora.json, one line for each corpus or recipe, and return its path."""
     parts = []
     for key, value in description.items():
         inner = ",\n".join(f"  {json.dumps(name)}: {_compact(item)}" for name, item in _items(value))
         parts.append(f" {json.dumps(key)}: {{\n{inner}\n }}" if inner else f" {json.dumps(key)}: {_compact(value)}")
     target = results / FILE
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as beside:
-        beside.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+    write_text(target, "{\n" + ",\n".join(parts) + "\n}\n")
     return target
 
 
-def measure(paths: Sequence[Path], settings: Settings, workers: int = 0) -> list[Measured | None]:
-    """Return the measurements of each recording at 16 kHz, None for one that cannot be read; on all cores.
-
-    Whole recordings, as the corpora publish them: paper-1's figures do not say otherwise.
-    """
-    workers = min(workers or os.cpu_count() or 1, len(paths)) or 1
-    with ProcessPoolExecutor(workers, initializer=_start) as pool:
-        found = pool.map(partial(_measure, settings=settings), paths, chunksize=CHUNK)
-        return list(tqdm(found, total=len(paths), desc="describing", unit="clip"))
+def measure_clips(paths: Sequence[Path], settings: Settings, workers: int = 0) -> list[Measures | None]:
+    """Return the measures of each whole recording at 16 kHz, None for one that cannot be read; on all cores."""
+    return list(map_clips(partial(_measure, settings=settings), paths, workers, "describing", BATCH))
 
 
 def zero_crossings_and_centroid(samples: NDArray[np.float32]) -> tuple[float, float]:
@@ -122,31 +111,31 @@ def zero_crossings_and_centroid(samples: NDArray[np.float32]) -> tuple[float, fl
     return float(crossings.mean()), float(centroid.mean())
 
 
-def augmentations(clip: Path, settings: Settings, seed: int = 0) -> dict[str, Any]:
-    """Return what each augmentation of each recipe does to a clip.
+def draw_augmentations(clip: Path, settings: Settings, seed: int = 0) -> dict[str, Any]:
+    """Return a picture of a clip after each augmentation of each recipe.
 
     Returns
     -------
     dict
-        "clip" is its file name; "original" is a `picture`, and every recipe's name stands for {augmentation: picture}.
+        "clip" is its file name, "original" the result of `draw_clip`; every recipe has {augmentation: `draw_clip`}.
     """
-    waveform = load_audio(clip, settings)
-    samples = resample(waveform.samples, waveform.rate)
-    pictures: dict[str, Any] = {"clip": clip.name, "seed": seed, "original": picture(samples)}
+    recording = load_audio(clip, settings)
+    samples = resample(recording.samples, recording.rate)
+    pictures: dict[str, Any] = {"clip": clip.name, "seed": seed, "original": draw_clip(samples)}
     for recipe in tqdm(RECIPES, desc="augmenting", unit="recipe"):
         copies = apply(recipe, samples, np.random.default_rng(seed))
-        pictures[recipe] = {name: picture(copy) for name, copy in copies}
+        pictures[recipe] = {name: draw_clip(copy) for name, copy in copies}
     return pictures
 
 
-def picture(samples: NDArray[np.float32]) -> dict[str, Any]:
+def draw_clip(samples: NDArray[np.float32]) -> dict[str, Any]:
     """Return the outline and the mel spectrogram of float32 [n] at 16 kHz.
 
     Returns
     -------
     dict
         "seconds"; "low" and "high", the least and greatest sample of up to `OUTLINE_POINTS` equal stretches; "mel",
-        [BANDS][up to COLUMNS] in whole dB under the clip's loudest moment, the lowest band first.
+        [BANDS][up to COLUMNS] in whole dB below the clip's loudest moment, the lowest band first.
     """
     import librosa
 
@@ -164,20 +153,20 @@ def picture(samples: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def _utterances(data: Path, corpora: Sequence[str]) -> Iterable[Utterance]:
-    """Yield the clips of the corpora that were asked for, or of all that are there."""
-    names = [registry.corpus(name).id for name in corpora] or [
-        name for name in registry.CORPORA if registry.lies_in(name, data)
+    """Yield the clips of the named corpora, or of all that are there."""
+    names = [registry.get_corpus(name).id for name in corpora] or [
+        name for name in registry.CORPORA if registry.is_available(name, data)
     ]
     if not names:
         raise CorpusError(f"There is no corpus in {data}; there are readers for {', '.join(registry.CORPORA)}.")
     for name in names:
-        yield from registry.read(name, data)
+        yield from registry.read_corpus(name, data)
 
 
-def _contents(utterances: Sequence[Utterance], heard: Sequence[tuple[Utterance, Measured]]) -> dict[str, Any]:
-    """Return how much of a corpus there is, and of which emotions."""
+def _contents(utterances: Sequence[Utterance], measured: Sequence[tuple[Utterance, Measures]]) -> dict[str, Any]:
+    """Return the size of a corpus, and its clips by emotion."""
     count = Counter(utterance.label or OTHER for utterance in utterances)
-    seconds = sum(values[0] for utterance, values in heard if utterance.corpus == utterances[0].corpus)
+    seconds = sum(values[0] for utterance, values in measured if utterance.corpus == utterances[0].corpus)
     return {
         "clips": len(utterances),
         "speakers": len({utterance.speaker for utterance in utterances}),
@@ -186,11 +175,11 @@ def _contents(utterances: Sequence[Utterance], heard: Sequence[tuple[Utterance, 
     }
 
 
-def _class_means(heard: Sequence[tuple[Utterance, Measured]]) -> dict[str, Any]:
+def _class_means(measured: Sequence[tuple[Utterance, Measures]]) -> dict[str, Any]:
     """Return for each of our emotions the mean over its clips and the deviation between them."""
     means = {}
     for label in EMOTIONS:
-        rows = np.array([values for utterance, values in heard if utterance.label == label])
+        rows = np.array([values for utterance, values in measured if utterance.label == label])
         if len(rows):
             means[label] = {
                 "clips": len(rows),
@@ -204,22 +193,13 @@ def _spread(values: NDArray[np.float64], digits: int) -> dict[str, float]:
     return {"mean": round(float(values.mean()), digits), "std": round(float(values.std()), digits)}
 
 
-def _start() -> None:
-    """Have a worker process compute on one thread, and leave Ctrl-C to the process that waits for it."""
-    import librosa.feature  # noqa: F401  # the libraries whose threads are limited have to be there
-    from threadpoolctl import threadpool_limits
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threadpool_limits(1)
-
-
-def _measure(path: Path, settings: Settings) -> Measured | None:
+def _measure(path: Path, settings: Settings) -> Measures | None:
     try:
-        waveform = load_audio(path, settings)
+        recording = load_audio(path, settings)
     except SerError:
         return None
-    samples = resample(waveform.samples, waveform.rate)
-    return waveform.duration_s, *zero_crossings_and_centroid(samples)
+    samples = resample(recording.samples, recording.rate)
+    return recording.duration_s, *zero_crossings_and_centroid(samples)
 
 
 def _items(value: Any) -> Iterable[tuple[str, Any]]:

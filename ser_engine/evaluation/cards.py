@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ser_engine.data.corpora.registry import corpus
+from ser_engine.data.corpora.registry import get_corpus
 from ser_engine.data.degrade import TITLES
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.features.encoder import LOWER_BLOCKS
@@ -116,7 +116,7 @@ def accuracy_table(record: RunRecord) -> str:
     low, high = record.interval or (float("nan"), float("nan"))
     overall = {**record.metrics, "UA_low": low, "UA_high": high}
     rows = [f"| all | {_figures(overall)} | {record.tested or _clips(record):,} |"]
-    rows += [f"| {corpus(id).title} | {_figures(row)} | {row['clips']:,} |" for id, row in record.by_corpus.items()]
+    rows += [f"| {get_corpus(id).title} | {_figures(row)} | {row['clips']:,} |" for id, row in record.by_corpus.items()]
     rows += [f"| {gender} speakers | {_figures(row)} | {row['clips']:,} |" for gender, row in record.by_gender.items()]
     return "\n".join(["| tested on | UA | 95% interval | WA | clips |", "|---|---|---|---|---|", *rows])
 
@@ -168,8 +168,8 @@ def _per_class_table(record: RunRecord) -> str:
     ]
     table = ["| emotion | recall | precision | listeners | clips |", "|---|---|---|---|---|", *rows]
     listeners = [
-        f"\nListeners: in {row['agreement']} of 100 clips of {corpus(id).title} ({row['clips']} clips), most people "
-        f"named the intended emotion from the voice alone ({corpus(id).citation.split(',')[0]}).\n"
+        f"\nListeners: in {row['agreement']} of 100 clips of {get_corpus(id).title} ({row['clips']} clips), most "
+        f"people named the intended emotion from the voice alone ({get_corpus(id).citation.split(',')[0]}).\n"
         for id, row in record.perceived.items()
     ]
     return "\n".join(table) + "\n" + "".join(listeners)
@@ -182,7 +182,7 @@ def _listeners_of(label: str, perceived: Mapping[str, Any]) -> str:
 
 def _training_data(corpora: Sequence[str]) -> str:
     """Return the chapter on the training data; some corpora allow no commercial use."""
-    sources = [f"- {corpus(id).title}: {corpus(id).citation}; {corpus(id).licence}." for id in corpora]
+    sources = [f"- {get_corpus(id).title}: {get_corpus(id).citation}; {get_corpus(id).license}." for id in corpora]
     return f"""## Training data
 
 {chr(10).join(sources)}
@@ -236,7 +236,7 @@ def _confidence_elsewhere(record: RunRecord) -> str:
         confidence = row["confidence"]
         right = f", {100 * confidence['accuracy']:.1f}% of them right" if confidence["accuracy"] is not None else ""
         sentences += (
-            f" On {corpus(id).title}, which is not in training, the mean confidence is "
+            f" On {get_corpus(id).title}, which is not in training, the mean confidence is "
             f"{100 * confidence['mean']:.0f}%, against {100 * record.calibration['mean']:.0f}% on unseen speakers of "
             f"the training corpora, and {100 * confidence['coverage']:.0f} of 100 clips get an answer{right}."
         )
@@ -258,7 +258,7 @@ def _external(figures: Mapping[str, Any]) -> str:
     for id, row in figures.items():
         low, high = row["UA_among_shared_labels_ci95"]
         lines.append(
-            f"\n{corpus(id).title}, which is not in training: UA {row['UA']:.1f} over all labels, "
+            f"\n{get_corpus(id).title}, which is not in training: UA {row['UA']:.1f} over all labels, "
             f"{row['UA_among_shared_labels']:.1f} ({low:.1f} to {high:.1f}) among the {len(row['shared_labels'])} that "
             f"it has ({row['clips']} clips).\n"
         )

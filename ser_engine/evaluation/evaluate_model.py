@@ -165,11 +165,11 @@ def evaluate_model(plan: Plan, settings: Settings, data: Path, results: Path, wo
 
 def _load_clips(plan: Plan, data: Path) -> list[Utterance]:
     """Return every clip of the corpora that has a class in the label set."""
-    names = plan.corpora or tuple(corpus.id for corpus, _ in registry.folders(data))
+    names = plan.corpora or tuple(corpus.id for corpus, _ in registry.find_folders(data))
     if not names:
         raise CorpusError(f"There is no corpus in {data}.")
     of = LABEL_SETS[plan.label_set].of
-    return [clip for name in dict.fromkeys(names) for clip in registry.read(name, data) if of(clip) is not None]
+    return [clip for name in dict.fromkeys(names) for clip in registry.read_corpus(name, data) if of(clip) is not None]
 
 
 def _provenance(plan: Plan, trained: object, tested: set[str]) -> Provenance:
@@ -195,7 +195,7 @@ def _provenance(plan: Plan, trained: object, tested: set[str]) -> Provenance:
 def _corpus_id(name: str) -> str:
     """Return a corpus's id; other names are their own."""
     try:
-        return registry.corpus(name).id
+        return registry.get_corpus(name).id
     except CorpusError:
         return name
 
@@ -218,7 +218,7 @@ def _predictions(
     none = np.zeros(0, int)
     folds = [splits.Fold(AS_IS, none, none, np.arange(len(utterances)))]
     if plan.protocol != AS_IS:
-        folds = splits.make(plan.protocol, utterances, names, plan.seed, listings=settings.emobox)
+        folds = splits.make_folds(plan.protocol, utterances, names, plan.seed, listings=settings.emobox)
     rows = np.concatenate([fold.test for fold in folds])
     return Predictions(
         [utterances[row] for row in rows],

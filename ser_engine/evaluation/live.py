@@ -24,8 +24,7 @@ from ser_engine.data.conversation import Turn, read_turns
 from ser_engine.data.corpora import registry
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.evaluation.record import RunRecord
-from ser_engine.groups import FOUR, group_of, grouped
-from ser_engine.labels import LABEL_SETS, named
+from ser_engine.labels import GROUPS, LABEL_SETS, find_emotion, find_group, group_scores
 from ser_engine.live.player import CHUNK_S
 from ser_engine.live.session import HOP_S, Gate, LiveSession, Update
 from ser_engine.models.registry import find_model
@@ -101,8 +100,8 @@ def evaluate_conversation(plan: Plan, settings: Settings, results: Path) -> RunR
     session = LiveSession(analyzer, window_s=plan.window_s, hop_s=plan.hop_s, gate=plan.gate)
     responses = _play(recording, session)
     measured = segments(turns, session.timeline, recording.duration_s)
-    own = {named(label) or label: label for label in analyzer.model.labels}
-    groups = _measure(measured, LABEL_SETS[FOUR].labels, groups=True)
+    own = {find_emotion(label) or label: label for label in analyzer.model.labels}
+    groups = _measure(measured, LABEL_SETS[GROUPS].labels, groups=True)
     emotions = _measure(measured, tuple(own), groups=False)
     if not groups and not emotions:
         raise CorpusError(f"No segment of {plan.turns.name} has an emotion that {analyzer.model.id} has.")
@@ -168,8 +167,8 @@ def _answer(segment: Segment, groups: bool) -> str | None:
     if segment.update is None or segment.update.scores is None:
         return None
     scores = segment.update.scores
-    top = grouped(scores).top if groups else scores.top
-    return top if groups else named(top) or top
+    top = group_scores(scores).top if groups else scores.top
+    return top if groups else find_emotion(top) or top
 
 
 def _measure(measured: Sequence[Segment], labels: tuple[str, ...], groups: bool) -> dict[str, Any]:
@@ -178,7 +177,7 @@ def _measure(measured: Sequence[Segment], labels: tuple[str, ...], groups: bool)
     for segment in measured:
         true = segment.true
         if true and groups and true not in labels:
-            true = group_of(true)
+            true = find_group(true)
         if true in labels:
             rows.append((labels.index(str(true)), _answer(segment, groups)))
         elif segment.true:
@@ -260,7 +259,7 @@ def _provenance(config: dict[str, Any], turns: Sequence[Turn], plan: Plan) -> tu
     if unseen and speakers <= unseen:
         return True, "The model was trained on other speakers: it is that of a fold that left these out."
     corpora = {speaker.split("/")[0] for speaker in speakers}
-    trained = {registry.corpus(str(name)).id for name in config.get("corpora", ()) if _is_corpus(str(name))}
+    trained = {registry.get_corpus(str(name)).id for name in config.get("corpora", ()) if _is_corpus(str(name))}
     if both := sorted(corpora & trained):
         if plan.unseen:
             raise InvalidSettings(f"{plan.model} was trained on {', '.join(both)}, so these speakers are not unseen.")
@@ -275,6 +274,6 @@ def _provenance(config: dict[str, Any], turns: Sequence[Turn], plan: Plan) -> tu
 
 def _is_corpus(name: str) -> bool:
     try:
-        return bool(registry.corpus(name))
+        return bool(registry.get_corpus(name))
     except CorpusError:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ser_engine.data.corpora.registry import corpus
+from ser_engine.data.corpora.registry import get_corpus
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.io import write_text
 
@@ -20,7 +20,8 @@ def write_text_card(folder: Path, record: RunRecord) -> None:
         for label, row in record.per_class.items()
     ]
     acted = [
-        f"| {corpus(name).title} | {row['sentences']} | {row['abstains']} |" for name, row in details["acted"].items()
+        f"| {get_corpus(name).title} | {row['sentences']} | {row['abstains']} |"
+        for name, row in details["acted"].items()
     ]
     float32 = ""
     if "float32" in details:

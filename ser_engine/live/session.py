@@ -23,7 +23,7 @@ from ser_engine.audio.decode import MAX_RATE, MIN_RATE
 from ser_engine.audio.level import normalize_level, rms
 from ser_engine.audio.quality import measure_quality
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, TooLarge
-from ser_engine.groups import grouped
+from ser_engine.labels import group_scores
 from ser_engine.live.ring_buffer import Resampler, RingBuffer, SessionAudio, to_mono
 from ser_engine.live.segmenter import LONGEST_S, Segmenter
 from ser_engine.live.transcript import LIVE, SpeechSegment
@@ -79,8 +79,8 @@ class Update:
     skipped: int = 0
 
     def grouped(self) -> Update:
-        """Return the update with Islam's four groups in place of the model's labels; see `groups.grouped`."""
-        return self if self.scores is None else replace(self, scores=grouped(self.scores))
+        """Return the update with Islam's four groups in place of the model's labels; see `labels.group_scores`."""
+        return self if self.scores is None else replace(self, scores=group_scores(self.scores))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the update as JSON-ready values."""

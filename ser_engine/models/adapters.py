@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA: Hu et al., 2022) within frozen encoders, by the package peft, which only they need."""
+"""Low-rank adapters (LoRA: Hu et al., 2022) in frozen encoders, by the package peft, which is needed here alone."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from transformers import PreTrainedModel
 
 from ser_engine.errors import InvalidSettings
 
-# Where LoRA goes: to queries and values (section 4.2 there). WavLM's attention reads its weights directly,
-# past any adapter, so there it goes to the feed-forward layers.
+# LoRA adapts queries and values (section 4.2 there). WavLM's attention reads its weights directly, past any adapter,
+# so there the feed-forward layers are adapted.
 LORA_TARGETS = {"wavlm": ["intermediate_dense", "output_dense"]}
 LORA_TARGETS_ELSEWHERE = r".*\.(q_proj|v_proj|query|value|q_lin|v_lin|q|v)"
 
 
 def adapt(encoder: PreTrainedModel, options: Mapping[str, Any]) -> None:
-    """Put adapters into an encoder, which then computes what it computed before until they are trained.
+    """Insert adapters into an encoder, whose output stays the same until they are trained.
 
     `options` are "r" (the rank), "alpha" (the scale, times r) and "dropout".
 

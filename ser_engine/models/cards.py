@@ -1,4 +1,4 @@
-"""What a model folder says of its model, for people: measured figures and the text of its card."""
+"""Measured figures and cards from model folders, for people."""
 
 from __future__ import annotations
 

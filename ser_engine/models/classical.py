@@ -1,7 +1,7 @@
-"""The papers' classical systems: acoustic features, standard scaling, and one of scikit-learn's estimators or its like.
+"""The papers' classical systems: acoustic features, standard scaling, and an estimator with scikit-learn's interface.
 
 paper-1 (III.B, table 6) has eight of them on 94 features, paper-4 (III.D) an SVM on 173, paper-5 (table 2) k-nearest
-neighbours, discriminant analyses and an SVM. All are one `Model`, saved with skops.
+neighbors, discriminant analyses and an SVM. All are one `Model`, saved with skops.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.features import ACOUSTIC
+from ser_engine.io import atomic_write
 from ser_engine.models.base import Model
 from ser_engine.models.store import read_config, sha256, verify, write_config
 from ser_engine.settings import Settings
@@ -29,7 +30,7 @@ from ser_engine.types import SAMPLE_RATE, CleanSpeech, Prediction, Scores, Trans
 ARCHITECTURE = "classical"
 FILE = "model.skops"
 
-# What skops asks about though it is harmless: parts of scikit-learn's estimators, and the boosters' own numbers.
+# Types that skops asks about though they are harmless: parts of scikit-learn's estimators and of the boosters.
 TRUSTED_MODULES = tuple(
     f"sklearn.{name}." for name in ("metrics", "model_selection", "neighbors", "neural_network", "tree")
 )
@@ -48,7 +49,7 @@ Parameters = Mapping[str, Any]
 
 
 def _sklearn(module: str, name: str, **defaults: Any) -> Callable[[int, Parameters], BaseEstimator]:
-    """Return what makes an estimator from (seed, parameters); a seed is given to those that take one."""
+    """Return a function that makes an estimator from (seed, parameters); the seed goes to those that take one."""
 
     def make(seed: int, parameters: Parameters) -> BaseEstimator:
         try:
@@ -66,8 +67,8 @@ def _sklearn(module: str, name: str, **defaults: Any) -> Callable[[int, Paramete
     return make
 
 
-def _neighbours_grid(seed: int, parameters: Parameters) -> BaseEstimator:
-    """Return k-nearest neighbours whose parameters are searched for by cross-validation (paper-1, III.B)."""
+def _neighbors_grid(seed: int, parameters: Parameters) -> BaseEstimator:
+    """Return k-nearest neighbors with parameters tuned by cross-validation (paper-1, III.B)."""
     from sklearn.model_selection import GridSearchCV
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -81,7 +82,7 @@ def _neighbours_grid(seed: int, parameters: Parameters) -> BaseEstimator:
 
 
 class WithNames(ClassifierMixin, BaseEstimator):
-    """An estimator for those that take class numbers only: it numbers the labels before and names them after."""
+    """Wraps an estimator that takes class numbers only: encodes the labels before and decodes them after."""
 
     def __init__(self, estimator: Any = None) -> None:
         self.estimator = estimator
@@ -107,7 +108,7 @@ def _numbered(make: Callable[[int, Parameters], BaseEstimator]) -> Callable[[int
 
 ESTIMATORS: dict[str, Callable[[int, Parameters], BaseEstimator]] = {
     "knn": _sklearn("sklearn.neighbors", "KNeighborsClassifier", n_jobs=-1),
-    "knn-grid-search": _neighbours_grid,
+    "knn-grid-search": _neighbors_grid,
     "mlp": _sklearn("sklearn.neural_network", "MLPClassifier"),
     "xgboost": _numbered(_sklearn("xgboost", "XGBClassifier", tree_method="hist")),
     "lightgbm": _sklearn("lightgbm", "LGBMClassifier", verbose=-1, deterministic=True, force_row_wise=True),
@@ -117,16 +118,16 @@ ESTIMATORS: dict[str, Callable[[int, Parameters], BaseEstimator]] = {
     "decision-tree": _sklearn("sklearn.tree", "DecisionTreeClassifier"),
     "svm-rbf": _sklearn("sklearn.svm", "SVC", kernel="rbf", cache_size=1000),
     "lda": _sklearn("sklearn.discriminant_analysis", "LinearDiscriminantAnalysis"),
-    # Friedman (1989) shrinks each class's covariance towards a multiple of the identity. How far is open in paper-5;
-    # what Ledoit and Wolf would choose leaves too little for features that are as collinear as mel bands.
+    # Friedman (1989) shrinks each class's covariance towards a multiple of the identity. The paper
+    # leaves the strength open; Ledoit and Wolf's choice is too weak for features as collinear as mel bands.
     "rda": _sklearn("sklearn.discriminant_analysis", "QuadraticDiscriminantAnalysis", solver="eigen", shrinkage=0.1),
     "majority": _sklearn("sklearn.dummy", "DummyClassifier", strategy="most_frequent"),
 }
-"""What a configuration can name, and how it is made from a seed and the parameters that the configuration gives."""
+"""Estimators by the names in configurations, each made from a seed and the configuration's parameters."""
 
 
 def make_estimator(name: str, seed: int, parameters: Parameters) -> Pipeline:
-    """Return standard scaling followed by the estimator of that name, both not yet fitted.
+    """Return an unfitted pipeline of standard scaling and the estimator of that name.
 
     Raises
     ------
@@ -138,18 +139,18 @@ def make_estimator(name: str, seed: int, parameters: Parameters) -> Pipeline:
     return make_pipeline(StandardScaler(), ESTIMATORS[name](seed, parameters))
 
 
-def probabilities(pipeline: Pipeline, features: NDArray[np.float32], labels: Sequence[str]) -> NDArray[np.float32]:
-    """Return float32 [n, labels], rows of sum one, whose largest entry is what the pipeline predicts.
+def predict_proba(pipeline: Pipeline, features: NDArray[np.float32], labels: Sequence[str]) -> NDArray[np.float32]:
+    """Return probabilities float32 [n, labels], whose largest entry in a row is the pipeline's prediction.
 
     An SVM has no probabilities of its own: its one-against-rest decisions go through a softmax, uncalibrated.
     """
     if hasattr(pipeline, "predict_proba"):
-        given = np.asarray(pipeline.predict_proba(features), np.float64)
+        known = np.asarray(pipeline.predict_proba(features), np.float64)
     else:
         decisions = np.asarray(pipeline.decision_function(features), np.float64)
-        given = softmax(np.column_stack([-decisions, decisions]) if decisions.ndim == 1 else decisions, axis=1)
+        known = softmax(np.column_stack([-decisions, decisions]) if decisions.ndim == 1 else decisions, axis=1)
     scores = np.zeros((len(features), len(labels)), np.float32)
-    scores[:, [list(labels).index(str(label)) for label in pipeline.classes_]] = given
+    scores[:, [list(labels).index(str(label)) for label in pipeline.classes_]] = known
     return scores
 
 
@@ -177,16 +178,14 @@ class Classical(Model):
         """Return the prediction for each recording."""
         extract = ACOUSTIC[self.features]
         features = np.stack([extract(speech.samples, SAMPLE_RATE) for speech in batch])
-        return [Prediction(Scores(self.labels, row)) for row in probabilities(self.pipeline, features, self.labels)]
+        return [Prediction(Scores(self.labels, row)) for row in predict_proba(self.pipeline, features, self.labels)]
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.skops into `folder`."""
         import skops.io
 
-        folder.mkdir(parents=True, exist_ok=True)
-        beside = folder / f"{FILE}.part"
-        beside.write_bytes(skops.io.dumps(self.pipeline))
-        beside.replace(folder / FILE)
+        with atomic_write(folder / FILE) as part:
+            part.write_bytes(skops.io.dumps(self.pipeline))
         config = {
             "id": self.id,
             "architecture": ARCHITECTURE,
@@ -199,12 +198,12 @@ class Classical(Model):
 
     @classmethod
     def load(cls, folder: Path, settings: Settings) -> Classical:
-        """Read what `save` wrote; the file is checked against its checksum, and runs no code that it brings.
+        """Read what `save` wrote, checked against its checksum, without running any code from the file.
 
         Raises
         ------
         WeightsUnavailable
-            A file is missing, differs from its checksum, or holds what no classical system of ours is made of.
+            A file is missing, differs from its checksum, or holds types that no classical system consists of.
         """
         import skops.io
         from skops.io.exceptions import UntrustedTypesFoundException
@@ -213,8 +212,8 @@ class Classical(Model):
         config = read_config(folder)
         try:
             asked = skops.io.get_untrusted_types(file=folder / FILE)
-            if strangers := [kind for kind in asked if not _known(kind)]:
-                raise WeightsUnavailable(f"{folder / FILE} holds {strangers[0]}, which no model here is made of.")
+            if unknown := [kind for kind in asked if not _known(kind)]:
+                raise WeightsUnavailable(f"{folder / FILE} holds {unknown[0]}, which no model here consists of.")
             pipeline = skops.io.load(folder / FILE, trusted=asked)
             id, labels, features = config["id"], tuple(config["labels"]), config["features"]
             if features not in ACOUSTIC or not set(map(str, pipeline.classes_)) <= set(labels):

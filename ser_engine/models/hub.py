@@ -1,7 +1,7 @@
 """Any audio classification model of Transformers, with its own labels: HuBERT, wav2vec 2.0, WavLM, Whisper, AST.
 
-Code that a model brings is never run, and a model of which a part would be made up is refused: a head that was not in
-the checkpoint answers at random, and nothing in its answers tells.
+Code that comes with a model is never run. A model with randomly initialized parts is refused: a head that is missing
+in the checkpoint would give random answers without any sign of it.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Prediction, Scores, Transcript
 
 BATCH = 8
-# The one tensor that scoring never uses (it masks training's input), so that it may be missing or too much.
+# The one tensor that scoring never uses (it masks inputs in training), so that it may be missing or superfluous.
 TRAINING_ONLY = "masked_spec_embed"
-# A folder is all that is ever read here, and data is all that is read of it.
+# Only local folders are read, and only data, never code.
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
-_LOADING = threading.Lock()  # Transformers' verbosity, and torch's default type, are the whole process's
+_LOADING = threading.Lock()  # Transformers' verbosity and torch's default type are global
 
 
 class HubModel(Model):
@@ -84,7 +84,7 @@ class HubModel(Model):
         return [predictions[i] for i in range(len(batch))]
 
     def _features(self, speech: CleanSpeech) -> dict[str, Tensor]:
-        """Return the tensors that the model takes for one recording, each [1, ...]."""
+        """Return the model's inputs for one recording, each [1, ...]."""
         made = self.extractor(speech.samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
         return {name: tensor for name, tensor in made.items() if name in self._accepted}
 
@@ -94,7 +94,7 @@ class HubModel(Model):
         try:
             with torch.inference_mode():
                 logits = self.model(**together).logits
-        except (RuntimeError, ValueError) as error:  # features of another model's, or too short for its convolutions
+        except (RuntimeError, ValueError) as error:  # another model's features, or too short for its convolutions
             raise WeightsUnavailable(f"{self.id} could not score the recording: {first_line(error)}.") from error
         probabilities: np.ndarray = logits.softmax(dim=1).numpy() @ self._sums
         return probabilities
@@ -102,16 +102,16 @@ class HubModel(Model):
     def save(self, folder: Path) -> None:
         """Write config.json, model.safetensors and preprocessor_config.json into `folder`, the first one last."""
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside, _quiet():
-            self.extractor.save_pretrained(beside)
-            self.model.save_pretrained(beside)
-            for file in sorted(Path(beside).iterdir(), key=lambda file: file.name == CONFIG):
-                file.chmod(0o644)  # safetensors makes files that nobody but their owner may read
+        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as part, _quiet():
+            self.extractor.save_pretrained(part)
+            self.model.save_pretrained(part)
+            for file in sorted(Path(part).iterdir(), key=lambda file: file.name == CONFIG):
+                file.chmod(0o644)  # safetensors makes files that only their owner may read
                 file.replace(folder / file.name)
 
     @classmethod
     def load(cls, folder: Path, settings: Settings) -> HubModel:
-        """Read a folder as `save_pretrained` writes it, safetensors rather than pickles where it has both.
+        """Read a folder as `save_pretrained` writes it, preferring safetensors to pickles.
 
         Raises
         ------
@@ -122,20 +122,20 @@ class HubModel(Model):
         with _LOADING, _quiet():
             config = _config(folder, id)
             extractor = _extractor(folder, id)
-            model, found = _model(folder, id, config)
-        _refuse_made_up(id, model, found)
+            model, report = _model(folder, id, config)
+        _refuse_random(id, model, report)
         return cls(id, model, extractor)
 
 
 def _config(folder: Path, id: str) -> Any:
-    """Return the model's configuration if it is one of a classifier of sound."""
+    """Return the model's configuration if it is that of an audio classifier."""
     written = read_config(folder)
     try:
         config = AutoConfig.from_pretrained(folder, **LOCAL)
     except (OSError, ValueError, KeyError, TypeError) as error:
         if "auto_map" in written:
             raise WeightsUnavailable(
-                f"{id} brings code of its own, which is never run here; choose a model that Transformers has itself."
+                f"{id} comes with code of its own, which is never run here; choose a model that Transformers supports."
             ) from None
         if "model_type" not in written:
             raise WeightsUnavailable(f"The config.json of {id} does not say which kind of model it is.") from None
@@ -145,7 +145,7 @@ def _config(folder: Path, id: str) -> Any:
         ) from None
     kind = ", ".join(config.architectures or ()) or config.model_type
     if type(config) not in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING:
-        raise WeightsUnavailable(f"{id} is no classifier of sound, but a model of another kind ({kind}).")
+        raise WeightsUnavailable(f"{id} is no audio classifier, but a model of another kind ({kind}).")
     if config.problem_type in ("regression", "multi_label_classification") or config.num_labels < 2:
         raise WeightsUnavailable(
             f"{id} does not choose one of several labels, so its answers are no probabilities of emotions."
@@ -157,8 +157,8 @@ def _extractor(folder: Path, id: str) -> Any:
     """Return the model's feature extractor."""
     if not (folder / PREPROCESSOR).is_file():
         raise WeightsUnavailable(
-            f"{id} has no {PREPROCESSOR}, so nobody knows how it wants to hear; the one of the model that it was "
-            "fine-tuned from may do."
+            f"{id} has no {PREPROCESSOR}, so its input format is unknown; that of the model from which it was "
+            "fine-tuned may fit."
         )
     try:
         extractor = AutoFeatureExtractor.from_pretrained(folder, **LOCAL)
@@ -166,37 +166,37 @@ def _extractor(folder: Path, id: str) -> Any:
         raise WeightsUnavailable(f"The {PREPROCESSOR} of {id} cannot be used: {first_line(error)}.") from None
     rate = getattr(extractor, "sampling_rate", None)
     if rate != SAMPLE_RATE:
-        raise WeightsUnavailable(f"{id} listens at {rate} Hz; models here have to listen at {SAMPLE_RATE} Hz.")
+        raise WeightsUnavailable(f"{id} expects {rate} Hz; models here must expect {SAMPLE_RATE} Hz.")
     return extractor
 
 
 def _model(folder: Path, id: str, config: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the model and what Transformers says about its tensors."""
+    """Return the model and Transformers' report about its tensors."""
     try:
-        model, found = AutoModelForAudioClassification.from_pretrained(
+        model, report = AutoModelForAudioClassification.from_pretrained(
             folder, config=config, dtype=torch.float32, output_loading_info=True, **LOCAL
         )
     except OSError as error:
         if list(folder.glob("*.safetensors")) or list(folder.glob("*.bin")):
             raise WeightsUnavailable(f"The weights of {id} cannot be read: {first_line(error)}.") from None
         raise WeightsUnavailable(
-            f"{id} has no weights: there is no model.safetensors beside its config.json; fetch the whole model again."
+            f"{id} has no weights: there is no model.safetensors next to its config.json; download the model again."
         ) from None
     except (SafetensorError, EOFError, pickle.UnpicklingError):
         raise WeightsUnavailable(
-            f"The weights of {id} are damaged, are only git-lfs's note of them, or hold more than tensors; delete "
-            f"{folder} and fetch the model again, with its model.safetensors."
+            f"The weights of {id} are damaged, are only a git-lfs pointer, or hold more than tensors; delete "
+            f"{folder} and download the model again, with its model.safetensors."
         ) from None
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsUnavailable(
-            f"The weights of {id} do not fit its config.json: {first_line(error)}; fetch the whole model again."
+            f"The weights of {id} do not fit its config.json: {first_line(error)}; download the whole model again."
         ) from None
-    return model, found
+    return model, report
 
 
-def _refuse_made_up(id: str, model: Any, found: dict[str, Any]) -> None:
-    """Raise where tensors were not in the checkpoint, or where the checkpoint's head has parts that the model lacks."""
-    missing = sorted(name for name in found["missing_keys"] if not name.endswith(TRAINING_ONLY))
+def _refuse_random(id: str, model: Any, report: dict[str, Any]) -> None:
+    """Raise where tensors are missing in the checkpoint, or where the model lacks parts of the checkpoint's head."""
+    missing = sorted(name for name in report["missing_keys"] if not name.endswith(TRAINING_ONLY))
     encoder = f"{model.base_model_prefix}."
     if head := [name for name in missing if not name.startswith((encoder, "encoder."))]:
         raise WeightsUnavailable(
@@ -205,9 +205,9 @@ def _refuse_made_up(id: str, model: Any, found: dict[str, Any]) -> None:
         )
     if missing:
         raise WeightsUnavailable(
-            f"{id} lacks a part of its encoder ({missing[0]}), so its answers would be random; fetch it again."
+            f"{id} lacks a part of its encoder ({missing[0]}), so its answers would be random; download it again."
         )
-    unused = sorted(name for name in found["unexpected_keys"] if not name.endswith(TRAINING_ONLY))
+    unused = sorted(name for name in report["unexpected_keys"] if not name.endswith(TRAINING_ONLY))
     if head := [name for name in unused if not name.startswith((encoder, "encoder.", "decoder."))]:
         raise WeightsUnavailable(
             f"{id} was made with a head of its own ({head[0]}) that {type(model).__name__} does not have; choose "
@@ -217,7 +217,7 @@ def _refuse_made_up(id: str, model: Any, found: dict[str, Any]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Transformers' reports and bars from the terminal: what matters in them is an error here."""
+    """Silence Transformers' reports and progress bars: what matters in them is an error here."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

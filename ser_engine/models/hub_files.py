@@ -20,7 +20,7 @@ PREPROCESSOR = "preprocessor_config.json"
 _DESCRIPTION = (CONFIG, PREPROCESSOR)
 SAFE = ("model*.safetensors", "model.safetensors.index.json")
 OLD = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
-"""Weights as models of before 2023 have them; asked for only where a model has no safetensors."""
+"""Weights of models from before 2023; requested only where a model has no safetensors."""
 
 _DOWNLOADING = threading.Lock()
 _downloading = ""
@@ -33,7 +33,7 @@ def downloading() -> str:
 
 @dataclass(frozen=True)
 class Reference:
-    """A model as people write it: an id of the hub or a folder, and a branch, tag or commit of the former."""
+    """A model as people write it: a hub id or a folder, and for a hub id a branch, tag or commit."""
 
     name: str
     revision: str | None = None
@@ -50,12 +50,12 @@ def find_hub_model(text: str, settings: Settings, fetch: bool = True) -> Path:
     Raises
     ------
     WeightsUnavailable
-        There is no such model, or it may not or cannot be fetched.
+        There is no such model, or it cannot be downloaded, or may not.
     """
     whole = text.removeprefix(PREFIX).strip()
     if not whole:
         raise WeightsUnavailable(f"{PREFIX} needs an id of the hub or a folder, such as {PREFIX}OWNER/NAME@REVISION.")
-    if folder := _folder(whole, settings):  # whose name may hold an @
+    if folder := _folder(whole, settings):  # its name may contain an @
         return folder
     name, at, revision = whole.rpartition("@")
     reference = Reference(name, revision) if at and name and revision else Reference(whole.rstrip("@"))
@@ -69,7 +69,7 @@ def find_hub_model(text: str, settings: Settings, fetch: bool = True) -> Path:
 def id_of(folder: Path) -> str:
     """Return the name of the model in a folder: OWNER/NAME@COMMIT in the hub's cache, else the folder's own.
 
-    The cache's folders are models--OWNER--NAME/snapshots/COMMIT; seven digits of the commit tell it from others.
+    The cache's folders are models--OWNER--NAME/snapshots/COMMIT; seven digits of the commit distinguish it from others.
     """
     folder = folder.absolute()
     if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
@@ -86,7 +86,7 @@ def _folder(name: str, settings: Settings) -> Path | None:
 
 
 def _cached(reference: Reference) -> Path | None:
-    """Return the model's folder in the hub's cache if it has all that a model needs."""
+    """Return the model's folder in the hub's cache if it is complete."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
@@ -98,7 +98,7 @@ def _cached(reference: Reference) -> Path | None:
                 allow_patterns=[*_DESCRIPTION, *weights],
                 local_files_only=True,
             )
-        except OSError:  # it is not there, or not all of it, or the cache cannot be read
+        except OSError:  # missing or incomplete, or the cache cannot be read
             continue
         except HFValidationError:
             raise WeightsUnavailable(
@@ -113,11 +113,11 @@ def _fetched(reference: Reference, settings: Settings, fetch: bool) -> Path:
     """Download a model into the hub's cache."""
     if not settings.allow_download:
         raise WeightsUnavailable(
-            f"{reference} is not on this computer: set SER_ALLOW_DOWNLOAD=1 to have it fetched from the hub, or give "
-            f"the path of a folder that holds it."
+            f"{reference} is not on this computer: set SER_ALLOW_DOWNLOAD=1 to have it downloaded, or give the path "
+            "of a folder that holds it."
         )
     if not fetch:
-        raise WeightsUnavailable(f"{reference} has not been fetched from the hub yet.")
+        raise WeightsUnavailable(f"{reference} has not been downloaded from the hub yet.")
     global _downloading
     with _DOWNLOADING:
         _downloading = str(reference)
@@ -142,7 +142,7 @@ def _has(folder: Path, patterns: tuple[str, ...]) -> bool:
 
 
 def _download(reference: Reference, patterns: tuple[str, ...], timeout_s: float) -> Path:
-    """Return the folder in the hub's cache into which the files were fetched; what is there is not fetched again."""
+    """Return the folder in the hub's cache to which the files were downloaded; existing ones are not fetched again."""
     from huggingface_hub import constants, errors, snapshot_download
 
     try:
@@ -167,9 +167,9 @@ def _download(reference: Reference, patterns: tuple[str, ...], timeout_s: float)
     except Exception as error:  # of one of three libraries that carry the bytes, each with errors of its own
         reason = f"the transfer failed ({first_line(error)})"
     end = "" if reason.endswith("?") else "."
-    raise WeightsUnavailable(f"{reference} could not be fetched from the hub: {reason}{end}")
+    raise WeightsUnavailable(f"{reference} could not be downloaded from the hub: {reason}{end}")
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what another library says, to stand in a sentence."""
+    """Return the first line of another library's error, to stand in a sentence."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""A public model's own labels, and which of our emotions each of them is."""
+"""Labels of public models, mapped to our emotions."""
 
 from __future__ import annotations
 
@@ -8,20 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.labels import (
-    ANGRY,
-    CALM,
-    DISGUST,
-    EMOTIONS,
-    FEARFUL,
-    HAPPY,
-    NEUTRAL,
-    SAD,
-    SURPRISED,
-    named,
-)
+from ser_engine.labels import ANGRY, CALM, DISGUST, EMOTIONS, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED, find_emotion
 
-# Beside `corpora.labels.SYNONYMS`: what IEMOCAP, CREMA-D, TESS and those who learned from them write.
+# In addition to `labels.SYNONYMS`: spellings of IEMOCAP, CREMA-D, TESS and models trained on them.
 ABBREVIATIONS: dict[str, str] = {
     "neu": NEUTRAL,
     "cal": CALM,
@@ -39,7 +28,7 @@ ABBREVIATIONS: dict[str, str] = {
     "pleasant surprised": SURPRISED,
 }
 
-# Some models have a class for each gender ("female_angry"); ours have not.
+# Some models have a class for each gender ("female_angry").
 GENDERS = frozenset({"female", "male", "woman", "man"})
 
 _SUPERB = (NEUTRAL, HAPPY, ANGRY, SAD)
@@ -49,27 +38,27 @@ WELL_KNOWN: dict[str, tuple[str, ...]] = {
     "superb/hubert-large-superb-er": _SUPERB,
     "superb/wav2vec2-base-superb-er": _SUPERB,
     "superb/wav2vec2-large-superb-er": _SUPERB,
-    # RAVDESS's eight in alphabetical order. Of this one Transformers does not have the head, so it is refused.
+    # RAVDESS's eight in alphabetical order. Transformers lacks the head of this one, so it is refused.
     "ehcalabres/wav2vec2-lg-xlsr-en-speech-emotion-recognition": (
         ANGRY, CALM, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED,
     ),
 }  # fmt: skip
-"""What the classes of public models are, for revisions that only number them (LABEL_0, LABEL_1, ...)."""
+"""Classes of public models, for revisions that only number them (LABEL_0, LABEL_1, ...)."""
 
 NUMBERED = re.compile(r"(label[_ ]?)?\d+", re.IGNORECASE)
 
 
 def emotion(label: str) -> str | None:
-    """Return our name of an emotion as public models write it ("ANG", "02_happiness", "female fearful"); else None."""
+    """Return the name of an emotion as public models write it ("ANG", "02_happiness", "female fearful"); else None."""
     words = [word for word in re.findall(r"[^\W\d_]+", label.lower()) if word not in GENDERS]
     plain = " ".join(words)
-    return named(plain) or ABBREVIATIONS.get(plain)
+    return find_emotion(plain) or ABBREVIATIONS.get(plain)
 
 
 def names(id: str, id2label: Mapping[int, str], count: int) -> tuple[str, ...]:
-    """Return what each class of a model is called here: by its own label, or by `WELL_KNOWN` where that is a number.
+    """Return the names of a model's classes: its own labels, or those in `WELL_KNOWN` where they are numbers.
 
-    What is none of our emotions keeps its own name.
+    Labels that are none of our emotions keep their own names.
     """
     own = [" ".join(str(id2label.get(i, "")).split()) or f"label {i}" for i in range(count)]
     known = WELL_KNOWN.get(id, ())
@@ -79,17 +68,17 @@ def names(id: str, id2label: Mapping[int, str], count: int) -> tuple[str, ...]:
 
 
 def merged(classes: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Return the labels of the scores, and what adds a model's classes up to them.
+    """Return the labels of the scores, and the matrix that sums a model's classes to them.
 
-    Our emotions come first, in their usual order, then all others in the model's.
+    Our emotions come first, in their usual order, then all others in the model's order.
 
     Returns
     -------
     tuple
         labels [k]; float32 [classes, k], one 1 in each row
     """
-    found = dict.fromkeys(classes)
-    labels = (*(label for label in EMOTIONS if label in found), *(label for label in found if label not in EMOTIONS))
+    unique = dict.fromkeys(classes)
+    labels = (*(label for label in EMOTIONS if label in unique), *(label for label in unique if label not in EMOTIONS))
     sums = np.zeros((len(classes), len(labels)), np.float32)
     sums[np.arange(len(classes)), [labels.index(label) for label in classes]] = 1
     return labels, sums

@@ -1,7 +1,7 @@
-"""Weights in 8 bits: how matrices are stored in half the space of float16, and read back as float32.
+"""Weights in 8 bits: matrices stored in half the space of float16, and read back as float32.
 
-A matrix becomes int8 with one float32 scale for each row (each output channel), kept beside it as NAME.scale;
-small tensors stay float16. Only the storage is 8-bit: what is read computes in float32 as ever.
+A matrix becomes int8 with one float32 scale for each row (each output channel), stored as NAME.scale;
+small tensors stay float16. Only the storage is 8-bit: computation is in float32.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor
 
 SCALE = ".scale"
 MIN_SIZE = 4096
-"""Elements from which a matrix is stored in 8 bits; under that it is not worth its loss and its scales."""
+"""Elements from which a matrix is stored in 8 bits; smaller ones are not worth the loss and the scales."""
 
-# Parts of a row's largest magnitude that are tried as the largest number of the 8 bits. Cutting off a row's few
-# extreme weights makes the steps finer for all others, which pays in long rows; Whisper's gain next to nothing by it.
+# Fractions of a row's largest magnitude that are tried as the largest 8-bit number. Clipping a row's few extreme
+# weights makes the steps finer for all others, which pays in long rows; Whisper gains next to nothing by it.
 _CLIPS = (1.0, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)
-_CHUNK = 1 << 20  # elements that are worked on at a time, so that the search needs little memory
+_CHUNK = 1 << 20  # elements per step, so that the search needs little memory
 
 
 def quantize(tensors: Mapping[str, Tensor], keep: Collection[str] = ()) -> dict[str, Tensor]:
@@ -33,7 +33,7 @@ def quantize(tensors: Mapping[str, Tensor], keep: Collection[str] = ()) -> dict[
         dimension selects. Other floating tensors become float16 (float32 where float16 would overflow); integers
         and booleans are kept as they are.
     keep
-        Names that are to be float16 whatever their size.
+        Names of tensors to store in float16 whatever their size.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def quantize(tensors: Mapping[str, Tensor], keep: Collection[str] = ()) -> dict[
     if unknown := set(keep) - set(tensors):
         raise ValueError(f"there is no tensor {', '.join(sorted(unknown))} to keep in float16")
     if scales := _scales(tensors):
-        raise ValueError(f"{', '.join(sorted(scales))} would be taken for the scales of quantised tensors")
+        raise ValueError(f"{', '.join(sorted(scales))} would be mistaken for the scales of quantized tensors")
     stored: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
@@ -58,7 +58,7 @@ def quantize(tensors: Mapping[str, Tensor], keep: Collection[str] = ()) -> dict[
 
 
 def dequantize(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what `quantize` stored, floating tensors as float32, in new memory; integers are kept as they are."""
+    """Return the tensors that `quantize` stored, floating ones as float32, in new memory; integers are unchanged."""
     scales = _scales(tensors)
     return {
         name: _multiply(tensor, tensors[name + SCALE]) if name + SCALE in scales else _copy(tensor)
@@ -77,13 +77,13 @@ def _half(tensor: Tensor) -> Tensor:
 
 
 def _copy(tensor: Tensor) -> Tensor:
-    # A copy even of what is float32 already: `tensor` may lie in a mapped file.
+    # A copy even of float32: `tensor` may lie in a mapped file.
     return tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor.clone()
 
 
 def _multiply(codes: Tensor, scales: Tensor) -> Tensor:
-    # In numpy, which takes large pages and a single pass: four times as fast as torch, and threads that have to share
-    # their cores with other work do not wait for each other here.
+    # In numpy, with large pages and a single pass: four times as fast as torch, and threads that share their cores
+    # with other work do not wait for each other.
     columns = scales.view(-1, *[1] * (codes.dim() - 1))
     return torch.from_numpy(np.multiply(codes.numpy(), columns.numpy(), dtype=np.float32))
 

@@ -6,17 +6,15 @@ import base64
 import gzip
 import threading
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.io import write_text
 from ser_engine.models.download import Progress, download
-from ser_engine.models.store import TENSORS, read_config, read_tensors, sha256, write_config, write_tensors
+from ser_engine.models.store import read_config, read_tensors, sha256
 from ser_engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,13 +23,6 @@ if TYPE_CHECKING:
 
 BUNDLED = "base"
 
-# Kept in float16 in the bundled Whisper: 8 bits would save little here, and every state of the network depends on it.
-FLOAT16 = (
-    "encoder.positional_embedding",
-    "decoder.positional_embedding",
-    "encoder.conv1.weight",
-    "encoder.conv2.weight",
-)
 
 _SHARED: dict[tuple[str, Path, Path], Whisper] = {}
 _SHARED_LOCK = threading.Lock()
@@ -72,36 +63,6 @@ def shared_whisper(settings: Settings, progress: Progress | None = None) -> Whis
         if key not in _SHARED:
             _SHARED[key] = load_whisper(settings, progress)
         return _SHARED[key]
-
-
-def write_whisper(
-    folder: Path,
-    state: Mapping[str, Tensor],
-    dims: Mapping[str, int],
-    source: str,
-    keep: Collection[str] = FLOAT16,
-) -> None:
-    """Store a Whisper model in 8 bits: model.safetensors, LICENSE and config.json in `folder`.
-
-    `state` and `dims` are a checkpoint's "model_state_dict" and "dims"; `source` says in words where they come from;
-    `keep` names the matrices that stay float16.
-    """
-    from ser_engine.models.quantization import quantize
-
-    checksum = write_tensors(folder, quantize(state, keep))
-    write_text(folder / "LICENSE", _license())
-    stored = {"bits": 8, "scale": "float32, one for each output row, symmetric", "float16": list(keep)}
-    config = {"architecture": "whisper", "dims": dict(dims), "source": source, "quantization": stored}
-    write_config(folder, config | {"weights": {TENSORS: checksum}})
-
-
-def _license() -> str:
-    """Return the license of openai-whisper, which covers code and weights alike."""
-    package = distribution("openai-whisper")
-    text = package.read_text("licenses/LICENSE") or package.read_text("LICENSE")
-    if text is None:
-        raise WeightsUnavailable("The installed package openai-whisper has lost its license; install it again.")
-    return text
 
 
 def build_whisper(size: str, dims: Mapping[str, int], state: dict[str, Tensor]) -> Whisper:

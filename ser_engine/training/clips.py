@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupShuffleSplit
 
-from ser_engine.data.balance import to_count, to_harmonic_mean
+from ser_engine.data.balance import balance_to_count, balance_to_harmonic_mean
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import CorpusError
@@ -80,9 +80,11 @@ def load_clips(config: ExperimentConfig, data: Path, corpora: Sequence[str] = ()
     missing: list[str] = []
     for name in corpora or (*config.corpora, *config.optional_corpora):
         try:
-            labeled = [utterance for utterance in registry.read(name, data) if label_set.of(utterance) is not None]
+            labeled = [
+                utterance for utterance in registry.read_corpus(name, data) if label_set.of(utterance) is not None
+            ]
         except CorpusError:
-            if name not in config.optional_corpora or registry.lies_in(name, data):
+            if name not in config.optional_corpora or registry.is_available(name, data):
                 raise
             missing.append(name)
             continue
@@ -114,9 +116,9 @@ def training_rows(
     rng = np.random.default_rng([config.seed, fold])
     rows, copy = np.tile(train, copies), np.repeat(np.arange(copies), len(train))
     if config.balance == "count":
-        chosen = to_count(labels[rows], config.balance_to, rng, prefer=copy)
+        chosen = balance_to_count(labels[rows], config.balance_to, rng, prefer=copy)
     elif config.balance == "harmonic-mean":
-        chosen = to_harmonic_mean(labels[rows], rng)
+        chosen = balance_to_harmonic_mean(labels[rows], rng)
     else:
         chosen = np.arange(len(rows))
     return rows[chosen], copy[chosen]

@@ -214,7 +214,7 @@ def sampling_weights(clips: Clips, rows: Rows, config: HeadTrainingConfig) -> ND
 def babble_recordings(config: HeadTrainingConfig, data: Any) -> list[Any]:
     """Return the recordings of external corpora that babble is made of; none if there is no babble."""
     corpora = config.external if "babble" in config.degradations else ()
-    return [utterance.path for corpus in corpora for utterance in registry.read(corpus, data)]
+    return [utterance.path for corpus in corpora for utterance in registry.read_corpus(corpus, data)]
 
 
 def predict_copies(

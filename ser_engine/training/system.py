@@ -131,7 +131,8 @@ class System(ABC, Generic[Config, Features, Fitted]):
     def split(self, clips: Clips) -> list[Fold]:
         """Return the folds of the configuration's protocol."""
         config, labels = self.config, clips.labels.tolist()
-        return splits.make(config.protocol, clips.utterances, labels, config.seed, config.folds, self.settings.emobox)
+        listings = self.settings.emobox
+        return splits.make_folds(config.protocol, clips.utterances, labels, config.seed, config.folds, listings)
 
     def embed(self, fitted: Fitted, prepared: Prepared[Features], rows: Rows) -> dict[str, NDArray[np.float32]]:
         """Return embeddings float32 [rows, width] of the "encoder" and the "model" for the corpus probe, or nothing."""
@@ -149,7 +150,7 @@ class System(ABC, Generic[Config, Features, Fitted]):
     def describe_data(self, clips: Clips, folds: Sequence[Fold]) -> dict[str, Any]:
         """Return the entries of the record that follow from the clips and their split, whatever is predicted."""
         return {
-            "split": splits.named(self.config.protocol, clips.utterances, folds),
+            "split": splits.describe_split(self.config.protocol, clips.utterances, folds),
             "speaker_independent": splits.speakers_apart(clips.utterances, folds),
             "corpora": tuple(sorted({utterance.corpus for utterance in clips.utterances})),
             "missing_corpora": clips.missing,

@@ -30,7 +30,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.trainer_utils import get_last_checkpoint
 
 from ser_engine.data.augment import RECIPES
-from ser_engine.data.preprocess import PREPROCESSINGS, samples_of
+from ser_engine.data.preprocess import PREPROCESSINGS, load_samples
 from ser_engine.data.splits import PROTOCOLS
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.metrics import unweighted_accuracy, weighted_accuracy
@@ -132,7 +132,7 @@ class Collator:
         """Return the arguments of the network's forward."""
         labels = {"labels": torch.tensor([example["labels"] for example in examples])}
         if "file" in examples[0]:
-            clips = [samples_of(example["file"]) for example in examples]
+            clips = [load_samples(example["file"]) for example in examples]
             return self.processor(clips, [example["text"] for example in examples]) | labels
         kinds = [name for name in ("speech_states", "text_states") if name in examples[0]]
         return labels | {name: torch.from_numpy(np.stack([example[name] for example in examples])) for name in kinds}

@@ -16,8 +16,8 @@ from ser_engine.features.encoder import compute_hidden_states
 from ser_engine.models.fused import Fused
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import WhisperEncoderModel
-from ser_engine.training.whisper_base import count_errors
 from tests.speech import RATE, encode, silence, speech, speech_wav
+from tools.bundle_whisper import count_errors
 
 SENTENCE = "Dogs are sitting by the door."
 

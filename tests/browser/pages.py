@@ -114,7 +114,7 @@ def upload(page: Page, name: str, data: bytes, kind: str = "audio/wav") -> None:
 def answered(page: Page, name: str) -> None:
     """Wait for the answer to the recording of that name."""
     expect(page.locator(".eyebrow", has_text=name)).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.get_by_text("Answered in")).to_be_visible()
+    expect(page.get_by_text("Analyzed in")).to_be_visible()
     settle(page)
 
 

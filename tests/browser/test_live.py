@@ -143,9 +143,9 @@ def test_what_was_said_is_answered_shown_and_saved(
     button(page, "All labels").click()
     page.wait_for_timeout(9_000)
     stop(page)
-    expect(page.get_by_role("heading", name="The session")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("heading", name="Session", exact=True)).to_be_visible(timeout=30_000)
     assert live(page).evaluate("element => element.mark") == "mine", "the component was made anew"
-    saved, rate = soundfile.read(io.BytesIO(save(page, "Save sound")), dtype="float32")
+    saved, rate = soundfile.read(io.BytesIO(save(page, "Save recording")), dtype="float32")
     played, _ = soundfile.read(speech_wav, dtype="float32")
     alike = likeness(saved, played)
     assert rate == RATE and len(alike) >= 4 and np.median([match for match, _ in alike]) >= 0.9, alike
@@ -221,7 +221,7 @@ def test_who_leaves_the_page_ends_the_session_and_finds_it_on_return(
     is_free(server, new_page)
     page.get_by_role("link", name="Live").click()
     expect(status(page)).to_contain_text("the session ended here")
-    expect(page.get_by_role("heading", name="The session")).to_be_visible()
+    expect(page.get_by_role("heading", name="Session", exact=True)).to_be_visible()
     start(page)
     stop(page)
 
@@ -243,7 +243,7 @@ def test_where_webrtc_does_not_connect_the_recorder_is_offered_and_answers(open_
     button(page, "Start").click()
     expect(status(page)).to_contain_text("could not connect within ten seconds", timeout=20_000)
     page.get_by_role("button", name="Record 3 s").click()
-    expect(page.get_by_role("heading", name="The session")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="Session", exact=True)).to_be_visible(timeout=60_000)
     is_answered(page)
     assert json.loads(save(page, "Timeline as JSON"))["duration_s"] == pytest.approx(3.0)
 

@@ -69,8 +69,8 @@ def open_page(page: Page, url: str) -> Page:
 
 
 def words(page: Page) -> Locator:
-    """Return the field of the transcript, which is there a moment before its words are."""
-    return page.get_by_label("Transcript, open to correction")
+    """Return the field of the transcript."""
+    return page.get_by_label("Transcript (editable)")
 
 
 def download(page: Page, button: str) -> str:
@@ -122,7 +122,7 @@ def test_an_uploaded_recording_is_answered_as_the_engine_answers_it(
     assert healthy(page)
     # Nothing was asked of any other host, and nothing went wrong inside the page.
     page.get_by_role("link", name="About").click()
-    expect(page.get_by_role("heading", name="What becomes of a recording")).to_be_visible()
+    expect(page.get_by_role("heading", name="Privacy")).to_be_visible()
     assert watches[page].hosts == {"127.0.0.1"}
     assert not watches[page].errors
 
@@ -158,7 +158,7 @@ def test_three_recorded_seconds_are_answered_as_the_engine_answers_those_samples
 
 
 @pytest.mark.corpora
-def test_three_recorded_seconds_of_an_actor_are_heard_as_such(
+def test_three_recorded_seconds_of_an_actor_are_transcribed(
     new_page: NewPage, app_url: str, real_speech_wav: Path, analyzer: Analyzer
 ) -> None:
     expected = record_and_compare(open_page(new_page(real_speech_wav), app_url), analyzer)
@@ -216,7 +216,7 @@ def test_a_bad_file_after_a_good_one_loses_nothing(new_page: NewPage, app_url: s
     expect(words(page)).to_have_value(DOGS)
     upload(page, "letter.wav", NOT_AUDIO)
     expect(page.get_by_role("alert")).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.get_by_text("Below is still the answer for dogs.wav.")).to_be_visible()
+    expect(page.get_by_text("The result for dogs.wav is still shown below.")).to_be_visible()
     expect(words(page)).to_have_value(DOGS)
     assert healthy(page)
     upload(page, "kids.wav", kids)
@@ -230,7 +230,7 @@ def test_a_bad_file_at_once_after_an_answer_leaves_its_words(new_page: NewPage, 
     page = open_page(new_page(), app_url)
     for _ in range(3):
         upload(page, "dogs.wav", dogs)
-        expect(page.get_by_text("Answered in")).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.get_by_text("Analyzed in")).to_be_visible(timeout=PATIENCE_MS)
         upload(page, "letter.wav", NOT_AUDIO)
         expect(page.get_by_role("alert")).to_be_visible(timeout=PATIENCE_MS)
         expect(words(page)).to_have_value(DOGS)
@@ -307,7 +307,7 @@ def test_corrected_words_go_home_and_survive_a_visit_to_another_page(
     assert transcript["text"] == "Frogs are sitting by the door." and transcript["edited"] is True
     assert "Frogs are sitting" in download(page, "Download CSV")
     page.get_by_role("link", name="About").click()
-    expect(page.get_by_role("heading", name="What becomes of a recording")).to_be_visible()
+    expect(page.get_by_role("heading", name="Privacy")).to_be_visible()
     page.get_by_role("link", name="Listen").click()
     answered(page, "dogs.wav")
     expect(words(page)).to_have_value("Frogs are sitting by the door.")
@@ -329,11 +329,11 @@ def choose(page: Page, model: str) -> None:
 
 
 def written_shares(page: Page) -> list[str]:
-    """Return the values beside the bars of the three opinions, in the order in which they are drawn."""
-    return page.locator(".st-key-opinions .bars .bartext").all_text_contents()
+    """Return the values next to the bars of the three modalities, in the order in which they are drawn."""
+    return page.locator(".st-key-modalities .bars .bartext").all_text_contents()
 
 
-def test_a_chosen_model_has_three_opinions_and_edited_words_change_two_of_them(
+def test_a_chosen_model_has_three_modalities_and_an_edited_transcript_changes_two_of_them(
     new_page: NewPage, app_server: Callable[..., Server], dogs: bytes, tmp_path: Path
 ) -> None:
     models = write_models(tmp_path / "models")
@@ -342,36 +342,36 @@ def test_a_chosen_model_has_three_opinions_and_edited_words_change_two_of_them(
     settle(page)
     upload(page, "dogs.wav", dogs)
     answered(page, "tiny-words")
-    expect(page.get_by_role("heading", name="Voice and words")).to_be_visible()
-    expect(page.locator(".st-key-opinions .barlayer .trace.bars")).to_have_count(3, timeout=30_000)
-    expect(page.locator(".legend li")).to_have_text(["□Voice alone", "▨Words alone", "■Both together"])
+    expect(page.get_by_role("heading", name="Audio and text")).to_be_visible()
+    expect(page.locator(".st-key-modalities .barlayer .trace.bars")).to_have_count(3, timeout=30_000)
+    expect(page.locator(".legend li")).to_have_text(["□By audio", "▨By text", "■Combined"])
     before = written_shares(page)
     assert len(before) == 12
-    heard = json.loads(download(page, "Download JSON"))
+    original = json.loads(download(page, "Download JSON"))
     words(page).fill("kids are talking it is eleven")
     words(page).blur()
-    expect(page.get_by_text("Edited by you, and scored anew")).to_be_visible()
+    expect(page.get_by_text("Edited by you and scored again")).to_be_visible()
     settle(page)
     edited = json.loads(download(page, "Download JSON"))
-    assert edited["modalities"]["audio"] == pytest.approx(heard["modalities"]["audio"])
+    assert edited["modalities"]["audio"] == pytest.approx(original["modalities"]["audio"])
     for changed in ("text", "fused"):
-        assert edited["modalities"][changed] != pytest.approx(heard["modalities"][changed], abs=0.01)
+        assert edited["modalities"][changed] != pytest.approx(original["modalities"][changed], abs=0.01)
     shares = sorted(wording.percent(share) for by in edited["modalities"].values() for share in by.values())
-    expect(page.locator(".st-key-opinions .bars .bartext")).not_to_have_text(before)
+    expect(page.locator(".st-key-modalities .bars .bartext")).not_to_have_text(before)
     assert sorted(written_shares(page)) == shares
     (top, share), *_ = sorted(edited["scores"].items(), key=lambda pair: -pair[1])
-    expect(page.get_by_text(f"The model gives {top} a probability of {wording.percent(share)}")).to_be_visible()
+    expect(page.get_by_text(f"The probability of {top} is {wording.percent(share)}")).to_be_visible()
     assert healthy(page)
     page.set_viewport_size({"width": 375, "height": 800})
     page.wait_for_timeout(500)
     assert fits(page)
     page.set_viewport_size({"width": 1280, "height": 900})
     page.get_by_role("link", name="About").click()
-    expect(page.get_by_text("This model has not been measured here.")).to_be_visible()
+    expect(page.get_by_text("The accuracy of this model has not been measured here.")).to_be_visible()
     page.get_by_role("link", name="Listen").click()
     answered(page, "tiny-words")
     expect(words(page)).to_have_value("kids are talking it is eleven")
-    expect(page.get_by_text("Edited by you, and scored anew")).to_be_visible()
+    expect(page.get_by_text("Edited by you and scored again")).to_be_visible()
 
 
 def test_a_long_recording_has_a_timeline_with_a_table(new_page: NewPage, app_url: str) -> None:
@@ -379,8 +379,8 @@ def test_a_long_recording_has_a_timeline_with_a_table(new_page: NewPage, app_url
     upload(page, "long.wav", speak(LONG))
     answered(page, "long.wav")
     expect(page.get_by_role("heading", name="Over time")).to_be_visible()
-    page.get_by_text("Windows as a table").click()
-    expect(page.get_by_role("columnheader", name="Strongest")).to_be_visible()
+    page.get_by_text("As a table").last.click()
+    expect(page.get_by_role("columnheader", name="Most probable")).to_be_visible()
 
 
 def test_nothing_jumps_while_an_answer_arrives(new_page: NewPage, app_url: str, dogs: bytes, kids: bytes) -> None:
@@ -405,7 +405,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(new_page: NewPage, app_url:
     expect(page.locator(".js-plotly-plot")).to_have_count(5, timeout=30_000)
     assert fits(page)
     page.goto(f"{app_url}/about")
-    expect(page.get_by_role("heading", name="What becomes of a recording")).to_be_visible()
+    expect(page.get_by_role("heading", name="Privacy")).to_be_visible()
     assert fits(page)
 
 
@@ -422,7 +422,7 @@ def test_everything_can_be_reached_and_used_by_keyboard(new_page: NewPage, app_u
     # A chart that arrives late takes the focus from what is being used.
     expect(page.locator(".js-plotly-plot")).to_have_count(4, timeout=30_000)
     page.wait_for_load_state("networkidle")
-    wanted = {"Remove", "Record 3 s", "As a table", "Transcript", "Download JSON", "Download CSV", "Forget"}
+    wanted = {"Remove", "Record 3 s", "As a table", "Transcript", "Download JSON", "Download CSV", "Discard"}
     page.locator("h1").click()
     found: set[str] = set()
     for _ in range(60):
@@ -451,7 +451,7 @@ def test_headings_are_in_order(new_page: NewPage, app_url: str, dogs: bytes) -> 
     expect(page.get_by_role("heading", name="What these numbers can and cannot mean")).to_be_visible()
     assert in_order(page)
     page.goto(f"{app_url}/about")
-    expect(page.get_by_role("heading", name="What becomes of a recording")).to_be_visible()
+    expect(page.get_by_role("heading", name="Privacy")).to_be_visible()
     assert in_order(page)
 
 
@@ -467,9 +467,9 @@ def test_every_chart_says_in_words_what_it_shows(new_page: NewPage, app_url: str
     answered(page, "dogs.wav")
     scores = json.loads(download(page, "Download JSON"))["scores"]
     best = max(scores, key=scores.get)
-    told = f"{best} {wording.percent(scores[best])}, "
-    expect(page.get_by_label(f"{wording.OPINIONS['both']}: {told}")).to_have_count(1)
-    expect(page.get_by_label(told)).to_have_count(2)  # all emotions, and those of voice and words
+    alt = f"{best} {wording.percent(scores[best])}, "
+    expect(page.get_by_label(f"{wording.MODALITIES['both']}: {alt}")).to_have_count(1)
+    expect(page.get_by_label(alt)).to_have_count(2)  # all emotions, and those by modality
 
 
 def test_the_first_paint_does_not_wait_for_the_models(new_page: NewPage, app_server: Callable[..., Server]) -> None:

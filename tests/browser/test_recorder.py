@@ -145,7 +145,7 @@ def test_three_seconds_are_recorded_exactly_and_faithfully(
 ) -> None:
     page = open_page(init_script=KEEP_TRACKS)
     assert 3.0 < record_faithfully(page, speech_wav) < 5.0
-    expect(status(page)).to_have_text("Three seconds are recorded.")
+    expect(status(page)).to_have_text("Three seconds recorded.")
     assert len(download(page)) == 144_000
     is_released(page)
     wish = page.evaluate("window.wish.audio")
@@ -213,7 +213,7 @@ def test_a_page_on_plain_http_says_at_once_that_it_cannot_record(
     page = new_page(speech_wav)
     page.goto(f"http://{address}:{app_server(SCRIPT, address='0.0.0.0').port}")
     expect(status(page)).to_have_text(
-        "Recording needs https or localhost; uploading a file works here too.", timeout=20_000
+        "Recording needs https or localhost; you can still upload a file.", timeout=20_000
     )
     says(page, "Problem: insecure")
     assert page.evaluate("window.isSecureContext") is False
@@ -221,7 +221,7 @@ def test_a_page_on_plain_http_says_at_once_that_it_cannot_record(
 
 def test_a_page_without_media_devices_says_at_once_that_it_cannot_record(open_page: Callable[..., Page]) -> None:
     page = open_page(init_script=INSECURE)
-    sentence = "Recording needs https or localhost; uploading a file works here too."
+    sentence = "Recording needs https or localhost; you can still upload a file."
     expect(status(page)).to_have_text(sentence)
     says(page, "Problem: insecure")
     record_button(page).click()
@@ -241,7 +241,7 @@ def test_it_works_by_keyboard_alone(open_page: Callable[..., Page]) -> None:
     page.keyboard.press("Enter")
     is_recording(page)
     page.keyboard.press("Escape")
-    expect(status(page)).to_have_text("Cancelled; nothing was kept.")
+    expect(status(page)).to_have_text("Canceled; nothing was kept.")
     expect(record_button(page)).to_be_focused()
 
     page.keyboard.press("Enter")
@@ -249,7 +249,7 @@ def test_it_works_by_keyboard_alone(open_page: Callable[..., Page]) -> None:
     page.keyboard.press("Tab")
     expect(cancel_button(page)).to_be_focused()
     page.keyboard.press("Space")
-    expect(status(page)).to_have_text("Cancelled; nothing was kept.")
+    expect(status(page)).to_have_text("Canceled; nothing was kept.")
     expect(record_button(page)).to_be_focused()
 
     page.keyboard.press("Enter")
@@ -262,7 +262,7 @@ def test_a_cancelled_recording_is_released_and_never_arrives(open_page: Callable
     record_button(page).click()
     is_recording(page)
     cancel_button(page).click()
-    expect(status(page)).to_have_text("Cancelled; nothing was kept.")
+    expect(status(page)).to_have_text("Canceled; nothing was kept.")
     is_released(page)
     page.wait_for_timeout(3_500)
     says(page, "Recordings: 0")
@@ -274,7 +274,7 @@ def test_an_unanswered_question_for_permission_can_be_cancelled(open_page: Calla
     record_button(page).click()
     expect(status(page)).to_contain_text("Waiting for the microphone")
     page.keyboard.press("Escape")
-    expect(status(page)).to_have_text("Cancelled; nothing was kept.")
+    expect(status(page)).to_have_text("Canceled; nothing was kept.")
 
 
 def test_rapid_clicks_give_one_recording(open_page: Callable[..., Page]) -> None:
@@ -309,7 +309,7 @@ def test_a_run_that_is_interrupted_before_the_recorder_loses_nothing(open_page: 
     record_button(page).click()
     is_recording(page)
     widget(page, "Slow run").click()
-    expect(status(page)).to_have_text("Three seconds are recorded.", timeout=8_000)
+    expect(status(page)).to_have_text("Three seconds recorded.", timeout=8_000)
     # The run that carries the recording is on its way to the recorder, two seconds of work away; a click ends it.
     page.wait_for_timeout(700)
     widget(page, "Another widget").click()
@@ -334,7 +334,7 @@ def test_a_microphone_that_goes_away_is_noticed(open_page: Callable[..., Page]) 
     record_button(page).click()
     is_recording(page)
     page.evaluate("window.tracks[0].dispatchEvent(new Event('ended'))")
-    expect(status(page)).to_contain_text("The microphone went away")
+    expect(status(page)).to_contain_text("The microphone was disconnected")
     says(page, "Problem: lost")
     is_released(page)
 

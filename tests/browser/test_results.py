@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from ser_engine.evaluation import published
 from tests.browser.conftest import NewPage
 from tests.browser.pages import PROJECT, Server, Watch, settle
-from ui.results import comparison, corpora, run_files
+from ui.results import comparison, corpora
 
 pytestmark = pytest.mark.browser
 
 REAL = PROJECT / "results"
-FOUND = run_files.read(REAL)
+FOUND = comparison.read_results(REAL)
 BEST = next(run for run in FOUND.runs if run == comparison.best(FOUND.runs))
 PHONE = (375, 800)
 MISSED = "Failed to load resource: the server responded with a status of 404 (Not Found)"
@@ -31,15 +32,20 @@ LEAST_CHARTS = 10
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory, app_server: Callable[..., Server]) -> Server:
-    """Return a server that nobody has visited: a real run, and beside it the worst, a random and a broken one."""
+    """Return a server that nobody has visited: a real run, and next to it the worst, a random and a broken one."""
     folder = tmp_path_factory.mktemp("several") / "results"
-    shutil.copytree(BEST.path.parent, folder / BEST.id)
-    for file in (run_files.PUBLISHED, corpora.FILE):
+    shutil.copytree(REAL / BEST.id, folder / BEST.id)
+    for file in (published.FILE, corpora.FILE):
         shutil.copy(REAL / file, folder)
-    real = json.loads(BEST.path.read_text())
+    real = json.loads((REAL / BEST.id / "run.json").read_text())
     for name, given in {
         "zz-worst": {"metrics": real["metrics"] | {"UA": float(WORST_UA)}, "model": "the worst"},
-        "zz-random": {"metrics": real["metrics"] | {"UA": 93.3}, "protocol": "random", "speaker_independent": False},
+        "zz-random": {
+            "metrics": real["metrics"] | {"UA": 93.3},
+            "protocol": "random",
+            "split": "",
+            "speaker_independent": False,
+        },
         "zz-broken": None,
     }.items():
         (folder / name).mkdir()
@@ -49,7 +55,7 @@ def several(tmp_path_factory: pytest.TempPathFactory, app_server: Callable[..., 
 
 def open_results(page: Page, url: str, query: str = "") -> Page:
     page.goto(f"{url}/results{query}")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("on voices it had never heard", timeout=60_000)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("accuracy on unseen speakers", timeout=60_000)
     whole(page)
     return page
 
@@ -57,7 +63,7 @@ def open_results(page: Page, url: str, query: str = "") -> Page:
 def whole(page: Page) -> None:
     """Return when the page has been drawn to its end."""
     # Who comes from the first page shares the server with the models that it wakes up.
-    expect(page.get_by_role("heading", name="What augmentation does to a clip")).to_be_attached(timeout=120_000)
+    expect(page.get_by_role("heading", name="Augmentation")).to_be_attached(timeout=120_000)
     settle(page)
     expect(page.locator(".st-key-runs canvas").first).to_be_visible()
 
@@ -156,7 +162,7 @@ def test_a_click_on_a_row_shows_that_run_and_puts_it_into_the_address(several: S
             break
     expect(page).to_have_url(f"{several.url}/results?run=zz-random")
     settle(page)
-    expect(page.get_by_text("heard before · random")).to_be_visible()
+    expect(page.get_by_text("seen speakers · paper (random)")).to_be_visible()
 
 
 def test_the_committed_results_are_shown_without_a_complaint(
@@ -168,7 +174,7 @@ def test_the_committed_results_are_shown_without_a_complaint(
     whole(page)
     expect(page.get_by_role("heading", name=comparison.headline(FOUND))).to_be_visible()
     assert float(rows(page)[0][column(page, "UA")]) == FOUND.runs[0].metrics["UA"]
-    page.get_by_role("heading", name="What was taken for what").scroll_into_view_if_needed()
+    page.get_by_role("heading", name="Confusion matrix").scroll_into_view_if_needed()
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
     expect(page.get_by_test_id("stAlert")).to_have_count(0)
     # Reached by a click, not even a request for something that is not there.
@@ -185,8 +191,8 @@ def test_the_table_and_the_run_can_be_taken_home(app_url: str, new_page: NewPage
     assert [float(row["UA"]) for row in table] == [run.metrics["UA"] for run in FOUND.runs]
     with page.expect_download() as taken:
         page.get_by_role("button", name="Download this run as JSON").click()
-    assert taken.value.suggested_filename == f"{BEST.id}.json"
-    assert Path(taken.value.path()).read_bytes() == BEST.path.read_bytes()
+    assert taken.value.suggested_filename == f"{BEST.id.replace('/', '-')}.json"
+    assert Path(taken.value.path()).read_bytes() == (REAL / BEST.id / "run.json").read_bytes()
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])

@@ -301,7 +301,7 @@ CLIPS = {
 @pytest.mark.parametrize("corpus", CLIPS)
 def test_a_real_clip_gives_its_sentence(corpus: str, analyzer: Analyzer, ser_data: Path) -> None:
     name, sentence = CLIPS[corpus]
-    utterance = next(u for u in registry.read(corpus, ser_data) if u.name == name)
+    utterance = next(u for u in registry.read_corpus(corpus, ser_data) if u.name == name)
     analysis = analyzer.analyze(utterance.path)
     assert analysis.transcript is not None
     assert (utterance.sentence, analysis.transcript.text) == (sentence, sentence)

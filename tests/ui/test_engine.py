@@ -22,7 +22,8 @@ from streamlit.testing.v1 import AppTest
 
 from tests.browser.pages import free_port
 from tests.speech import speech_wav
-from ui import engine, wording
+from ui import engine
+from ui.listen import wording
 from ui.session import Session
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
@@ -161,10 +162,10 @@ def test_a_recording_that_waits_for_a_download_shows_its_progress_and_then_the_a
     share, words = bars[0]
     megabytes = len(publisher.body) / 1e6
     if says_length:
-        said = re.fullmatch(rf"Fetching Whisper tiny: (\d+) of {megabytes:.0f} MB", words)
+        said = re.fullmatch(rf"Downloading Whisper tiny: (\d+) of {megabytes:.0f} MB", words)
         assert said and 0 < share < 0.6 and int(said[1]) == round(share * megabytes)
     else:
-        assert share == 0 and re.fullmatch(r"Fetching Whisper tiny: \d+ MB so far", words)
+        assert share == 0 and re.fullmatch(r"Downloading Whisper tiny: \d+ MB so far", words)
     # The bar goes when the answer comes.
     assert not page.get("progress")
 
@@ -205,22 +206,22 @@ def test_weights_that_may_not_be_fetched_are_one_sentence_that_says_what_to_do(
 def test_a_download_is_under_way_from_its_first_bytes_to_its_last() -> None:
     download = engine.Download()
     assert download.under_way() is None
-    download.tell(120_000_000, 484_000_000)
+    download.update(120_000_000, 484_000_000)
     fetched = download.under_way()
     assert fetched is not None and (fetched.done, fetched.total) == (120_000_000, 484_000_000)
-    assert wording.fetching("small", fetched.done, fetched.total) == "Fetching Whisper small: 120 of 484 MB"
-    download.tell(484_000_000, 484_000_000)
+    assert wording.fetching_whisper("small", fetched.done, fetched.total) == "Downloading Whisper small: 120 of 484 MB"
+    download.update(484_000_000, 484_000_000)
     assert download.under_way() is None
 
 
 @pytest.mark.parametrize("total", [0, 10_000_000])
 def test_a_download_is_under_way_until_it_is_forgotten(total: int) -> None:
     download = engine.Download()
-    download.tell(5_000_000, total)
+    download.update(5_000_000, total)
     assert download.under_way() == (5_000_000, total)
     download.forget()
     assert download.under_way() is None
 
 
-def test_a_download_of_unknown_length_is_told_as_what_is_there() -> None:
-    assert wording.fetching("small", 5_000_000, 0) == "Fetching Whisper small: 5 MB so far"
+def test_a_download_of_unknown_length_is_shown_as_what_is_there() -> None:
+    assert wording.fetching_whisper("small", 5_000_000, 0) == "Downloading Whisper small: 5 MB so far"

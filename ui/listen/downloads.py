@@ -1,4 +1,4 @@
-"""What a person takes home: the answer as JSON and as CSV."""
+"""The analysis as files: JSON and CSV."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from ser_engine.types import Analysis
 
 
 def file_name(analysis: Analysis, suffix: str) -> str:
-    """Return a name for the download that recalls the recording's: "call.wav" becomes "call-emotion.json"."""
+    """Return a name for the download after that of the recording: "call-emotion.json" for "call.wav"."""
     return f"{PurePath(analysis.file).stem or 'recording'}-emotion.{suffix}"
 
 
-def to_json(analysis: Analysis, words: str, scored: Analysis | None = None) -> str:
-    """Return the answer as the command line prints it; words that a person corrected replace Whisper's.
+def to_json(analysis: Analysis, words: str, rescored: Analysis | None = None) -> str:
+    """Return the analysis as the command line prints it; an edited transcript replaces Whisper's.
 
-    An edited transcript says "edited": true and keeps what was heard as "heard"; its segments stay Whisper's. `scored`
-    is the analysis with the corrected words, for a model that reads them: its scores are the answer's.
+    An edited transcript has "edited": true and keeps Whisper's text as "original"; its segments stay Whisper's.
+    `rescored` is the analysis with the edited transcript, by a model that uses text: its scores are those of the file.
     """
-    answer = (scored or analysis).to_dict() | {"transcript": analysis.to_dict()["transcript"]}
+    answer = (rescored or analysis).to_dict() | {"transcript": analysis.to_dict()["transcript"]}
     if analysis.transcript is not None and words != analysis.transcript.text:
-        answer["transcript"] |= {"text": words, "edited": True, "heard": analysis.transcript.text}
+        answer["transcript"] |= {"text": words, "edited": True, "original": analysis.transcript.text}
     return json.dumps(answer, ensure_ascii=False, indent=2)
 
 
-def to_csv(analysis: Analysis, words: str, scored: Analysis | None = None) -> str:
-    """Return a table: one row per emotion, or one per window where there is a timeline; `scored` as in `to_json`.
+def to_csv(analysis: Analysis, words: str, rescored: Analysis | None = None) -> str:
+    """Return a table with one row per emotion, or one per window where there is a timeline; `rescored` as in `to_json`.
 
-    A model that listens and reads adds the probability by the speech alone and, where there are words, by the text.
+    A model that uses audio and text adds its probabilities by each of them.
     """
     edited = analysis.transcript is not None and words != analysis.transcript.text
-    analysis = scored or analysis
+    analysis = rescored or analysis
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     if analysis.timeline:

@@ -1,6 +1,6 @@
-"""An analysis beside the page: the engine works in a thread of its own, and the page looks at how far it is.
+"""An analysis in a thread of its own, whose progress the page shows.
 
-So a page can show a download that the engine waits for, and a click that makes the page run anew loses no work.
+A click that makes the page run again loses no work, and a download that the engine waits for can be shown.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
     from ser_engine import Analysis, Analyzer
     from ui.session import Recording
 
-UNEXPECTED = "Something went wrong with this recording; it was not analysed."
+UNEXPECTED = "Something went wrong with this recording; it was not analyzed."
 
 
 @dataclass(frozen=True)
 class Steps:
-    """How far an analysis is: the seconds of each step that has ended, and the step under way."""
+    """The progress of an analysis: the seconds of each finished step, and the running step."""
 
     times: dict[str, float]
     running: str | None
 
 
 class Abandoned(Exception):
-    """Ends an analysis that nobody waits for any more."""
+    """Ends an analysis whose result is no longer wanted."""
 
 
 class Job:
-    """One analysis, begun when this is made.
+    """One analysis, started on creation.
 
     Attributes
     ----------
     recording
-        What is analysed.
+        The recording.
     engine
-        Who analyses it.
+        The analyzer.
     steps
-        How far it is; replaced as a whole, so that any thread may read it at any time.
+        The progress; replaced as a whole, so that any thread may read it at any time.
     ended
-        Set when it is over. Then either `analysis` holds the answer or `error` what went wrong, in one sentence.
+        Set at the end. Then either `analysis` is the result, or `error` a sentence.
     """
 
     def __init__(self, engine: Analyzer, recording: Recording) -> None:
@@ -58,7 +58,7 @@ class Job:
         threading.Thread(target=self._run, name="analysis", daemon=True).start()
 
     def abandon(self) -> None:
-        """Let it end with the step that it is at."""
+        """End the analysis after the running step."""
         self._abandoned.set()
 
     def _run(self) -> None:
@@ -67,7 +67,7 @@ class Job:
         except SerError as error:
             self.error = str(error)
         except Abandoned:
-            self.error = "It was given up."  # nobody is there to read it
+            self.error = "The analysis was abandoned."
         except Exception:
             logging.getLogger(__name__).exception("An analysis failed unexpectedly")
             self.error = UNEXPECTED

@@ -1,4 +1,4 @@
-"""Which model listens: a quiet line beneath the input where there is a choice, and nothing where there is none."""
+"""The choice of a model: a line under the input where there are several, and nothing where there is one."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ KEY = "model"
 
 
 def choose(state: Session) -> None:
-    """Let the person choose among the models that are there; the choice stays while other pages are visited."""
+    """Let the person choose among the available models; the choice stays while other pages are visited."""
     choices = engine.choices()
     if len(choices) < 2:
         state.choose("")
         return
-    # The widget's own memory ends when another page is visited, and a model's folder may be gone by now.
+    # The widget forgets its value when another page is visited, and a model's folder may be gone by now.
     if st.session_state.get(KEY) not in choices:
         st.session_state[KEY] = state.model if state.model in choices else ""
     with st.container(key="choice", horizontal=True, vertical_alignment="center", gap="small"):
-        st.html(theme.line("quiet", "Heard by"), width="content")
+        st.html(theme.line("quiet", "Model"), width="content")
         chosen = st.selectbox(
             "Model", choices, format_func=engine.title, key=KEY, label_visibility="collapsed", width=300
         )

@@ -1,12 +1,13 @@
-"""A live session beside the page: one thread scores what the microphone gives, another writes down the words.
+"""A live session in the background: one thread scores the microphone's frames, another one transcribes.
 
-Both end with the session, however that comes: stop, a closed tab, another page, a connection that breaks.
+Both end with the session, for whatever reason: stop, a closed tab, another page, a broken connection.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -25,22 +26,22 @@ if TYPE_CHECKING:
     from ser_engine import Analyzer, Settings
 
 CONNECT_S = 10.0
-"""How long the first sound may take; then there is the recorder instead."""
+"""How long the first sound may take before the recorder is offered instead."""
 LOST_S = 4.0
-"""Without a frame for so long, the browser is gone: a microphone that is silent sends frames as well."""
-GLANCE_S = 0.02
-"""How often the queue is looked at: a frame's length."""
+"""Without a frame for so long, the browser is gone: a silent microphone sends frames, too."""
+POLL_S = 0.02
+"""How often the queue is polled: a frame's length."""
 BATCH_S = 0.1
-"""What is scored at once at most, so that the session knows how much waits behind it."""
+"""How much is scored at once at most, so that the session knows how much is waiting."""
 NICE = 10
-"""How much the words' thread stands back behind the scores, on systems where a thread has a niceness."""
+"""Niceness of the transcribing thread on Linux, so that it never delays scores."""
 
 Ending = Literal["stopped", "left", "lost", "unreachable", "full", "failed"]
-"""Why a session is over: the person, the page or the connection, no connection at all, an hour, or trouble."""
+"""Why a session ended: by the person, the page, the connection, no connection at all, an hour, or an error."""
 
 
 class Frame(Protocol):
-    """What `av.AudioFrame` gives."""
+    """The part of `av.AudioFrame` that is used."""
 
     samples: int
     sample_rate: int
@@ -49,7 +50,7 @@ class Frame(Protocol):
 
 
 class Sound:
-    """Samples that are no frame of a connection: float or int16 [n] at a rate in Hz."""
+    """A frame that comes from no connection: float or int16 samples [n] at a rate in Hz."""
 
     def __init__(self, samples: NDArray, sample_rate: int) -> None:
         self._array, self.samples, self.sample_rate = samples, len(samples), sample_rate
@@ -60,22 +61,22 @@ class Sound:
 
 
 class LiveJob:
-    """One session, begun when this is made.
+    """One session, started on creation.
 
     Attributes
     ----------
     session
-        What was heard so far; any thread may read its `timeline` and `level_db`.
+        The scored windows so far; any thread may read its `timeline` and `level_db`.
     words
-        What was said, in order; replaced as a whole.
+        The transcript so far, in order; replaced as a whole.
     ending
-        Why it ended; None while it goes on. With "failed", `error` says it in a sentence.
-    ended, worded
+        Why it ended; None while it goes on. With "failed", `error` is a sentence.
+    ended, transcribed
         Set when the last score, and the last word, is there.
     sink
-        Where a connection puts its frames; the microphone's own.
+        Where a connection puts its frames; set by `ui.live.microphone`.
     hang_up
-        Closes the connection, if there is one: called when the session has ended, also where no page is there to see.
+        Closes the connection, if there is one; called at the end of the session, even if the page is gone.
     """
 
     def __init__(self, analyzer: Analyzer, clock: Callable[[], float] = time.monotonic) -> None:
@@ -84,59 +85,59 @@ class LiveJob:
         self.words: tuple[TranscriptSegment, ...] = ()
         self.ending: Ending | None = None
         self.error = ""
-        self.ended, self.worded = threading.Event(), threading.Event()
+        self.ended, self.transcribed = threading.Event(), threading.Event()
         self.sink: Any = None
         self.hang_up: Callable[[], object] | None = None
         self._analyzer, self._clock = analyzer, clock
         self._frames: deque[Frame] = deque()
-        self._heard: float | None = None
-        self._begun = clock()
+        self._last_frame_at: float | None = None
+        self._started_at = clock()
         self._deciding = threading.Lock()
-        self._over, self._forgotten = threading.Event(), threading.Event()
+        self._over, self._discarded = threading.Event(), threading.Event()
         self._wav: bytes | None = None
         threading.Thread(target=self._score, name="live-scores", daemon=True).start()
         if self.settings.transcribe:
-            threading.Thread(target=self._write, name="live-words", daemon=True).start()
+            threading.Thread(target=self._transcribe, name="live-words", daemon=True).start()
         else:
-            self.worded.set()
+            self.transcribed.set()
 
     @property
     def connected(self) -> bool:
         """Whether any sound has come."""
-        return self._heard is not None
+        return self._last_frame_at is not None
 
     def take(self, frame: Frame) -> None:
-        """Put a frame aside; cheap enough for the server's event loop."""
+        """Queue a frame; cheap enough for the server's event loop."""
         if not self._over.is_set():
             self._frames.append(frame)
 
     def connect(self) -> None:
-        """Begin to count the seconds that a connection may take: only now has the browser been told to make one."""
-        self._begun = self._clock()
+        """Start the timeout of the connection, which the browser has just been asked to make."""
+        self._started_at = self._clock()
 
     def end(self, ending: Ending) -> None:
-        """Let it end, from any thread; the first reason counts."""
+        """End the session, from any thread; the first reason counts."""
         with self._deciding:
             if self.ending is None:
                 self.ending = ending
         self._over.set()
 
-    def forget(self) -> None:
-        """Let it end, words as well: nobody waits for them."""
-        self._forgotten.set()
+    def discard(self) -> None:
+        """End the session and its transcription."""
+        self._discarded.set()
         self.end("stopped")
 
     def wav(self) -> bytes:
-        """Return the session as a wav file, made once; call it when it has ended."""
+        """Return the session as a wav file, made once; call it after the end."""
         if self._wav is None:
             self._wav = self.session.wav()
         return self._wav
 
     def _score(self) -> None:
         try:
-            while not self._over.wait(GLANCE_S):
+            while not self._over.wait(POLL_S):
                 self._push()
-                self._look_at_the_clock()
+                self._check_timeouts()
             self._push()
         except TooLarge:
             self.end("full")
@@ -157,50 +158,50 @@ class LiveJob:
                 self.hang_up = None
 
     def _push(self) -> None:
-        """Score all that waits."""
+        """Score all waiting frames."""
         while self._frames:
             frame = self._frames.popleft()
             rate, chunk = frame.sample_rate, [_channels_last(frame)]
             length = len(chunk[0])
-            self._heard = self._clock()
+            self._last_frame_at = self._clock()
             while self._frames and length < BATCH_S * rate and self._frames[0].sample_rate == rate:
                 chunk.append(_channels_last(self._frames.popleft()))
                 length += len(chunk[-1])
-            # All frames of a connection are of one length; nobody waits behind a recording.
+            # All frames of a connection are of one length; a recording is never behind.
             behind_s = None if isinstance(frame, Sound) else len(self._frames) * frame.samples / rate
             self.session.push(np.concatenate(chunk), rate, behind_s)
 
-    def _look_at_the_clock(self) -> None:
+    def _check_timeouts(self) -> None:
         now = self._clock()
-        if self._heard is None and now - self._begun > CONNECT_S:
+        if self._last_frame_at is None and now - self._started_at > CONNECT_S:
             self.end("unreachable")
-        elif self._heard is not None and now - self._heard > LOST_S:
+        elif self._last_frame_at is not None and now - self._last_frame_at > LOST_S:
             self.end("lost")
 
     def _fail(self, sentence: str) -> None:
         self.error = sentence
         self.end("failed")
 
-    def _write(self) -> None:
-        _stand_back()
+    def _transcribe(self) -> None:
+        _lower_priority()
         try:
-            while not self._forgotten.is_set():
-                last = self.ended.wait(GLANCE_S * 5)
-                for spoken in self.session.take_segments():
-                    if self._forgotten.is_set():
+            while not self._discarded.is_set():
+                last = self.ended.wait(POLL_S * 5)
+                for segment in self.session.take_segments():
+                    if self._discarded.is_set():
                         return
-                    self.words += spoken.transcribe(self._analyzer.transcriber, self.settings)
+                    self.words += segment.transcribe(self._analyzer.transcriber, self.settings)
                 if last:
                     return
         except Exception:
-            # The scores go on without the words; nobody's session ends for them.
-            logging.getLogger(__name__).exception("The words of a live session could not be written down")
+            # The scores go on without the transcript.
+            logging.getLogger(__name__).exception("A live session could not be transcribed")
         finally:
-            self.worded.set()
+            self.transcribed.set()
 
 
-def hear(recording: bytes, analyzer: Analyzer) -> LiveJob:
-    """Return a session that hears a recording instead of a microphone, and ends with it.
+def play(recording: bytes, analyzer: Analyzer) -> LiveJob:
+    """Return a session of a recording instead of a microphone, which ends with it.
 
     Raises
     ------
@@ -224,8 +225,8 @@ def _channels_last(frame: Frame) -> NDArray:
     return samples.reshape(frame.samples, -1) if samples.shape[0] == 1 else samples.T
 
 
-def _stand_back() -> None:
-    """Let other threads go first, so that words never delay scores; Linux alone knows a thread's niceness."""
-    if hasattr(threading, "get_native_id") and hasattr(os, "setpriority"):
+def _lower_priority() -> None:
+    """Let other threads go first; elsewhere than on Linux, a single thread has no priority that Python can set."""
+    if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

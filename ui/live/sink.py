@@ -1,8 +1,8 @@
-"""Where the microphone's frames arrive: a sink for streamlit-webrtc that loses none and leaves nothing behind.
+"""A sink for streamlit-webrtc that takes the microphone's frames, loses none and leaves no task behind.
 
-streamlit-webrtc 0.79.0 has sinks of its own, but one that is stopped before any sound has come leaves a task of
-aiortc 1.16.0 waiting for good. `release` below is the only place that touches aiortc's private attributes; a test says
-when it is no longer needed.
+The sinks of streamlit-webrtc 0.79.0, when stopped before any sound has come, leave a task of aiortc 1.16.0 waiting
+forever. `release` is the only function that touches private attributes of aiortc; a test fails when it is no longer
+needed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from av import AudioFrame
 
 
 class Sink:
-    """Hands every frame of one track on, in order (the protocol `streamlit_webrtc.sink.MediaSink`).
+    """Passes every frame of one track on, in order (the protocol `streamlit_webrtc.sink.MediaSink`).
 
     Parameters
     ----------
-    take : gets each frame, on the server's own event loop: it may put the frame aside, and nothing else
-    ended : called once when no more will come, whoever ended it; from any thread
+    take : called with each frame, on the server's event loop, so it should only queue the frame
+    ended : called once, from any thread, when there are no more frames
     """
 
     def __init__(self, take: Callable[[AudioFrame], None], ended: Callable[[], None]) -> None:
@@ -32,7 +32,7 @@ class Sink:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def addTrack(self, track: MediaStreamTrack) -> None:
-        """Take this track; another one that was there is let go."""
+        """Use this track instead of any other."""
         self.stop()
         self._track = track
 
@@ -41,13 +41,13 @@ class Sink:
         return self._track is not None
 
     def start(self) -> None:
-        """Begin to listen; streamlit-webrtc calls this on the event loop."""
+        """Start to receive; called by streamlit-webrtc on the event loop."""
         if self._track is not None and self._task is None:
             self._loop = asyncio.get_running_loop()
-            self._task = self._loop.create_task(self._listen(self._track))
+            self._task = self._loop.create_task(self._receive(self._track))
 
     def stop(self) -> None:
-        """Let the track go, from any thread; once more does no harm."""
+        """Release the track, from any thread; may be called again."""
         track, task, loop = self._track, self._task, self._loop
         self._track = self._task = None
         if track is None:
@@ -56,10 +56,10 @@ class Sink:
             track.stop()
             self._ended()
         else:
-            with suppress(RuntimeError):  # the loop has closed this very moment, and its tasks with it
+            with suppress(RuntimeError):  # the loop has just closed, with its tasks
                 loop.call_soon_threadsafe(release, track, task)
 
-    async def _listen(self, track: MediaStreamTrack) -> None:
+    async def _receive(self, track: MediaStreamTrack) -> None:
         try:
             while True:
                 self._take(await track.recv())  # type: ignore[arg-type]
@@ -70,10 +70,10 @@ class Sink:
 
 
 def release(track: MediaStreamTrack, task: asyncio.Task[None]) -> None:
-    """End a sink's task and the relay's behind it, on the event loop.
+    """End the tasks of a sink and of its relay, on the event loop.
 
-    The relay waits for the next frame of the browser's track. Where none will ever come, only None in that track's
-    queue, which is how aiortc itself ends a track, lets it go.
+    The relay waits for the next frame of the browser's track. If none comes, only None in the queue of that track ends
+    it, as aiortc itself does.
     """
     source = getattr(track, "_source", None)
     task.cancel()

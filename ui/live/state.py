@@ -1,4 +1,4 @@
-"""What one browser tab knows of its live sessions: the one that goes on or was the last, and what went wrong."""
+"""The live session of one browser tab."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 Phase = Literal["idle", "connecting", "live", "ended"]
 
 PROBLEMS = ("insecure", "denied", "absent", "busy", "elsewhere", "failed")
-"""Why a browser could not begin; the component says each in one sentence, which stands in index.js."""
+"""Why a browser could not start; index.js of the component has a sentence for each."""
 
 ENDINGS = {
     "stopped": "Stopped.",
-    "left": "The connection was closed, so the session ended here: the page was left, or the microphone went away.",
-    "lost": "The connection was lost, so the session ended here.",
-    "unreachable": "This browser and the server could not connect within ten seconds.",
-    "full": "A session lasts an hour at most; this one is complete.",
+    "left": "The connection was closed, so the session ended: the page was left, or the microphone was disconnected.",
+    "lost": "The connection was lost, so the session ended.",
+    "unreachable": "The browser and the server could not connect within ten seconds.",
+    "full": "The session ended after an hour, the longest possible.",
 }
-"""What a page says of an ending; of one that failed, the session itself says it."""
+"""The sentence for each ending but "failed", which has one of its own."""
 
 
 @dataclass
 class LiveState:
     """The sessions of one tab.
 
-    `number` counts them, and gives each its own connection. `problem` is why the browser could not begin, `course`
-    what the timeline is drawn of.
+    `number` counts the sessions and names their connections. `problem` is why the browser could not start, `course`
+    the data of the timeline.
     """
 
     job: LiveJob | None = None
@@ -43,7 +43,7 @@ class LiveState:
 
     @property
     def phase(self) -> Phase:
-        """Where the session is."""
+        """The phase of the session."""
         if self.job is None:
             return "idle"
         if self.job.ending is not None:
@@ -52,20 +52,20 @@ class LiveState:
 
     @property
     def active(self) -> bool:
-        """Whether the microphone is wanted."""
+        """Whether the microphone is in use."""
         return self.phase in ("connecting", "live")
 
     @property
     def unreachable(self) -> bool:
-        """Whether the last session never got a connection, so that the recorder has to do."""
+        """Whether the last session never got a connection."""
         return self.job is not None and self.job.ending == "unreachable"
 
     @property
     def ending(self) -> str:
-        """Why the last session is over, in a sentence; "" while it is not."""
+        """Why the last session ended, in a sentence; "" while it goes on."""
         if self.job is None or self.job.ending is None:
             return ""
-        return self.job.error or ENDINGS.get(self.job.ending, "The session ended here.")
+        return self.job.error or ENDINGS.get(self.job.ending, "The session ended.")
 
     @property
     def microphone(self) -> str:
@@ -73,30 +73,30 @@ class LiveState:
         return f"live-microphone-{self.number}"
 
     def start(self, analyzer: Analyzer) -> None:
-        """Begin a session; one that goes on is left alone."""
+        """Start a session, unless one is active."""
         if not self.active:
             self.replace(LiveJob(analyzer))
 
     def replace(self, job: LiveJob | None) -> None:
-        """Put this session, or none, in the place of the last, whose sound is gone with it."""
+        """Replace the last session, and its sound, by this one or by none."""
         if self.job is not None:
-            self.job.forget()
+            self.job.discard()
         self.job, self.problem, self.course = job, None, Course()
         self.number += 1
 
     def stop(self) -> None:
-        """End the session, and keep what was heard."""
+        """End the session."""
         if self.job is not None:
             self.job.end("stopped")
 
     def fail(self, problem: object) -> None:
-        """Remember why the browser could not begin."""
+        """Remember why the browser could not start."""
         if problem in PROBLEMS:
             self.problem = str(problem)
 
 
 def current() -> LiveState:
-    """Return this browser tab's live state."""
+    """Return the live state of this browser tab."""
     if "live" not in st.session_state:
         st.session_state["live"] = LiveState()
     return st.session_state["live"]

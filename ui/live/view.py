@@ -1,4 +1,4 @@
-"""What the live component is told: one moment of a session as JSON-ready values, small however long the session is."""
+"""The data of the live component: one moment of a session as JSON-ready values, small however long the session is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ser_engine.errors import InvalidSettings
-from ser_engine.groups import grouped, left_out
+from ser_engine.labels import group_scores, ungrouped_probability
 from ser_engine.live.session import Update
 from ser_engine.types import Scores
 from ui import wording
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 Point = tuple[int, float] | None
 
 COLUMNS = 240
-"""Columns of the timeline at most; of a longer session, each stands for several windows."""
+"""Columns of the timeline at most; in a longer session, each stands for several windows."""
 LINES = 8
-"""Stretches of words that are shown while they come; all of them are in the downloads."""
+"""Transcript segments that are shown at once; all of them are in the downloads."""
 LOUD_DB, QUIET_DB = 0.0, -60.0
-"""Where the level meter ends and begins."""
+"""Upper and lower end of the level meter."""
 
 STATES = {
-    "little": "A little speech, too little yet",
+    "little": "Not enough speech yet",
     "noise": "Noise, no speech",
     "silence": "Silence",
 }
@@ -37,17 +37,17 @@ GROUPS = {
     "happy": "Happiness",
     "sad": "Sadness",
 }
-"""Paper-3's four groups as a heading has them."""
+"""Titles of the four groups of Islam et al."""
 
 
 def moment(state: LiveState) -> dict[str, Any]:
-    """Return what the component draws now."""
-    told: dict[str, Any] = {"phase": state.phase, "number": state.number}
+    """Return the data of the component for now."""
+    data: dict[str, Any] = {"phase": state.phase, "number": state.number}
     job = state.job
     if job is None:
-        return told | {"sentence": "", "seconds": 0.0, "level": 0.0}
+        return data | {"sentence": "", "seconds": 0.0, "level": 0.0}
     timeline = job.session.timeline
-    told |= {
+    data |= {
         "sentence": sentence(state),
         "seconds": round(job.session.duration_s, 1),
         "level": level(job.session.level_db) if state.phase == "live" else 0.0,
@@ -55,52 +55,53 @@ def moment(state: LiveState) -> dict[str, Any]:
     }
     last = next((update for update in reversed(timeline) if update.scores), None)
     if timeline:
-        told["end"] = timeline[-1].end
-        told["state"] = timeline[-1].state
-        told["stale"] = timeline[-1].state != "speech"
-        told["saying"] = STATES.get(timeline[-1].state, "")
+        data["end"] = timeline[-1].end
+        data["state"] = timeline[-1].state
+        data["stale"] = timeline[-1].state != "speech"
+        data["notice"] = STATES.get(timeline[-1].state, "")
     if last is not None and last.scores is not None:
         state.course.follow(timeline)
         below = job.session.analyzer.model.threshold
-        told["all"] = scale(last.scores, state.course.labels, below)
-        told["groups"] = groups(last.scores, state.course.groups)
-    return told
+        data["all"] = scale(last.scores, state.course.labels, below)
+        data["groups"] = groups(last.scores, state.course.groups)
+    return data
 
 
 def sentence(state: LiveState) -> str:
-    """Return what goes on, in a sentence or two."""
+    """Return the status of the session in a sentence or two."""
     job = state.job
     if state.phase == "connecting":
         return "Connecting to your microphone."
     if job is None:
         return ""
-    said = state.ending or "Listening: speak, and the answer follows your voice."
+    status = state.ending or "Recording: speak, and the result follows."
     if skipped := job.session.skipped:
         windows = "window was" if skipped == 1 else "windows were"
-        said += f" The computer was busy: {wording.count(skipped)} {windows} skipped."
+        status += f" The computer was busy: {wording.count(skipped)} {windows} skipped."
     if lost := job.session.lost_segments:
-        said += f" Words of {wording.count(lost)} {'stretch' if lost == 1 else 'stretches'} of speech came too late."
-    return said
+        segments = "segment" if lost == 1 else "segments"
+        status += f" {wording.count(lost).capitalize()} {segments} came too late to transcribe."
+    return status
 
 
 @dataclass
 class Course:
-    """The timeline of a session as points, (row, probability) or None where nothing was scored, each made once."""
+    """The timeline of a session as points: (row, probability), or None where nothing was scored."""
 
     labels: list[Point] = field(default_factory=list)
     groups: list[Point] = field(default_factory=list)
 
     def follow(self, timeline: Sequence[Update]) -> None:
-        """Take what is new in a timeline that only grows."""
+        """Add the new part of a timeline that only grows."""
         for update in timeline[len(self.labels) :]:
             self.labels.append(_point(update.scores))
             self.groups.append(_point(merged(update.scores)))
 
 
 def scale(scores: Scores, points: Sequence[Point], below: float | None = None) -> dict[str, Any]:
-    """Return the model's labels with their probabilities, the answer in words, and the timeline in them.
+    """Return the model's labels with their probabilities, the headline, and the timeline.
 
-    With less than `below` the answer is that it is not sure.
+    The headline is "Not sure" below the threshold `below`.
     """
     return {
         "names": [wording.name(label) for label in scores.labels],
@@ -112,25 +113,25 @@ def scale(scores: Scores, points: Sequence[Point], below: float | None = None) -
 
 
 def groups(scores: Scores, points: Sequence[Point]) -> dict[str, Any] | None:
-    """Return the same for paper-3's four groups; None where the model has no label of any."""
+    """Return the same for the four groups of Islam et al.; None where the model has no label of any."""
     four = merged(scores)
     if four is None:
         return None
     top, probability = four.ranked()[0]
-    rest = left_out(scores)
+    rest = ungrouped_probability(scores)
     return {
         "names": [GROUPS.get(label, label.capitalize()) for label in four.labels],
         "values": [round(float(value), 3) for value in four.probabilities],
         "headline": f"{GROUPS.get(top, top.capitalize())}, {wording.percent(probability)}",
-        "note": f"Among the groups alone; outside them, neutral and calm have {wording.percent(rest)}." if rest else "",
+        "note": f"Without neutral and calm, which have a probability of {wording.percent(rest)}." if rest else "",
         "columns": columns(points),
     }
 
 
 def merged(scores: Scores | None) -> Scores | None:
-    """Return the four groups' probabilities; None where there is nothing to merge."""
+    """Return the probabilities of the four groups; None where there are none."""
     try:
-        return None if scores is None else grouped(scores)
+        return None if scores is None else group_scores(scores)
     except InvalidSettings:
         return None
 
@@ -138,16 +139,16 @@ def merged(scores: Scores | None) -> Scores | None:
 def columns(points: Sequence[Point], most: int = COLUMNS) -> list[list[float] | None]:
     """Return a timeline of at most `most` columns: [row, strength], or None where nothing was scored.
 
-    Where several windows share a column, it has what most of them have, and the mean of those.
+    Windows that share a column are represented by their most frequent row and its mean.
     """
     stride = -(-len(points) // most) or 1
-    found: list[list[float] | None] = []
+    result: list[list[float] | None] = []
     for first in range(0, len(points), stride):
         part = points[first : first + stride]
         row = Counter(point[0] if point else None for point in part).most_common(1)[0][0]
         values = [point[1] for point in part if point and point[0] == row]
-        found.append(None if row is None else [row, round(sum(values) / len(values), 2)])
-    return found
+        result.append(None if row is None else [row, round(sum(values) / len(values), 2)])
+    return result
 
 
 def level(decibels: float) -> float:
@@ -156,11 +157,11 @@ def level(decibels: float) -> float:
 
 
 def to_dict(job: LiveJob) -> dict[str, Any]:
-    """Return the whole session as JSON-ready values, words included."""
+    """Return the whole session as JSON-ready values, including its transcript."""
     return job.session.to_dict() | {
         "ending": job.ending,
         "words": [segment.to_dict() for segment in job.words],
-        "lost_spoken": job.session.lost_segments,
+        "lost_segments": job.session.lost_segments,
     }
 
 

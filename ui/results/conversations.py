@@ -1,113 +1,107 @@
-"""Live sessions on labelled conversations as the results page needs them; see `training.evaluate_conversation`.
-
-Like `ui.results`, this reads files alone, and what is broken becomes a sentence.
-"""
+"""The part of the results page for live sessions on conversations (Islam et al., table 48 and figure 34)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ui.results.run_files import Unreadable, json_object, number, numbers
+import streamlit as st
 
-KIND = "conversation"
-METRICS = ("accuracy", "weighted_f1", "macro_f1")
+from ser_engine.evaluation.published import PublishedFigure
+from ser_engine.evaluation.record import RunRecord
+from ui import theme
+from ui.panels import as_table, draw, note, section, table, written
+from ui.results import charts, comparison, confusion
+from ui.wording import seconds
 
-
-@dataclass(frozen=True)
-class Measured:
-    """What was right, over the four groups or over all emotions: figures in per cent, rows of the confusion true."""
-
-    labels: tuple[str, ...]
-    tested: int
-    unanswered: int
-    metrics: Mapping[str, float]
-    confusion: tuple[tuple[int, ...], ...]
+CLASSES = {"groups": "Four groups", "emotions": "All emotions"}
+METRICS = {"accuracy": "Accuracy", "weighted_f1": "Weighted F1", "macro_f1": "Macro F1"}
 
 
-@dataclass(frozen=True)
-class Segment:
-    """Two seconds: what was meant (nothing in a pause), what was heard, and the milliseconds until it was known."""
-
-    start: float
-    end: float
-    true: str
-    heard: str
-    response_ms: float | None
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """One run: the system, whether the voices are new to it, and its figures; either kind of figures may be absent."""
-
-    id: str
-    system: str
-    note: str
-    new_voices: bool
-    duration_s: float
-    speakers: tuple[str, ...]
-    session: Mapping[str, Any]
-    silent: int
-    groups: Measured | None
-    emotions: Measured | None
-    response_ms: Mapping[str, float]
-    segments: tuple[Segment, ...]
-    published: tuple[str, ...]
-
-
-def read(folder: Path) -> tuple[list[Conversation], list[str]]:
-    """Return the conversations of a results folder by name, and a sentence for each that cannot be shown."""
-    found, problems = [], []
-    paths = sorted(folder.glob("*/run.json")) if folder.is_dir() else []
-    for path in paths:
-        try:
-            entry = json_object(path, f"{path.parent.name}/run.json")
-        except Unreadable:
-            continue  # the page tells of it where it reads the runs
-        if entry.get("kind") != KIND:
-            continue
-        try:
-            found.append(_conversation(path.parent.name, entry))
-        except (KeyError, TypeError, ValueError, AttributeError):
-            again = "python -m ser_engine evaluate --conversation writes it anew"
-            problems.append(f"{path.parent.name}/run.json is not as it should be, so it is not shown; {again}.")
-    return found, problems
-
-
-def _conversation(name: str, entry: Mapping[str, Any]) -> Conversation:
-    return Conversation(
-        id=name,
-        system=str(entry["system"]),
-        note=str(entry["note"]),
-        new_voices=entry["speaker_independent"] is True,
-        duration_s=float(entry["duration_s"]),
-        speakers=tuple(str(speaker) for speaker in entry["speakers"]),
-        session=dict(entry["session"]),
-        silent=int(entry["silent"]),
-        groups=_measured(entry["groups"]),
-        emotions=_measured(entry["emotions"]),
-        response_ms=numbers(entry["response_ms"]),
-        segments=tuple(_segment(row) for row in entry["timeline"]),
-        published=tuple(str(id) for id in entry["published"]),
+def show(runs: Sequence[RunRecord], published: Mapping[str, PublishedFigure]) -> None:
+    """Show the table of all conversations, and one of them; nothing where there are none."""
+    runs = [run for run in runs if any(run.details.get(kind) for kind in CLASSES)]
+    if not runs:
+        return
+    section(
+        "Live sessions on conversations",
+        "Clips of two speakers in turns, with pauses in between, played to a live session. Every two seconds the "
+        "prediction is compared with the label; a segment taken for silence or noise counts as an error.",
     )
+    show_table(runs, published)
+    names = {run.id: run for run in runs}
+    chosen = st.selectbox("Conversation", list(names), key="conversation") if len(names) > 1 else runs[0].id
+    try:
+        show_one(names[chosen])
+    except (KeyError, TypeError, ValueError):
+        st.warning(f"{chosen}/run.json lacks figures of a conversation; measure it again.", icon=":material/draft:")
 
 
-def _measured(entry: Mapping[str, Any]) -> Measured | None:
-    if not entry:
-        return None
-    labels = tuple(str(label) for label in entry["labels"])
-    confusion = tuple(tuple(int(count) for count in row) for row in entry["confusion"])
-    if len(confusion) != len(labels) or any(len(row) != len(labels) or min(row) < 0 for row in confusion):
-        raise ValueError
-    return Measured(
-        labels, int(entry["tested"]), int(entry["unanswered"]), numbers(entry["metrics"], METRICS), confusion
-    )
+def show_table(runs: Sequence[RunRecord], published: Mapping[str, PublishedFigure]) -> None:
+    """Show the figures of all conversations and of the paper."""
+    rows = []
+    for run in runs:
+        for kind, title in CLASSES.items():
+            if measured := run.details.get(kind):
+                figures = (measured["metrics"].get(key) for key in METRICS)
+                tested = f"{measured['tested']} segments of {run.details['recording']}"
+                rows.append((run.model, comparison.speakers(run), title, *figures, tested))
+    for id in dict.fromkeys(id for run in runs for id in run.published if id in published):
+        paper = published[id]
+        figures = (paper.metrics.get(key) for key in ("WA", "weighted_f1", "macro_f1"))
+        rows.append((paper.system, comparison.source(paper), CLASSES["groups"], *figures, paper.protocol))
+    names = ("System", "Speakers", "Classes", *METRICS.values(), "Test data")
+    table(dict(zip(names, zip(*rows, strict=True), strict=True)))
 
 
-def _segment(row: Mapping[str, Any]) -> Segment:
-    heard = row["heard"] or {"little": "too little speech"}.get(str(row["state"]), row["state"])
-    return Segment(
-        float(row["start"]), float(row["end"]), str(row["true"] or ""), str(heard or ""), number(row["response_ms"])
+def show_one(run: RunRecord) -> None:
+    """Show the figures, confusions and response times of one conversation."""
+    st.html(theme.line("finding", run.note))
+    kinds = [kind for kind in CLASSES if run.details.get(kind)]
+    kind = st.segmented_control(
+        "Classes", kinds, format_func=CLASSES.__getitem__, default=kinds[0], required=True,
+        key="conversation-kind", label_visibility="collapsed",
+    )  # fmt: skip
+    measured = run.details[kind]
+    st.html(theme.facts(facts(run.details, measured)))
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("Confusion matrix", anchor=False)
+        confusion.show(measured["confusion"], measured["labels"], "segments", f"conversation-confusion-{kind}")
+    with right:
+        show_response_times(run.details)
+
+
+def facts(details: Mapping[str, Any], measured: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the figures of a conversation as (name, value) pairs."""
+    session, times = details["session"], details["response_ms"]
+    return [
+        *((title, f"{written(measured['metrics'].get(key))}%") for key, title in METRICS.items()),
+        ("Segments", f"{measured['tested']}, {measured['unanswered']} of them without a prediction"),
+        ("Conversation", f"{seconds(details['duration_s'])}, {len(details['speakers']) or 'unknown'} speakers"),
+        ("Window and hop", f"{session['window_s']} s, {session['hop_s']} s"),
+        ("Median response time", f"{times['p50']:.0f} ms" if "p50" in times else "–"),
+        ("95th percentile", f"{times['p95']:.0f} ms" if "p95" in times else "–"),
+    ]
+
+
+def show_response_times(details: Mapping[str, Any]) -> None:
+    """Draw the response time of each segment."""
+    st.subheader("Response time", anchor=False)
+    timed = [segment for segment in details["timeline"] if segment["response_ms"] is not None]
+    if not timed:
+        note("No response times were measured.")
+        return
+    titles = {"p50": "median", "p95": "95th percentile", "most": "maximum"}
+    times = ", ".join(f"{title} {details['response_ms'][key]:.0f}" for key, title in titles.items())
+    text = f"Milliseconds from the end of a window to its prediction, {len(timed)} segments: {times}"
+    draw(charts.response_times(timed), text, "response-times")
+    note(f"{text}. Islam et al. report a mean of 491 for the server alone, with three models.")
+    as_table(
+        {
+            "From": [f"{segment['start']:.0f} s" for segment in details["timeline"]],
+            "True": [segment["true"] for segment in details["timeline"]],
+            "Predicted": [segment["predicted"] or segment["state"] for segment in details["timeline"]],
+            "Milliseconds": [segment["response_ms"] for segment in details["timeline"]],
+        }
     )

@@ -1,4 +1,4 @@
-"""What results/corpora.json says of the corpora and of the augmentations; see `ser_engine.data.describe`."""
+"""The corpora and augmentations in results/corpora.json, as written by `ser_engine.data.describe`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ui.results.run_files import Unreadable, json_object
+from ser_engine.errors import InvalidRecord
+from ser_engine.evaluation.record import read_object
 
 FILE = "corpora.json"
-QUANTITIES = ("zero_crossing_rate", "spectral_centroid_hz")
+QUANTITIES = {"zero_crossing_rate": "Zero-crossing rate", "spectral_centroid_hz": "Spectral centroid"}
 
 
 @dataclass(frozen=True)
 class Contents:
-    """How much of a corpus there is."""
+    """The size of a corpus."""
 
     clips: int
     speakers: int
@@ -26,7 +27,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Spread:
-    """A quantity over the clips of one emotion."""
+    """Mean and standard deviation of a quantity over the clips of one emotion."""
 
     mean: float
     std: float
@@ -34,28 +35,32 @@ class Spread:
 
 @dataclass(frozen=True)
 class Picture:
-    """A clip to look at: its outline, and its mel spectrogram in dB [bands][columns], the lowest band first."""
+    """A clip to draw: the outline of its waveform, and its mel spectrogram in dB [bands][columns], low bands first."""
 
     seconds: float
     low: tuple[float, ...] = field(repr=False)
     high: tuple[float, ...] = field(repr=False)
     mel: tuple[tuple[int, ...], ...] = field(repr=False)
 
+    def __post_init__(self) -> None:
+        if not (self.mel and self.low and len(self.low) == len(self.high) and len(set(map(len, self.mel))) == 1):
+            raise ValueError
+
     @property
     def peak(self) -> float:
-        """The largest sample, whatever its sign."""
+        """The largest absolute sample."""
         return max(max(self.high), -min(self.low))
 
     @property
     def silence(self) -> float:
-        """The share (0 to 1) of the spectrogram that is 50 dB or more under the clip's loudest moment."""
+        """The share (0 to 1) of the spectrogram that is at least 50 dB below its peak."""
         cells = [cell for row in self.mel for cell in row]
         return sum(cell <= -50 for cell in cells) / len(cells)
 
 
 @dataclass(frozen=True)
 class Description:
-    """All of the file: contents by corpus, {corpus or "all": {quantity: {emotion: Spread}}}, and recipes' pictures."""
+    """Contents by corpus, {corpus or "all": {quantity: {emotion: Spread}}}, and the pictures of each recipe."""
 
     corpora: Mapping[str, Contents]
     unreadable: int
@@ -74,13 +79,13 @@ class Description:
         return tuple(sorted(counts, key=lambda emotion: -counts[emotion]))
 
 
-def read(folder: Path) -> Description | None:
-    """Return what the file in a results folder says, None where there is none.
+def read_description(folder: Path) -> Description | None:
+    """Return the description in a results folder, None where there is none.
 
     Raises
     ------
-    Unreadable
-        The file is not as `python -m ser_engine describe` writes it.
+    InvalidRecord
+        The file is not as `ser describe` writes it.
     """
     path = folder / FILE
     try:
@@ -92,51 +97,30 @@ def read(folder: Path) -> Description | None:
 
 @lru_cache(maxsize=4)
 def _read(path: Path, _changed: int, _size: int) -> Description:
-    """Read the file, once for each time it has changed."""
-    entry = json_object(path, FILE)
+    """Read the file once for each time that it has changed."""
+    entry = read_object(path, FILE)
     try:
         return _description(entry)
     except (KeyError, TypeError, ValueError, AttributeError):
-        again = "python -m ser_engine describe writes it anew"
-        raise Unreadable(f"{FILE} is not as it should be, so the corpora are not shown; {again}.") from None
+        raise InvalidRecord(f"{FILE} is damaged, so the corpora are not shown; ser describe writes it again.") from None
 
 
 def _description(entry: Mapping[str, Any]) -> Description:
     pictures = entry["augmentations"]
     return Description(
-        corpora={
-            name: Contents(
-                int(contents["clips"]),
-                int(contents["speakers"]),
-                float(contents["hours"]),
-                {emotion: int(clips) for emotion, clips in contents["by_emotion"].items()},
-            )
-            for name, contents in entry["corpora"].items()
-        },
+        corpora={name: Contents(**contents) for name, contents in entry["corpora"].items()},
         unreadable=int(entry["unreadable"]),
         means={
             name: {
-                quantity: {
-                    label: Spread(float(found[quantity]["mean"]), float(found[quantity]["std"]))
-                    for label, found in emotions.items()
-                }
-                for quantity in QUANTITIES
+                quantity: {label: Spread(**row[quantity]) for label, row in emotions.items()} for quantity in QUANTITIES
             }
             for name, emotions in entry["class_means"].items()
         },
         clip=str(pictures.get("clip", "")),
-        original=_picture(pictures["original"]) if pictures else None,
+        original=Picture(**pictures["original"]) if pictures else None,
         recipes={
-            recipe: {name: _picture(copy) for name, copy in copies.items()}
+            recipe: {name: Picture(**copy) for name, copy in copies.items()}
             for recipe, copies in pictures.items()
             if isinstance(copies, dict) and recipe != "original"
         },
     )
-
-
-def _picture(entry: Mapping[str, Any]) -> Picture:
-    mel = tuple(tuple(int(cell) for cell in row) for row in entry["mel"])
-    low, high = (tuple(float(sample) for sample in entry[end]) for end in ("low", "high"))
-    if not (mel and mel[0] and low and len(low) == len(high) and len({len(row) for row in mel}) == 1):
-        raise ValueError
-    return Picture(float(entry["seconds"]), low, high, mel)

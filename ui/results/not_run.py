@@ -1,4 +1,4 @@
-"""Experiments that the project describes and that have no result in the folder: told as such, never as measured."""
+"""Experiments that have a configuration but no result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ser_engine.training.config import config_name, read_entries, read_protocols
 
 @dataclass(frozen=True)
 class NotRun:
-    """A configuration without a result: what it would repeat, what it takes, and the command that runs it."""
+    """A configuration without a result: the figure that it repeats, its hardware, and the command that runs it."""
 
     name: str
     published: str
@@ -20,9 +20,9 @@ class NotRun:
     command: str
 
 
-def read(configs: Path, measured: Collection[str]) -> tuple[list[NotRun], list[str]]:
+def find_not_run(configs: Path, measured: Collection[str]) -> tuple[list[NotRun], list[str]]:
     """Return the experiments of a folder that are not measured, and a sentence for each unreadable file."""
-    found, problems = [], []
+    waiting, problems = [], []
     for path in sorted(configs.glob("*/*.toml")):
         try:
             entries, protocols = read_entries(path), read_protocols(path)
@@ -34,5 +34,5 @@ def read(configs: Path, measured: Collection[str]) -> tuple[list[NotRun], list[s
             if (id := f"{name}/{protocol}") not in measured:
                 hardware = str(entries.get("hardware") or "any computer")
                 command = f"ser train {configs.name}/{name}.toml --protocol {protocol}"
-                found.append(NotRun(id, str(entries.get("published", "")), hardware, command))
-    return found, problems
+                waiting.append(NotRun(id, str(entries.get("published", "")), hardware, command))
+    return waiting, problems

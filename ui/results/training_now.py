@@ -1,39 +1,37 @@
-"""Runs that are being trained now, found by what they write into the cache: one line an epoch."""
+"""Runs in training, found by their history in the cache."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from ui.results.run_files import History, read_history
+from ser_engine.evaluation.record import LearningCurves, read_curves
+from ser_engine.training.state import FINISHED
 
 QUIET_S = 1800.0
-"""A run that has told nothing for so long is taken for stopped."""
-FINISHED = "finished"
-"""The file by which a run says that its result is written."""
+"""Without a finished epoch for so long, a run is taken for stopped."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """A run under way: its name, what it has learned so far, and how long ago it told of an epoch, in seconds."""
+    """A run in training: its name, its learning curves so far, and the seconds since its last epoch."""
 
     name: str
-    history: History
+    history: LearningCurves
     ago_s: float
 
 
-def read(cache: Path, now: float) -> list[Training]:
-    """Return the runs in `cache` that told of an epoch lately and have no result yet, the latest first.
+def find_trainings(cache: Path, now: float) -> list[Training]:
+    """Return the unfinished runs in `cache` with an epoch in the last half hour, the latest first.
 
-    `now` is the time in seconds since the epoch, as `time.time` returns it.
+    `now` is a time as returned by `time.time`.
     """
-    found = []
-    for folder in (cache / "runs").glob("*-*"):
+    runs = cache / "runs"
+    trainings = []
+    for folder in sorted({path.parent for path in runs.rglob("history*.jsonl")}):
         files = sorted(folder.glob("history*.jsonl"))
-        if not files or (folder / FINISHED).exists():
-            continue
         ago = now - max(file.stat().st_mtime for file in files)
-        if ago < QUIET_S:
-            name = folder.name.rpartition("-")[0]  # without what tells it from other attempts
-            found.append(Training(name, read_history(name, files), ago))
-    return sorted(found, key=lambda training: training.ago_s)
+        if ago < QUIET_S and not (folder / FINISHED).exists():
+            name = folder.parent.relative_to(runs).as_posix()  # without the fingerprint of its configuration
+            trainings.append(Training(name, read_curves(name, files), ago))
+    return sorted(trainings, key=lambda training: training.ago_s)

@@ -37,14 +37,14 @@ CORPUS = Corpus(
     id="banglaser",
     title="BanglaSER",
     languages=("bn",),
-    licence="CC BY 4.0",
+    license="CC BY 4.0",
     citation="Das et al. (2022), Data in Brief 42: 108091",
     url="https://data.mendeley.com/datasets/t9h6p943xy/5",
     expected_clips=1467,
     expected_speakers=34,
     labels=LABELS,
-    # 3 sentences x 3 takes: of all 34 speakers, but of 27 where nothing is felt.
+    # 3 sentences x 3 takes of all 34 speakers, but of 27 for neutral.
     expected_labels={"happy": 306, "sad": 306, "angry": 306, "surprise": 306, "neutral": 243},
     read_name=read_name,
-    sentences=SENTENCES,
+    aliases=("bser",),
 )

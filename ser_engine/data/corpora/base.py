@@ -1,10 +1,10 @@
-"""What a corpus is: a reader of file names, and the facts about it."""
+"""Utterances, and corpora: a reader of file names with the facts about a corpus."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ser_engine.errors import CorpusError
@@ -16,11 +16,11 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".
 class Utterance:
     """One clip of a corpus.
 
-    `label` is one of ours, or None where the corpus has an emotion that we have no label for; `native` is the
-    corpus's own label as it writes it ("ANG", "W", "exc"), or the word for it where it writes a number. `speaker` is
-    unique over all corpora ("ravdess/07"). `sentence` is what two clips share that say the same words: the text, or
-    an id without spaces where only that is known; `transcript` is the words, where the corpus has them.
-    `perceived_labels` is what most listeners named from the voice alone, several labels where they were divided.
+    `label` is one of ours, or None for an emotion that we have no label for; `native` is the corpus's own label as it
+    writes it ("ANG", "W", "exc"), or the word for it if it writes a number. `speaker` is unique over all corpora
+    ("ravdess/07"). `sentence` is the same for clips with the same words: the text, or an id without spaces if only
+    that is known; `transcript` is the text, if the corpus has it. `perceived_labels` are the labels that most
+    listeners chose from the voice alone, several if they were divided.
     """
 
     corpus: str
@@ -36,45 +36,52 @@ class Utterance:
 
     @property
     def words(self) -> str | None:
-        """The words that were spoken: the transcript, or the sentence where it is a text and no id."""
+        """The spoken words: the transcript, or the sentence if it is a text."""
         text = self.sentence if self.sentence and " " in self.sentence else None
         return self.transcript or text
 
     @property
     def name(self) -> str:
-        """The clip's file name without folder and suffix, which no corpus uses twice."""
+        """The clip's file name without folder and suffix."""
         return self.path.stem
 
 
 @dataclass(frozen=True)
 class Stray:
-    """A file that a corpus's reader does not read: `reason` in a few words, `error` where its name has a wrong code."""
+    """An audio file that is not read: `reason` in a few words, `error` if its name has an invalid code."""
 
     path: Path
     reason: str
     error: bool = False
 
 
-NO_CLIP, REPEAT, NO_LABEL = "no clip of the corpus", "a clip that is there already", "no label beside it"
+NOT_A_CLIP, REPEAT, NO_LABEL = "not a clip of the corpus", "a clip that was read already", "no label in the corpus"
 
 Annotate = Callable[[Utterance], Utterance | None]
-"""Completes an utterance with what lies beside the audio; None where it has no label there."""
+"""Completes an utterance with the corpus's annotations; returns None if it has no label in them."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A public corpus: how to read a file's name, and what its users should know.
+    """A public corpus: how to read its file names, and the facts about it.
 
-    `read_name` takes a path and returns the utterance, None for a file that is not a clip of the corpus, or raises
-    KeyError for a code that the corpus does not have. `read_beside`, where given, reads what lies beside the audio
-    under a folder. `labels` says which of our emotions each of the corpus's own is; `expected_labels` how many clips
-    of each were published. `languages` are ISO 639-1 codes.
+    Attributes
+    ----------
+    id : the corpus's name in commands and configurations, and its key in docs/papers.bib
+    languages : ISO 639-1 codes
+    labels : the corpus's own labels, and which of our emotions each of them is
+    expected_labels : how many clips of each own label were published
+    read_name : takes a path and returns the utterance, or None for a file that is not a clip of the corpus; raises
+        KeyError for a code that the corpus does not have
+    read_annotations : takes the corpus's folder and reads what is stored apart from the audio
+    aliases : other beginnings of folder names for this corpus
+    published_folds : the fold, from 1, in which EmoBox tests each speaker, for corpora that it splits by speaker
     """
 
     id: str
     title: str
     languages: tuple[str, ...]
-    licence: str
+    license: str
     citation: str
     url: str
     expected_clips: int
@@ -82,31 +89,32 @@ class Corpus:
     labels: Mapping[str, str | None]
     expected_labels: Mapping[str, int]
     read_name: Callable[[Path], Utterance | None]
-    sentences: Mapping[str, str]
-    read_beside: Callable[[Path], Annotate] | None = None
+    read_annotations: Callable[[Path], Annotate] | None = None
+    aliases: tuple[str, ...] = ()
+    published_folds: Mapping[str, int] = field(default_factory=dict)
 
     def utterances(self, root: Path) -> Iterator[Utterance]:
         """Yield every clip under `root` in the order of their paths, whatever the suffix of the audio.
 
-        A clip that lies there twice (archives from Kaggle hold RAVDESS and TESS a second time, in a folder of the
-        same name) is read once: twins would end on both sides of a split.
+        A clip that is there twice (Kaggle's archives of RAVDESS and TESS contain them a second time, in a folder of
+        the same name) is read once: otherwise it could be in both the training and the test part of a split.
 
         Raises
         ------
         CorpusError
             There is no such folder, or a file's name has a code that the corpus does not have.
         """
-        for found in self.look(root):
-            if isinstance(found, Utterance):
-                yield found
-            elif found.error:
-                raise CorpusError(f"{found.path}: {found.reason}.")
+        for item in self.scan(root):
+            if isinstance(item, Utterance):
+                yield item
+            elif item.error:
+                raise CorpusError(f"{item.path}: {item.reason}.")
 
-    def look(self, root: Path) -> Iterator[Utterance | Stray]:
+    def scan(self, root: Path) -> Iterator[Utterance | Stray]:
         """Yield what `utterances` yields, and every other audio file with the reason why it is left out."""
         if not root.is_dir():
             raise CorpusError(f"{self.title} should be in {root}, but there is no such folder.")
-        annotate = self.read_beside(root) if self.read_beside else None
+        annotate = self.read_annotations(root) if self.read_annotations else None
         seen: set[tuple[str, str]] = set()
         for path in audio_files(root):
             try:
@@ -115,7 +123,7 @@ class Corpus:
                 yield Stray(path, f"{self.title} has no code {error}", error=True)
                 continue
             if read is None:
-                yield Stray(path, NO_CLIP)
+                yield Stray(path, NOT_A_CLIP)
                 continue
             key = (read.speaker, read.name.lower())
             utterance = annotate(read) if annotate else read
@@ -129,13 +137,13 @@ class Corpus:
 
 
 def audio_files(root: Path) -> list[Path]:
-    """Return the audio files under a folder in order, without what macOS leaves in archives ("._03a01Fa.wav")."""
-    found = []
+    """Return the audio files under a folder in order, without macOS's metadata files ("._03a01Fa.wav")."""
+    files: list[Path] = []
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
-        found += [
+        files += [
             Path(folder, name)
             for name in names
             if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES
         ]
-    return sorted(found)
+    return sorted(files)

@@ -23,10 +23,10 @@ SENTENCES = {
     "WSI": "We'll stop in a couple of minutes.",
 }
 EMOTION_CODES = {"ANG": ANGRY, "DIS": DISGUST, "FEA": FEARFUL, "HAP": HAPPY, "NEU": NEUTRAL, "SAD": SAD}
-# What the listeners to each clip took it for, as the corpus comes (processedResults/): VoiceVote is the answer of most
-# who heard the voice alone, A:D where anger and disgust had as many.
-VOTES = "summaryTable.csv"
-VOTED = {"A": ANGRY, "D": DISGUST, "F": FEARFUL, "H": HAPPY, "N": NEUTRAL, "S": SAD}
+# The listeners' labels of each clip, as the corpus is published (processedResults/): VoiceVote is the answer of most
+# listeners from the voice alone, A:D if anger and disgust had equally many.
+PERCEIVED_TABLE = "summaryTable.csv"
+PERCEIVED_CODES = {"A": ANGRY, "D": DISGUST, "F": FEARFUL, "H": HAPPY, "N": NEUTRAL, "S": SAD}
 # X and XX both stand for "unspecified" in the published file names.
 INTENSITIES = {"LO": "low", "MD": "medium", "HI": "high", "XX": None, "X": None}
 ACTORS = frozenset(str(actor) for actor in range(1001, 1092))
@@ -60,22 +60,23 @@ def read_name(path: Path) -> Utterance | None:
     )
 
 
-def read_beside(root: Path) -> Annotate:
-    """Return what adds the listeners' votes, where their table lies somewhere under the corpus's folder."""
-    votes: dict[str, tuple[str, ...]] = {}
-    for table in sorted(root.rglob(VOTES))[:1]:
+def read_annotations(root: Path) -> Annotate:
+    """Read the listeners' labels, if their table is anywhere under the corpus's folder."""
+    perceived: dict[str, tuple[str, ...]] = {}
+    for table in sorted(root.rglob(PERCEIVED_TABLE))[:1]:
         with table.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 codes = (row.get("VoiceVote") or "").split(":")
-                votes[row.get("FileName") or ""] = tuple(VOTED[code] for code in codes if code in VOTED)
-    return lambda utterance: replace(utterance, perceived_labels=votes.get(utterance.name.upper(), ()))
+                labels = tuple(PERCEIVED_CODES[code] for code in codes if code in PERCEIVED_CODES)
+                perceived[row.get("FileName") or ""] = labels
+    return lambda utterance: replace(utterance, perceived_labels=perceived.get(utterance.name.upper(), ()))
 
 
 CORPUS = Corpus(
     id="cremad",
     title="CREMA-D",
     languages=("en",),
-    licence="Open Database License 1.0",
+    license="Open Database License 1.0",
     citation="Cao et al. (2014), IEEE Transactions on Affective Computing 5(4): 377-390",
     url="https://github.com/CheyneyComputerScience/CREMA-D",
     expected_clips=7442,
@@ -83,6 +84,5 @@ CORPUS = Corpus(
     labels=EMOTION_CODES,
     expected_labels={code: 1087 if code == "NEU" else 1271 for code in EMOTION_CODES},
     read_name=read_name,
-    sentences=SENTENCES,
-    read_beside=read_beside,
+    read_annotations=read_annotations,
 )

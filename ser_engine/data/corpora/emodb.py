@@ -1,4 +1,4 @@
-"""EMO-DB: ten German actors, ten sentences, seven emotions (boredom has no label of ours)."""
+"""EMO-DB: ten German actors, ten sentences, seven emotions (boredom is not one of our labels)."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ SENTENCES = {
     "b09": "Ich will das eben wegbringen und dann mit Karl was trinken gehen.",
     "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
 }
-# German initials: Wut, Ekel, Angst, Freude, neutral, Trauer; Langeweile (boredom) is none of ours.
+# German initials: Wut, Ekel, Angst, Freude, neutral, Trauer; Langeweile (boredom) is not one of our labels.
 EMOTION_CODES: dict[str, str | None] = {
     "W": ANGRY,
     "E": DISGUST,
@@ -54,7 +54,7 @@ CORPUS = Corpus(
     id="emodb",
     title="EMO-DB",
     languages=("de",),
-    licence="free for research",
+    license="free for research",
     citation="Burkhardt et al. (2005), Interspeech 2005: 1517-1520",
     url="http://emodb.bilderbar.info/download/",
     expected_clips=535,
@@ -62,5 +62,5 @@ CORPUS = Corpus(
     labels=EMOTION_CODES,
     expected_labels={"W": 127, "E": 46, "A": 69, "F": 71, "N": 79, "T": 62, "L": 81},
     read_name=read_name,
-    sentences=SENTENCES,
+    aliases=("berlin",),
 )

@@ -1,4 +1,4 @@
-"""GoEmotions: 54,263 comments of Reddit, each with the emotions that its readers found in it; text, no sound.
+"""GoEmotions: 54,263 Reddit comments with the emotions that raters found in them; text only.
 
 Demszky et al. (2020), "GoEmotions: A Dataset of Fine-Grained Emotions", ACL 2020: 4040-4054; Apache License 2.0;
 https://github.com/google-research/google-research/tree/master/goemotions.
@@ -22,7 +22,7 @@ Part = Literal["train", "dev", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 LABELS = (NEUTRAL, HAPPY, SAD, ANGRY, FEARFUL, DISGUST, SURPRISED)
-"""Our emotions that its texts have, in our order: nobody was asked for calm."""
+"""Those of our emotions that its texts are labeled with, in our order: all but calm."""
 
 # The authors' data/ekman_mapping.json (in the folder above; section 5.4 of the paper has the same grouping), with our
 # names for Ekman's six. Their 28 words are in the order of their data/emotions.txt, which is that of the numbers.
@@ -47,7 +47,7 @@ NATIVE = (
 MAPPED = (ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED)
 
 _GROUPS = {word: label for label, words in EKMAN.items() for word in words}
-# File name of a part → what its numbers mean; the authors' own files go first.
+# File name of a part → the label of each of its numbers; the authors' own files come first.
 FORMS: dict[str, tuple[str, ...]] = {
     "{}.tsv": tuple(_GROUPS[word] for word in NATIVE),
     "goemotions_ekman_{}.tsv": MAPPED,
@@ -64,18 +64,18 @@ class Sentences:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def only(self, rows: Sequence[int] | NDArray[np.int_]) -> Sentences:
-        """Return some of them."""
+    def subset(self, rows: Sequence[int] | NDArray[np.int_]) -> Sentences:
+        """Return the texts of some rows."""
         return Sentences(tuple(self.texts[row] for row in rows), self.labels[rows])
 
 
-def find(name: str, data: Path) -> Path:
+def find_goemotions(name: str, data: Path) -> Path:
     """Return the folder of the corpus: `name` under `data`, `name` itself as a path, or `data` where the files lie.
 
     Raises
     ------
     CorpusError
-        No such folder has a whole set of its files.
+        None of these folders has a complete set of its files.
     """
     places = (data / name, Path(name).expanduser(), data)
     for folder in places:
@@ -85,20 +85,20 @@ def find(name: str, data: Path) -> Path:
     raise CorpusError(f"GoEmotions was looked for in {places[0]}, but {files} are not there.")
 
 
-def read(folder: Path, part: Part) -> Sentences:
+def read_goemotions(folder: Path, part: Part) -> Sentences:
     """Return one of the authors' three parts, with Ekman's six emotions and neutral under our names.
 
     Raises
     ------
     CorpusError
-        There is no such file, or a line in it is no text, comma-separated numbers and id between tabs.
+        There is no such file, or a line in it is not a text, comma-separated numbers and an id between tabs.
     """
     form = next((form for form in FORMS if (folder / form.format(part)).is_file()), None)
     if form is None:
         raise CorpusError(f"GoEmotions should be in {folder}, but there is no {' or '.join(FORMS).format(part, part)}.")
     path, meanings = folder / form.format(part), FORMS[form]
     try:
-        # Only a line feed ends a line: a comment may hold other characters that Python would take for one.
+        # Only a line feed ends a line: comments contain other characters that Python would split at.
         lines = path.read_bytes().decode("utf-8").split("\n")
     except (OSError, UnicodeDecodeError):
         raise CorpusError(f"{path} cannot be read as UTF-8 text.") from None
@@ -110,7 +110,7 @@ def read(folder: Path, part: Part) -> Sentences:
         texts.append(text)
         rows.append([label in labels for label in LABELS])
     if not texts:
-        raise CorpusError(f"{path} holds no text.")
+        raise CorpusError(f"{path} contains no text.")
     return Sentences(tuple(texts), np.array(rows))
 
 

@@ -1,9 +1,8 @@
-"""IEMOCAP: ten American actors in five dialogues of two, scripted and improvised; labels and words beside the audio."""
+"""IEMOCAP: ten American actors in pairs, scripted and improvised; labels and transcripts in text files."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from ser_engine.errors import CorpusError
 from ser_engine.labels import ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED
 
 EXCITED = "exc"
-# Paper 1 (section 3A) removes xxx (no majority), neu, oth and fru. It does not name exc, yet its 13,390 clips are those
-# of the five corpora without any excited ones; the label set "iemocap-4" counts them as happy, as most papers do.
+# Sharma (2023, section 3A) removes xxx (no majority), neu, oth and fru. It does not name exc, yet its 13,390 clips are
+# those of its five corpora without any excited ones; "iemocap-4" counts them as happy, as most papers do.
 EMOTION_CODES: dict[str, str | None] = {
     "ang": ANGRY,
     "dis": DISGUST,
@@ -35,9 +34,9 @@ WORDS_LINE = re.compile(r"(Ses\w+)\s+\[[\d.]+ *- *[\d.]+\] *:\s*(.*)")
 
 
 def read_name(path: Path) -> Utterance | None:
-    """Read session, dialogue and speaker, as in Ses01F_script02_1_M003.wav; the label lies elsewhere.
+    """Read session, dialogue and speaker, as in Ses01F_script02_1_M003.wav; the label is elsewhere.
 
-    Whole dialogues (dialog/wav/Ses01F_impro01.wav) are no clips. A script's part is its sentence's id: the same part
+    Whole dialogues (dialog/wav/Ses01F_impro01.wav) are not clips. A script's part is its sentence's id: the same part
     was played in every session, but not turn by turn with the same numbers.
     """
     match = TURN.fullmatch(path.stem)
@@ -54,15 +53,15 @@ def read_name(path: Path) -> Utterance | None:
     )
 
 
-def read_beside(root: Path) -> Annotate:
-    """Read labels from EmoEvaluation/*.txt and words from transcriptions/*.txt, wherever these folders lie.
+def read_annotations(root: Path) -> Annotate:
+    """Read labels from EmoEvaluation/*.txt and words from transcriptions/*.txt, wherever these folders are.
 
     A turn without a line in EmoEvaluation was not rated and has no label.
 
     Raises
     ------
     CorpusError
-        There is no EmoEvaluation, or a label in it is none of IEMOCAP's; the sentence names the file and the turn.
+        There is no EmoEvaluation, or a label in it is not IEMOCAP's; the message names the file and the turn.
     """
     labels = _table(root, "EmoEvaluation", LABEL_LINE)
     if not labels:
@@ -83,18 +82,11 @@ def read_beside(root: Path) -> Annotate:
     return annotate
 
 
-def utterances(root: Path, merge_excited: bool = False) -> Iterator[Utterance]:
-    """Yield IEMOCAP's clips; with `merge_excited`, excited ones are happy, as in the usual four classes."""
-    for utterance in CORPUS.utterances(root):
-        excited = merge_excited and utterance.native == EXCITED
-        yield replace(utterance, label=HAPPY) if excited else utterance
-
-
 def _table(root: Path, folder: str, line: re.Pattern[str]) -> dict[str, tuple[str, Path]]:
-    """Return what the lines of a folder's text files say about each turn, and in which file."""
+    """Return for each turn the text on its line in a folder's text files, and which file that is."""
     table: dict[str, tuple[str, Path]] = {}
     for file in sorted(root.rglob("*.txt")):
-        # Directly in the folder: EmoEvaluation has folders with every rater's own opinion below it.
+        # Directly in the folder: EmoEvaluation has subfolders with each rater's own labels.
         if file.parent.name.lower() == folder.lower() and not file.name.startswith("."):
             for text in file.read_text(encoding="utf-8", errors="replace").splitlines():
                 if match := line.match(text):
@@ -106,7 +98,7 @@ CORPUS = Corpus(
     id="iemocap",
     title="IEMOCAP",
     languages=("en",),
-    licence="free for research, on request",
+    license="free for research, on request",
     citation="Busso et al. (2008), Language Resources and Evaluation 42: 335-359",
     url="https://sail.usc.edu/iemocap/",
     expected_clips=10039,
@@ -126,6 +118,5 @@ CORPUS = Corpus(
         "xxx": 2507,
     },
     read_name=read_name,
-    sentences={},
-    read_beside=read_beside,
+    read_annotations=read_annotations,
 )

@@ -1,23 +1,24 @@
-"""Every corpus that has a reader, where it lies under a data folder, and manifests in a corpus's place."""
+"""All corpora that have a reader, their folders, and manifests in place of a corpus.
+
+A new corpus is a module of this package that defines CORPUS, and its name in `MODULES`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
-from ser_engine.data import manifest
-from ser_engine.data.corpora import aesdd, banglaser, cremad, emodb, iemocap, ravdess, savee, shemo, subesco, tess
 from ser_engine.data.corpora.base import Corpus, Utterance
+from ser_engine.data.manifest import is_manifest, read_manifest
 from ser_engine.errors import CorpusError
 
-READERS = (ravdess, cremad, savee, tess, iemocap, emodb, aesdd, shemo, subesco, banglaser)
-CORPORA: dict[str, Corpus] = {reader.CORPUS.id: reader.CORPUS for reader in READERS}
-# Other names that people's folders and papers have for them.
-ALIASES = {"bser": "banglaser", "berlin": "emodb", "toronto": "tess", "surrey": "savee", "sharif": "shemo"}
+MODULES = ("ravdess", "cremad", "savee", "tess", "iemocap", "emodb", "aesdd", "shemo", "subesco", "banglaser")
+CORPORA: dict[str, Corpus] = {name: import_module(f"{__package__}.{name}").CORPUS for name in MODULES}
 
 
-def corpus(name: str) -> Corpus:
-    """Return the corpus of that id ("cremad"), however it is spelled ("CREMA-D").
+def get_corpus(name: str) -> Corpus:
+    """Return the corpus with an id ("cremad"), in any spelling ("CREMA-D").
 
     Raises
     ------
@@ -30,59 +31,58 @@ def corpus(name: str) -> Corpus:
     return CORPORA[key]
 
 
-def read(name: str, data: Path) -> list[Utterance]:
+def read_corpus(name: str, data: Path) -> list[Utterance]:
     """Return every clip of one corpus, or of a manifest.
 
     Parameters
     ----------
-    name : an id in any common spelling, whose folder lies under `data`; or the path of a manifest (.csv, .tsv,
-        .jsonl), from the working folder or from `data`
-    data : folder of corpora, whose names may be spelled in any common way, too
+    name : an id in any spelling, whose folder is in `data`; or the path of a manifest (.csv, .tsv, .jsonl), relative
+        to the working folder or to `data`
+    data : folder of corpora, whose names may have any spelling, too
 
     Raises
     ------
     CorpusError
         There is no such folder or manifest, or something in it cannot be understood.
     """
-    if manifest.is_manifest(Path(name)):
-        return list(manifest.read(_manifest(name, data)))
-    wanted = corpus(name)
-    folder = _folder(wanted, data)
+    if is_manifest(Path(name)):
+        return list(read_manifest(_manifest(name, data)))
+    corpus = get_corpus(name)
+    folder = _folder(corpus, data)
     if folder is None:
-        raise CorpusError(f"{wanted.title} was looked for in {data}, but no folder there is named {wanted.id}.")
-    return list(wanted.utterances(folder))
+        raise CorpusError(f"There is no folder named {corpus.id} for {corpus.title} in {data}.")
+    return list(corpus.utterances(folder))
 
 
-def lies_in(name: str, data: Path) -> bool:
-    """Whether a corpus has a folder under `data`, or a manifest is there."""
-    if manifest.is_manifest(Path(name)):
+def is_available(name: str, data: Path) -> bool:
+    """Whether a corpus has a folder in `data`, or a manifest exists."""
+    if is_manifest(Path(name)):
         return _manifest(name, data).is_file()
-    return _folder(corpus(name), data) is not None
+    return _folder(get_corpus(name), data) is not None
 
 
-def folders(data: Path) -> Iterator[tuple[Corpus, Path]]:
-    """Yield every corpus that has a folder under `data`, with the folder."""
-    for known in CORPORA.values():
-        folder = _folder(known, data)
+def find_folders(data: Path) -> Iterator[tuple[Corpus, Path]]:
+    """Yield every corpus that has a folder in `data`, with the folder."""
+    for corpus in CORPORA.values():
+        folder = _folder(corpus, data)
         if folder is not None:
-            yield known, folder
+            yield corpus, folder
 
 
-def named(folder: Path) -> Corpus | None:
-    """Return the corpus that a folder's name is about ("ravdess-emotional-speech-audio"), None where none is."""
+def find_by_folder_name(folder: Path) -> Corpus | None:
+    """Return the corpus that a folder is named after ("ravdess-emotional-speech-audio"), None if there is none."""
     plain = _plain(folder.name)
-    starts = ALIASES | {id: id for id in CORPORA}
-    return next((CORPORA[id] for start, id in starts.items() if plain.startswith(start)), None)
+    return next((corpus for corpus in CORPORA.values() if plain.startswith((*corpus.aliases, corpus.id))), None)
 
 
-def _folder(wanted: Corpus, data: Path) -> Path | None:
-    """Return the folder of a corpus: the one that has its very name, or the only one whose name begins with it."""
-    found = [folder for folder in sorted(data.iterdir()) if folder.is_dir()] if data.is_dir() else []
-    exact = [folder for folder in found if _plain(folder.name) == wanted.id]
-    about = exact or [folder for folder in found if named(folder) is wanted]
-    if len(about) > 1 and not exact:
-        raise CorpusError(f"{wanted.title} could be {' or '.join(map(str, about))}; name one of them {wanted.id}.")
-    return about[0] if about else None
+def _folder(corpus: Corpus, data: Path) -> Path | None:
+    """Return the folder of a corpus: the one with its exact name, or the only one whose name begins with it."""
+    folders = [folder for folder in sorted(data.iterdir()) if folder.is_dir()] if data.is_dir() else []
+    exact = [folder for folder in folders if _plain(folder.name) == corpus.id]
+    matching = exact or [folder for folder in folders if find_by_folder_name(folder) is corpus]
+    if len(matching) > 1 and not exact:
+        raise CorpusError(f"{corpus.title} could be {' or '.join(map(str, matching))}; name one of them {corpus.id}.")
+    return matching[0] if matching else None
 
 
 def _manifest(name: str, data: Path) -> Path:

@@ -7,17 +7,16 @@ from ser_engine.data.corpora.base import Corpus, Utterance
 from ser_engine.labels import ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED
 
 SPEAKERS = frozenset({"DC", "JE", "JK", "KL"})
-# Two letters before one: "sa" and "su" are no "s".
 EMOTION_CODES = {"a": ANGRY, "d": DISGUST, "f": FEARFUL, "h": HAPPY, "n": NEUTRAL, "sa": SAD, "su": SURPRISED}
 # "3 common, 2 emotion-specific and 10 generic" TIMIT sentences: the common ones come first in every emotion.
 COMMON = frozenset({"01", "02", "03"})
 
 
 def read_name(path: Path) -> Utterance | None:
-    """Read speaker, emotion and sentence, as in DC_sa03.wav, or DC/sa03.wav as the university gives them out.
+    """Read speaker, emotion and sentence, as in DC_sa03.wav, or DC/sa03.wav as the university distributes them.
 
-    The file's name has the sentence's number only, so `sentence` is an id ("common01", "sa07"). Neutral also holds
-    the other emotions' specific sentences; which of its numbers they are is not in the names.
+    File names have the sentence's number only, so `sentence` is an id ("common01", "sa07"). Neutral also has the other
+    emotions' specific sentences; their numbers are not known.
     """
     match = re.fullmatch(r"(?:([A-Z]{2})_)?([a-z]{1,2})(\d\d)", path.stem, re.IGNORECASE)
     if match is None:
@@ -43,7 +42,7 @@ CORPUS = Corpus(
     id="savee",
     title="SAVEE",
     languages=("en",),
-    licence="free for research, on registration",
+    license="free for research, on registration",
     citation="Haq & Jackson (2010), Machine Audition, IGI Global: 398-423",
     url="http://kahlan.eps.surrey.ac.uk/savee/",
     expected_clips=480,
@@ -51,5 +50,5 @@ CORPUS = Corpus(
     labels=EMOTION_CODES,
     expected_labels={code: 120 if code == "n" else 60 for code in EMOTION_CODES},
     read_name=read_name,
-    sentences={},
+    aliases=("surrey",),
 )

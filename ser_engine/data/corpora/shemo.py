@@ -1,4 +1,4 @@
-"""ShEMO: 87 Persian speakers of radio plays, six emotions, transcripts beside the audio."""
+"""ShEMO: 87 Persian speakers of radio plays, six emotions, transcripts apart from the audio."""
 
 import json
 import re
@@ -32,13 +32,13 @@ def read_name(path: Path) -> Utterance | None:
     )
 
 
-def read_beside(root: Path) -> Annotate:
-    """Read the words from shemo.json, where it lies under the folder or beside it; without it clips have no words.
+def read_annotations(root: Path) -> Annotate:
+    """Read the words from shemo.json in or next to the folder; without it clips have no words.
 
     Raises
     ------
     CorpusError
-        The file is there and is no JSON object.
+        The file is there and is not a JSON object.
     """
     words: dict[str, str] = {}
     for file in [*sorted(root.rglob("shemo.json")), root.parent / "shemo.json"][:1]:
@@ -56,7 +56,7 @@ CORPUS = Corpus(
     id="shemo",
     title="ShEMO",
     languages=("fa",),
-    licence="free for research",
+    license="free for research",
     citation="Mohamad Nezami et al. (2019), Language Resources and Evaluation 53: 1-16",
     url="https://github.com/pariajm/sharif-emotional-speech-database",
     expected_clips=3000,
@@ -64,6 +64,6 @@ CORPUS = Corpus(
     labels=EMOTION_CODES,
     expected_labels={"A": 1059, "F": 38, "H": 201, "N": 1028, "S": 449, "W": 225},
     read_name=read_name,
-    sentences={},
-    read_beside=read_beside,
+    read_annotations=read_annotations,
+    aliases=("sharif",),
 )

@@ -59,7 +59,7 @@ CORPUS = Corpus(
     id="subesco",
     title="SUBESCO",
     languages=("bn",),
-    licence="CC BY 4.0",
+    license="CC BY 4.0",
     citation="Sultana et al. (2021), PLoS ONE 16(4): e0250173",
     url="https://zenodo.org/records/4526477",
     expected_clips=7000,
@@ -67,5 +67,4 @@ CORPUS = Corpus(
     labels=EMOTION_CODES,
     expected_labels=dict.fromkeys(EMOTION_CODES, 1000),
     read_name=read_name,
-    sentences=SENTENCES,
 )

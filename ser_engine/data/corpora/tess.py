@@ -19,7 +19,7 @@ EMOTION_CODES = {
 
 
 def read_name(path: Path) -> Utterance | None:
-    """Read speaker_word_emotion, as in YAF_dog_ps.wav; one published file says OA where OAF is meant."""
+    """Read speaker_word_emotion, as in YAF_dog_ps.wav; one published file has OA for OAF."""
     match = re.fullmatch(r"(OAF?|YAF)_([a-z'-]+)_([a-z]+)", path.stem, re.IGNORECASE)
     if match is None:
         return None
@@ -40,7 +40,7 @@ CORPUS = Corpus(
     id="tess",
     title="TESS",
     languages=("en",),
-    licence="CC BY-NC-ND 4.0",
+    license="CC BY-NC-ND 4.0",
     citation="Pichora-Fuller & Dupuis (2020), Borealis, doi:10.5683/SP2/E8H2MF",
     url="https://doi.org/10.5683/SP2/E8H2MF",
     expected_clips=2800,
@@ -48,5 +48,5 @@ CORPUS = Corpus(
     labels=EMOTION_CODES,
     expected_labels=dict.fromkeys(EMOTION_CODES, 400),
     read_name=read_name,
-    sentences={},
+    aliases=("toronto",),
 )

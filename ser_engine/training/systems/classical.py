@@ -19,7 +19,7 @@ from ser_engine.data.preprocess import PREPROCESSINGS
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.evaluation.predictions import MAIN, Outputs
 from ser_engine.features import ACOUSTIC
-from ser_engine.models.classical import Classical, make_estimator, probabilities
+from ser_engine.models.classical import Classical, make_estimator, predict_proba
 from ser_engine.training.clips import Clips, Rows, training_rows
 from ser_engine.training.config import STRICT, ExperimentConfig, one_of
 from ser_engine.training.system import Prepared, System, Task, Workspace, digest
@@ -75,7 +75,7 @@ class ClassicalSystem(System[ClassicalConfig, NDArray[np.float32], Pipeline]):
         clips = clips.select(rows)
         if splits.PROTOCOLS[config.protocol].leaky:
             count, copies, width = features.shape
-            utterances = splits.expand(clips.utterances, copies - 1)
+            utterances = splits.repeat_for_copies(clips.utterances, copies - 1)
             clips = replace(clips, utterances=utterances, labels=np.repeat(clips.labels, copies))
             features = features.reshape(count * copies, 1, width)
         return Prepared(clips, features, digest(arrays=[features]))
@@ -96,7 +96,7 @@ class ClassicalSystem(System[ClassicalConfig, NDArray[np.float32], Pipeline]):
 
     def predict(self, fitted: Pipeline, prepared: Prepared[NDArray[np.float32]], rows: Rows) -> Outputs:
         """Return the log-probabilities of the recordings themselves."""
-        predicted = probabilities(fitted, prepared.features[rows, 0], prepared.clips.order)
+        predicted = predict_proba(fitted, prepared.features[rows, 0], prepared.clips.order)
         return {MAIN: log(predicted)}
 
     def size(self, fitted: Pipeline) -> int:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ser_engine.data.transcripts import heard_words
+from ser_engine.data.transcripts import transcribe_clips
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.cards import write_fused_card
 from ser_engine.evaluation.evaluate import calibrated, measure_predictions
@@ -154,7 +154,7 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
                     return np.asarray(file["odds"], np.float32)
         except (OSError, ValueError, KeyError, BadZipFile):
             pass
-        transcripts = heard_words(clips.paths, self.settings)
+        transcripts = transcribe_clips(clips.paths, self.settings)
         texts = self.model.predict_text(transcripts)
         odds = np.stack(
             [label_odds(text, said.confidence, clips.order) for text, said in zip(texts, transcripts, strict=True)]

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ser_engine.data.acoustic import acoustic_features
 from ser_engine.data.augment import RECIPES
-from ser_engine.data.preprocess import PREPROCESSINGS, heard, samples_of
+from ser_engine.data.preprocess import PREPROCESSINGS, heard, load_samples
 from ser_engine.data.splits import PROTOCOLS
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.evaluation.predictions import MAIN, Outputs
@@ -218,7 +218,7 @@ def compute_blocks(paths: list[Path], features: str, preprocessing: str, setting
 
 
 def _extract(file: Path, features: str, settings: Settings) -> Blocks:
-    samples = samples_of(file)
+    samples = load_samples(file)
     if not len(samples):
         return np.zeros((0, *INPUTS[features].shape), np.float32)
     return INPUTS[features].extract(samples, settings)

@@ -18,7 +18,7 @@ from accelerate import PartialState
 from numpy.typing import NDArray
 
 from ser_engine.data.pooled_states import pooled_speech
-from ser_engine.data.preprocess import heard_copies, samples_of
+from ser_engine.data.preprocess import heard_copies, load_samples
 from ser_engine.data.transcripts import transcripts
 from ser_engine.errors import CorpusError
 from ser_engine.evaluation.predictions import COMPONENT, MAIN, Outputs
@@ -177,7 +177,7 @@ def states_of(
         return speech, None if examples.text is None else torch.from_numpy(examples.text)
     batches = []
     for first in range(0, len(examples.files), BATCH):
-        clips = [samples_of(file) for file in examples.files[first : first + BATCH]]
+        clips = [load_samples(file) for file in examples.files[first : first + BATCH]]
         if (states := speech_states(network, processor, clips)) is not None:
             batches.append(states)
     return torch.cat(batches) if batches else None, text_states(network, processor, examples.texts)

@@ -86,10 +86,10 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
     def clips(self) -> Clips:
         """Return the sentences of all parts, then those of acted corpora; a path is "<part>/<number>"."""
         data = self.workspace.data
-        folder = goemotions.find(self.config.corpora[0], data)
+        folder = goemotions.find_goemotions(self.config.corpora[0], data)
         utterances = []
         for part in PARTS:
-            sentences = self._draw(goemotions.read(folder, part))
+            sentences = self._draw(goemotions.read_goemotions(folder, part))
             for number, (text, marks) in enumerate(zip(sentences.texts, sentences.labels, strict=True)):
                 labels = tuple(label for label, present in zip(LABELS, marks, strict=True) if present)
                 utterances.append(_utterance(goemotions.ID, part, number, text, labels))
@@ -103,7 +103,7 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
         if not limit or len(sentences) <= limit:
             return sentences
         order = np.random.default_rng(self.config.seed).permutation(len(sentences))
-        return sentences.only(np.sort(order[:limit]))
+        return sentences.subset(np.sort(order[:limit]))
 
     def split(self, clips: Clips) -> list[Fold]:
         """Return the authors' parts as one fold, whose test part has the acted sentences, too."""
@@ -124,7 +124,7 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
         config, sentences = self.config, prepared.features
         network, processor = self.initial_network()
         assert processor.tokenizer is not None
-        train, dev = sentences.only(task.train), sentences.only(task.validation)
+        train, dev = sentences.subset(task.train), sentences.subset(task.validation)
         tokens = [Tokens.of(part, processor.tokenizer, config.max_tokens) for part in (train, dev)]
         train_network(network, tokens[0], tokens[1], config, task)
         float32 = self._with_thresholds(deepcopy(network), processor, dev)

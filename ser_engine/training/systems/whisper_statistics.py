@@ -14,7 +14,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from ser_engine.data.cache import encoder_outputs
+from ser_engine.data.encodings import encode_clips
 from ser_engine.evaluation.cards import write_card
 from ser_engine.evaluation.predictions import Outputs
 from ser_engine.evaluation.record import RunRecord
@@ -86,7 +86,7 @@ class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
         """Encode every clip as it is and under every degradation."""
         babble = babble_recordings(self.config, self.workspace.data)
         copies = {
-            name: encoder_outputs(clips.paths, self.settings, condition=name, talkers=babble)
+            name: encode_clips(clips.paths, self.settings, degradation=name, babble=babble)
             for name in ("", *self.config.degradations)
         }
         arrays = (array for encodings in copies.values() for one in encodings if one is not None for array in one)
@@ -94,7 +94,7 @@ class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
 
     def prepare_external(self, clips: Clips) -> Prepared[Copies]:
         """Encode every clip as it is."""
-        return Prepared(clips, {"": encoder_outputs(clips.paths, self.settings)}, "")
+        return Prepared(clips, {"": encode_clips(clips.paths, self.settings)}, "")
 
     def fit(self, prepared: Prepared[Copies], task: Task) -> Head:
         """Train an ensemble on the clips with speech and their augmented copies."""

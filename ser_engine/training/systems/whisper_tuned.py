@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from whisper.model import AudioEncoder
 
-from ser_engine.data.cache import encoder_outputs, lower_outputs
+from ser_engine.data.encodings import encode_clips, encode_lower_states
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.cards import write_card
 from ser_engine.evaluation.predictions import COMPONENT, DEGRADED, MAIN, Outputs, align_predictions
@@ -128,7 +128,7 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
         config, workspace = self.config, self.workspace
         babble = babble_recordings(config, workspace.data)
         copies = {
-            name: lower_outputs(clips.paths, self.settings, condition=name, talkers=babble)
+            name: encode_lower_states(clips.paths, self.settings, degradation=name, babble=babble)
             for name in ("", *config.degradations)
         }
         folds = {fold.name: fold.test for fold in self.split(clips)}
@@ -141,10 +141,10 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
     def prepare_external(self, clips: Clips) -> Prepared[TunedFeatures]:
         """Compute the lower states of clips, and the predictions of the base model."""
         head = WhisperStatistics.load(self.settings.models_dir / self.base_id, self.settings).head
-        encodings: Sequence[Encoding | None] = encoder_outputs(clips.paths, self.settings)
+        encodings: Sequence[Encoding | None] = encode_clips(clips.paths, self.settings)
         everything = np.arange(len(encodings))
         base = at_speech(lambda some: log_probabilities(head, some), encodings, everything, len(clips.order))
-        return Prepared(clips, TunedFeatures({"": lower_outputs(clips.paths, self.settings)}, {"": base}), "")
+        return Prepared(clips, TunedFeatures({"": encode_lower_states(clips.paths, self.settings)}, {"": base}), "")
 
     def fit(self, prepared: Prepared[TunedFeatures], task: Task) -> list[TunedHead]:
         """Train the members; those that an earlier attempt has finished are loaded."""

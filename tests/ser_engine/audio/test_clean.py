@@ -285,7 +285,7 @@ def test_noise_is_reduced_without_a_pause_to_learn_it_from() -> None:
 @pytest.mark.corpora
 @pytest.mark.parametrize("corpus", ["ravdess", "cremad", "tess", "emodb"])
 def test_real_clips_hold_speech(corpus: str, ser_data: Path, settings: Settings) -> None:
-    utterances = registry.read(corpus, ser_data)
+    utterances = registry.read_corpus(corpus, ser_data)
     for utterance in utterances[:: len(utterances) // 12]:
         got = clean_speech(load_audio(utterance.path, settings), settings)
         assert 0.3 <= got.quality.speech_s <= got.quality.duration_s

@@ -176,7 +176,7 @@ def test_as_a_program(tmp_path: Path) -> None:
     assert run("sing").returncode == 2
     help_ = run("--help")
     assert help_.returncode == 0
-    assert {"analyze", "train", "bundle-whisper"} <= set(help_.stdout.split())
+    assert {"analyze", "train", "evaluate"} <= set(help_.stdout.split())
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -198,14 +198,6 @@ def test_training_without_corpora_is_told(tmp_path: Path, capsys: Captured) -> N
     assert main(["train", str(config), "--data", str(tmp_path), "--results", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "RAVDESS" in line
-
-
-def test_bundling_from_nothing_is_told(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SER_MODELS_DIR", str(tmp_path / "models"))
-    assert main(["bundle-whisper", str(tmp_path / "base.pt"), "--data", str(tmp_path)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "base.pt" in line
-    assert not (tmp_path / "models").exists()
 
 
 def test_a_download_has_a_bar(capsys: Captured) -> None:

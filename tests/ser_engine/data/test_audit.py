@@ -17,7 +17,7 @@ import pytest
 
 from ser_engine.cli.main import main
 from ser_engine.data import splits
-from ser_engine.data.audit import Finding, Findings, audit, audit_folds, table
+from ser_engine.data.audit import Finding, Findings, audit, audit_folds, findings_table
 from ser_engine.data.audit_rows import AuditRow, read_table
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.data.splits import Fold
@@ -66,7 +66,7 @@ def test_emobox_tests_every_speaker_of_three_corpora_that_it_trains_on(
     assert len(leak.folds) == folds and set(leak.folds.values()) == {(speakers, speakers)}
     assert main(["audit", str(emobox(corpus))]) == 1
     out = capsys.readouterr().out
-    assert f"{speakers} of {speakers} tested speakers are trained on, too" in out and leak.examples[0] in out
+    assert f"{speakers} of {speakers} tested speakers are also in training" in out and leak.examples[0] in out
 
 
 def test_emobox_keeps_ravdess_actors_apart(capsys: Captured) -> None:
@@ -247,7 +247,7 @@ def test_a_rate_or_bandwidth_of_its_own_gives_a_corpus_away() -> None:
     assert findings["sample-rates"].examples == ("c: 12,000 Hz",)
     assert findings["bandwidths"].examples == ("c: 5,500 Hz",)
     assert findings["bandwidths"].severity == "warning"
-    assert "1 of 3 corpora is told" in findings["sample-rates"].sentence
+    assert "alone identifies 1 of 3 corpora" in findings["sample-rates"].sentence
     even = found(mixed(dict.fromkeys("abc", 16_000), dict.fromkeys("abc", 7900), SAME_LABELS))
     assert not {"sample-rates", "bandwidths", "labels-of-one-corpus"} & set(even)
 
@@ -304,7 +304,7 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path, capsys: Captured) -> 
     assert capsys.readouterr().err == f"The audio should be in {tmp_path / 'none'}, but there is no such folder.\n"
     path = tmp_path / "a.jsonl"
     path.write_text('{"path": "a.wav", "speaker": ["A"]}\n')
-    with pytest.raises(CorpusError, match="line 1: speaker is neither a text nor a number"):
+    with pytest.raises(CorpusError, match="line 1: speaker is neither text nor a number"):
         audit(read_table(path))
 
 
@@ -334,7 +334,7 @@ def spoken(root: Path, speakers: int = 4, each: int = 4) -> list[Utterance]:
 @pytest.mark.parametrize("protocol", ["paper", "stratified-k-fold", "speaker-independent", "leave-one-speaker-out"])
 def test_a_run_is_audited_as_its_folds_are(tmp_path: Path, protocol: str) -> None:
     utterances = spoken(tmp_path)
-    folds = splits.make(protocol, utterances, [str(u.label) for u in utterances], folds=4)
+    folds = splits.make_folds(protocol, utterances, [str(u.label) for u in utterances], folds=4)
     findings = audit_folds(utterances, folds)
     leaks = "shared-speakers" in found(findings)
     assert leaks is not splits.speakers_apart(utterances, folds)
@@ -342,12 +342,12 @@ def test_a_run_is_audited_as_its_folds_are(tmp_path: Path, protocol: str) -> Non
     assert findings.clips == 16 and findings.speakers == 4
     assert findings.tested == sum(len(fold.test) for fold in folds)
     assert json.loads(json.dumps(findings.to_dict())) == findings.to_dict()
-    assert table(findings)
+    assert findings_table(findings)
 
 
 def test_a_run_on_copies_made_before_the_split_leaks_twins(tmp_path: Path) -> None:
-    utterances = splits.expand(spoken(tmp_path), 3)
-    folds = splits.make("augmented-before-split", utterances, [str(u.label) for u in utterances], folds=4)
+    utterances = splits.repeat_for_copies(spoken(tmp_path), 3)
+    folds = splits.make_folds("augmented-before-split", utterances, [str(u.label) for u in utterances], folds=4)
     leak = found(audit_folds(utterances, folds))["augmented-twins"]
     assert leak.severity == "leak" and leak.count > 12 and leak.of == 16
     apart = [Fold("1", np.arange(32), NONE, np.arange(32, 64))]
@@ -358,7 +358,7 @@ def test_a_run_is_audited_by_its_files(tmp_path: Path) -> None:
     utterances = spoken(tmp_path)
     for number, utterance in enumerate(utterances):
         utterance.path.write_bytes(encode(tone(0.3 + number / 100), RATE))
-    folds = splits.make("speaker-independent", utterances, [str(u.label) for u in utterances], folds=4)
+    folds = splits.make_folds("speaker-independent", utterances, [str(u.label) for u in utterances], folds=4)
     assert not audit_folds(utterances, folds).leaks
     shutil.copy(utterances[0].path, utterances[-1].path)
     findings = found(audit_folds(utterances, folds))
@@ -374,7 +374,7 @@ def test_what_the_files_of_two_corpora_sound_like_is_compared(tmp_path: Path) ->
     for utterance in second:
         utterance.path.write_bytes(speech_wav(rate=8_000))
     both = first + second
-    folds = splits.make("leave-one-corpus-out", both, [str(u.label) for u in both])
+    folds = splits.make_folds("leave-one-corpus-out", both, [str(u.label) for u in both])
     findings = found(audit_folds(both, folds))
     assert findings["sample-rates"].count == findings["bandwidths"].count == 2
 

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ser_engine.data.balance import to_count, to_harmonic_mean
+from ser_engine.data.balance import balance_to_count, balance_to_harmonic_mean
 
 LABELS = ["sad"] * 40 + ["happy"] * 10 + ["calm"] * 3
 
@@ -22,38 +22,38 @@ def classes(rows: np.ndarray, labels: list[str] = LABELS) -> Counter[str]:
 
 @pytest.mark.parametrize("count", [1, 3, 10, 25, 100])
 def test_every_class_comes_as_often_as_asked(count: int) -> None:
-    rows = to_count(LABELS, count, rng())
+    rows = balance_to_count(LABELS, count, rng())
     assert classes(rows) == {"sad": count, "happy": count, "calm": count}
     assert rows.tolist() == sorted(rows.tolist())
 
 
 def test_what_has_more_loses_rows_and_repeats_none() -> None:
-    rows = to_count(LABELS, 25, rng())
+    rows = balance_to_count(LABELS, 25, rng())
     sad = [row for row in rows if LABELS[row] == "sad"]
     assert len(set(sad)) == 25
 
 
 def test_what_has_fewer_repeats_all_its_rows_evenly() -> None:
-    times = Counter(row for row in to_count(LABELS, 25, rng()).tolist() if LABELS[row] == "happy")
+    times = Counter(row for row in balance_to_count(LABELS, 25, rng()).tolist() if LABELS[row] == "happy")
     assert len(times) == 10
     assert set(times.values()) == {2, 3}
 
 
 def test_or_stays_as_it_is_if_nothing_shall_be_repeated() -> None:
-    rows = to_count(LABELS, 5, rng(), repeat=False)
+    rows = balance_to_count(LABELS, 5, rng(), repeat=False)
     assert classes(rows) == {"sad": 5, "happy": 5, "calm": 3}
     assert len(set(rows.tolist())) == len(rows)
 
 
 def test_a_seed_gives_the_same_rows_and_another_seed_others() -> None:
-    first, again, other = (to_count(LABELS, 8, rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (balance_to_count(LABELS, 8, rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_recordings_are_taken_before_their_copies() -> None:
     copy = np.arange(len(LABELS)) % 2  # every other row is a copy
-    rows = to_count(LABELS, 8, rng(), prefer=copy)
+    rows = balance_to_count(LABELS, 8, rng(), prefer=copy)
     assert not copy[[row for row in rows if LABELS[row] == "sad"]].any()
     happy = [row for row in rows.tolist() if LABELS[row] == "happy"]
     assert sum(copy[happy] == 0) == 5 and len(set(happy)) == 8  # all five recordings, and three copies
@@ -62,12 +62,12 @@ def test_recordings_are_taken_before_their_copies() -> None:
 def test_the_harmonic_mean_is_that_of_paper_3() -> None:
     expected = round(3 / (1 / 40 + 1 / 10 + 1 / 3))
     assert expected == 7
-    rows = to_harmonic_mean(LABELS, rng())
+    rows = balance_to_harmonic_mean(LABELS, rng())
     assert classes(rows) == {"sad": 7, "happy": 7, "calm": 7}
     assert len({row for row in rows.tolist() if LABELS[row] == "sad"}) == 7
 
 
 def test_what_is_balanced_stays_as_it_is_and_nothing_stays_nothing() -> None:
     even = ["sad", "calm"] * 4
-    assert to_harmonic_mean(even, rng()).tolist() == list(range(8))
-    assert to_harmonic_mean([], rng()).tolist() == to_count([], 5, rng()).tolist() == []
+    assert balance_to_harmonic_mean(even, rng()).tolist() == list(range(8))
+    assert balance_to_harmonic_mean([], rng()).tolist() == balance_to_count([], 5, rng()).tolist() == []

@@ -9,16 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.ser_engine.corpora.trees import tone, touched
 
 from ser_engine.cli.main import main
 from ser_engine.data import check, manifest
-from ser_engine.data.check import Check
-from ser_engine.data.corpora.tables import table
-from ser_engine.data.sound import listen
+from ser_engine.data.check import CheckReport
+from ser_engine.data.check_tables import table
+from ser_engine.data.measure import measure_clip
 from ser_engine.errors import CorpusError
 from ser_engine.labels import LABEL_SETS
 from ser_engine.settings import PROJECT, Settings
+from tests.ser_engine.data.corpora.trees import tone, touched
 
 Captured = pytest.CaptureFixture[str]
 
@@ -37,12 +37,14 @@ def emodb(tmp_path: Path) -> Path:
     return tmp_path / "emo-db"
 
 
-def checked(*roots: Path | str, labels: str = "eight") -> Check:
-    return check.check(check.sources([str(root) for root in roots]), Settings(), LABEL_SETS[labels], workers=1)
+def checked(*roots: Path | str, labels: str = "eight") -> CheckReport:
+    return check.check_sources(
+        check.find_sources([str(root) for root in roots]), Settings(), LABEL_SETS[labels], workers=1
+    )
 
 
 def test_what_is_there_is_counted_by_label_and_speaker(emodb: Path) -> None:
-    (found,) = checked(emodb).findings
+    (found,) = checked(emodb).sources
     assert found.source.corpus is not None and found.source.corpus.id == "emodb"
     assert (found.clips, len(found.speakers), found.failed) == (6, 3, False)
     assert found.natives == {"W": 1, "F": 1, "N": 1, "L": 1, "T": 1, "E": 1}
@@ -55,7 +57,7 @@ def test_what_is_there_is_counted_by_label_and_speaker(emodb: Path) -> None:
 
 
 def test_clips_of_one_sound_with_different_labels_are_found(emodb: Path) -> None:
-    (twins,) = checked(emodb).twins
+    (twins,) = checked(emodb).duplicates
     assert [clip.name for clip in twins.clips] == ["03a01Wa", "09a01Ta"]
     assert twins.disagree and twins.speakers == 2
 
@@ -64,7 +66,7 @@ def test_what_cannot_be_read_fails_the_check(emodb: Path) -> None:
     (emodb / "wav" / "10a01Wa.wav").write_bytes(b"RIFF, but no more")
     touched(emodb, "wav/11a01Wa.wav", "wav/12a01Xa.wav")
     result = checked(emodb)
-    (found,) = result.findings
+    (found,) = result.sources
     assert result.failed and found.clips == 6
     assert [path.name for path, _ in found.unreadable] == ["10a01Wa.wav", "11a01Wa.wav"]
     assert "empty" in found.unreadable[1][1]
@@ -75,18 +77,18 @@ def test_clips_that_a_manifest_lists_but_nobody_has_are_counted(emodb: Path, tmp
     path = tmp_path / "own.csv"
     path.write_text("path,label,speaker\nemo-db/wav/03a01Wa.wav,angry,ann\ngone.wav,sad,bob\n")
     result = checked(path)
-    (found,) = result.findings
+    (found,) = result.sources
     assert (found.clips, found.missing, result.failed) == (1, [tmp_path / "gone.wav"], False)
     path.write_text("path,label,speaker\nemo-db/wav/03a01Wa.wav,angry,ann\ngone.wav,,bob\n")
     result = checked(path)
-    assert result.failed and result.findings[0].misnamed == [f"{path}, line 3: there is no label."]
+    assert result.failed and result.sources[0].misnamed == [f"{path}, line 3: there is no label."]
 
 
 def test_a_folder_of_corpora_is_all_of_them(emodb: Path, tmp_path: Path) -> None:
     tone(tmp_path / "RAVDESS" / "03-01-01-01-01-01-01.wav")
     tone(tmp_path / "notes" / "hello.wav")
-    assert [source.name for source in check.sources([str(tmp_path)])] == ["ravdess", "emodb"]
-    assert len(checked(tmp_path).twins) == 1
+    assert [source.name for source in check.find_sources([str(tmp_path)])] == ["ravdess", "emodb"]
+    assert len(checked(tmp_path).duplicates) == 1
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_a_folder_of_corpora_is_all_of_them(emodb: Path, tmp_path: Path) -> None
 )
 def test_a_folder_s_names_tell_whose_it_is(folder: str, name: str, id: str, tmp_path: Path) -> None:
     touched(tmp_path / folder, name)
-    (source,) = check.sources([str(tmp_path / folder)])
+    (source,) = check.find_sources([str(tmp_path / folder)])
     assert source.name == id
 
 
@@ -109,35 +111,35 @@ def test_what_is_no_corpus_is_one_sentence(tmp_path: Path) -> None:
     touched(tmp_path / "music", "song.wav")
     touched(tmp_path / "numbers", "03-01-01-01-01-01-01.wav")
     for root, sentence in (
-        (str(tmp_path / "music"), r"music is no corpus that has a reader"),
+        (str(tmp_path / "music"), r"no reader for .*music: neither"),
         (str(tmp_path / "numbers"), r"could be ravdess or banglaser; say which, as in ravdess=.*numbers\.$"),
         (str(tmp_path / "none"), r"There is no folder .*none\.$"),
         (str(tmp_path / "none.csv"), r"There is no manifest .*none\.csv\.$"),
         (f"msp={tmp_path}", r"no reader for a corpus “msp”"),
     ):
         with pytest.raises(CorpusError, match=sentence):
-            check.sources([root])
-    (source,) = check.sources([f"BanglaSER={tmp_path / 'numbers'}"])
+            check.find_sources([root])
+    (source,) = check.find_sources([f"BanglaSER={tmp_path / 'numbers'}"])
     assert source.name == "banglaser"
 
 
 def test_clips_that_were_cut_to_one_length_are_noticed(tmp_path: Path, capsys: Captured) -> None:
     for number in range(check.SAME_LENGTH_CLIPS):
         tone(tmp_path / "tess" / f"OAF_{'abcdefghijklmnopqrst'[number]}_sad.wav", pitch=100 + number)
-    assert checked(tmp_path / "tess").findings[0].all_one_length == 0.5
+    assert checked(tmp_path / "tess").sources[0].all_one_length == 0.5
     tone(tmp_path / "tess" / "OAF_word_sad.wav", seconds=0.6)
-    assert checked(tmp_path / "tess").findings[0].all_one_length is None
+    assert checked(tmp_path / "tess").sources[0].all_one_length is None
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100])
 def test_a_sound_is_measured(rate: int, tmp_path: Path) -> None:
-    sound = listen(tone(tmp_path / "a.wav", seconds=1.0, pitch=3000, level=0.5, rate=rate), Settings())
+    sound = measure_clip(tone(tmp_path / "a.wav", seconds=1.0, pitch=3000, level=0.5, rate=rate), Settings())
     assert (sound.seconds, sound.sample_rate, sound.problem, sound.silent) == (1.0, rate, "", False)
     assert sound.peak_db == pytest.approx(-6.0, abs=0.1)
     assert sound.bandwidth_hz == pytest.approx(3000, abs=6 * rate / 512)
     assert len(sound.sha256) == 64
-    assert listen(tone(tmp_path / "b.wav", level=0.0005), Settings()).silent
-    assert not listen(tone(tmp_path / "b.wav", level=0.002), Settings()).silent
+    assert measure_clip(tone(tmp_path / "b.wav", level=0.0005), Settings()).silent
+    assert not measure_clip(tone(tmp_path / "b.wav", level=0.002), Settings()).silent
 
 
 def test_the_command_prints_what_was_found_against_what_was_published(emodb: Path, capsys: Captured) -> None:
@@ -149,7 +151,7 @@ def test_the_command_prints_what_was_found_against_what_was_published(emodb: Pat
     assert ["corpus", "happy", "sad", "angry", "disgust", "total", "left", "out"] in lines
     assert ["EMO-DB", "1", "1", "1", "1", "4", "2"] in lines
     assert "6 of 535 clips, 3 of 10 speakers" in out
-    assert "silent: 1" in out and "there a second time, read once: 1" in out
+    assert "silent: 1" in out and "present twice, read once: 1" in out
     assert "DIFFERENT LABELS OTHER SPEAKERS emodb/03a01Wa (W) = emodb/09a01Ta (T)" in out
 
 
@@ -178,7 +180,7 @@ def test_the_command_ends_with_2_where_something_is_unreadable(emodb: Path, caps
     assert "There is no folder" in capsys.readouterr().err
     (emodb.parent / "tess").mkdir()
     assert main(["corpus", "check", str(emodb.parent / "tess")]) == 2
-    assert "there is no clip in it" in capsys.readouterr().out
+    assert "there is no readable clip in it" in capsys.readouterr().out
 
 
 def test_the_command_lists_all_ten(capsys: Captured) -> None:
@@ -200,9 +202,9 @@ def test_a_manifest_is_a_corpus_like_the_folder_it_was_made_of(emodb: Path, tmp_
         "bandwidth_hz": 0, "sha256": "",
     }  # fmt: skip
     folder, listed = checked(emodb), checked(path)
-    assert folder.findings[0].labels == listed.findings[0].labels
-    assert folder.twins == listed.twins
-    assert list(manifest.read(path)) == [row.utterance for row in manifest.rows(path)]
+    assert folder.sources[0].labels == listed.sources[0].labels
+    assert folder.duplicates == listed.duplicates
+    assert list(manifest.read_manifest(path)) == [row.utterance for row in manifest.read_rows(path)]
 
 
 def test_a_manifest_leaves_out_what_cannot_be_heard(emodb: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -214,8 +216,8 @@ def test_a_manifest_leaves_out_what_cannot_be_heard(emodb: Path, tmp_path: Path,
 
 
 def test_two_processes_find_what_one_finds(emodb: Path) -> None:
-    roots = check.sources([str(emodb)])
-    alone, together = (check.check(roots, Settings(), LABEL_SETS["eight"], workers) for workers in (1, 2))
+    roots = check.find_sources([str(emodb)])
+    alone, together = (check.check_sources(roots, Settings(), LABEL_SETS["eight"], workers) for workers in (1, 2))
     assert alone == together
 
 
@@ -266,6 +268,6 @@ def test_cremad_s_twins_are_found_in_the_real_clips(ser_data: Path, tmp_path: Pa
         (clip,) = (ser_data / "crema-d").rglob(f"{name}.*")
         (tmp_path / "cremad" / clip.name).symlink_to(clip)
     result = checked(tmp_path / "cremad")
-    assert [[clip.name for clip in twins.clips] for twins in result.twins] == [names[0:2], names[2:4], names[4:6]]
+    assert [[clip.name for clip in twins.clips] for twins in result.duplicates] == [names[0:2], names[2:4], names[4:6]]
     assert all(twins.disagree and twins.speakers == 1 for twins in result.twins)
-    assert [path.stem for path in result.findings[0].silent] == ["1076_MTI_SAD_XX"]
+    assert [path.stem for path in result.sources[0].silent] == ["1076_MTI_SAD_XX"]

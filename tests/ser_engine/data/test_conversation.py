@@ -15,7 +15,7 @@ from ser_engine import Settings
 from ser_engine.audio.vad import detect_speech
 from ser_engine.cli.main import main
 from ser_engine.data import conversation
-from ser_engine.data.conversation import Turn, build, read_turns, write
+from ser_engine.data.conversation import Turn, build_conversation, read_turns, write_conversation
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import CorpusError, InvalidSettings
@@ -43,11 +43,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clips(data: Path) -> list[Utterance]:
-    return registry.read("emodb", data)
+    return registry.read_corpus("emodb", data)
 
 
 def test_voices_take_turns_with_pauses_between(clips: list[Utterance]) -> None:
-    samples, turns = build(clips, 20.0, 2, 0, Settings())
+    samples, turns = build_conversation(clips, 20.0, 2, 0, Settings())
     assert len(samples) >= 20 * RATE and samples.dtype == np.float32
     assert len({turn.speaker for turn in turns}) == 2
     assert {turn.emotion for turn in turns} <= set(CODES.values())
@@ -62,7 +62,7 @@ def test_voices_take_turns_with_pauses_between(clips: list[Utterance]) -> None:
 
 
 def test_the_labels_are_where_the_speech_is(clips: list[Utterance]) -> None:
-    samples, turns = build(clips, 12.0, 2, 1, Settings())
+    samples, turns = build_conversation(clips, 12.0, 2, 1, Settings())
     for span in detect_speech(samples):
         assert any(turn.start - 0.15 <= span.start and span.end <= turn.end + 0.15 for turn in turns) or any(
             turn.start - 0.15 <= span.start < turn.end for turn in turns
@@ -76,23 +76,23 @@ def test_the_labels_are_where_the_speech_is(clips: list[Utterance]) -> None:
 
 
 def test_a_seed_makes_the_same_and_another_one_another(clips: list[Utterance]) -> None:
-    first, again, other = (build(clips, 8.0, 2, seed, Settings()) for seed in (3, 3, 4))
+    first, again, other = (build_conversation(clips, 8.0, 2, seed, Settings()) for seed in (3, 3, 4))
     assert np.array_equal(first[0], again[0]) and first[1] == again[1]
     assert first[1] != other[1]
     # Nor does it matter in which order the clips were read.
-    assert build(list(reversed(clips)), 8.0, 2, 3, Settings())[1] == first[1]
+    assert build_conversation(list(reversed(clips)), 8.0, 2, 3, Settings())[1] == first[1]
 
 
 def test_too_few_voices_or_clips_are_told(clips: list[Utterance]) -> None:
-    with pytest.raises(CorpusError, match="4 voices"):
-        build(clips, 5.0, 4, 0, Settings())
+    with pytest.raises(CorpusError, match="4 speakers"):
+        build_conversation(clips, 5.0, 4, 0, Settings())
     with pytest.raises(CorpusError, match="not enough"):
-        build(clips, 500.0, 2, 0, Settings())
+        build_conversation(clips, 500.0, 2, 0, Settings())
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     turns = [Turn(0.5, 2.25, "angry", "emodb/03"), Turn(3.0, 4.0, "happy", "emodb/08")]
-    labels = write(tmp_path / "deep" / "talk.wav", speech(), turns, Settings())
+    labels = write_conversation(tmp_path / "deep" / "talk.wav", speech(), turns, Settings())
     assert labels == (tmp_path / "deep" / "talk.csv").resolve() and read_turns(labels) == turns
     samples, rate = soundfile.read(io.BytesIO((tmp_path / "deep" / "talk.wav").read_bytes()))
     assert rate == RATE and len(samples) == len(speech())
@@ -101,8 +101,8 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 def test_recordings_of_corpora_never_get_into_the_project(tmp_path: Path) -> None:
     for target in (PROJECT / "talk.wav", PROJECT / "tests" / "data" / "talk.wav"):
-        with pytest.raises(InvalidSettings, match="outside of the project"):
-            write(target, speech(), [Turn(0, 1, "happy")], Settings())
+        with pytest.raises(InvalidSettings, match="outside the project"):
+            write_conversation(target, speech(), [Turn(0, 1, "happy")], Settings())
         assert not target.exists()
 
 

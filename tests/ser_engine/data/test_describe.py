@@ -13,7 +13,14 @@ from ser_engine import Settings
 from ser_engine.cli.main import main
 from ser_engine.data import describe as describing
 from ser_engine.data.augment import RECIPES
-from ser_engine.data.describe import augmentations, describe, measure, picture, write, zero_crossings_and_centroid
+from ser_engine.data.describe import (
+    describe,
+    draw_augmentations,
+    draw_clip,
+    measure_clips,
+    write_description,
+    zero_crossings_and_centroid,
+)
 from ser_engine.errors import CorpusError, InvalidAudio, SerError
 from tests.speech import RATE, encode, noise, silence, speech, tone
 
@@ -78,7 +85,7 @@ def test_measures_do_not_depend_on_the_files_rate(tmp_path: Path) -> None:
     paths = [tmp_path / "16.wav", tmp_path / "48.wav"]
     for path, rate in zip(paths, (16_000, 48_000), strict=True):
         path.write_bytes(encode(tone(1.0, 800.0, rate=rate), rate))
-    low, high = measure(paths, Settings(), workers=1)
+    low, high = measure_clips(paths, Settings(), workers=1)
     assert low is not None and high is not None
     assert low == pytest.approx(high, rel=0.02)
 
@@ -105,20 +112,20 @@ def test_the_pictures_show_what_was_done(found: dict[str, Any]) -> None:
 
 
 def test_the_same_seed_draws_the_same_pictures() -> None:
-    first, again, other = (augmentations(CLIP, Settings(), seed) for seed in (1, 1, 2))
+    first, again, other = (draw_augmentations(CLIP, Settings(), seed) for seed in (1, 1, 2))
     assert first == again
     assert first["sharma"] != other["sharma"]
 
 
 @pytest.mark.parametrize("samples", [speech()[:900], silence(0.5)])
 def test_short_and_silent_clips_have_pictures(samples: np.ndarray) -> None:
-    shown = picture(samples)
+    shown = draw_clip(samples)
     assert len(shown["low"]) == min(len(samples), describing.OUTLINE_POINTS)
     assert np.isfinite(shown["mel"]).all()
 
 
 def test_what_is_written_is_read_back_and_nothing_lies_beside_it(found: dict[str, Any], tmp_path: Path) -> None:
-    path = write(found, tmp_path / "new")
+    path = write_description(found, tmp_path / "new")
     assert json.loads(path.read_text()) == found
     assert [file.name for file in path.parent.iterdir()] == [describing.FILE]
 
@@ -127,7 +134,7 @@ def test_what_is_written_is_read_back_and_nothing_lies_beside_it(found: dict[str
     ("corpora", "clip", "error", "words"),
     [
         ((), None, CorpusError, "There is no corpus in"),
-        (("ravdess",), None, CorpusError, "RAVDESS was looked for"),
+        (("ravdess",), None, CorpusError, "no folder named ravdess for RAVDESS"),
         (("nonsense",), None, CorpusError, "nonsense"),
         ((), Path(__file__), InvalidAudio, "not a recording"),
     ],
@@ -158,6 +165,6 @@ def test_disgust_crosses_zero_more_often_than_calm(ser_data: Path) -> None:
         actors = [ser_data / "ravdess" / f"Actor_{actor:02}" for actor in range(1, 5)]
         return [path for actor in actors for path in sorted(actor.glob(f"03-01-{emotion}-*"))]
 
-    calm, disgust = (measure(clips(emotion), Settings(), workers=1) for emotion in ("02", "07"))
+    calm, disgust = (measure_clips(clips(emotion), Settings(), workers=1) for emotion in ("02", "07"))
     for column in (1, 2):
         assert np.mean([clip[column] for clip in calm if clip]) < np.mean([clip[column] for clip in disgust if clip])

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from ser_engine.data.corpora.registry import corpus
+from ser_engine.data.corpora.registry import get_corpus
 from ser_engine.data.degrade import TITLES
 from ser_engine.evaluation.cards import write_card
 from ser_engine.evaluation.record import RunRecord
@@ -115,14 +115,14 @@ def test_it_has_no_figure_that_is_not_the_runs(tmp_path: Path) -> None:
     after = re.findall(r"\d+\.\d+", card(tmp_path, RunRecord(**other)))
     assert len(before) == len(after) > 15
     licenses = {"4.0"}
-    assert set(before) & set(after) <= licenses | {doi for doi in before if f"doi:{doi}" in corpus("tess").citation}
+    assert set(before) & set(after) <= licenses | {doi for doi in before if f"doi:{doi}" in get_corpus("tess").citation}
 
 
 def test_it_names_the_training_corpora(tmp_path: Path) -> None:
     text = card(tmp_path)
     for name in ("ravdess", "tess"):
-        assert corpus(name).citation in text and corpus(name).licence in text
-    assert corpus("cremad").citation not in text
+        assert get_corpus(name).citation in text and get_corpus(name).licence in text
+    assert get_corpus("cremad").citation not in text
     assert "no commercial use" in text
 
 

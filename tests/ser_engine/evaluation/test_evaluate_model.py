@@ -85,7 +85,7 @@ def test_the_applications_answers_are_counted(home: Path, record: RunRecord) -> 
     labels = ["neutral", "happy", "sad", "bored"]
     confusion = np.zeros((4, 5), int)
     sure = []
-    for clip in registry.read("ravdess", home / "data"):
+    for clip in registry.read_corpus("ravdess", home / "data"):
         if clip.name in (BROKEN, OTHERS):
             continue
         true = labels.index(str(clip.label))
@@ -129,7 +129,8 @@ def test_a_model_that_was_trained_on_the_corpus_is_not_independent_of_it(home: P
 def test_a_manifest_may_hold_anything_so_nothing_is_promised(home: Path) -> None:
     edit(checkpoint(home / "models" / "apart", labels=LABELS), corpora=["cremad"])
     assert measure(home, replace(PLAN, model="apart")).speaker_independent is True
-    clips = [replace(clip, corpus="mine") for clip in registry.read("ravdess", home / "data") if clip.name != BROKEN]
+    ravdess = registry.read_corpus("ravdess", home / "data")
+    clips = [replace(clip, corpus="mine") for clip in ravdess if clip.name != BROKEN]
     manifest.write(clips[:6], home / "data" / "mine.csv")
     record = measure(home, replace(PLAN, model="apart", corpora=("mine.csv",)))
     assert record.corpora == ("mine",) and record.speaker_independent is False

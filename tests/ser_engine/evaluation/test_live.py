@@ -12,7 +12,7 @@ import pytest
 
 from ser_engine import Settings
 from ser_engine.cli.main import main
-from ser_engine.data.conversation import Turn, write
+from ser_engine.data.conversation import Turn, write_conversation
 from ser_engine.errors import CorpusError, InvalidAudio, InvalidSettings, WeightsUnavailable
 from ser_engine.evaluation import live as measuring
 from ser_engine.evaluation.live import Plan, evaluate_conversation, segments
@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     one = np.concatenate([speech(), silence(PIECE_S)])[: round(PIECE_S * RATE)]
     moods = ("angry", "happy", "neutral", "boredom")
     turns = [Turn(PIECE_S * i + 0.35, PIECE_S * i + 2.6, mood, f"emodb/{3 + i % 2:02}") for i, mood in enumerate(moods)]
-    write(home / "talk.wav", np.tile(one, len(moods)), turns, Settings())
+    write_conversation(home / "talk.wav", np.tile(one, len(moods)), turns, Settings())
     return home
 
 

@@ -10,7 +10,7 @@ import skops.io
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models.classical import ESTIMATORS, Classical, make_estimator, probabilities
+from ser_engine.models.classical import ESTIMATORS, Classical, make_estimator, predict_proba
 from ser_engine.models.registry import load_model
 from ser_engine.models.store import read_config, sha256, write_config
 from ser_engine.types import Scores
@@ -35,7 +35,7 @@ def test_each_learns_what_can_be_learned_and_scores_as_it_predicts(name: str) ->
     points, names = clusters(2)
     predicted = pipeline.predict(points)
     assert np.mean(predicted == names) > 0.9
-    scores = probabilities(pipeline, points, ["calm", *LABELS])
+    scores = predict_proba(pipeline, points, ["calm", *LABELS])
     assert scores.shape == (120, 4) and scores.dtype == np.float32
     assert scores.sum(axis=1) == pytest.approx(1.0, abs=1e-5) and not scores[:, 0].any()
     assert np.mean(np.array(["calm", *LABELS])[scores.argmax(axis=1)] == predicted) > 0.98  # ties are told as they fall
@@ -51,7 +51,7 @@ def test_two_labels_are_enough_for_an_svm() -> None:
     points, names = clusters(1)
     two = names != "sad"
     pipeline = make_estimator("svm-rbf", 0, {}).fit(points[two], names[two])
-    scores = probabilities(pipeline, points[two], ["angry", "happy"])
+    scores = predict_proba(pipeline, points[two], ["angry", "happy"])
     assert np.mean(np.array(["angry", "happy"])[scores.argmax(axis=1)] == names[two]) > 0.95
 
 
@@ -59,7 +59,7 @@ def test_two_labels_are_enough_for_an_svm() -> None:
 def test_a_seed_gives_the_same_again(name: str) -> None:
     points, names = clusters(1)
     one, other = (make_estimator(name, 7, {}).fit(points, names) for _ in range(2))
-    assert np.array_equal(probabilities(one, points, LABELS), probabilities(other, points, LABELS))
+    assert np.array_equal(predict_proba(one, points, LABELS), predict_proba(other, points, LABELS))
 
 
 def test_what_is_not_there_is_told() -> None:
@@ -77,7 +77,7 @@ def test_what_was_saved_scores_the_same_when_read(name: str, tmp_path: Path) -> 
     again = load_model(tmp_path / "tried", Settings())
     assert isinstance(again, Classical)
     assert (again.id, again.labels, again.card) == ("tried", LABELS, {"run": "one"})
-    assert np.array_equal(probabilities(model.pipeline, points, LABELS), probabilities(again.pipeline, points, LABELS))
+    assert np.array_equal(predict_proba(model.pipeline, points, LABELS), predict_proba(again.pipeline, points, LABELS))
 
 
 def test_a_recording_is_scored_alone_as_in_a_batch() -> None:

@@ -14,8 +14,9 @@ from whisper.model import ModelDimensions, Whisper
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.store import read_tensors, sha256
-from ser_engine.models.whisper import FLOAT16, load_whisper, shared_whisper, write_whisper
+from ser_engine.models.whisper import load_whisper, shared_whisper
 from ser_engine.settings import WHISPER_SIZES, Settings
+from tools.bundle_whisper import FLOAT16, write_whisper
 
 DIMS = {
     "n_mels": 8,

@@ -160,8 +160,8 @@ def test_an_empty_transcript_has_no_language_even_if_one_was_set(whisper: Whispe
 
 
 @pytest.mark.corpora
-def test_german_is_recognized(transcriber: Transcriber, ser_data: Path, settings: Settings) -> None:
-    utterance = next(u for u in registry.read("emodb", ser_data) if u.name.startswith("03a02N"))
+def test_german_is_recognised(transcriber: Transcriber, ser_data: Path, settings: Settings) -> None:
+    utterance = next(u for u in registry.read_corpus("emodb", ser_data) if u.name.startswith("03a02N"))
     transcript = transcriber.transcribe(clean_speech(load_audio(utterance.path, settings), settings))
     assert transcript.language == "de"
     assert "abgeben" in plain(transcript.text)  # Das will sie am Mittwoch abgeben.

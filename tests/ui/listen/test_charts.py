@@ -1,4 +1,4 @@
-"""The charts say what the analysis says, stay small for long recordings, and need no colour."""
+"""Charts show the values of an analysis, stay small for long recordings, and need no color."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pytest
 
 from ser_engine.types import Recording, Scores, SourceInfo, Span, TimelineWindow
 from ui.listen import charts
-from ui.theme import ACCENT
+from ui.theme import ACCENT, GRAY
+from ui.wording import MODALITIES
 
 LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 BACKGROUNDS = ("#fbfaf7", "#14181b")
@@ -39,10 +40,10 @@ def test_bars_are_sorted_and_each_has_its_value_written_out() -> None:
     assert len(bars.y) == len(LABELS)
 
 
-def test_the_top_bar_stands_out_by_weight_not_by_colour_alone() -> None:
+def test_the_top_bar_stands_out_by_weight_not_by_color_alone() -> None:
     (bars,) = charts.emotion_bars(scores(sad=0.5)).data
     assert bars.y[0].startswith("<b>") and bars.text[0].startswith("<b>")
-    assert [colour == ACCENT for colour in bars.marker.color] == [True] + [False] * 7
+    assert [color == ACCENT for color in bars.marker.color] == [True] + [False] * 7
 
 
 def test_the_bars_axis_does_not_depend_on_the_answer() -> None:
@@ -51,16 +52,16 @@ def test_the_bars_axis_does_not_depend_on_the_answer() -> None:
 
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
-@pytest.mark.parametrize("colour", [charts.ACCENT, charts.GREY])
-def test_both_colours_stand_out_on_both_themes(colour: str, background: str) -> None:
-    assert contrast(colour, background) >= 3
+@pytest.mark.parametrize("color", [ACCENT, GRAY])
+def test_both_colors_stand_out_on_both_themes(color: str, background: str) -> None:
+    assert contrast(color, background) >= 3
 
 
 def contrast(one: str, other: str) -> float:
     """Contrast ratio as in WCAG 2.2."""
 
-    def luminance(colour: str) -> float:
-        channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    def luminance(color: str) -> float:
+        channels = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
         linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
         return float(linear @ [0.2126, 0.7152, 0.0722])
 
@@ -114,7 +115,7 @@ def test_a_spectrogram_spans_the_recording_in_few_columns(rate: int, seconds: fl
     assert picture.x0 + picture.dx * (columns - 0.5) == pytest.approx(seconds)
 
 
-def test_a_long_spectrogram_shows_when_something_was_heard() -> None:
+def test_a_long_spectrogram_shows_when_there_was_sound() -> None:
     samples = np.zeros(16_000 * 120)
     samples[16_000 * 60 :] = tone(1000, 60).samples
     decibels = charts.mel_decibels(recording(samples, 16_000))
@@ -187,15 +188,15 @@ def test_of_hundreds_of_labels_the_most_probable_are_drawn() -> None:
     assert len(charts.timeline([TimelineWindow(0, 3, many)], 3.0).layout.yaxis.ticktext) == charts.MOST
 
 
-def test_three_opinions_are_three_groups_that_differ_without_colour() -> None:
-    opinions = {"audio": scores(sad=0.6), "text": scores(happy=0.9), "fused": scores(angry=0.5)}
-    figure = charts.opinion_bars(opinions)
-    assert [bars.name for bars in figure.data] == ["Voice alone", "Words alone", "Both together"]
-    for bars, of in zip(figure.data, opinions.values(), strict=True):
+def test_three_modalities_are_three_groups_that_differ_without_color() -> None:
+    modalities = {"audio": scores(sad=0.6), "text": scores(happy=0.9), "fused": scores(angry=0.5)}
+    figure = charts.modality_bars(modalities)
+    assert [bars.name for bars in figure.data] == list(MODALITIES.values())
+    for bars, of in zip(figure.data, modalities.values(), strict=True):
         shares = dict(zip((plain(label).lower() for label in bars.y), bars.x, strict=True))
         assert shares == pytest.approx(of.to_dict())
         assert list(bars.text) == [f"{share:.0%}" for share in bars.x]
-    assert plain(figure.data[0].y[0]) == "Angry"  # the order is that of both together
+    assert plain(figure.data[0].y[0]) == "Angry"  # the order is that of the fused scores
     outline, stripes, full = (bars.marker for bars in figure.data)
     assert outline.color == "rgba(0,0,0,0)" and stripes.pattern.shape == "/" and full.pattern.shape is None
-    assert len(charts.opinion_bars({key: opinions[key] for key in ("audio", "fused")}).data) == 2
+    assert len(charts.modality_bars({key: modalities[key] for key in ("audio", "fused")}).data) == 2

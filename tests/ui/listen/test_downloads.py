@@ -1,4 +1,4 @@
-"""What a person takes home is the answer, with their corrections marked as theirs."""
+"""Downloads hold the result, with edits marked as such."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def analysis(timeline: tuple[TimelineWindow, ...] = (), transcript: Transcript |
     )  # fmt: skip
 
 
-HEARD = Transcript("Dogs are sitting.", "en", (), 0.9, "whisper")
+TRANSCRIPT = Transcript("Dogs are sitting.", "en", (), 0.9, "whisper")
 
 
 def rows(text: str) -> list[dict[str, str]]:
@@ -43,14 +43,14 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def test_json_is_what_the_engine_says() -> None:
-    answer = analysis(transcript=HEARD)
-    assert json.loads(downloads.to_json(answer, HEARD.text)) == json.loads(json.dumps(answer.to_dict()))
+    answer = analysis(transcript=TRANSCRIPT)
+    assert json.loads(downloads.to_json(answer, TRANSCRIPT.text)) == json.loads(json.dumps(answer.to_dict()))
 
 
-def test_corrected_words_are_marked_and_what_was_heard_is_kept() -> None:
-    transcript = json.loads(downloads.to_json(analysis(transcript=HEARD), "Kids — “sitting”."))["transcript"]
+def test_an_edited_transcript_is_marked_and_the_original_kept() -> None:
+    transcript = json.loads(downloads.to_json(analysis(transcript=TRANSCRIPT), "Kids — “sitting”."))["transcript"]
     assert transcript["text"] == "Kids — “sitting”." and transcript["edited"] is True
-    assert transcript["heard"] == HEARD.text and transcript["language"] == "en"
+    assert transcript["original"] == TRANSCRIPT.text and transcript["language"] == "en"
 
 
 def test_without_a_transcript_there_is_none_in_the_json() -> None:
@@ -58,7 +58,7 @@ def test_without_a_transcript_there_is_none_in_the_json() -> None:
 
 
 def test_csv_has_a_row_per_emotion() -> None:
-    table = rows(downloads.to_csv(analysis(transcript=HEARD), "Words, with a comma"))
+    table = rows(downloads.to_csv(analysis(transcript=TRANSCRIPT), "Words, with a comma"))
     assert [(row["emotion"], float(row["probability"])) for row in table] == [("angry", 0.75), ("calm", 0.25)]
     assert table[0]["transcript"] == "Words, with a comma" and table[0]["transcript_edited"] == "yes"
 
@@ -76,10 +76,10 @@ def test_names_recall_the_recording() -> None:
     assert downloads.file_name(analysis(), "csv") == "my call-emotion.csv"
 
 
-def test_csv_tells_what_voice_and_words_said_alone_where_a_model_has_both() -> None:
+def test_csv_has_the_probabilities_by_modality() -> None:
     voice, text = (Scores(("calm", "angry"), np.array(row, np.float32)) for row in ((0.6, 0.4), (0.125, 0.875)))
-    both = replace(analysis(transcript=HEARD), modalities={"audio": voice, "text": text, "fused": SCORES})
-    angry, calm = rows(downloads.to_csv(both, HEARD.text))
+    both = replace(analysis(transcript=TRANSCRIPT), modalities={"audio": voice, "text": text, "fused": SCORES})
+    angry, calm = rows(downloads.to_csv(both, TRANSCRIPT.text))
     assert list(angry)[1:5] == ["emotion", "probability", "probability_by_audio", "probability_by_text"]
     assert [float(angry[f"probability{by}"]) for by in ("", "_by_audio", "_by_text")] == [0.75, 0.4, 0.875]
     assert (calm["emotion"], float(calm["probability_by_text"])) == ("calm", 0.125)

@@ -1,4 +1,4 @@
-"""Models of any kind on the page: chosen by a person, with labels of their own, with three opinions."""
+"""Models of any kind on the page: chosen by a person, with labels of their own, with three modalities."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.tiny_models import FOREIGN, write_models
 from tests.ui.listen.test_page import PROJECT, headings, healthy, result, session, text, upload
 from ui import engine, wording
 from ui.listen import downloads
+from ui.listen import wording as sentences
 
 VOICE, FROZEN = "whisper-base-tuned", "whisper-base-statistics"
 DOGS, OTHERS = "Dogs are sitting by the door.", "kids are talking it is eleven"
@@ -24,7 +25,7 @@ DOGS, OTHERS = "Dogs are sitting by the door.", "kids are talking it is eleven"
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory, let_threads_end: Callable[[], None]) -> Iterator[Path]:
-    """Let the page find tiny models beside the shipped ones."""
+    """Let the page find tiny models next to the shipped ones."""
     folder = write_models(tmp_path_factory.mktemp("tiny") / "models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SER_MODELS_DIR", str(folder))
@@ -62,18 +63,18 @@ def test_another_model_answers_for_the_same_recording_and_its_words_count(page: 
     choose(page, VOICE)
     upload(page, "dogs.wav", speech_wav(DOGS))
     first = result(page).analysis
-    assert "Voice and words" not in headings(page) and "eight emotions" in text(page)
+    assert "Audio and text" not in headings(page) and "eight emotions" in text(page)
     choose(page, "tiny-words")
     second = result(page).analysis
     assert healthy(page) and not page.error
     assert (second.model, second.file) == ("tiny-words", first.file) and second.modalities
-    assert "Voice and words" in headings(page) and "opinions" in result(page).figures
-    assert wording.influence(second.modalities) in text(page).replace("&#x27;", "'")
-    table = next(table.value for table in page.table if "Words alone" in table.value)
+    assert "Audio and text" in headings(page) and "modalities" in result(page).figures
+    assert sentences.influence(second.modalities) in text(page).replace("&#x27;", "'")
+    table = next(table.value for table in page.table if "By text" in table.value)
     best, share = second.modalities["text"].ranked()[0]
-    assert dict(zip(table["Emotion"], table["Words alone"], strict=True))[best.capitalize()] == wording.percent(share)
+    assert dict(zip(table["Emotion"], table["By text"], strict=True))[best.capitalize()] == wording.percent(share)
     # What was true of the shipped model is not said of this one.
-    assert "hundred or so actors" not in text(page) and "1 in 8" not in text(page)
+    assert "about a hundred actors" not in text(page) and "1 in 8" not in text(page)
 
     page.text_area[0].set_value(OTHERS).run()
     expected = engine.analyzer("tiny-words").rescore(second, OTHERS)
@@ -81,24 +82,24 @@ def test_another_model_answers_for_the_same_recording_and_its_words_count(page: 
     assert healthy(page) and result(page).analysis is second
     assert shown.scores.to_dict() == pytest.approx(expected.scores.to_dict(), abs=1e-5)
     assert shown.scores.to_dict() != pytest.approx(second.scores.to_dict(), abs=0.01)
-    assert wording.headline(expected.scores) in headings(page) and "scored anew" in text(page)
-    assert wording.influence(expected.modalities) in text(page)
+    assert wording.headline(expected.scores) in headings(page) and "scored again" in text(page)
+    assert sentences.influence(expected.modalities) in text(page)
 
     taken = json.loads(downloads.to_json(second, OTHERS, shown))
     assert taken["scores"] == shown.scores.to_dict() and taken["modalities"]["fused"] == taken["scores"]
-    assert (taken["transcript"]["text"], taken["transcript"]["heard"]) == (OTHERS, DOGS)
+    assert (taken["transcript"]["text"], taken["transcript"]["original"]) == (OTHERS, DOGS)
     rows = list(csv.DictReader(io.StringIO(downloads.to_csv(second, OTHERS, shown))))
     assert float(rows[0]["probability"]) == pytest.approx(shown.scores.ranked()[0][1], abs=1e-5)
     assert rows[0]["transcript_edited"] == "yes"
 
     page.text_area[0].set_value(DOGS).run()
-    assert result(page).scored is None and wording.headline(second.scores) in headings(page)
+    assert result(page).rescored is None and wording.headline(second.scores) in headings(page)
 
 
 def test_the_about_page_speaks_of_the_model_that_was_chosen(page: AppTest) -> None:
     choose(page, "tiny-words")
     page.switch_page("pages/about.py").run()
-    assert healthy(page) and "has not been measured" in text(page) and "inner states" not in text(page)
+    assert healthy(page) and "has not been measured" in text(page) and "hidden states" not in text(page)
     assert not any("Corpus" in table.value for table in page.table)
     assert session(page).model == "tiny-words"
 

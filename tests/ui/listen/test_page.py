@@ -18,6 +18,7 @@ from ser_engine.errors import SerError
 from tests.speech import speech_wav
 from ui import wording
 from ui.listen import downloads
+from ui.listen.job import UNEXPECTED
 from ui.session import Recording, Result, Session
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -84,12 +85,13 @@ def test_an_empty_page_asks_for_a_recording_and_promises_an_answer(page: AppTest
     assert page.title[0].value == "What does this voice sound like?"
     assert page.file_uploader(key="upload").value is None
     assert text(page).count('class="waiting"') == 4
-    assert "The feeling" in text(page) and not page.text_area
+    assert "A probability for each" in text(page) and not page.text_area
 
 
 def test_the_first_paint_waits_for_no_model() -> None:
     script = (
-        "import sys; from streamlit.testing.v1 import AppTest; page = AppTest.from_file('app.py').run();"
+        "import sys; from streamlit.testing.v1 import AppTest;"
+        "page = AppTest.from_file('app.py', default_timeout=120).run();"
         "heavy = {'torch', 'whisper', 'librosa', 'silero_vad', 'noisereduce'} & set(sys.modules);"
         "assert page.title and not page.exception, page; assert not heavy, heavy;"
         # Leave at once: at an orderly end the warm-up, which has begun by now, would be cut off noisily.
@@ -141,7 +143,7 @@ def test_a_bad_file_leaves_the_earlier_answer_and_says_whose_it_is(page: AppTest
         and wording.headline(before.scores, before.threshold) in headings(page)
         and result(page).analysis is before
     )
-    assert "still the answer for dogs.wav" in text(page)
+    assert "The result for dogs.wav is still shown below" in text(page)
 
 
 def test_a_failure_nobody_foresaw_is_one_sentence_too(
@@ -154,9 +156,7 @@ def test_a_failure_nobody_foresaw_is_one_sentence_too(
 
     monkeypatch.setattr(soundfile, "SoundFile", broken)
     upload(page, "dogs.wav", speech)
-    assert [error.value for error in page.error] == [
-        "Something went wrong with this recording; it was not analysed."
-    ] and healthy(page)
+    assert [error.value for error in page.error] == [UNEXPECTED] and healthy(page)
     assert "broken in a new way" not in text(page) and "broken in a new way" in caplog.text
 
 
@@ -201,22 +201,22 @@ def test_no_words_are_said_to_be_none(page: AppTest, speech: bytes) -> None:
     assert analysis.transcript is not None
     wordless = dataclasses.replace(analysis.transcript, text="", language=None, segments=(), confidence=0.0)
     show(page, dataclasses.replace(analysis, transcript=wordless))
-    assert healthy(page) and "No words were recognised." in text(page) and page.text_area[0].value == ""
+    assert healthy(page) and "No words were recognized." in text(page) and page.text_area[0].value == ""
 
 
-def test_the_doctor_speaks_in_sentences_or_has_nothing_to_say(page: AppTest, speech: bytes) -> None:
+def test_quality_warnings_are_shown_or_said_to_be_none(page: AppTest, speech: bytes) -> None:
     upload(page, "dogs.wav", speech)
     analysis = result(page).analysis
     for warnings in ((), ("It is quiet.", "It is clipped.")):
         show(page, dataclasses.replace(analysis, quality=dataclasses.replace(analysis.quality, warnings=warnings)))
-        assert ("Nothing to complain about." in text(page)) == (not warnings)
+        assert ("No problems found." in text(page)) == (not warnings)
         assert all(warning in text(page) for warning in warnings)
 
 
 def test_what_is_forgotten_is_gone(page: AppTest, speech: bytes) -> None:
     upload(page, "dogs.wav", speech)
-    next(button for button in page.button if button.label == "Forget this recording").click().run()
-    assert healthy(page) and session(page).result is None and "The feeling" in text(page)
+    next(button for button in page.button if button.label == "Discard this recording").click().run()
+    assert healthy(page) and session(page).result is None and "A probability for each" in text(page)
 
 
 def test_the_measured_accuracy_stands_beside_the_answer(page: AppTest, speech: bytes, analyzer: Analyzer) -> None:
@@ -228,35 +228,33 @@ def test_the_measured_accuracy_stands_beside_the_answer(page: AppTest, speech: b
 
 def test_words_that_are_corrected_show_what_they_move(page: AppTest, speech: bytes) -> None:
     upload(page, "dogs.wav", speech)
-    assert "Voice and words" in headings(page)
-    assert not any("Words alone" in table.value for table in page.table)
+    assert "Audio and text" in headings(page)
+    assert not any(wording.MODALITIES["text"] in table.value for table in page.table)
     page.text_area[0].set_value("I hate you, get out of here!").run()
-    assert healthy(page) and "scored anew" in text(page)
-    (table,) = (table.value for table in page.table if "Words alone" in table.value)
+    assert healthy(page) and "scored again" in text(page)
+    (table,) = (table.value for table in page.table if wording.MODALITIES["text"] in table.value)
     (angry,) = (row for row in table.to_dict("records") if row["Emotion"] == "Angry")
-    voice, both = (int(angry[column].rstrip("%")) for column in ("Voice alone", "Both together"))
-    assert both > voice
+    audio, fused = (int(angry[column].rstrip("%")) for column in ("By audio", "Combined"))
+    assert fused > audio
 
 
 def test_about_quotes_the_card_and_the_licences(analyzer: Analyzer) -> None:
     about = AppTest.from_file(str(PROJECT / "pages" / "about.py"), default_timeout=60).run()
     card = analyzer.card()
     assert healthy(about) and card is not None
-    assert f"{card['UA']:.1f}%" in list(about.table[0].value["Named correctly"])
-    measured, corpora = (
-        set(about.table[i].value[column]) for i, column in enumerate(("Voices never heard before", "Corpus"))
-    )
+    assert f"{card['UA']:.1f}%" in list(about.table[0].value["Accuracy on unseen speakers"])
+    measured, corpora = (set(about.table[i].value[column]) for i, column in enumerate(("Test corpus", "Corpus")))
     assert len(measured) == 1 + len(card["per_corpus"])
     # Each corpus stands there by its title, not by the key that the card has for it.
-    assert measured - corpora == {"All three together"} and not measured & set(card["per_corpus"])
+    assert measured - corpora == {"All corpora"} and not measured & set(card["per_corpus"])
     assert "non-commercial" in text(about)
     cards = {expander.label: expander.markdown[0].value for expander in about.expander}
     assert all(name in label for name, label in zip(analyzer.cards(), cards, strict=True))
     whole = next(iter(cards.values()))
     assert "2024/1689" in whole and "whisper-base-tuned" in whole
     assert not any(re.search(r"^# |\]\(\.\.", card, re.MULTILINE) for card in cards.values())
-    assert "reads the words" in text(about)
-    assert f"Whisper *{Settings().whisper}* writes" in text(about)
+    assert "second model" in text(about)
+    assert f"Whisper *{Settings().whisper}* transcribes" in text(about)
 
 
 def test_two_sessions_keep_their_own_answers(speech: bytes, long_speech: bytes) -> None:
@@ -273,7 +271,7 @@ def test_without_transcription_the_feelings_stand_alone(speech: bytes, monkeypat
     try:
         page = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=300).run()
         upload(page, "dogs.wav", speech)
-        assert healthy(page) and not page.text_area and "Words were not transcribed." in text(page)
+        assert healthy(page) and not page.text_area and "Transcription is turned off." in text(page)
     finally:
         st.cache_resource.clear()
 

@@ -18,7 +18,7 @@ from ser_engine.errors import SerError
 from ser_engine.live.session import LiveSession
 from tests.ser_engine.tiny_listener import tiny_analyzer
 from tests.speech import RATE, Samples, silence, speech, speech_wav
-from ui.live.job import CONNECT_S, LOST_S, LiveJob, hear
+from ui.live.job import CONNECT_S, LOST_S, LiveJob, play
 from ui.live.state import ENDINGS, LiveState
 
 OURS = {"live-scores", "live-words"}
@@ -55,7 +55,7 @@ def frames(samples: Samples, rate: int = 48_000) -> Iterator[AudioFrame]:
 
 
 def spoken(analyzer: Analyzer, samples: Samples) -> LiveJob:
-    """Return a session that heard this and was stopped."""
+    """Return a session with this sound that was stopped."""
     # A clock that stands still: on a busy computer nothing is too late.
     job = LiveJob(analyzer, clock=lambda: 0.0)
     for frame in frames(samples):
@@ -90,7 +90,7 @@ def test_the_sound_can_be_saved_and_is_what_was_spoken(tiny: Analyzer) -> None:
 
 def test_words_come_beside_the_scores_with_the_bundled_whisper(analyzer: Analyzer) -> None:
     job = spoken(analyzer, np.concatenate([speech(), silence(1.0)]))
-    assert job.worded.wait(60)
+    assert job.transcribed.wait(60)
     assert "dogs" in " ".join(segment.text for segment in job.words).lower()
 
 
@@ -100,10 +100,10 @@ def test_without_sound_it_gives_up_after_ten_seconds(tiny: Analyzer) -> None:
     now[0] = CONNECT_S - 0.1
     assert not job.ended.wait(0.1) and not job.connected
     now[0] = CONNECT_S + 0.1
-    assert job.ended.wait(5) and job.ending == "unreachable" and job.worded.is_set()
+    assert job.ended.wait(5) and job.ending == "unreachable" and job.transcribed.is_set()
 
 
-def test_when_frames_stop_coming_the_browser_is_gone_and_what_was_heard_stays(tiny: Analyzer) -> None:
+def test_when_frames_stop_coming_the_browser_is_gone_and_the_session_stays(tiny: Analyzer) -> None:
     now = [0.0]
     job = LiveJob(tiny, clock=lambda: now[0])
     for frame in frames(speech()[: 2 * RATE]):
@@ -149,12 +149,12 @@ def test_the_connection_is_closed_whoever_ends_the_session(tiny: Analyzer) -> No
     assert closed.wait(5) and job.ended.is_set()
 
 
-def test_a_recording_is_heard_whole_and_ends_with_itself(tiny: Analyzer) -> None:
-    job = hear(speech_wav(), tiny)
+def test_a_recording_is_played_whole_and_ends_with_itself(tiny: Analyzer) -> None:
+    job = play(speech_wav(), tiny)
     assert job.ended.wait(20) and job.ending == "stopped" and not job.session.skipped
     assert any(update.scores for update in job.session.timeline)
     with pytest.raises(SerError):
-        hear(b"%PDF-1.7 not a recording", tiny)
+        play(b"%PDF-1.7 not a recording", tiny)
 
 
 def test_a_state_has_one_session_at_a_time_and_counts_them(tiny: Analyzer) -> None:

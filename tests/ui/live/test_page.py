@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from ser_engine import Analyzer
 from tests.ser_engine.tiny_listener import tiny_analyzer
 from tests.speech import silence, speech, speech_wav
-from ui.live.job import LiveJob, hear
+from ui.live.job import LiveJob, play
 from ui.live.state import LiveState
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -41,9 +41,9 @@ def visit(page: AppTest, state: LiveState | None = None) -> AppTest:
     return page.switch_page("pages/live.py").run()
 
 
-def heard(analyzer: Analyzer, wav: bytes) -> LiveState:
-    job = hear(wav, analyzer)
-    assert job.ended.wait(30) and job.worded.wait(30)
+def played(analyzer: Analyzer, wav: bytes) -> LiveState:
+    job = play(wav, analyzer)
+    assert job.ended.wait(30) and job.transcribed.wait(30)
     return LiveState(job, number=1)
 
 
@@ -58,8 +58,8 @@ def buttons(page: AppTest) -> list[str]:
     return [button.label for button in page.get("button")] + [one.proto.label for one in page.get("download_button")]
 
 
-def told(page: AppTest) -> dict:
-    """Return what the component was told."""
+def data(page: AppTest) -> dict:
+    """Return the data of the component."""
     (chart,) = [one.proto for one in page.get("bidi_component") if one.proto.component_name == "live_chart"]
     return json.loads(chart.json or chart.mixed.json)
 
@@ -68,27 +68,27 @@ def test_it_asks_to_begin_and_has_no_connection(page: AppTest) -> None:
     visit(page)
     assert not page.exception and not page.error
     assert page.title[0].value == "How do you sound right now?"
-    assert told(page)["phase"] == "idle" and "nothing is kept unless you save it" in text(page)
+    assert data(page)["phase"] == "idle" and "nothing is kept unless you save it" in text(page)
     assert LiveState().microphone not in page.session_state
     assert not page.get("markdown"), "a string that stands alone in the script is printed"
 
 
-def test_a_session_that_ended_can_be_listened_to_saved_and_forgotten(page: AppTest, tiny: Analyzer) -> None:
-    state = heard(tiny, speech_wav())
+def test_a_session_that_ended_can_be_played_saved_and_discarded(page: AppTest, tiny: Analyzer) -> None:
+    state = played(tiny, speech_wav())
     visit(page, state)
-    assert not page.exception and told(page)["phase"] == "ended"
-    assert page.get("audio") and "The session" in text(page)
-    assert {"Save sound", "Timeline as CSV", "Timeline as JSON", "Forget this session"} <= set(buttons(page))
-    (forget,) = [button for button in page.button if button.label == "Forget this session"]
-    forget.click().run()
-    assert not page.exception and state.job is None and told(page)["phase"] == "idle" and not page.get("audio")
+    assert not page.exception and data(page)["phase"] == "ended"
+    assert page.get("audio") and "Session" in [header.value for header in page.header]
+    assert {"Save recording", "Timeline as CSV", "Timeline as JSON", "Discard this session"} <= set(buttons(page))
+    (discard,) = [button for button in page.button if button.label == "Discard this session"]
+    discard.click().run()
+    assert not page.exception and state.job is None and data(page)["phase"] == "idle" and not page.get("audio")
 
 
 def test_a_session_of_silence_says_that_nothing_was_scored(page: AppTest, tiny: Analyzer) -> None:
     wav = io.BytesIO()
     soundfile.write(wav, silence(2.0) + 1e-5, 16_000, format="WAV")
-    visit(page, heard(tiny, wav.getvalue()))
-    assert not page.exception and told(page)["saying"] == "Silence" and "all" not in told(page)
+    visit(page, played(tiny, wav.getvalue()))
+    assert not page.exception and data(page)["notice"] == "Silence" and "all" not in data(page)
     assert "0 of" in text(page)
 
 
@@ -99,7 +99,7 @@ def test_without_a_connection_the_recorder_answers_instead(page: AppTest, tiny: 
     state = LiveState(job, number=1)
     visit(page, state)
     assert not page.exception and "Record three seconds instead" in text(page)
-    assert "could not connect within ten seconds" in told(page)["sentence"] and not page.get("audio")
+    assert "could not connect within ten seconds" in data(page)["sentence"] and not page.get("audio")
     samples = np.resize(speech(rate=48_000), 144_000)
     wav = io.BytesIO()
     soundfile.write(wav, samples, 48_000, "PCM_16", format="WAV")
@@ -109,7 +109,7 @@ def test_without_a_connection_the_recorder_answers_instead(page: AppTest, tiny: 
     assert state.job.ended.wait(60) and state.job.session.duration_s == pytest.approx(3.0)
     page.run()
     assert not page.exception and "Record three seconds instead" not in text(page)
-    assert state.job.worded.wait(60)
+    assert state.job.transcribed.wait(60)
     page.run()
     assert page.get("audio")
 

@@ -36,7 +36,7 @@ def leftovers(work: Coroutine) -> list[str]:
     return asyncio.run(watched())
 
 
-class Heard:
+class Arrivals:
     """What a sink handed on."""
 
     def __init__(self) -> None:
@@ -55,14 +55,14 @@ class Heard:
 
 
 def test_it_is_a_sink_for_streamlit_webrtc() -> None:
-    assert isinstance(Heard().sink(), MediaSink)
+    assert isinstance(Arrivals().sink(), MediaSink)
 
 
-def test_every_frame_comes_in_order_and_the_end_is_told() -> None:
-    heard = Heard()
+def test_every_frame_comes_in_order_and_the_end_is_known() -> None:
+    arrivals = Arrivals()
 
     async def session() -> None:
-        source, sink = RemoteStreamTrack("audio"), heard.sink()
+        source, sink = RemoteStreamTrack("audio"), arrivals.sink()
         sink.addTrack(MediaRelay().subscribe(source))
         assert sink.hasTrack()
         sink.start()
@@ -72,28 +72,28 @@ def test_every_frame_comes_in_order_and_the_end_is_told() -> None:
         await asyncio.sleep(0.05)
 
     assert leftovers(session()) == []
-    assert heard.numbers == list(range(100)) and heard.ended == 1
+    assert arrivals.numbers == list(range(100)) and arrivals.ended == 1
 
 
 def test_stopped_before_any_sound_nothing_is_left() -> None:
-    heard = Heard()
+    arrivals = Arrivals()
 
     async def session() -> None:
-        sink = heard.sink()
+        sink = arrivals.sink()
         sink.addTrack(MediaRelay().subscribe(RemoteStreamTrack("audio")))
         sink.start()
         await asyncio.sleep(0.02)
         sink.stop()
         sink.stop()
 
-    assert leftovers(session()) == [] and not heard.frames and heard.ended == 1
+    assert leftovers(session()) == [] and not arrivals.frames and arrivals.ended == 1
 
 
 def test_stopped_from_another_thread_amid_sound_nothing_is_left() -> None:
-    heard = Heard()
+    arrivals = Arrivals()
 
     async def session() -> None:
-        source, sink = RemoteStreamTrack("audio"), heard.sink()
+        source, sink = RemoteStreamTrack("audio"), arrivals.sink()
         sink.addTrack(MediaRelay().subscribe(source))
         sink.start()
         source._queue.put_nowait(frame(7))
@@ -104,25 +104,25 @@ def test_stopped_from_another_thread_amid_sound_nothing_is_left() -> None:
         stopper.join()
         assert not sink.hasTrack()
 
-    assert leftovers(session()) == [] and heard.numbers == [7] and heard.ended == 1
+    assert leftovers(session()) == [] and arrivals.numbers == [7] and arrivals.ended == 1
 
 
-def test_stopped_before_it_was_started_the_end_is_told_too() -> None:
-    heard = Heard()
+def test_stopped_before_it_was_started_the_end_is_known_too() -> None:
+    arrivals = Arrivals()
 
     async def session() -> None:
-        sink = heard.sink()
+        sink = arrivals.sink()
         sink.addTrack(MediaRelay().subscribe(RemoteStreamTrack("audio")))
         sink.stop()
 
-    assert leftovers(session()) == [] and heard.ended == 1
+    assert leftovers(session()) == [] and arrivals.ended == 1
 
 
 def test_ten_sessions_through_one_relay_leave_nothing() -> None:
-    heard = Heard()
+    arrivals = Arrivals()
 
     async def sessions() -> None:
-        relay, sink = MediaRelay(), heard.sink()
+        relay, sink = MediaRelay(), arrivals.sink()
         for number in range(10):
             source = RemoteStreamTrack("audio")
             sink.addTrack(relay.subscribe(source))
@@ -131,7 +131,7 @@ def test_ten_sessions_through_one_relay_leave_nothing() -> None:
             await asyncio.sleep(0.01)
             sink.stop()
 
-    assert leftovers(sessions()) == [] and heard.numbers == list(range(10))
+    assert leftovers(sessions()) == [] and arrivals.numbers == list(range(10))
 
 
 def test_the_own_sink_is_still_needed() -> None:

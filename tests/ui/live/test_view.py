@@ -1,4 +1,4 @@
-"""What the live component is told of a session."""
+"""The data of the live component."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ser_engine.types import Scores, TranscriptSegment
 from tests.ser_engine.tiny_listener import LABELS, tiny_analyzer
 from tests.speech import speech_wav
 from ui.live import view
-from ui.live.job import LiveJob, hear
+from ui.live.job import LiveJob, play
 from ui.live.microphone import ice_servers
 from ui.live.state import LiveState
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> LiveJob:
-    done = hear(speech_wav("Dogs are sitting by the door."), tiny_analyzer(tmp_path_factory.mktemp("tiny")))
+    done = play(speech_wav("Dogs are sitting by the door."), tiny_analyzer(tmp_path_factory.mktemp("tiny")))
     assert done.ended.wait(30)
     return done
 
@@ -35,20 +35,20 @@ def update(end: float, given: Scores | None) -> Update:
 
 
 def test_nothing_has_begun() -> None:
-    told = view.moment(LiveState())
-    assert told["phase"] == "idle" and told["number"] == 0 and told["level"] == 0 and "all" not in told
+    data = view.moment(LiveState())
+    assert data["phase"] == "idle" and data["number"] == 0 and data["level"] == 0 and "all" not in data
 
 
 def test_a_moment_holds_the_last_answer_and_the_way_to_it(job: LiveJob) -> None:
-    told = json.loads(json.dumps(view.moment(LiveState(job, number=3))))
+    data = json.loads(json.dumps(view.moment(LiveState(job, number=3))))
     last = [one for one in job.session.timeline if one.scores][-1]
     assert last.scores is not None
-    assert told["phase"] == "ended" and told["number"] == 3 and told["sentence"] == "Stopped."
-    assert told["all"]["names"] == [label.capitalize() for label in LABELS]
-    assert told["all"]["values"] == pytest.approx(list(last.scores.probabilities), abs=1e-3)
-    assert len(told["all"]["columns"]) == len(job.session.timeline) == len(told["groups"]["columns"])
-    assert sum(told["groups"]["values"]) == pytest.approx(1, abs=0.01)
-    assert told["stale"] == (job.session.timeline[-1].state != "speech")
+    assert data["phase"] == "ended" and data["number"] == 3 and data["sentence"] == "Stopped."
+    assert data["all"]["names"] == [label.capitalize() for label in LABELS]
+    assert data["all"]["values"] == pytest.approx(list(last.scores.probabilities), abs=1e-3)
+    assert len(data["all"]["columns"]) == len(job.session.timeline) == len(data["groups"]["columns"])
+    assert sum(data["groups"]["values"]) == pytest.approx(1, abs=0.01)
+    assert data["stale"] == (job.session.timeline[-1].state != "speech")
 
 
 def test_who_is_not_sure_says_so() -> None:
@@ -62,20 +62,20 @@ def test_silence_and_noise_are_said() -> None:
 
 
 def test_the_four_groups_have_what_their_emotions_have_and_say_what_was_left_out() -> None:
-    told = view.groups(scores(neutral=0.2, angry=0.3, disgust=0.3, happy=0.1, sad=0.1), [])
-    assert told is not None
-    assert dict(zip(told["names"], told["values"], strict=True)) == {
+    data = view.groups(scores(neutral=0.2, angry=0.3, disgust=0.3, happy=0.1, sad=0.1), [])
+    assert data is not None
+    assert dict(zip(data["names"], data["values"], strict=True)) == {
         "Anger or disgust": 0.75,
         "Happiness": 0.125,
         "Sadness": 0.125,
     }
-    assert told["headline"] == "Anger or disgust, 75%" and "20%" in told["note"]
+    assert data["headline"] == "Anger or disgust, 75%" and "20%" in data["note"]
 
 
 def test_every_group_has_a_name_of_its_own() -> None:
     even = Scores(tuple(EMOTIONS), np.full(len(EMOTIONS), 1 / len(EMOTIONS), np.float32))
-    told = view.groups(even, [])
-    assert told is not None and set(told["names"]) == set(view.GROUPS.values())
+    data = view.groups(even, [])
+    assert data is not None and set(data["names"]) == set(view.GROUPS.values())
 
 
 def test_a_model_of_other_labels_has_no_groups() -> None:

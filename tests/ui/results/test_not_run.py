@@ -1,45 +1,45 @@
-"""What was not run is told with its command, and what was is not."""
+"""Experiments without a result, each with its command."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from ser_engine.settings import PROJECT
-from ui.results import not_run
+from ui.results.not_run import NotRun, find_not_run
 
 CONFIG = """
-id = "tried"
-architecture = "classical"
+system = "classical"
 estimator = "majority"
 features = "acoustic94"
 corpora = ["ravdess"]
+protocols = ["paper", "speaker-independent"]
 published = "sharma/table-6/MLPClassifier"
 hardware = "a small computer"
 """
 
 
-def test_a_configuration_without_a_result_is_told_with_its_command(tmp_path: Path) -> None:
-    configs = tmp_path / "configs"
-    configs.mkdir()
-    for name in ("one", "two"):
-        (configs / f"{name}.toml").write_text(CONFIG, encoding="utf-8")
-    found, problems = not_run.read(configs, {"two"})
-    assert found == [
-        not_run.NotRun(
-            "one", "sharma/table-6/MLPClassifier", "a small computer", "python -m ser_engine train configs/one.toml"
-        )
-    ]
+@pytest.fixture
+def configs(tmp_path: Path) -> Path:
+    (tmp_path / "configs" / "ours").mkdir(parents=True)
+    (tmp_path / "configs" / "ours" / "one.toml").write_text(CONFIG, encoding="utf-8")
+    return tmp_path / "configs"
+
+
+def test_a_protocol_without_a_result_has_its_command(configs: Path) -> None:
+    waiting, problems = find_not_run(configs, {"ours/one/speaker-independent"})
+    command = "ser train configs/ours/one.toml --protocol paper"
+    assert waiting == [NotRun("ours/one/paper", "sharma/table-6/MLPClassifier", "a small computer", command)]
     assert not problems
 
 
-def test_a_broken_configuration_is_told_and_hides_no_other(tmp_path: Path) -> None:
-    (tmp_path / "broken.toml").write_text("id = ", encoding="utf-8")
-    (tmp_path / "good.toml").write_text(CONFIG, encoding="utf-8")
-    found, (problem,) = not_run.read(tmp_path, set())
-    assert [one.name for one in found] == ["good"]
-    assert "broken.toml is not valid TOML" in problem
+def test_a_broken_configuration_is_a_sentence_and_hides_no_other(configs: Path) -> None:
+    (configs / "ours" / "broken.toml").write_text("id = ", encoding="utf-8")
+    waiting, (problem,) = find_not_run(configs, set())
+    assert len(waiting) == 2 and "broken.toml" in problem
 
 
 def test_the_projects_own_configurations_can_all_be_read() -> None:
-    found, problems = not_run.read(PROJECT / "configs", set())
-    assert len(found) > 30 and not problems
+    waiting, problems = find_not_run(PROJECT / "configs", set())
+    assert len(waiting) > 30 and not problems

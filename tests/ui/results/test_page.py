@@ -1,4 +1,4 @@
-"""The results page as a whole: what a person sees of a results folder, whatever is in it."""
+"""The results page as a whole, whatever is in the results folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from ser_engine.evaluation import calibration
 from ser_engine.settings import PROJECT
 from tests.ui.results.run_files import Write, entry, random_split
-from ui.results import comparison, run_files
+from ui.results import comparison
 
 REAL = PROJECT / "results"
 
@@ -35,10 +35,10 @@ def text(at: AppTest) -> str:
 def test_the_page_shows_the_committed_results() -> None:
     at = page()
     assert not at.exception and not at.error and not at.warning
-    found = run_files.read(REAL)
-    assert at.title[0].value == comparison.headline(found)
-    assert list(at.dataframe[0].value["run"]) == [run.id for run in found.runs]
-    assert at.selectbox(key="run").options == [run.id for run in found.runs]
+    results = comparison.read_results(REAL)
+    assert at.title[0].value == comparison.headline(results)
+    assert list(at.dataframe[0].value["run"]) == [run.id for run in results.runs]
+    assert at.selectbox(key="run").options == [run.id for run in results.runs]
 
 
 def test_a_link_opens_its_run_before_all_else(write: Write) -> None:
@@ -66,19 +66,19 @@ def test_choosing_a_run_puts_it_into_the_address(write: Write) -> None:
     assert at.query_params["run"] == "second" and "MLP" in [part.value for part in at.subheader]
 
 
-def test_the_other_way_of_counting_redraws_the_gap(write: Write) -> None:
+def test_the_other_metric_redraws_the_gap(write: Write) -> None:
     write("new", entry())
     write("random", random_split(58.0))
     at = page()
-    assert "What the protocol is worth" in [part.value for part in at.header]
+    assert "The effect of the protocol" in [part.value for part in at.header]
     at.segmented_control(key="metric").set_value("WA").run()
     assert not at.exception
 
 
 def test_every_chart_has_words_and_a_table(write: Write, folder: Path) -> None:
     lines = [json.dumps({"fold": "1", "member": 0, "epoch": e, "loss": 1.0 / e}) for e in (1, 2, 3)]
-    sure = calibration.measure(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]], np.float32))
-    write("new", entry(audit={"clips": 3, "findings": []}, confidence=sure), history_jsonl="\n".join(lines))
+    measured = calibration.measure(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]], np.float32))
+    write("new", entry(audit={"clips": 3, "findings": []}, calibration=measured), history_jsonl="\n".join(lines))
     write("random", random_split(58.0))
     shutil.copy(REAL / "corpora.json", folder)
     at = page()
@@ -89,26 +89,27 @@ def test_every_chart_has_words_and_a_table(write: Write, folder: Path) -> None:
     # The augmentations of one clip share one table.
     augmented = sum("mel spectrogram" in chart.proto.alt for chart in charts)
     assert len(tables) == len(charts) - augmented + 1
-    assert "How sure it is" in [part.value for part in at.subheader]
+    assert "Calibration" in [part.value for part in at.subheader]
 
 
-def test_how_sure_a_run_is_stands_in_words_and_broken_points_are_left_out(write: Write) -> None:
+def test_calibration_is_described_and_broken_points_are_left_out(write: Write) -> None:
     threshold = {"below": 0.5, "coverage": 0.8, "accuracy": 0.9, "without": 0.75}
     bins = [{"confidence": 0.3, "accuracy": 0.25, "clips": 8}, {"confidence": "high"}, 5]
     curve = [{"coverage": 0.5, "accuracy": 0.95}, {"coverage": 1.0, "accuracy": None}]
-    write("sure", entry(confidence={"reliability": bins, "coverage": curve, "threshold": threshold}))
+    write("sure", entry(calibration={"reliability": bins, "coverage": curve, "threshold": threshold}))
     at = page()
     assert not at.exception
-    told = [chart.proto.alt for chart in at.get("plotly_chart")]
-    assert "Reliability: 30% said, 25% right" in told and "Accuracy of the surest answers: of 50% 95%" in told
-    assert "when no probability reaches 50%" in text(at) and "right in 90 of 100 answers, against 75" in text(at)
+    alts = [chart.proto.alt for chart in at.get("plotly_chart")]
+    assert "Accuracy by confidence: confidence 30%, accuracy 25%" in alts
+    assert "Accuracy by coverage: coverage 50%, accuracy 95%" in alts
+    assert "when no probability reaches 50%" in text(at) and "90% instead of 75%" in text(at)
 
 
-def test_what_harder_hearing_costs_stands_in_a_table(write: Write) -> None:
-    write("worse", entry(conditions={"telephone": {"UA": 51.26, "WA": 50.0, "lost": 3.44}, "rain": {"UA": "wet"}}))
+def test_the_cost_of_degraded_audio_is_a_table(write: Write) -> None:
+    write("worse", entry(degradations={"telephone": {"UA": 51.26, "WA": 50.0, "lost": 3.44}, "rain": {"UA": "wet"}}))
     at = page()
-    assert not at.exception and "Heard worse" in [part.value for part in at.subheader]
-    (found,) = [table.value for table in at.table if "Points of UA lost" in table.value.columns]
+    assert not at.exception and "Degraded audio" in [part.value for part in at.subheader]
+    (found,) = [table.value for table in at.table if "UA lost, in points" in table.value.columns]
     assert found.to_numpy().tolist() == [
         ["by telephone (8 kHz, mu-law)", "51.3", "50.0", "3.4"],
         ["rain", "–", "–", "–"],
@@ -119,43 +120,43 @@ def test_what_harder_hearing_costs_stands_in_a_table(write: Write) -> None:
     ("probe", "there"),
     [({"encoder": 99.94, "model": 87.65, "chance": 33.33}, True), ({"encoder": 99.9, "model": "?"}, False), (3, False)],
 )
-def test_what_is_left_of_the_corpora_is_told(write: Write, probe: object, there: bool) -> None:
+def test_the_corpus_probe_is_shown_where_it_is_whole(write: Write, probe: object, there: bool) -> None:
     write("probed", entry(corpus_probe=probe))
     at = page()
-    assert not at.exception and ("What else it hears" in [part.value for part in at.subheader]) is there
-    assert ("99.9 of 100" in text(at) and "87.7 from" in text(at) and "guessing, in 33.3" in text(at)) is there
+    assert not at.exception and ("Corpus probe" in [part.value for part in at.subheader]) is there
+    assert all(figure in text(at) for figure in ("99.9%", "87.7%", "33.3%")) is there
 
 
 @pytest.mark.parametrize("broken", [None, [], {}, {"reliability": 3, "coverage": {}}, {"threshold": []}])
-def test_a_run_that_did_not_measure_how_sure_it_is_is_shown_without(write: Write, broken: object) -> None:
-    write("unsure", entry(confidence=broken))
+def test_a_run_without_calibration_is_shown_without(write: Write, broken: object) -> None:
+    write("unsure", entry(calibration=broken))
     at = page()
-    assert not at.exception and "How sure it is" not in [part.value for part in at.subheader]
+    assert not at.exception and "Calibration" not in [part.value for part in at.subheader]
 
 
-def test_an_empty_folder_is_told(folder: Path) -> None:
+def test_an_empty_folder_is_said(folder: Path) -> None:
     at = page()
-    assert not at.exception and "Nothing has been measured yet" in at.title[0].value
-    assert "python -m ser_engine train" in text(at) and not at.dataframe
+    assert not at.exception and "No results yet" in at.title[0].value
+    assert "ser train" in text(at) and not at.dataframe
 
 
-def test_a_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SER_RESULTS", str(tmp_path / "nowhere"))
     at = page()
     assert not at.exception and "SER_RESULTS" in at.warning[0].value
 
 
-def test_a_folder_full_of_broken_files_is_told(folder: Path, write: Write) -> None:
+def test_a_folder_full_of_broken_files_is_said(folder: Path, write: Write) -> None:
     write("empty", "")
-    write("bare", {"model": "knn", "metrics": {"UA": 12.0}})
+    write("bare", {"version": 1, "model": "knn", "metrics": {"UA": 12.0}})
     write("crooked", entry(confusion="x", per_class=[], audit=7, config=[], labels="happy", by_speaker={"a": {}}))
     (folder / "published.toml").write_text("nonsense")
     (folder / "corpora.json").write_text("{}")
     for name in ("bare", "crooked"):
         at = page(run=name)
         assert not at.exception and not at.error
-        told = " ".join(warning.value for warning in at.warning)
-        assert "empty/run.json" in told and "published.toml" in told and "corpora.json" in told
+        warnings = " ".join(warning.value for warning in at.warning)
+        assert all(name in warnings for name in ("empty/run.json", "published.toml", "corpora.json"))
         assert "no learning curves" in text(at).lower()
 
 

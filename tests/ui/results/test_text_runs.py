@@ -1,57 +1,48 @@
-"""Readers of words on the results page: in a section of their own, and never in the table of voices."""
+"""Text models on the results page: in a section of their own, and not in the table of runs."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from tests.ui.results.run_files import Write, entry
-from tests.ui.results.test_page import page, text
-from ui.results import run_files, text_runs
+from tests.ui.results.test_page import page
 
 HISTORY = '{"fold": "dev", "epoch": 1, "loss": 0.5, "validation_macro_f1": 40.0}\n'
 
 
-def words(**given: Any) -> dict[str, Any]:
+def text_run(**given: Any) -> dict[str, Any]:
     return {
+        "version": 1,
+        "kind": "text-emotion",
         "model": "goemotions-minilm",
-        "modality": "text",
-        "protocol": "authors' parts",
+        "protocol": "authors-split",
         "labels": ["neutral", "happy"],
-        "metrics": {"macro_f1": 61.25, "weighted_f1": 70.5, "macro_f1_ci95": [59.5, 63.0]},
-        "per_class": {"happy": {"precision": 80.0, "recall": 75.0, "f1": 77.4, "f1_ci95": [76, 78], "support": 2104}},
-        "acted": {"ravdess": {"sentences": 2, "abstains": 100.0}, "cremad": {"sentences": 12, "abstains": 91.67}},
+        "metrics": {"macro_f1": 61.25, "weighted_f1": 70.5},
+        "interval": [59.5, 63.0],
+        "per_class": {"happy": {"precision": 80.0, "recall": 75.0, "f1": 77.4, "support": 2104}},
+        "details": {"acted": {"ravdess": {"abstains": 100.0}, "cremad": {"abstains": 91.67}}},
         "size_mb": 23.5,
     } | given
 
 
-def test_they_are_told_apart_from_runs_on_voices(write: Write, folder: Path) -> None:
-    write("voice", entry())
-    write("reader", words())
-    found = run_files.read(folder)
-    assert [run.id for run in found.runs] == ["voice"] and found.others == ("reader",) and not found.problems
-    (reader,) = text_runs.read(folder, found.others)
-    assert (reader.macro_f1, reader.interval, reader.size_mb) == (61.25, "59.5 – 63.0", 23.5)
-    assert text_runs.abstentions(reader) == "RAVDESS 100%, CREMA-D 92%"
-
-
 def test_the_page_has_a_section_for_them(write: Write) -> None:
     write("voice", entry())
-    write("reader", words(), history_jsonl=HISTORY)
+    write("reader", text_run(), history_jsonl=HISTORY)
     at = page()
-    assert not at.exception and not at.warning and "Emotion in words" in [header.value for header in at.header]
+    assert not at.exception and not at.warning and "Emotion in text" in [header.value for header in at.header]
+    assert list(at.dataframe[0].value["run"]) == ["voice"]
     tables = json.dumps([table.value.to_dict() for table in at.table], default=str)
-    assert "goemotions-minilm" in tables and "61.2" in tables and "RAVDESS 100%" in tables
-    assert "measuring other things" not in text(at)
-    assert "Also in the folder" not in text(at)
+    for cell in ("goemotions-minilm", "61.2", "RAVDESS 100%, CREMA-D 92%", "2104"):
+        assert cell in tables
 
 
-def test_the_best_comes_first_and_what_is_broken_is_absent(write: Write, folder: Path) -> None:
-    write("worse", words(metrics={"macro_f1": 50.0}))
-    write("better", words())
-    write("odd", words(metrics=[1], per_class={"happy": 3}, acted={"tess": 1, "ravdess": {"abstains": "all"}}))
-    found = text_runs.read(folder, run_files.read(folder).others)
-    assert [run.id for run in found] == ["better", "worse", "odd"]
-    assert found[2].macro_f1 is None and found[2].per_class == {"happy": {}} and not found[2].abstains
-    assert not page().exception
+def test_the_best_comes_first_and_broken_parts_are_absent(write: Write) -> None:
+    write("worse", text_run(model="worse", metrics={"macro_f1": 50.0}))
+    write("better", text_run(model="better"))
+    write("odd", text_run(model="odd", metrics={}, per_class={}, details={"acted": {"tess": 1, "ravdess": {}}}))
+    at = page()
+    assert not at.exception
+    table = next(part.value for part in at.table if "Macro F1" in part.value)
+    assert list(table["Model"]) == ["better", "worse", "odd"]
+    assert list(table["Macro F1"])[2] == "–" and list(table["Abstains on acted sentences"])[2] == "–"

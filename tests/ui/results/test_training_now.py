@@ -1,4 +1,4 @@
-"""What is being trained is shown while it is, and no longer."""
+"""Runs in training are shown while they train, and no longer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from streamlit.testing.v1 import AppTest
 from ser_engine.settings import PROJECT
 from ui.results import training_now
 
-NAME = "paper-9-net-paper"
+NAME = "ours/net/paper"
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    folder = tmp_path / "cache" / "runs" / f"{NAME}-0123456789ab"
+    folder = tmp_path / "cache" / "runs" / NAME / "0123456789ab"
     folder.mkdir(parents=True)
     for fold in (0, 1):
         lines = [{"fold": str(fold), "epoch": epoch, "loss": 2.0 / epoch} for epoch in (1, 2, 3)]
@@ -28,17 +28,17 @@ def cache(tmp_path: Path) -> Path:
 
 
 def test_a_run_under_way_is_found_with_its_epochs(cache: Path) -> None:
-    (training,) = training_now.read(cache, time.time())
+    (training,) = training_now.find_trainings(cache, time.time())
     assert training.name == NAME and training.history.trainings == 2
     assert [point[:2] for point in training.history.curves["loss"]] == [(1, 2.0), (2, 1.0), (3, pytest.approx(2 / 3))]
 
 
 def test_a_run_that_has_a_result_or_told_nothing_for_long_is_not(cache: Path) -> None:
-    assert not training_now.read(cache, time.time() + training_now.QUIET_S + 60)
-    (folder,) = (cache / "runs").iterdir()
+    assert not training_now.find_trainings(cache, time.time() + training_now.QUIET_S + 60)
+    folder = cache / "runs" / NAME / "0123456789ab"
     (folder / training_now.FINISHED).touch()
-    assert not training_now.read(cache, time.time())
-    assert not training_now.read(cache / "nowhere", time.time())
+    assert not training_now.find_trainings(cache, time.time())
+    assert not training_now.find_trainings(cache / "nowhere", time.time())
 
 
 def test_the_page_draws_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,7 @@ def test_the_page_draws_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert not at.exception
     assert "Training now" in [header.value for header in at.header]
     assert NAME in [header.value for header in at.subheader]
-    (folder,) = (cache / "runs").iterdir()
+    folder = cache / "runs" / NAME / "0123456789ab"
     os.utime(folder / "history-0000.jsonl", (0, 0))
     os.utime(folder / "history-0001.jsonl", (0, 0))
     at.run()

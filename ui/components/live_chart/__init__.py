@@ -1,4 +1,4 @@
-"""The live page's one component, which stays mounted: start and stop, level, bars or label, timeline and words."""
+"""The component of the live page: start and stop, level, bars or label, timeline and transcript."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def draw(
     stop: Callable[[], None],
     fail: Callable[[object], None],
 ) -> None:
-    """Draw a moment of a session; the component that is there already shows it, and is not made anew.
+    """Draw a moment of a session in the component, which stays mounted.
 
     Parameters
     ----------
-    moment : what `live_view.moment` returns
-    key : what tells this component from others in the session
-    start, stop : called before the next run, after a click for which the browser has given its microphone
-    fail : called with a kind of `live_state.PROBLEMS` when the browser has none to give
+    moment : value of `ui.live.view.moment`
+    key : identifies this component in the session
+    start, stop : called before the next run, after a click; start only if the browser has granted its microphone
+    fail : called with one of `ui.live.state.PROBLEMS` if the browser cannot start
     """
 
     def event(name: str) -> Any:
         return st.session_state[key].get(name)
 
-    # A trigger's value is there in one run only: what has not been sent now is None.
+    # The value of a trigger is there in one run only, and None in all others.
     _component(
         key=key,
         data=dict(moment),

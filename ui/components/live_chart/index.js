@@ -1,16 +1,16 @@
-// The live page's one component: start and stop, level, two views, timeline, words. Python tells it a moment of the
-// session several times a second; it stays mounted, and changes only what has changed.
+// The component of the live page: start and stop, level, two views, timeline, transcript. Python sends it a moment of
+// the session several times a second; it stays mounted, and changes only what has changed.
 //
-// Before a session it asks for the microphone itself, since the component that connects says nothing when that fails,
-// and takes a lock that all tabs of the browser share, so that only one of them listens.
+// Before a session it asks for the microphone itself, since the component that connects reports no failure, and takes
+// a lock that all tabs of the browser share, so that only one of them records.
 
 const PROBLEMS = {
-  insecure: "A live session needs https or localhost; uploading a file works here too.",
-  denied: "The microphone is blocked: allow it for this page beside the browser’s address bar, then start again.",
+  insecure: "A live session needs https or localhost; you can still upload a file.",
+  denied: "The microphone is blocked: allow it for this page next to the browser’s address bar, then start again.",
   absent: "No microphone was found: connect one and start again, or upload a file.",
   busy: "The microphone is in use by another program: close that one and start again.",
-  elsewhere: "Another tab of this browser is listening already: stop it there, then start here.",
-  failed: "The microphone could not be opened in this browser; uploading a file works here too.",
+  elsewhere: "Another tab of this browser is recording already: stop it there, then start here.",
+  failed: "The microphone could not be opened in this browser; you can still upload a file.",
 };
 
 // The DOMException names of getUserMedia, as kinds of problem.
@@ -22,13 +22,13 @@ const KINDS = {
 
 const PLAIN = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 const LOCK = "speech-emotion-live";
-const IDLE = "Press Start and speak. What you say is heard by this page’s server alone, and kept only if you save it.";
-const ASKING = "Waiting for the microphone; your browser may ask whether it is allowed.";
-const SAY_EVERY_MS = 3000; // A screen reader that is told more often never comes to the end of a sentence.
+const IDLE = "Press Start and speak. The sound goes only to the server of this page, and is kept only if you save it.";
+const ASKING = "Waiting for the microphone; your browser may ask for permission.";
+const ANNOUNCE_EVERY_MS = 3000; // More often, a screen reader never reaches the end of a sentence.
 const WIDE_S = 30; // The timeline begins as wide as this, then grows denser.
 const HOP_S = 0.5;
 
-/** One live view on the page; `tell(event, value)` speaks to Python. */
+/** One live view on the page; `send(event, value)` triggers an event in Python. */
 class Live {
   constructor(root) {
     this.root = root.querySelector(".live");
@@ -36,12 +36,12 @@ class Live {
     this.view = "chart";
     this.kind = "all";
     this.data = { phase: "idle", number: 0 };
-    this.asking = false; // between the click and Python's answer
+    this.asking = false; // between the click and Python's response
     this.problem = null;
     this.release = () => {}; // gives the lock back
-    this.saidAt = 0;
+    this.announcedAt = 0;
     this.find(".toggle").onclick = (event) => {
-      if (event.detail > 1) return; // The second click of a double click does not stop what the first began.
+      if (event.detail > 1) return; // The second click of a double click must not stop the session.
       if (this.on()) this.stop();
       else this.start();
     };
@@ -77,13 +77,13 @@ class Live {
     } catch (error) {
       return this.fail(KINDS[error.name] ?? "failed");
     }
-    if (this.asking) this.tell("start", this.before + 1);
+    if (this.asking) this.send("start", this.before + 1);
   }
 
   stop() {
-    this.asking = false; // A microphone that is allowed only now comes too late.
+    this.asking = false; // Permission that is granted only now comes too late.
     this.release();
-    this.tell("stop", this.data.number);
+    this.send("stop", this.data.number);
     this.draw();
   }
 
@@ -92,10 +92,10 @@ class Live {
     this.problem = kind;
     this.release();
     this.draw();
-    this.tell("problem", kind);
+    this.send("problem", kind);
   }
 
-  /** Return whether this tab may listen, and hold that until `release`; a closed tab gives it back by itself. */
+  /** Return whether this tab may record, and hold the lock until `release`; a closed tab frees it. */
   lock() {
     if (!navigator.locks) return Promise.resolve(true);
     return new Promise((decided) => {
@@ -114,13 +114,13 @@ class Live {
     this.draw();
   }
 
-  /** Press the button of the connection's frame, which is of this page's own host, once for each session. */
+  /** Press the button of the connection's frame, which has this page's origin, once for each session. */
   connect() {
     clearTimeout(this.timer);
     if (this.data.phase !== "connecting" || this.connected === this.data.number) return;
     const frame = document.querySelector(".st-key-microphone iframe");
     const button = frame?.contentDocument?.querySelector("button:enabled");
-    // Python has nothing new to tell meanwhile, so nobody else would call this again.
+    // Python sends nothing meanwhile, so nothing else would call this again.
     if (!button) return (this.timer = setTimeout(() => this.connect(), 50));
     this.connected = this.data.number;
     button.click();
@@ -151,12 +151,12 @@ class Live {
       }
     }
     this.scale = data[kind] ?? { names: [], values: [], headline: "", columns: [] };
-    this.write(".answer", (data.stale && data.saying) || this.scale.headline);
-    this.write(".saying", data.saying || this.scale.note || "");
+    this.write(".answer", (data.stale && data.notice) || this.scale.headline);
+    this.write(".notice", data.notice || this.scale.note || "");
     this.drawBars();
     this.drawCourse();
-    this.drawWords();
-    this.speak();
+    this.drawTranscript();
+    this.announce();
   }
 
   write(name, text) {
@@ -188,7 +188,7 @@ class Live {
     if (!width) return;
     const style = getComputedStyle(this.root);
     const picture = JSON.stringify([names, columns, width, ratio, style.color]);
-    if (picture === this.picture) return; // Nothing that is there already is drawn again.
+    if (picture === this.picture) return; // It is drawn already.
     this.picture = picture;
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
@@ -213,11 +213,11 @@ class Live {
       if (column) pen.fillRect(x, column[0] * row + 2, Math.max(1, step - 0.5), row - 5);
       else pen.fillRect(x, names.length * row + 4, Math.max(1, step - 0.5), 2);
     });
-    const heard = new Set(columns.filter(Boolean).map((column) => names[column[0]]));
-    canvas.setAttribute("aria-label", heard.size ? `Timeline; heard so far: ${[...heard].join(", ")}` : "Timeline, empty yet");
+    const seen = new Set(columns.filter(Boolean).map((column) => names[column[0]]));
+    canvas.setAttribute("aria-label", seen.size ? `Timeline so far: ${[...seen].join(", ")}` : "Timeline, empty yet");
   }
 
-  drawWords() {
+  drawTranscript() {
     const words = this.data.words ?? [];
     const joined = words.join("\n");
     if (joined === this.joined) return;
@@ -227,13 +227,13 @@ class Live {
     place.scrollTop = place.scrollHeight;
   }
 
-  /** Tell those who cannot see it what is heard, when it has changed, and not too often. */
-  speak() {
-    if (this.data.phase !== "live" || performance.now() - this.saidAt < SAY_EVERY_MS) return;
-    const text = this.data.saying || this.scale.headline;
-    if (this.find(".spoken").textContent === text) return;
-    this.write(".spoken", text);
-    this.saidAt = performance.now();
+  /** Announce a changed result to screen readers, not too often. */
+  announce() {
+    if (this.data.phase !== "live" || performance.now() - this.announcedAt < ANNOUNCE_EVERY_MS) return;
+    const text = this.data.notice || this.scale.headline;
+    if (this.find(".announced").textContent === text) return;
+    this.write(".announced", text);
+    this.announcedAt = performance.now();
   }
 
   end() {
@@ -243,7 +243,7 @@ class Live {
   }
 }
 
-/** Whether this page may ask for a microphone at all: browsers hide it from pages on plain http. */
+/** Whether this page may ask for a microphone: browsers hide it from pages on plain http. */
 function usable() {
   return window.isSecureContext && navigator.mediaDevices?.getUserMedia;
 }
@@ -258,19 +258,19 @@ function makeRow(name) {
   return row;
 }
 
-// Streamlit calls the function below again, without a clean-up between, with each new moment: the view that is there
-// goes on. Only the clean-up that belongs to the latest call is meant.
+// Streamlit calls the function below again for each new moment, without a clean-up in between: the view goes on. Only
+// the clean-up of the latest call counts.
 const views = new WeakMap();
 
 export default function mount({ parentElement, setTriggerValue, data }) {
   const isNew = !views.has(parentElement);
   if (isNew) views.set(parentElement, new Live(parentElement));
   const live = views.get(parentElement);
-  live.tell = setTriggerValue;
+  live.send = setTriggerValue;
   if (data) live.take(data);
   if (isNew && !usable()) live.fail("insecure");
   return () => {
-    if (live.tell !== setTriggerValue) return;
+    if (live.send !== setTriggerValue) return;
     live.end();
     views.delete(parentElement);
   };

@@ -1,4 +1,4 @@
-"""Three seconds from the microphone: a component that records in the browser and hands a wav file to the page."""
+"""A component that records three seconds in the browser and sends them as a wav file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RATES = range(8_000, 192_001)
 """The rates, in Hz, that a browser's audio context can have."""
 MAX_BASE64 = 4 * (44 + 2 * SECONDS * RATES[-1]) // 3 + 4
 PROBLEMS = ("insecure", "denied", "absent", "busy", "lost", "silent", "failed")
-"""Why a browser could not record; the component says each in one sentence, which stands in index.js."""
+"""Why a browser could not record; index.js has a sentence for each."""
 
 _HERE = Path(__file__).parent
 _component = st.components.v2.component(
@@ -35,22 +35,22 @@ def record(key: str) -> bytes | None:
     Parameters
     ----------
     key
-        What tells this recorder from others in the session.
+        Identifies this recorder in the session.
 
     Returns
     -------
     bytes or None
-        A wav file of exactly three seconds: mono, 16-bit PCM, at 48 kHz (the browser's own rate where it does not
-        convert). None while there is nothing new.
+        A wav file of exactly three seconds: mono, 16-bit PCM, at 48 kHz (or the browser's own rate where it does not
+        convert). None unless there is a new recording.
 
     Notes
     -----
-    What stands above the recorder must not come and go while it records: an element that changes its place on a
-    page is made anew by Streamlit, and a recording under way ends with the old one.
+    Elements above the recorder must not come and go while it records: Streamlit makes an element anew when its place
+    changes, which ends a recording.
     """
     _component(
         key=key,
-        on_recording_change=lambda: _keep(key),
+        on_recording_change=lambda: _store(key),
         on_problem_change=lambda: _note(key),
     )
     arrived = st.session_state.pop(_arrived(key), None)
@@ -59,13 +59,13 @@ def record(key: str) -> bytes | None:
     try:
         return decode(arrived)
     except InvalidAudio as error:
-        logging.getLogger(__name__).warning("What the browser sent is not a recording of %d seconds", SECONDS)
+        logging.getLogger(__name__).warning("The browser did not send a recording of %d seconds", SECONDS)
         st.error(str(error))
         return None
 
 
 def problem(key: str) -> str | None:
-    """Return why the recorder's last try failed, as one of `PROBLEMS`; None if it did not fail."""
+    """Return why the last recording failed, as one of `PROBLEMS`; None if it did not."""
     return st.session_state.get(_problem(key))
 
 
@@ -75,9 +75,9 @@ def decode(text: object) -> bytes:
     Raises
     ------
     InvalidAudio
-        It is anything but three seconds of mono 16-bit PCM.
+        It is not three seconds of mono 16-bit PCM.
     """
-    damaged = InvalidAudio("The recording arrived damaged; please record again.")
+    damaged = InvalidAudio("The recording arrived damaged; record it again.")
     if not isinstance(text, str) or len(text) > MAX_BASE64:
         raise damaged
     try:
@@ -93,18 +93,18 @@ def decode(text: object) -> bytes:
     return data
 
 
-# A trigger's value is there in one run only, and that run may be interrupted by another click before it reaches the
-# recorder. Callbacks come before the run: what they put aside waits until a run takes it.
+# The value of a trigger is there in one run only, and that run may be interrupted by another click before it reaches
+# the recorder. Callbacks come before the run: what they store waits until a run takes it.
 
 
-def _keep(key: str) -> None:
-    """Put a recording aside that has just arrived."""
+def _store(key: str) -> None:
+    """Store a recording that has just arrived."""
     st.session_state[_arrived(key)] = st.session_state[key].get("recording")
     st.session_state.pop(_problem(key), None)
 
 
 def _note(key: str) -> None:
-    """Remember a problem that the browser has just met."""
+    """Remember why the browser could not record."""
     kind = st.session_state[key].get("problem")
     if kind in PROBLEMS:
         st.session_state[_problem(key)] = kind

@@ -1,31 +1,31 @@
-// Records exactly three seconds from the microphone and hands them to Python as a wav file.
+// Records exactly three seconds from the microphone and sends them to Python as a wav file.
 //
 // A recording ends by its number of samples, never by a clock. Everything it opens is released when its AbortController
-// aborts, which is how each of its ends happens: complete, cancelled, failed, or the component leaves the page.
+// aborts, which is how every recording ends: complete, canceled, failed, or removed from the page.
 
 const SECONDS = 3;
-const RATE = 48000; // Hz; what nearly all microphones have, and what is asked for from those that have not.
+const RATE = 48000; // Hz; the rate of nearly all microphones, and the one requested from all others.
 const BARS = 24;
 const SETTLING_S = 0.25; // Some devices deliver zeros while they start: up to this much of them is not counted.
-const PATIENCE_MS = 5000; // A microphone that has delivered nothing at all by then will not begin to.
-const QUIETEST_DB = -48; // Where the level meter begins.
+const PATIENCE_MS = 5000; // A microphone without any sound by then will not start.
+const QUIETEST_DB = -48; // Lower end of the level meter.
 
 const IDLE = "It starts when your microphone does, and stops by itself.";
-const WAITING = "Waiting for the microphone; your browser may ask whether it is allowed.";
+const WAITING = "Waiting for the microphone; your browser may ask for permission.";
 const RECORDING = "Recording: speak now. Escape cancels.";
-const DONE = "Three seconds are recorded.";
-const CANCELLED = "Cancelled; nothing was kept.";
+const DONE = "Three seconds recorded.";
+const CANCELED = "Canceled; nothing was kept.";
 
 const LABELS = { waiting: "Waiting…", recording: `${SECONDS.toFixed(1)} s left` };
 
 const PROBLEMS = {
-  insecure: "Recording needs https or localhost; uploading a file works here too.",
-  denied: "The microphone is blocked: allow it for this page beside the browser’s address bar, then record again.",
+  insecure: "Recording needs https or localhost; you can still upload a file.",
+  denied: "The microphone is blocked: allow it for this page next to the browser’s address bar, then record again.",
   absent: "No microphone was found: connect one and record again, or upload a file.",
   busy: "The microphone is in use by another program: close that one and record again.",
-  lost: "The microphone went away during the recording: check its cable and record again.",
+  lost: "The microphone was disconnected during the recording: check its cable and record again.",
   silent: "The microphone delivers no sound: check that it is switched on and record again.",
-  failed: "The recording could not be made in this browser; uploading a file works here too.",
+  failed: "The recording could not be made in this browser; you can still upload a file.",
 };
 
 // The DOMException names of getUserMedia, as kinds of problem.
@@ -35,7 +35,7 @@ const KINDS = {
   NotReadableError: "busy", AbortError: "busy",
 };
 
-// What a browser does to make calls pleasant distorts the voice that is to be judged.
+// The processing that browsers apply to calls distorts the voice.
 const PLAIN = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 
 const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
@@ -49,7 +49,7 @@ const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
 async function listen(signal, take, lost) {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: PLAIN });
   const stop = () => stream.getTracks().forEach((track) => track.stop());
-  if (signal.aborted) return stop(); // Cancelled while the browser still asked for permission.
+  if (signal.aborted) return stop(); // Canceled while the browser was still asking for permission.
   signal.addEventListener("abort", stop);
   stream.getAudioTracks()[0].addEventListener("ended", lost, { signal });
 
@@ -61,13 +61,13 @@ async function listen(signal, take, lost) {
     if (!signal.aborted) take(block, context.sampleRate);
   });
   if (signal.aborted) return;
-  // The tap plays silence; only what leads to the loudspeakers is ever run.
+  // The tap plays silence; browsers run only nodes that are connected to the output.
   source.connect(tap).connect(context.destination);
 }
 
-/** Return a stream as an audio node, at 48 kHz, or where a browser does not convert rates, at the context's own. */
+/** Return a stream as an audio node at 48 kHz, or at the context's own rate where a browser does not convert. */
 function makeSource(stream) {
-  const calm = { latencyHint: "playback" }; // Nobody listens: large buffers lose nothing on a busy computer.
+  const calm = { latencyHint: "playback" }; // Latency does not matter: large buffers lose nothing on a busy computer.
   const context = new AudioContext({ sampleRate: RATE, ...calm });
   try {
     return context.createMediaStreamSource(stream);
@@ -77,7 +77,7 @@ function makeSource(stream) {
   }
 }
 
-/** Return an audio node that passes mono blocks of samples on: an AudioWorklet, or what older browsers have. */
+/** Return an audio node that passes mono blocks of samples on: an AudioWorklet, or its predecessor. */
 async function makeTap(context, take) {
   const url = URL.createObjectURL(new Blob([TAP], { type: "text/javascript" }));
   try {
@@ -86,7 +86,7 @@ async function makeTap(context, take) {
     node.port.onmessage = (event) => take(event.data);
     return node;
   } catch {
-    // Runs beside everything else on the page: only large blocks survive when that is busy.
+    // Runs on the page's main thread: only large blocks survive when that is busy.
     const node = context.createScriptProcessor(16384, 1, 1);
     node.onaudioprocess = (event) => take(event.inputBuffer.getChannelData(0).slice());
     return node;
@@ -115,7 +115,7 @@ function encodeWav(samples, rate) {
   return new Uint8Array(view.buffer);
 }
 
-/** Return bytes as base64; in pieces, since a call takes only so many arguments. */
+/** Return bytes as base64; in pieces, since a call takes a limited number of arguments. */
 function toBase64(bytes) {
   let text = "";
   for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
@@ -128,7 +128,7 @@ function loudness(samples) {
   return Math.max(0, Math.min(1, 1 - (10 * Math.log10(power + 1e-12)) / QUIETEST_DB));
 }
 
-/** One recorder on the page; `tell(event, value)` speaks to Python, and may be renewed while a recording runs. */
+/** One recorder on the page; `send(event, value)` triggers an event in Python, and may be replaced meanwhile. */
 class Recorder {
   constructor(root) {
     this.root = root.querySelector(".recorder");
@@ -150,7 +150,7 @@ class Recorder {
   }
 
   async start() {
-    if (this.running) return; // A second click starts no second recording, and does not end the first.
+    if (this.running) return; // A second click starts no second recording, and does not end the first one.
     if (!usable()) return this.fail("insecure");
     const run = (this.running = new AbortController());
     const options = { signal: run.signal };
@@ -187,7 +187,7 @@ class Recorder {
   }
 
   draw(bar, samples, left) {
-    this.bars[bar].className = "heard";
+    this.bars[bar].className = "filled";
     this.bars[bar].style.transform = `scaleY(${Math.max(0.09, loudness(samples)).toFixed(2)})`;
     this.label.textContent = `${left.toFixed(1)} s left`;
   }
@@ -202,23 +202,23 @@ class Recorder {
   finish(samples, rate) {
     this.release();
     this.show("done", DONE);
-    this.tell("recording", toBase64(encodeWav(samples, rate)));
+    this.send("recording", toBase64(encodeWav(samples, rate)));
   }
 
   cancel() {
     if (!this.running) return;
-    // The focus would be lost with the button that had it.
+    // The focus would be lost with its button.
     if (this.root.querySelector(".cancel:focus")) this.root.querySelector(".record").focus();
     this.release();
     this.clear();
-    this.show("idle", CANCELLED);
+    this.show("idle", CANCELED);
   }
 
   fail(kind) {
     this.release();
     this.clear();
     this.show("problem", PROBLEMS[kind]);
-    this.tell("problem", kind);
+    this.send("problem", kind);
   }
 
   release() {
@@ -227,23 +227,23 @@ class Recorder {
   }
 }
 
-/** Whether this page may ask for a microphone at all: browsers hide it from pages on plain http. */
+/** Whether this page may ask for a microphone: browsers hide it from pages on plain http. */
 function usable() {
   return window.isSecureContext && navigator.mediaDevices?.getUserMedia;
 }
 
-// Streamlit calls the function below again, without a clean-up between, when the theme or the data change: then the
-// recorder that is there goes on. Only the clean-up that belongs to the latest call is meant.
+// Streamlit calls the function below again when the theme or the data change, without a clean-up in between: the
+// recorder goes on. Only the clean-up of the latest call counts.
 const recorders = new WeakMap();
 
 export default function mount({ parentElement, setTriggerValue }) {
   const isNew = !recorders.has(parentElement);
   const recorder = isNew ? new Recorder(parentElement) : recorders.get(parentElement);
   recorders.set(parentElement, recorder);
-  recorder.tell = setTriggerValue;
+  recorder.send = setTriggerValue;
   if (isNew && !usable()) recorder.fail("insecure");
   return () => {
-    if (recorder.tell !== setTriggerValue) return;
+    if (recorder.send !== setTriggerValue) return;
     recorder.release();
     recorders.delete(parentElement);
   };

@@ -61,7 +61,7 @@ def test_what_listeners_heard_is_read_where_their_table_lies(tmp_path: Path) -> 
 
 @pytest.mark.corpora
 def test_the_folder_holds_all_that_was_published(ser_data: Path) -> None:
-    utterances = registry.read("crema-d", ser_data)
+    utterances = registry.read_corpus("crema-d", ser_data)
     assert len(utterances) == CORPUS.expected_clips == 7442
     assert len({utterance.speaker for utterance in utterances}) == CORPUS.expected_speakers == 91
     genders = {utterance.speaker: utterance.gender for utterance in utterances}

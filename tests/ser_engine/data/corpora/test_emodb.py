@@ -47,7 +47,7 @@ def test_codes_that_do_not_exist_are_not_guessed(name: str) -> None:
 
 @pytest.mark.corpora
 def test_the_folder_holds_all_that_was_published(ser_data: Path) -> None:
-    utterances = registry.read("emo-db", ser_data)
+    utterances = registry.read_corpus("emo-db", ser_data)
     assert len(utterances) == CORPUS.expected_clips == 535
     genders = {utterance.speaker: utterance.gender for utterance in utterances}
     assert len(genders) == CORPUS.expected_speakers == 10

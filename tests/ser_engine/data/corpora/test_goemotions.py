@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ser_engine.data.corpora import goemotions
-from ser_engine.data.corpora.goemotions import LABELS, NATIVE, find, read
+from ser_engine.data.corpora.goemotions import LABELS, NATIVE, find_goemotions, read_goemotions
 from ser_engine.errors import CorpusError
 from ser_engine.labels import EMOTIONS
 
@@ -30,7 +30,7 @@ def names(row: np.ndarray) -> set[str]:
 
 @pytest.mark.parametrize(("text", "form"), [(OWN, "{}.tsv"), (EKMAN, "goemotions_ekman_{}.tsv")])
 def test_both_forms_hold_the_same(tmp_path: Path, text: str, form: str) -> None:
-    found = read(write(tmp_path, text, form), "dev")
+    found = read_goemotions(write(tmp_path, text, form), "dev")
     assert found.texts == ("So proud of you!", "Who is that?", 'It is "raining\u2028here.', "ugh")
     assert [names(row) for row in found.labels] == [{"happy"}, {"surprised"}, {"neutral"}, {"disgust", "angry"}]
 
@@ -45,17 +45,17 @@ def test_each_of_the_authors_words_has_one_of_our_labels() -> None:
 
 def test_the_folder_is_found_by_name_by_path_and_as_the_data_folder_itself(tmp_path: Path) -> None:
     folder = write(tmp_path / "data" / "goemotions", OWN)
-    assert find("goemotions", tmp_path / "data") == folder
-    assert find(str(folder), tmp_path) == folder
-    assert find("goemotions", folder) == folder
+    assert find_goemotions("goemotions", tmp_path / "data") == folder
+    assert find_goemotions(str(folder), tmp_path) == folder
+    assert find_goemotions("goemotions", folder) == folder
 
 
 def test_half_a_corpus_is_not_found(tmp_path: Path) -> None:
     write(tmp_path / "goemotions", OWN, parts=("train", "dev"))
     with pytest.raises(CorpusError, match=r"looked for in .*goemotions"):
-        find("goemotions", tmp_path)
+        find_goemotions("goemotions", tmp_path)
     with pytest.raises(CorpusError, match=r"there is no test\.tsv or goemotions_ekman_test\.tsv"):
-        read(tmp_path / "goemotions", "test")
+        read_goemotions(tmp_path / "goemotions", "test")
 
 
 @pytest.mark.parametrize(
@@ -74,29 +74,29 @@ def test_half_a_corpus_is_not_found(tmp_path: Path) -> None:
 )
 def test_a_broken_file_is_refused_in_one_sentence(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(CorpusError, match=said) as error:
-        read(write(tmp_path, text), "train")
+        read_goemotions(write(tmp_path, text), "train")
     assert "\n" not in str(error.value) and "train.tsv" in str(error.value)
 
 
 def test_a_number_beyond_the_mapped_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="0 to 6"):
-        read(write(tmp_path, "text\t7\tid\n", "goemotions_ekman_{}.tsv"), "train")
+        read_goemotions(write(tmp_path, "text\t7\tid\n", "goemotions_ekman_{}.tsv"), "train")
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "train.tsv").write_bytes(b"caf\xe9\t3\tid\n")
     with pytest.raises(CorpusError, match="UTF-8"):
-        read(tmp_path, "train")
+        read_goemotions(tmp_path, "train")
 
 
 @pytest.mark.corpora
 def test_the_real_one_has_the_published_number_of_sentences(ser_data: Path) -> None:
     folder = Path(os.environ.get("SER_GOEMOTIONS") or ser_data.parent / "text")
     try:
-        folder = find(goemotions.ID, folder)
+        folder = find_goemotions(goemotions.ID, folder)
     except CorpusError:
         pytest.skip("there is no GoEmotions: set SER_GOEMOTIONS, or put it into text/ beside SER_DATA")
-    found = {part: read(folder, part) for part in goemotions.PARTS}
+    found = {part: read_goemotions(folder, part) for part in goemotions.PARTS}
     assert {part: len(sentences) for part, sentences in found.items()} == {"train": 43410, "dev": 5426, "test": 5427}
     counts = dict(zip(LABELS, found["test"].labels.sum(axis=0).tolist(), strict=True))
     assert counts["neutral"] == 1787 and counts["happy"] == 2104 and counts["disgust"] == 123

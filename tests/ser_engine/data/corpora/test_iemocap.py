@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.ser_engine.corpora.trees import touched
 
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import NO_LABEL, Stray
-from ser_engine.data.corpora.iemocap import CORPUS, read_name, utterances
+from ser_engine.data.corpora.iemocap import CORPUS, read_name
 from ser_engine.errors import CorpusError
+from tests.ser_engine.data.corpora.trees import touched
 
 EVALUATION = """% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
 
@@ -47,7 +47,7 @@ def write_session(root: Path, dialog: str = "dialog/") -> Path:
 @pytest.mark.parametrize("dialog", ["dialog/", ""])
 def test_labels_and_words_are_those_of_the_text_files(dialog: str, tmp_path: Path) -> None:
     write_session(tmp_path / "IEMOCAP_full_release", dialog)
-    found = {utterance.name[-4:]: utterance for utterance in registry.read("iemocap", tmp_path)}
+    found = {utterance.name[-4:]: utterance for utterance in registry.read_corpus("iemocap", tmp_path)}
     natives = {turn: (utterance.native, utterance.label) for turn, utterance in found.items()}
     assert natives == {
         "F000": ("neu", "neutral"), "M001": ("exc", None), "F002": ("xxx", None), "M003": ("fea", "fearful"),
@@ -57,16 +57,8 @@ def test_labels_and_words_are_those_of_the_text_files(dialog: str, tmp_path: Pat
     assert (found["M001"].speaker, found["M001"].gender) == ("iemocap/Ses01M", "male")
 
 
-def test_excited_can_be_merged_into_happy(tmp_path: Path) -> None:
-    write_session(tmp_path)
-    assert [utterance.label for utterance in utterances(tmp_path)] == ["neutral", None, None, "fearful"]
-    merged = list(utterances(tmp_path, merge_excited=True))
-    assert [utterance.label for utterance in merged] == ["neutral", None, "happy", "fearful"]
-    assert merged[2].native == "exc"
-
-
 def test_a_turn_that_nobody_rated_is_told(tmp_path: Path) -> None:
-    strays = [found for found in CORPUS.look(write_session(tmp_path)) if isinstance(found, Stray)]
+    strays = [found for found in CORPUS.scan(write_session(tmp_path)) if isinstance(found, Stray)]
     assert {stray.path.name: stray.reason for stray in strays}["Ses01F_impro01_MXX0.wav"] == NO_LABEL
     assert len(strays) == 2  # and the whole dialogue
 
@@ -89,7 +81,7 @@ def test_a_name_says_who_speaks(name: str, speaker: str, sentence: str | None) -
 def test_without_its_labels_it_is_no_corpus(tmp_path: Path) -> None:
     touched(tmp_path / "iemocap", "Ses01F_impro01_F000.wav")
     with pytest.raises(CorpusError, match="EmoEvaluation"):
-        registry.read("iemocap", tmp_path)
+        registry.read_corpus("iemocap", tmp_path)
 
 
 def test_a_label_that_it_does_not_have_is_told_with_its_file(tmp_path: Path) -> None:

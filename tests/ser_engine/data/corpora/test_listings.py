@@ -100,7 +100,7 @@ def test_iemocap_reads_every_listed_turn_from_its_text_files(listing: Listing, t
         with evaluation.open("a") as text:
             text.write(f"[6.2901 - 8.2357]\t{clip.stem}\t{label}\t[2.5000, 2.5000, 2.5000]\nC-E2:\tNeutral;\t()\n")
     natives = {Path(file).stem: label for file, label in rows}
-    found = registry.read("iemocap", tmp_path.rename(tmp_path.with_name("IEMOCAP_full_release")).parent)
+    found = registry.read_corpus("iemocap", tmp_path.rename(tmp_path.with_name("IEMOCAP_full_release")).parent)
     assert {utterance.name: utterance.native for utterance in found} == natives
     assert {utterance.label for utterance in found if utterance.native == "exc"} == {None}
     assert all(utterance.label == OURS[str(utterance.native)] for utterance in found if utterance.native != "exc")

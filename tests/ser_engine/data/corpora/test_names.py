@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.ser_engine.corpora.trees import touched
 
 from ser_engine.data.corpora import aesdd, banglaser, registry, savee, shemo, subesco, tess
 from ser_engine.errors import CorpusError
+from tests.ser_engine.data.corpora.trees import touched
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_savee(path: str, speaker: str, label: str, sentence: str) -> None:
 
 def test_savee_s_speakers_have_files_of_one_name_and_all_are_read(tmp_path: Path) -> None:
     touched(tmp_path / "savee" / "AudioData", "DC/a01.wav", "JE/a01.wav", "Info.wav")
-    assert [utterance.speaker for utterance in registry.read("savee", tmp_path)] == ["savee/DC", "savee/JE"]
+    assert [utterance.speaker for utterance in registry.read_corpus("savee", tmp_path)] == ["savee/DC", "savee/JE"]
 
 
 @pytest.mark.parametrize(
@@ -54,21 +54,21 @@ def test_aesdd(name: str, label: str, speaker: str, sentence: str) -> None:
 
 def test_aesdd_s_second_takes_are_clips_of_their_own(tmp_path: Path) -> None:
     touched(tmp_path / "AESDD", "sadness/s01 (5)a.wav", "sadness/s01 (5)b.wav", "Tools and Documentation/demo.wav")
-    assert len(registry.read("aesdd", tmp_path)) == 2
+    assert len(registry.read_corpus("aesdd", tmp_path)) == 2
 
 
 def test_shemo_has_words_where_its_table_lies_beside_the_audio(tmp_path: Path) -> None:
     root = touched(tmp_path / "ShEMO", "female/F21N05.wav", "male/M56A01.wav")
-    assert [utterance.words for utterance in registry.read("shemo", tmp_path)] == [None, None]
+    assert [utterance.words for utterance in registry.read_corpus("shemo", tmp_path)] == [None, None]
     entry = {"gender": "female", "emotion": "neutral", "transcript": "مگه من به تو نگفته بودم؟", "ipa": ""}
     (root / "shemo.json").write_text(json.dumps({"F21N05": entry}), encoding="utf-8")
-    first, second = registry.read("shemo", tmp_path)
+    first, second = registry.read_corpus("shemo", tmp_path)
     assert (first.words, second.words) == (entry["transcript"], None)
     assert (first.label, first.speaker, first.gender) == ("neutral", "shemo/F21", "female")
     assert (second.label, second.speaker, second.gender) == ("angry", "shemo/M56", "male")
     (root / "shemo.json").write_text("[]")
     with pytest.raises(CorpusError, match=r"shemo\.json is not the table"):
-        registry.read("shemo", tmp_path)
+        registry.read_corpus("shemo", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_banglaser_s_whole_design_is_its_published_count(tmp_path: Path) -> None
         for take in (1, 2, 3)
     ]
     touched(tmp_path / "BanglaSER", *names)
-    assert len(registry.read("banglaser", tmp_path)) == banglaser.CORPUS.expected_clips == 1467
+    assert len(registry.read_corpus("banglaser", tmp_path)) == banglaser.CORPUS.expected_clips == 1467
 
 
 @pytest.mark.parametrize("name", ["readme", "a01", "DC_a1", "a1 (3)", "F1A02", "F_02_MONIKA_2_SAD_3", "03-01-01"])

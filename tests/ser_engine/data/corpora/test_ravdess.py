@@ -57,7 +57,7 @@ def test_codes_that_do_not_exist_are_not_guessed(name: str) -> None:
 
 @pytest.mark.corpora
 def test_the_folder_holds_all_that_was_published(ser_data: Path) -> None:
-    utterances = registry.read("ravdess", ser_data)
+    utterances = registry.read_corpus("ravdess", ser_data)
     assert len(utterances) == CORPUS.expected_clips == 1440
     assert set(Counter(utterance.speaker for utterance in utterances).values()) == {60}
     assert len({utterance.speaker for utterance in utterances}) == CORPUS.expected_speakers == 24

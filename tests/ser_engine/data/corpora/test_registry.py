@@ -6,21 +6,21 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.ser_engine.corpora.trees import touched
 
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import REPEAT, Corpus, Stray
 from ser_engine.errors import CorpusError
 from ser_engine.labels import EMOTIONS
+from tests.ser_engine.data.corpora.trees import touched
 
 
 @pytest.mark.parametrize("name", ["cremad", "CREMA-D", "Crema_D", "crema d"])
 def test_a_corpus_has_many_spellings(name: str, tmp_path: Path) -> None:
-    assert registry.corpus(name).id == "cremad"
+    assert registry.get_corpus(name).id == "cremad"
     touched(tmp_path / name, "AudioWAV/1083_IWW_NEU_XX.wav")
     touched(tmp_path / "other", "1001_IWW_NEU_XX.wav")
     for wanted in ("cremad", "CREMA-D"):
-        assert [utterance.name for utterance in registry.read(wanted, tmp_path)] == ["1083_IWW_NEU_XX"]
+        assert [utterance.name for utterance in registry.read_corpus(wanted, tmp_path)] == ["1083_IWW_NEU_XX"]
 
 
 def test_every_corpus_is_found_by_its_id_and_its_title() -> None:
@@ -38,8 +38,8 @@ def test_every_corpus_is_found_by_its_id_and_its_title() -> None:
     ]
     for id, corpus in registry.CORPORA.items():
         assert corpus.id == id
-        assert registry.corpus(id) is registry.corpus(corpus.title) is corpus
-        assert corpus.licence and corpus.citation and corpus.expected_clips > 0
+        assert registry.get_corpus(id) is registry.get_corpus(corpus.title) is corpus
+        assert corpus.license and corpus.citation and corpus.expected_clips > 0
 
 
 def test_clips_come_in_the_order_of_their_paths_whatever_their_format(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_clips_come_in_the_order_of_their_paths_whatever_their_format(tmp_path: 
         "Actor_01/03-02-05-01-01-01-01.wav",  # song
         "readme.wav",
     )
-    found = [utterance.name for utterance in registry.read("ravdess", tmp_path)]
+    found = [utterance.name for utterance in registry.read_corpus("ravdess", tmp_path)]
     assert found == ["03-01-01-01-01-01-01", "03-01-03-01-01-01-01", "03-01-01-01-01-01-02"]
 
 
@@ -80,21 +80,21 @@ def test_clips_come_in_the_order_of_their_paths_whatever_their_format(tmp_path: 
 def test_a_code_that_the_corpus_does_not_have_is_told(corpus: str, name: str, code: str, tmp_path: Path) -> None:
     touched(tmp_path / corpus, name)
     with pytest.raises(CorpusError, match=rf"{re.escape(name)}.* has no code '{code}'\.$"):
-        registry.read(corpus, tmp_path)
+        registry.read_corpus(corpus, tmp_path)
 
 
 def test_a_corpus_without_a_reader_is_told() -> None:
     with pytest.raises(CorpusError, match=r"“msp”; there are ravdess, cremad, savee, .*, banglaser\.$"):
-        registry.corpus("msp")
+        registry.get_corpus("msp")
 
 
 def test_a_corpus_that_is_not_there_is_told(tmp_path: Path) -> None:
     (tmp_path / "tess").touch()  # a file, no folder
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(CorpusError, match="TESS was looked for"):
-            registry.read("tess", folder)
+        with pytest.raises(CorpusError, match="no folder named tess for TESS"):
+            registry.read_corpus("tess", folder)
     with pytest.raises(CorpusError, match="no such folder"):
-        list(registry.corpus("tess").utterances(tmp_path / "nowhere"))
+        list(registry.get_corpus("tess").utterances(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -112,32 +112,32 @@ def test_a_corpus_that_is_not_there_is_told(tmp_path: Path) -> None:
 )
 def test_a_folder_s_name_may_say_more(folder: str, id: str, tmp_path: Path) -> None:
     (tmp_path / folder).mkdir()
-    assert registry.named(tmp_path / folder) is registry.CORPORA[id]
-    assert [corpus.id for corpus, _ in registry.folders(tmp_path)] == [id]
-    assert registry.lies_in(id, tmp_path)
-    assert not registry.lies_in("savee", tmp_path)
+    assert registry.find_by_folder_name(tmp_path / folder) is registry.CORPORA[id]
+    assert [corpus.id for corpus, _ in registry.find_folders(tmp_path)] == [id]
+    assert registry.is_available(id, tmp_path)
+    assert not registry.is_available("savee", tmp_path)
 
 
 def test_two_folders_of_one_corpus_are_not_guessed_between(tmp_path: Path) -> None:
     touched(tmp_path / "ravdess_old", "03-01-01-01-01-01-01.wav")
     touched(tmp_path / "ravdess_new", "03-01-01-01-01-01-02.wav")
     with pytest.raises(CorpusError, match=r"ravdess_new or .*ravdess_old; name one of them ravdess"):
-        registry.read("ravdess", tmp_path)
+        registry.read_corpus("ravdess", tmp_path)
     touched(tmp_path / "RAVDESS", "03-01-01-01-01-01-03.wav")
-    assert [utterance.name for utterance in registry.read("ravdess", tmp_path)] == ["03-01-01-01-01-01-03"]
+    assert [utterance.name for utterance in registry.read_corpus("ravdess", tmp_path)] == ["03-01-01-01-01-01-03"]
 
 
 def test_a_manifest_stands_in_a_corpus_s_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own.csv").write_text("path,label,speaker\na.wav,anger,ann\n")
     monkeypatch.chdir(tmp_path.parent)
     for name in ("own.csv", str(tmp_path / "own.csv"), f"{tmp_path.name}/own.csv"):
-        (utterance,) = registry.read(name, tmp_path)
+        (utterance,) = registry.read_corpus(name, tmp_path)
         assert (utterance.corpus, utterance.label, utterance.speaker) == ("own", "angry", "own/ann")
         assert utterance.path.resolve() == tmp_path / "a.wav"
-        assert registry.lies_in(name, tmp_path)
-    assert not registry.lies_in("other.csv", tmp_path)
+        assert registry.is_available(name, tmp_path)
+    assert not registry.is_available("other.csv", tmp_path)
     with pytest.raises(CorpusError, match=r"no manifest .*other\.csv"):
-        registry.read("other.csv", tmp_path)
+        registry.read_corpus("other.csv", tmp_path)
 
 
 def test_what_archives_hold_twice_is_read_once(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_what_archives_hold_twice_is_read_once(tmp_path: Path) -> None:
     touched(tmp_path, f"Actor_01/._{name}.wav", f"__MACOSX/Actor_01/{name}.wav", "README.md", ".hidden/readme.wav")
     corpus = registry.CORPORA["ravdess"]
     assert [utterance.path.suffix for utterance in corpus.utterances(tmp_path)] == [".flac"]
-    strays = [found for found in corpus.look(tmp_path) if isinstance(found, Stray)]
+    strays = [found for found in corpus.scan(tmp_path) if isinstance(found, Stray)]
     assert [(stray.path.suffix, stray.reason) for stray in strays] == [(".wav", REPEAT), (".WAV", REPEAT)]
 
 

@@ -43,7 +43,7 @@ def test_codes_that_do_not_exist_are_not_guessed() -> None:
 
 @pytest.mark.corpora
 def test_the_folder_holds_all_that_was_published(ser_data: Path) -> None:
-    utterances = registry.read("tess", ser_data)
+    utterances = registry.read_corpus("tess", ser_data)
     assert len(utterances) == CORPUS.expected_clips == 2800
     kinds = Counter((utterance.speaker, utterance.label) for utterance in utterances)
     assert len(kinds) == 2 * 7 and set(kinds.values()) == {200}

@@ -79,7 +79,7 @@ def test_the_cost_of_words_is_measured_and_on_the_card(ran: Ran) -> None:
 
 def test_the_odds_of_words_are_saved_for_another_audio_run(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ran.bench.run("kept", FUSED)
-    monkeypatch.setattr("ser_engine.training.systems.fused.heard_words", fail)
+    monkeypatch.setattr("ser_engine.training.systems.fused.transcribe_clips", fail)
     again = ran.bench.run("kept", FUSED)
     assert (again.metrics, again.details) == (first.metrics, first.details)
     with pytest.raises(AssertionError, match="transcribed"):  # those of another text model do not fit

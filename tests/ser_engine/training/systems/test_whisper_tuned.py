@@ -17,7 +17,7 @@ from ser_engine.evaluation.evaluate import recompute
 from ser_engine.evaluation.predictions import MAIN, read_predictions, write_predictions
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.models.whisper import shared_whisper
-from ser_engine.models.whisper_tuned import TunedMember, WhisperTuned
+from ser_engine.models.whisper_tuned import TunedHead, WhisperTuned
 from ser_engine.training.config import load_config
 from ser_engine.training.runner import run_experiment
 from ser_engine.training.systems.whisper_tuned import TunedConfig, train_tuned
@@ -106,7 +106,7 @@ def test_the_model_answers_like_the_average_of_its_parts(ran: Ran) -> None:
 def test_finished_members_are_not_trained_again(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = []
 
-    def train(*args: Any) -> TunedMember:
+    def train(*args: Any) -> TunedHead:
         begun.append(args[5])
         return train_tuned(*args)
 

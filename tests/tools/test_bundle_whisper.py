@@ -10,7 +10,7 @@ import torch
 
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import CorpusError, WeightsUnavailable
-from ser_engine.training.whisper_base import CORPORA, _rate, _read, choose, count_errors, word_errors
+from tools.bundle_whisper import CORPORA, _rate, _read, choose, count_errors, main, word_errors
 
 
 @pytest.mark.parametrize(
@@ -100,3 +100,12 @@ def test_a_file_that_is_no_checkpoint_is_told(content: bytes, tmp_path: Path) ->
     (tmp_path / "base.pt").write_bytes(content)
     with pytest.raises(WeightsUnavailable, match=r"base\.pt is no checkpoint of Whisper"):
         _read([tmp_path / "base.pt"])
+
+
+def test_missing_weights_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SER_MODELS_DIR", str(tmp_path / "models"))
+    assert main([str(tmp_path / "base.pt")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "base.pt" in line and not (tmp_path / "models").exists()

@@ -10,7 +10,7 @@ import pytest
 
 from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import load_audio
-from ser_engine.data.cache import encoder_outputs
+from ser_engine.data.encodings import encode_clips
 from ser_engine.errors import InvalidAudio
 from ser_engine.features.encoder import Encoding, encode_audio
 from ser_engine.models.whisper import shared_whisper
@@ -43,7 +43,7 @@ def paths(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def features(paths: list[Path], settings: Settings) -> list[Encoding | None]:
-    return encoder_outputs(paths, settings, workers=1)
+    return encode_clips(paths, settings, workers=1)
 
 
 def kept(settings: Settings) -> dict[str, Path]:
@@ -92,22 +92,10 @@ def test_what_is_kept_is_read_not_computed(
     paths: list[Path], settings: Settings, features: list[Encoding | None]
 ) -> None:
     before = {name: path.stat().st_mtime_ns for name, path in kept(settings).items()}
-    again = encoder_outputs(paths[::-1], settings, workers=1)
+    again = encode_clips(paths[::-1], settings, workers=1)
     for first, second in zip(features, again[::-1], strict=True):
         assert same(first, second)
     assert {name: path.stat().st_mtime_ns for name, path in kept(settings).items()} == before
-
-
-def test_another_view_is_another_voice_and_the_same_each_time(
-    paths: list[Path], settings: Settings, features: list[Encoding | None], tmp_path: Path
-) -> None:
-    first, _, tone_, _ = encoder_outputs(paths, settings, view=1, workers=1)
-    assert tone_ is None
-    assert not np.allclose(statistics(first), statistics(features[0]), atol=0.05)
-    afresh = encoder_outputs(paths[:1], replace(settings, cache=tmp_path), view=1, workers=1)
-    assert same(first, afresh[0])
-    (unchanged, *_) = encoder_outputs(paths[:1], settings, workers=1)
-    assert same(unchanged, features[0])
 
 
 def test_a_recording_that_changed_is_heard_anew(
@@ -115,7 +103,7 @@ def test_a_recording_that_changed_is_heard_anew(
 ) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(wav(WORDS[: len(WORDS) * 2 // 3]))
-    (changed,) = encoder_outputs([path], settings, workers=1)
+    (changed,) = encode_clips([path], settings, workers=1)
     assert not same(changed, features[0])
 
 
@@ -124,7 +112,7 @@ def test_a_damaged_recording_is_one_sentence_and_what_is_done_stays(paths: list[
     broken.write_bytes(wav(WORDS)[:30])
     settings = Settings(cache=tmp_path / "cache")
     with pytest.raises(InvalidAudio, match=r"cut off.*\.$"):
-        encoder_outputs([paths[0], broken], settings, workers=1)
+        encode_clips([paths[0], broken], settings, workers=1)
     assert len(kept(settings)) == 1
 
 
@@ -132,8 +120,8 @@ def test_other_settings_hear_anew_and_the_size_of_whisper_does_not_matter(
     paths: list[Path], settings: Settings, features: list[Encoding | None]
 ) -> None:
     larger = replace(settings, whisper="small")  # which is nowhere
-    assert same(encoder_outputs(paths[:1], larger, workers=1)[0], features[0])
-    (strict,) = encoder_outputs(paths[:1], replace(settings, min_speech_s=5.0), workers=1)
+    assert same(encode_clips(paths[:1], larger, workers=1)[0], features[0])
+    (strict,) = encode_clips(paths[:1], replace(settings, min_speech_s=5.0), workers=1)
     assert strict is None
-    (cleaned,) = encoder_outputs(paths[:1], replace(settings, noise_reduction="always"), workers=1)
+    (cleaned,) = encode_clips(paths[:1], replace(settings, noise_reduction="always"), workers=1)
     assert not same(cleaned, features[0])

@@ -1,0 +1,102 @@
+"""Hidden states of the bundled Whisper encoder for every clip of a corpus, computed once and cached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_engine.data.cache import Cache, compute_clips, preprocessing_options, recording_seed
+from ser_engine.data.degrade import degradation_key, degrade
+from ser_engine.features.encoder import MAX_SAMPLES, STATISTICS, Encoding, compute_lower_states, encode_audio
+from ser_engine.settings import Settings
+
+LAYERS = 8
+"""Of Whisper-base: the input of the first of six blocks, the output of each, and the normalized last output."""
+
+
+def encode_clips(
+    paths: Sequence[Path],
+    settings: Settings,
+    workers: int = 0,
+    degradation: str = "",
+    babble: Sequence[Path] = (),
+) -> list[Encoding | None]:
+    """Return the encoding, in float16, of each recording; None for a clip without speech.
+
+    Parameters
+    ----------
+    paths : recordings
+    settings : `cache`, limits, and how recordings are cleaned
+    workers : processes; 0 for one for each core
+    degradation : a key of `degrade.TITLES`, or nothing
+    babble : recordings of the voices in the degradation "babble"
+
+    Raises
+    ------
+    InvalidAudio, TooLarge
+        A recording cannot be decoded, or is over a limit.
+    """
+    arrays = _compute("encodings", paths, settings, workers, degradation, babble)
+    return [None if array is None else _unpack(array) for array in arrays]
+
+
+def encode_lower_states(
+    paths: Sequence[Path], settings: Settings, workers: int = 0, degradation: str = "", babble: Sequence[Path] = ()
+) -> list[NDArray[np.float16] | None]:
+    """Return the lower states, float16 [t, width], of at most the first 30 s of each recording; see `encode_clips`."""
+    return _compute("lower-states", paths, settings, workers, degradation, babble)
+
+
+def _compute(
+    kind: str, paths: Sequence[Path], settings: Settings, workers: int, degradation: str, babble: Sequence[Path]
+) -> list[Any]:
+    from ser_engine.models.store import read_config
+
+    settings = replace(settings, whisper="base")  # whichever size transcribes
+    checksums = read_config(settings.models_dir / "whisper-base")["weights"]
+    degraded = degradation_key(degradation, babble)
+    cache = Cache(settings.cache, f"whisper-base-{kind}", checksums, preprocessing_options(settings), degraded)
+    prepare = partial(_clean, settings=settings, degradation=degradation, babble=babble)
+    compute = partial(_encode, settings=settings, lower=kind == "lower-states")
+    return cache.load_all(compute_clips(paths, cache, prepare, compute, workers, degradation or kind))
+
+
+def _clean(data: bytes, settings: Settings, degradation: str, babble: Sequence[Path]) -> NDArray[np.float32]:
+    """Return the speech in a recording, degraded if that is asked for."""
+    from ser_engine.audio.clean import clean_speech
+    from ser_engine.audio.decode import load_audio
+
+    recording = load_audio(data, settings)
+    if degradation:
+        recording = degrade(recording, degradation, babble, settings, recording_seed(data))
+    return clean_speech(recording, settings).samples
+
+
+def _encode(clips: list[NDArray[np.float32]], settings: Settings, lower: bool) -> list[NDArray[np.float16]]:
+    import torch
+
+    from ser_engine.models.whisper import shared_whisper
+
+    torch.set_flush_denormal(True)
+    encoder = shared_whisper(settings).encoder
+    if lower:
+        states = (compute_lower_states(encoder, samples[None, :MAX_SAMPLES]) for samples in clips)
+        return [state[0].numpy().astype(np.float16) for state in states]
+    return [_pack(encode_audio(encoder, samples[None])[0]) for samples in clips]
+
+
+def _pack(encoding: Encoding) -> NDArray[np.float16]:
+    """Return float16 [LAYERS · 2 + t, width]: the rows of the statistics, then the frames."""
+    rows = encoding.statistics.reshape(-1, encoding.frames.shape[1])
+    return np.concatenate([rows, encoding.frames]).astype(np.float16)
+
+
+def _unpack(array: NDArray[np.float16]) -> Encoding:
+    rows = LAYERS * len(STATISTICS)
+    return Encoding(array[:rows].reshape(LAYERS, len(STATISTICS), -1), array[rows:])

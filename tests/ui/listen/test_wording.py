@@ -1,0 +1,48 @@
+"""The sentences of the Listen page agree with the figures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ser_engine.types import Quality, Scores, Transcript
+from ui.listen import wording
+
+
+def modalities(audio: str, text: str | None, fused: str) -> dict[str, Scores]:
+    """Return scores with the given top emotions."""
+    labels = ("angry", "sad", "happy")
+
+    def scores(top: str) -> Scores:
+        return Scores(labels, np.array([0.7 if label == top else 0.15 for label in labels], np.float32))
+
+    named = {"audio": audio, "text": text, "fused": fused}
+    return {name: scores(top) for name, top in named.items() if top}
+
+
+def test_the_influence_of_the_transcript() -> None:
+    changed = wording.influence(modalities("sad", "angry", "angry"))
+    assert "changed" in changed and "sad (70%)" in changed
+    assert "agree" in wording.influence(modalities("sad", "sad", "sad"))
+    assert "By text alone the result would be happy" in wording.influence(modalities("sad", "happy", "sad"))
+    for transcript in ("", " "):
+        assert "no transcript" in wording.influence(modalities("sad", None, "sad"), transcript)
+    assert "no emotion" in wording.influence(modalities("sad", None, "sad"), "Kids are talking by the door.")
+
+
+def test_the_effect_of_an_edit() -> None:
+    sad, angry = modalities("sad", None, "angry").values()
+    assert "was sad" in wording.correction(sad, angry) and "was sad" not in wording.correction(sad, sad)
+
+
+def test_the_language_is_named_or_its_code_is_given() -> None:
+    note = wording.transcript_note(Transcript("Hi.", "en", (), 0.93, ""))
+    assert "English" in note and "93%" in note
+    assert " sw." in wording.transcript_note(Transcript("Jambo.", "sw", (), 0.5, ""))
+
+
+def test_quality_without_anything_to_measure() -> None:
+    facts = dict(wording.facts(Quality(3.0, 2.1, 44_100, 7_450.0, None, 0.0, -23.7, False)))
+    assert facts["Sample rate"] == "44.1 kHz" and facts["Speech"] == "2.10 s" and facts["Speech level"] == "-24 dBFS"
+    assert facts["Signal-to-noise ratio"] == "not measurable" and facts["Clipped samples"] == "none"
+    clipped = dict(wording.facts(Quality(3.0, 2.1, 16_000, 7_450.0, 12.4, 0.00001, -23.7, True)))
+    assert clipped["Clipped samples"] == "0.01%" and clipped["Noise reduction"] == "applied"

@@ -1,0 +1,74 @@
+"""Sentences of the Listen page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ser_engine.types import Quality, Scores, Transcript
+from ui.wording import percent, seconds
+
+LANGUAGES = {
+    "ar": "Arabic", "bn": "Bengali", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
+    "es": "Spanish", "fa": "Persian", "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi",
+    "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch",
+    "no": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sv": "Swedish",
+    "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+"""Whisper's codes of common languages; others are shown as their code."""
+
+
+def influence(modalities: Mapping[str, Scores], transcript: str = "") -> str:
+    """Return the influence of the transcript on the result, in a sentence."""
+    audio, text, fused = (modalities.get(name) for name in ("audio", "text", "fused"))
+    if audio is None or fused is None:
+        return ""
+    if text is None and transcript.strip():
+        return "The transcript itself carries no emotion, so only the audio counts."
+    if text is None:
+        return "There is no transcript, so only the audio counts."
+    if audio.top != fused.top:
+        share = percent(audio.ranked()[0][1])
+        return f"The transcript changed the result: by audio alone it would be {audio.top} ({share})."
+    if text.top == fused.top:
+        return "Audio and transcript agree."
+    return f"By text alone the result would be {text.top}; the audio outweighs it."
+
+
+def correction(original: Scores, edited: Scores) -> str:
+    """Return the effect of an edited transcript on the result, in a sentence."""
+    if original.top != edited.top:
+        return f"Edited by you and scored again; with the original transcript, the result was {original.top}."
+    return "Edited by you and scored again; the result is the same."
+
+
+def fetching_whisper(size: str, done: int, total: int) -> str:
+    """Return the progress of a download of Whisper, in bytes `done` and in all; `total` is 0 where it is unknown."""
+    if not total:
+        return f"Downloading Whisper {size}: {done / 1e6:.0f} MB so far"
+    return f"Downloading Whisper {size}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+
+
+def fetching_model(model: str) -> str:
+    """Return the note for a download of a model from the hub."""
+    return f"Downloading {model} from the Hugging Face hub. This is done once; large models take minutes."
+
+
+def transcript_note(transcript: Transcript) -> str:
+    """Return the line under the transcript: its language and Whisper's confidence."""
+    language = LANGUAGES.get(transcript.language or "", transcript.language or "unknown")
+    return f"Language: {language}. Confidence of Whisper: {percent(transcript.confidence)}."
+
+
+def facts(quality: Quality) -> list[tuple[str, str]]:
+    """Return the measurements of a recording's quality as (name, value) pairs."""
+    clipping = "none" if quality.clipping == 0 else f"{max(quality.clipping, 0.0001):.2%}"
+    return [
+        ("Duration", seconds(quality.duration_s)),
+        ("Speech", seconds(quality.speech_s)),
+        ("Sample rate", f"{quality.sample_rate / 1000:g} kHz"),
+        ("Bandwidth", f"{quality.bandwidth_hz / 1000:.1f} kHz"),
+        ("Signal-to-noise ratio", "not measurable" if quality.snr_db is None else f"{quality.snr_db:.0f} dB"),
+        ("Clipped samples", clipping),
+        ("Speech level", f"{quality.level_db:.0f} dBFS"),
+        ("Noise reduction", "applied" if quality.noise_reduced else "not needed"),
+    ]
