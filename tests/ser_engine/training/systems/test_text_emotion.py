@@ -102,7 +102,7 @@ def parts(here: Settings, config: TextEmotionTraining) -> tuple[TextEmotionNetwo
     tokenizer = SpeechTextProcessor.from_encoders(None, "bert", here).tokenizer
     assert tokenizer is not None
     folder = here.data / "goemotions"
-    train, dev = (Tokens.of(goemotions.read(folder, part), tokenizer, config.max_tokens) for part in ("train", "dev"))
+    train, dev = (Tokens.of(goemotions.read_goemotions(folder, part), tokenizer, config.max_tokens) for part in ("train", "dev"))
     return network, train, dev
 
 
@@ -218,7 +218,7 @@ def test_a_run_has_a_record_a_model_and_a_card(here: Settings, config: Callable,
     assert all(0 <= row["abstains"] <= 100 for row in details["acted"].values())
 
     model = TextEmotion.load(here.models_dir / "tiny", here)
-    test = goemotions.read(here.data / "goemotions", "test")
+    test = goemotions.read_goemotions(here.data / "goemotions", "test")
     present = present_labels(model.probabilities(test.texts), model.thresholds)
     assert record.metrics["macro_f1"] == round(macro_f1(test.labels, present), 2)  # of the model as it is stored
     assert model.card["measured"]["macro_f1"] == record.metrics["macro_f1"]
