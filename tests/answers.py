@@ -76,7 +76,7 @@ def answer(analyzer: Analyzer, data: bytes) -> dict[str, Any]:
     }
 
 
-def answers(corpora: Path | None) -> dict[str, dict[str, Any]]:
+def answer_all(corpora: Path | None) -> dict[str, dict[str, Any]]:
     """Return {recording: answer}."""
     analyzer = Analyzer(Settings())
     return {name: answer(analyzer, data) for name, data in recordings(corpora)}
@@ -103,7 +103,7 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     options = parser.parse_args()
     corpora = Path(os.environ["SER_DATA"]) if "SER_DATA" in os.environ else None
-    after = answers(corpora)
+    after = answer_all(corpora)
     if options.action == "write":
         options.file.write_text(json.dumps(after, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return 0
