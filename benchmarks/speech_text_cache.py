@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks import speech_text_model
 from benchmarks.speech_text_model import LABELS, Built
-from ser_engine.data.pooled_states import pooled_speech
+from ser_engine.data.pooled_states import pool_speech_states
 from ser_engine.data.preprocess import FULL_SCALE
 from ser_engine.io import write_array
 from ser_engine.models.speech_text import SpeechText, text_states
@@ -68,13 +68,13 @@ def prepare(count: int, folder: Path) -> Prepared:
 def _train(
     built: Built, prepared: Prepared, config: SpeechTextTraining, folder: Path, keeps: bool
 ) -> tuple[float, int]:
-    """Return the seconds from loaded models to the end of the training, and how many clips the encoder heard."""
+    """Return the seconds from loaded models to the end of training, and the number of clips that were encoded."""
     model = SpeechText.load(built.frozen, Settings())
-    network, heard = model.network, 0
+    network, encoded = model.network, 0
 
     def count(_: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
-        nonlocal heard
-        heard += len(inputs[0])
+        nonlocal encoded
+        encoded += len(inputs[0])
 
     assert network.speech is not None
     network.speech.register_forward_pre_hook(count)
@@ -82,7 +82,7 @@ def _train(
     examples = Examples(prepared.labels, prepared.files, prepared.words)
     if keeps:
         settings = replace(Settings(), cache=folder / "cache")
-        speech = pooled_speech(network, model.processor, prepared.files, settings)
+        speech = pool_speech_states(network, model.processor, prepared.files, settings)
         text = text_states(network, model.processor, prepared.words)
         assert text is not None
         examples = replace(examples, speech=speech, text=text.numpy())
@@ -90,4 +90,4 @@ def _train(
     state = RunState(folder / ("kept" if keeps else "each-time"))
     task = Task(everything, everything[:0], "all", 0, state)
     fine_tune(network, model.processor, examples, None, config, task)
-    return time.perf_counter() - begun, heard
+    return time.perf_counter() - begun, encoded

@@ -113,7 +113,3 @@ def _augment(data: bytes, augmentation: str, copy: int, seed: int) -> NDArray[np
 
 def _quantize(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     return np.round(np.clip(samples, -1.0, 1.0) * FULL_SCALE).astype(np.int16)
-
-
-# The names that the training code still uses.
-hear, heard, heard_copies, load_samples = preprocess, preprocess_clips, preprocess_and_augment_clips, load_samples

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_engine.data.cache import VERSION, Cache, compute_clips, preprocessing_options
+from ser_engine.data.cache import Cache, compute_clips, preprocessing_options
 from ser_engine.settings import Settings
 from ser_engine.types import Transcript
 
@@ -64,13 +64,3 @@ def _transcribe(clips: list[CleanSpeech], settings: Settings) -> list[dict[str, 
         {"text": transcript.text, "language": transcript.language, "confidence": round(transcript.confidence, 4)}
         for transcript in _transcriber(settings).transcribe_all(clips, DECODED_TOGETHER)
     ]
-
-
-# The names that the training code still uses.
-PIPELINE = str(VERSION)
-transcribe_clips = transcribe_clips
-
-
-def transcripts(paths: Sequence[Path], settings: Settings, workers: int = 0) -> list[str]:
-    """See `transcribe_clips`."""
-    return [transcript.text for transcript in transcribe_clips(paths, settings, workers)]

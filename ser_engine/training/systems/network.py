@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ser_engine.data.acoustic import acoustic_features
 from ser_engine.data.augment import RECIPES
-from ser_engine.data.preprocess import PREPROCESSINGS, heard, load_samples
+from ser_engine.data.preprocess import PREPROCESSINGS, load_samples, preprocess_clips
 from ser_engine.data.splits import PROTOCOLS
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.evaluation.predictions import MAIN, Outputs
@@ -209,7 +209,7 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
 
 def compute_blocks(paths: list[Path], features: str, preprocessing: str, settings: Settings) -> list[Blocks]:
     """Return the blocks of each recording, none for a recording that the preprocessing drops."""
-    files = heard(paths, settings, preprocessing)
+    files = preprocess_clips(paths, settings, preprocessing)
     extract = partial(_extract, features=features, settings=settings)
     if features not in IMAGES:  # embeddings are computed by a network on all cores
         return [extract(file) for file in tqdm(files, desc=features, unit="clip")]

@@ -102,7 +102,9 @@ def parts(here: Settings, config: TextEmotionTraining) -> tuple[TextEmotionNetwo
     tokenizer = SpeechTextProcessor.from_encoders(None, "bert", here).tokenizer
     assert tokenizer is not None
     folder = here.data / "goemotions"
-    train, dev = (Tokens.of(goemotions.read_goemotions(folder, part), tokenizer, config.max_tokens) for part in ("train", "dev"))
+    train, dev = (
+        Tokens.of(goemotions.read_goemotions(folder, part), tokenizer, config.max_tokens) for part in ("train", "dev")
+    )
     return network, train, dev
 
 
