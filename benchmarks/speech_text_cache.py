@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks import speech_text_model
 from benchmarks.speech_text_model import LABELS, Built
-from ser_engine.data.pooled_states import pooled_speech
+from ser_engine.data.pooled_states import pool_speech_states
 from ser_engine.data.preprocess import FULL_SCALE
 from ser_engine.io import write_array
 from ser_engine.models.speech_text import SpeechText, text_states
@@ -82,7 +82,7 @@ def _train(
     examples = Examples(prepared.labels, prepared.files, prepared.words)
     if caching:
         settings = replace(Settings(), cache=folder / "cache")
-        speech = pooled_speech(network, model.processor, prepared.files, settings)
+        speech = pool_speech_states(network, model.processor, prepared.files, settings)
         text = text_states(network, model.processor, prepared.words)
         assert text is not None
         examples = replace(examples, speech=speech, text=text.numpy())

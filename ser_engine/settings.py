@@ -50,7 +50,7 @@ class Settings:
     language
         Two-letter code of the spoken language; if empty, Whisper detects it.
     noise_reduction
-        "auto" (only where the signal-to-noise ratio is low), "always" (as paper-1, III.A) or "off".
+        "auto" (only where the signal-to-noise ratio is low), "always" (as Sharma, III.A) or "off".
     max_bytes, max_seconds
         Limits of a recording, checked before it is decoded to memory.
     min_speech_s

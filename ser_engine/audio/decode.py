@@ -109,12 +109,7 @@ def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -
 def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, name: str = "") -> Recording:
     """Mix samples [n] or [channels, n], floats in -1..1 or signed integers, down to a mono recording.
 
-    Raises
-    ------
-    InvalidAudio
-        No rate, no samples, another type or shape, or non-finite samples.
-    TooLarge
-        More than `max_seconds` or 8 channels, or a rate outside of 8 to 192 kHz.
+    Raise InvalidAudio or TooLarge for anything else, and beyond `max_seconds`, 8 channels or 8 to 192 kHz.
     """
     if rate is None:
         raise InvalidAudio("Samples need a sampling rate.")

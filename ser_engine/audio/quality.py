@@ -66,10 +66,7 @@ NOISE_REDUCED = "Noise reduction was applied before classification; it can chang
 def measure_quality(recording: Recording, speech: Sequence[Span]) -> Quality:
     """Measure the quality of a recording.
 
-    Parameters
-    ----------
-    recording : as it was decoded
-    speech : spans of speech, in order; without any, level and bandwidth are those of the whole recording
+    Without any `speech`, which is in order, level and bandwidth are those of the whole recording.
     """
     samples, rate = recording.samples, recording.rate
     powers = _frame_powers(samples, rate)

@@ -26,14 +26,8 @@ FLOATS = ("float16", "float32", "float64")
 def to_mono(samples: NDArray) -> Samples:
     """Convert a chunk to mono float32 [n], nominally in -1..1.
 
-    Parameters
-    ----------
-    samples : int16, int32 or floating point, [n] or [n, channels]; the mean of the channels is taken
-
-    Raises
-    ------
-    InvalidAudio
-        Another data type or shape, or invalid samples (NaN, infinite, absurdly large).
+    Raise InvalidAudio for other types or shapes, and for invalid samples (NaN, infinite, absurdly large).
+    Samples are int16, int32 or floating point, [n] or [n, channels]; the mean of the channels is taken.
     """
     chunk = np.asarray(samples)
     kind = str(chunk.dtype)

@@ -243,13 +243,7 @@ class LiveSession:
         return self._segmenter.lost if self._segmenter else 0
 
     def wav(self) -> bytes:
-        """Encode the session as a 16-bit mono WAV file at the rate of its first chunk.
-
-        Raises
-        ------
-        InvalidSettings
-            The session was started without `keep_audio`.
-        """
+        """Encode the session as a 16-bit mono WAV file at the rate of its first chunk."""
         if not self._stored:
             raise InvalidSettings("The audio of this live session was not stored; set keep_audio to store it.")
         return self._stored.wav()

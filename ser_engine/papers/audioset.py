@@ -159,12 +159,7 @@ EXTRACTORS: dict[str, type[VGGish] | type[YAMNet]] = {"vggish": VGGish, "yamnet"
 def load_extractor(name: str, settings: Settings) -> Extractor:
     """Return "vggish" or "yamnet" with the weights in `settings.models_dir`; loaded once and shared.
 
-    Raises
-    ------
-    WeightsUnavailable
-        The weights are missing, damaged, or those of another network; the text says where to get them and what to do.
-    InvalidSettings
-        There is no such network.
+    Raise WeightsUnavailable, which states where to get them, if they are missing, damaged or another network's.
     """
     if name not in EXTRACTORS:
         raise InvalidSettings(f"There are no embeddings “{name}”; there are {', '.join(EXTRACTORS)}.")

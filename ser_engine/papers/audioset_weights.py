@@ -55,13 +55,7 @@ def convert(name: str, file: Path, folder: Path, options: Mapping[str, Any] | No
 
     `file` is YAMNet's .h5 of Keras, VGGish's .pth of torchvggish, or a .npz of the variables by TensorFlow's names.
     `options` are those of a network that is not of the published size.
-
-    Raises
-    ------
-    WeightsUnavailable
-        The file is missing, cannot be read, or does not contain exactly that network's weights.
-    InvalidSettings
-        There is no such network.
+    Raise WeightsUnavailable if the file does not contain exactly that network's weights.
     """
     if name not in EXTRACTORS:
         raise InvalidSettings(f"There are no embeddings “{name}”; there are {', '.join(EXTRACTORS)}.")
