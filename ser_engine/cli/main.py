@@ -27,7 +27,7 @@ from ser_engine.settings import Settings
 VERBS = (analyze, live, train, trial, evaluate, conversation, describe, corpus, audit)
 BAD_INPUT = 2
 INTERRUPTED = 130
-MODEL = "folder in models/, path, or hf:OWNER/NAME[@REVISION] on the Hugging Face hub (default: SER_MODEL, or the bundled model)"
+MODEL = "folder in models/, path, or hf:OWNER/NAME[@REVISION] of the Hugging Face hub (default: SER_MODEL or bundled)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
