@@ -1,9 +1,7 @@
 # The page, for a server: docker build -t ser . && docker run -p 8501:8501 -v ser-cache:/cache ser
-# The wheels of soundfile, av, soxr and torch bring libsndfile, FFmpeg, soxr and OpenMP along; LightGBM's alone asks the
-# system for OpenMP.
-FROM python:3.11-slim
-
-RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
+# Nothing but Python is asked of the system: the wheels bring libsndfile, FFmpeg, soxr and OpenMP along.
+# `tools/run_dockerfile.py` runs these steps where there is no Docker.
+FROM python:3.11-slim-bookworm
 
 # The official builds of torch for CPUs; an empty value takes the published one with CUDA (3 GB more).
 ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
@@ -11,10 +9,12 @@ ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 WORKDIR /app
 
 # First and alone, so that a change in the code does not install everything anew.
+# torch goes first, with what its build needs; the rest is installed exactly as locked.
 # The pins also hold for what builds openai-whisper, which is published as source alone.
 COPY requirements.txt constraints-cuda.txt ./
-RUN PIP_CONSTRAINT=requirements.txt PIP_BUILD_CONSTRAINT=requirements.txt \
-    pip install --no-cache-dir -r requirements.txt
+RUN export PIP_CONSTRAINT=requirements.txt PIP_BUILD_CONSTRAINT=requirements.txt \
+    && pip install --no-cache-dir torch \
+    && pip install --no-cache-dir --no-deps -r requirements.txt
 
 RUN useradd --create-home --uid 1000 ser && install --directory --owner=ser --group=ser /cache
 

@@ -1,4 +1,4 @@
-"""How long a manifest of 100,000 rows takes to be audited and split, and how much memory."""
+"""Time and memory for auditing and splitting a manifest of 100,000 rows."""
 
 from __future__ import annotations
 
@@ -24,26 +24,23 @@ from ser_engine.settings import PROJECT
 
 ROWS = 100_000
 CORPORA, SPEAKERS, SENTENCES, FOLDS = 4, 50, 200, 5
-# One file in so many is byte for byte another one, and one in so many a copy of the clip before it.
+# One clip in IDENTICAL has the content of another; one in COPIED is an augmented copy of the clip before it.
 IDENTICAL, COPIED = 1000, 10
 
 
 def measure(rows: int = ROWS) -> dict[str, Any]:
-    """Return `audit_100k_seconds` and `audit_100k_peak_mb`, of a process of its own that does nothing else.
-
-    `audit_100k_processor_seconds` is what of the time was spent computing: it is the same on a busy machine.
-    """
+    """Return wall and processor seconds and peak memory in MB, measured in a separate process."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clips.csv"
-        manifest.write_manifest(generated(rows), path)
+        manifest.write_manifest(generate_rows(rows), path)
         command = [sys.executable, "-m", "benchmarks.audit", str(path)]
         done = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
     measured: dict[str, Any] = json.loads(done.stdout)
     return measured
 
 
-def generated(rows: int) -> Iterator[manifest.Row]:
-    """Yield a manifest's rows: four corpora of fifty speakers and 200 sentences, random folds that share them all."""
+def generate_rows(rows: int) -> Iterator[manifest.Row]:
+    """Yield rows of four corpora with 50 speakers and 200 sentences each, in random folds that share them all."""
     rng = np.random.default_rng(0)
     for number in range(rows):
         corpus, speaker, sentence, label = (int(rng.integers(n)) for n in (CORPORA, SPEAKERS, SENTENCES, len(EMOTIONS)))
@@ -68,7 +65,7 @@ def generated(rows: int) -> Iterator[manifest.Row]:
 
 
 def main(path: Path) -> None:
-    """Audit a manifest and split it by every protocol that needs no listing; print seconds and memory as JSON."""
+    """Audit a manifest, split it by every protocol that needs no listing, and print the figures as JSON."""
     begun, computing = time.perf_counter(), time.process_time()
     findings = audit(read_table(path))
     utterances = list(manifest.read_manifest(path))

@@ -1,6 +1,6 @@
-"""`make bench`: measure what a user waits for, write results/bench.json, and print it.
+"""`make bench`: measure speed and memory, write results/bench.json and print it.
 
-`python -m benchmarks.bench SUBJECT...` measures some subjects only and leaves the figures of the others.
+`python -m benchmarks.bench SUBJECT ...` measures some subjects only and keeps the figures of the others.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from ser_engine.evaluation.record import read_record
 from ser_engine.io import write_json
 from ser_engine.settings import PROJECT
 from ser_engine.types import SAMPLE_RATE
-from tests.speech import SENTENCES, VOICES, speech  # generated, so that the figures need no corpus
+from tests.speech import SENTENCES, VOICES, speech  # synthetic, so that no corpus is needed
 from tools.bundle_whisper import MEASURED
 
 BENCH = PROJECT / "results" / "bench.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the subjects that are named, or every one; keys that other subjects wrote stay."""
-    parser = argparse.ArgumentParser("python -m benchmarks.bench", description="Measure into results/bench.json.")
+    """Measure the given subjects, or all; figures of other subjects are kept."""
+    parser = argparse.ArgumentParser("python -m benchmarks.bench", description="Measure speed and memory.")
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)} (default: all)")
     chosen = parser.parse_args(arguments).subjects
     if unknown := sorted(set(chosen) - set(SUBJECTS)):
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def answers() -> dict[str, Any]:
-    """Return the seconds from a recording to its answer, ours and the plain pipeline's."""
+    """Return the latency of this project and of the plain pipeline."""
     with tempfile.TemporaryDirectory() as folder:
         return latency.measure(recording(3.0, Path(folder)), recording(60.0, Path(folder)))
 
@@ -61,7 +61,7 @@ def words() -> dict[str, Any]:
 
 
 def recording(seconds: float, folder: Path) -> Path:
-    """Write a wav of exactly `seconds` of generated speech, the sentences of the tests in turn, and return its path."""
+    """Write a WAV file of exactly `seconds` of synthetic speech and return its path."""
     sentences = np.concatenate([speech(text, voice) for text in SENTENCES for voice in VOICES])
     length = round(seconds * SAMPLE_RATE)
     path = folder / f"{seconds:g}s.wav"

@@ -1,4 +1,4 @@
-"""How many times faster than it was spoken a voice becomes acoustic features, on each core."""
+"""Real-time factor of acoustic features, per core."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tqdm import tqdm
 
 from ser_engine.features import ACOUSTIC
 from ser_engine.types import SAMPLE_RATE
-from tests.speech import SENTENCES, VOICES, speech  # generated, so that the figures need no corpus
+from tests.speech import SENTENCES, VOICES, speech  # synthetic, so that no corpus is needed
 
 CLIPS, CLIP_S, WORKERS = 10_000, 3.0, 2
 
 
 def measure(clips: int = CLIPS, workers: int = WORKERS) -> dict[str, Any]:
-    """Return `feature_realtime_factor`, of the slower of both feature sets, and `feature_ms_per_clip` of each.
+    """Return `feature_realtime_factor` of the slowest feature set, and `feature_ms_per_clip` of each.
 
-    Every clip is 3 s of speech under noise, and no two are the same. What counts is the processor's time within
-    `extract`, of all threads together, so that the figure is per core, whatever else the machine does.
+    Clips are 3 s of noisy speech, all different. Processor time of all threads is counted, so the figures are per
+    core and do not depend on other load.
     """
     milliseconds = {}
     with ProcessPoolExecutor(workers, initializer=_start) as pool:
@@ -37,7 +37,7 @@ def measure(clips: int = CLIPS, workers: int = WORKERS) -> dict[str, Any]:
 
 
 def clip(number: int) -> NDArray[np.float32]:
-    """Return 3 s of the spoken sentences from a random place on, at a random level and under random noise."""
+    """Return 3 s of synthetic speech from a random position, at a random level, with random noise."""
     rng = np.random.default_rng(number)
     sentences, length = _sentences(), round(CLIP_S * SAMPLE_RATE)
     start = rng.integers(len(sentences) - length)
@@ -51,7 +51,7 @@ def _sentences() -> NDArray[np.float32]:
 
 
 def _start() -> None:
-    """Have a worker process compute on one thread; what is made once only is made before the clock runs."""
+    """Warm up a worker process, and limit it to one thread."""
     from threadpoolctl import threadpool_limits
 
     for features in ACOUSTIC:
@@ -60,7 +60,7 @@ def _start() -> None:
 
 
 def _time(number: int, features: str) -> float:
-    """Return the processor's seconds that one clip takes."""
+    """Return the processor seconds for one clip."""
     samples = clip(number)
     begun = time.process_time()
     _extract(features, samples)

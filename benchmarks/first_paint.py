@@ -1,4 +1,4 @@
-"""Seconds from starting the application, cold, until a browser shows the page."""
+"""Seconds from a cold start of the application to the first paint in a browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE_S = 60.0
 
 
 def measure() -> dict[str, Any]:
-    """Return `first_paint_seconds`, the median of three cold starts, and how long a further visitor waits."""
+    """Return the medians over three cold starts, for the first visitor and for the next."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM") or None,
@@ -35,7 +35,7 @@ def measure() -> dict[str, Any]:
 
 
 def _start_and_visit(browser: Browser) -> tuple[float, float]:
-    """Return the seconds of a first visit, counted from the start of the process, and of a second one."""
+    """Return the seconds from process start to the first visit's paint, and of a second visit."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Warm seconds from a recording's bytes to the answer, ours beside the plain pipeline."""
+"""Latency of warm models on a recording, compared with the plain pipeline."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ def measure(clip_3s: Path, clip_60s: Path) -> dict[str, Any]:
 
 
 def _times(analyzer: Analyzer, clip: Path) -> tuple[list[float], dict[str, float]]:
-    """Return the seconds of every repetition, and the median of each stage."""
+    """Return the seconds of each repetition, and the median seconds of each stage."""
     data = clip.read_bytes()
-    analyses = [_anew(analyzer, data) for _ in range(REPETITIONS)]
+    analyses = [_analyze_uncached(analyzer, data) for _ in range(REPETITIONS)]
     stages = {stage: round(float(np.median([a.seconds[stage] for a in analyses])), 4) for stage in STAGES}
     return [analysis.seconds["total"] for analysis in analyses], stages
 
 
-def _anew(analyzer: Analyzer, data: bytes) -> Analysis:
-    """Analyse a recording as if it had not been heard before."""
+def _analyze_uncached(analyzer: Analyzer, data: bytes) -> Analysis:
+    """Analyze a recording with an empty cache."""
     analyzer.model.clear_cache()
     return analyzer.analyze(data)
 
 
 def _plain(analyzer: Analyzer, clip: Path) -> float:
-    """Return the median seconds of the plain pipeline on its own copy of the float32 model, warm."""
+    """Return the median seconds of the warm plain pipeline, which has a float32 copy of the model."""
     from benchmarks import plain
     from ser_engine.models.fused import Fused
     from ser_engine.models.whisper_statistics import WhisperEncoderModel

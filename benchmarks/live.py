@@ -1,6 +1,6 @@
-"""Live sessions on the bundled model: how soon an answer comes, how many sessions go at once, what an hour leaves.
+"""Live sessions with the bundled model: latency, number of sessions at once, growth of memory.
 
-Sound comes in chunks of 20 ms at 48 kHz, as WebRTC gives it, at the pace at which it is spoken.
+Audio arrives in real time, in chunks of 20 ms at 48 kHz as with WebRTC.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from tests.speech import SENTENCES, VOICES, silence, speech
 
 RATE = 48_000
 CHUNK_S = 0.02
-# What is said again and again: each sentence by each voice, with a pause in which nothing is to be scored.
+# Pause after each sentence of each voice; nothing is scored in it.
 PAUSE_S = 2.0
-# How long each measure listens, and which share of windows a session may skip and still count as held.
+# Length of each measurement, and the share of windows that a session may skip.
 LATENCY_S, SESSIONS_S, HOUR_S = 60.0, 30.0, 3600.0
 MOST_SKIPPED = 0.01
 MOST_SESSIONS = 32
-# What the first minute takes (the threads of libraries, the detector's buffers) is not growth.
+# Memory that is allocated at first (threads of libraries, buffers) does not count as growth.
 SETTLED_S = 120.0
 
 
@@ -57,41 +57,41 @@ def measure(
 
 
 def conversation() -> NDArray[np.float32]:
-    """Return generated speech with pauses, float32 [n] at 48 kHz."""
-    said = [part for text in SENTENCES for voice in VOICES for part in (speech(text, voice), silence(PAUSE_S))]
-    return soxr.resample(np.concatenate(said), 16_000, RATE)
+    """Return synthetic speech with pauses, float32 [n] at 48 kHz."""
+    parts = [part for text in SENTENCES for voice in VOICES for part in (speech(text, voice), silence(PAUSE_S))]
+    return soxr.resample(np.concatenate(parts), 16_000, RATE)
 
 
 def latency(analyzer: Analyzer, sound: NDArray[np.float32], seconds: float) -> list[float]:
-    """Return the seconds from the end of each window's sound to its update, of the windows that were scored."""
-    found: list[float] = []
+    """Return the seconds from the end of each scored window to its update."""
+    latencies: list[float] = []
     session = LiveSession(analyzer)
 
-    def told(update: Update, late_s: float) -> None:
+    def record(update: Update, late_s: float) -> None:
         if update.scores:
-            found.append(late_s)
+            latencies.append(late_s)
 
-    Feeder(session, sound, seconds, told).run()
-    return found
+    Feeder(session, sound, seconds, record).run()
+    return latencies
 
 
-Told = Callable[[Update, float], None]
+OnUpdate = Callable[[Update, float], None]
 
 
 class Feeder(threading.Thread):
-    """A microphone and the session behind it: chunks come on time, and wait where the session is busy.
+    """A simulated microphone: it pushes chunks on time, or as soon as the session is free.
 
-    `told`, if given, is called with each update and the seconds since the sound of its window had ended.
+    `on_update`, if given, is called with each update and the seconds since the end of its window.
     """
 
     def __init__(
-        self, session: LiveSession, sound: NDArray[np.float32], seconds: float, told: Told | None = None
+        self, session: LiveSession, sound: NDArray[np.float32], seconds: float, on_update: OnUpdate | None = None
     ) -> None:
         super().__init__(name="feeder", daemon=True)
-        self.session, self._sound, self._seconds, self._told = session, sound, seconds, told
+        self.session, self._sound, self._seconds, self._on_update = session, sound, seconds, on_update
 
     def run(self) -> None:
-        """Play the sound, from its beginning again where it ends."""
+        """Play the audio in a loop."""
         size = round(CHUNK_S * RATE)
         begun = time.perf_counter()
         for number in range(round(self._seconds / CHUNK_S)):
@@ -100,8 +100,8 @@ class Feeder(threading.Thread):
                 time.sleep(early)
             first = number * size % (len(self._sound) - size)
             for update in self.session.push(self._sound[first : first + size], RATE, max(0.0, -early)):
-                if self._told:
-                    self._told(update, time.perf_counter() - begun - update.end)
+                if self._on_update:
+                    self._on_update(update, time.perf_counter() - begun - update.end)
 
 
 def sessions(
@@ -111,9 +111,9 @@ def sessions(
     most: int = MOST_SESSIONS,
     max_lag_s: float = MAX_LAG_S,
 ) -> int:
-    """Return how many sessions at once skip no more than 1% of their windows; they begin at different moments.
+    """Return how many simultaneous sessions skip at most 1% of their windows.
 
-    `max_lag_s` is how late a window may be before it is skipped.
+    Sessions begin at different times; a window that is later than `max_lag_s` is skipped.
     """
     held = 0
     while held < most:
@@ -128,7 +128,7 @@ def sessions(
         for feeder in feeders:
             feeder.join()
         if any(feeder.session.duration_s < seconds - CHUNK_S for feeder in feeders):
-            raise RuntimeError("A session broke off; the error stands above.")
+            raise RuntimeError("A session ended early; its error is printed above.")
         skipped = sum(feeder.session.skipped for feeder in feeders)
         windows = skipped + sum(len(feeder.session.timeline) for feeder in feeders)
         if skipped > MOST_SKIPPED * windows:
@@ -140,7 +140,7 @@ def sessions(
 def memory_growth_mb(analyzer: Analyzer, sound: NDArray[np.float32], seconds: float) -> float:
     """Return by how many MB the process grows over a session that is played faster than real time.
 
-    Words are handed out and taken, as the page does; audio is not kept.
+    Speech segments are taken as the page takes them; audio is not stored.
     """
     session = LiveSession(analyzer, words=True)
     size = round(CHUNK_S * RATE)
@@ -155,9 +155,9 @@ def memory_growth_mb(analyzer: Analyzer, sound: NDArray[np.float32], seconds: fl
 
 
 def _resident_mb() -> float:
-    """Return the memory of this process in MB, after a collection."""
+    """Return the resident memory of this process in MB, after garbage collection."""
     gc.collect()
     if sys.platform != "linux":
-        raise OSError("The memory of a session is measured on Linux alone.")
+        raise OSError("Memory can be measured only on Linux.")
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

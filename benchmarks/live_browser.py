@@ -1,7 +1,7 @@
-"""Seconds from the end of what was said in a browser until the live page's chart there has changed.
+"""Seconds from the end of a window in the browser until the chart of the live page has changed.
 
-The browser's microphone is a sound that the page plays at a moment of its own clock; where that sound lies in the saved
-session tells at which moment each window was said. So the way to the server and back is in the figures, words as well.
+The microphone is replaced by audio that starts at a known time of the browser's clock. Its position in the saved
+session gives the time of each window, so the figures include the way to the server and back, and transcription.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.browser.conftest import QUIET
 from tests.browser.pages import Server
 
 LISTEN_S = 25.0
-# Aligned by so many seconds; what was lost on the way would move the end of a session against its beginning.
+# Length of the excerpts that are aligned; lost audio would shift the end of a session against its beginning.
 ALIGN_S = 3.0
 MOST_MOVED_S = 0.02
 
@@ -56,7 +56,7 @@ WATCH = """element => {
 def measure(seconds: float = LISTEN_S) -> dict[str, Any]:
     """Return `live_browser_latency_p50` and `live_browser_latency_p95`, seconds."""
     sound = conversation()
-    assert len(sound) >= (seconds + 10) * RATE, "the sound has to last longer than the session"
+    assert len(sound) >= (seconds + 10) * RATE, "the audio has to last longer than the session"
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = Server("app.py", Path(folder) / "log.txt", {})
         try:
@@ -68,23 +68,23 @@ def measure(seconds: float = LISTEN_S) -> dict[str, Any]:
             page.route(
                 "**/said.wav", lambda route: route.fulfill(body=encode_wav(sound, RATE), content_type="audio/wav")
             )
-            found = listen(page, server.url, sound, seconds)
+            latencies = measure_page(page, server.url, sound, seconds)
             browser.close()
         finally:
             server.stop()
     return {
-        "live_browser_latency_p50": round(float(np.median(found)), 3),
-        "live_browser_latency_p95": round(float(np.percentile(found, 95)), 3),
+        "live_browser_latency_p50": round(float(np.median(latencies)), 3),
+        "live_browser_latency_p95": round(float(np.percentile(latencies, 95)), 3),
     }
 
 
-def listen(page: Page, url: str, sound: NDArray[np.float32], seconds: float) -> list[float]:
+def measure_page(page: Page, url: str, sound: NDArray[np.float32], seconds: float) -> list[float]:
     """Return the seconds from the end of each window of a session to the change on the page."""
     page.add_init_script(MICROPHONE)
     page.goto(f"{url}/live")
     live = page.locator(".live")
     live.wait_for()
-    # The models are loaded beside the page; who speaks sooner waits for them once.
+    # The models are loaded in the background.
     page.wait_for_timeout(10_000)
     live.evaluate(WATCH)
     live.get_by_role("button", name="Start", exact=True).click()
@@ -98,12 +98,12 @@ def listen(page: Page, url: str, sound: NDArray[np.float32], seconds: float) -> 
         raise RuntimeError(f"The session has {rate} Hz, not {RATE}.")
     first, last = position(saved, sound, 1.0), position(saved, sound, len(saved) / RATE - ALIGN_S - 1.0)
     if abs(last - first) > MOST_MOVED_S:
-        raise RuntimeError(f"{abs(last - first):.3f} s of sound were lost on the way.")
+        raise RuntimeError(f"{abs(last - first):.3f} s of audio were lost.")
     began = page.evaluate("saidAt") + first
     return [changed - (began + end) for end, changed in page.evaluate("changed")]
 
 
 def position(saved: NDArray[np.float32], sound: NDArray[np.float32], at_s: float) -> float:
-    """Return where in the sound a session began, in seconds, by what it has at `at_s`."""
+    """Return the position in `sound` at which the session began, in seconds, from its excerpt at `at_s`."""
     part = saved[round(at_s * RATE) : round((at_s + ALIGN_S) * RATE)]
     return int(correlate(sound, part, mode="valid").argmax()) / RATE - at_s

@@ -1,4 +1,4 @@
-"""The yardstick: the same answer, written straight with the libraries as their documentation shows."""
+"""The baseline: the same computation, written directly with the libraries as their documentation shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def analyze(path: Path, model: whisper.Whisper, classifier: WhisperEncoderModel)
     """Return (words, probabilities [labels]) of a recording.
 
     Whisper's `transcribe` with its defaults on a float32 model; then every layer's states of the encoder on the
-    recording padded to 30 s, a window at a time, and the same head on them. What the words say is not asked.
+    recording padded to 30 s, window by window, and the same head on them. The text model is left out.
     """
     samples, _ = librosa.load(path, sr=16_000, mono=True)
     words = model.transcribe(samples, fp16=False)["text"]
@@ -31,7 +31,7 @@ def analyze(path: Path, model: whisper.Whisper, classifier: WhisperEncoderModel)
 
 @torch.inference_mode()
 def _all_states(encoder: whisper.model.AudioEncoder, mel: torch.Tensor) -> torch.Tensor:
-    """Run the encoder as it is, with a hook on every block; float32 [layers + 2, 1500, width]."""
+    """Return the states of all layers, float32 [layers + 2, 1500, width], collected with hooks."""
     states: list[torch.Tensor] = []
     hooks = [encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: states.append(inputs[0]))]
     hooks += [block.register_forward_hook(lambda _, __, output: states.append(output)) for block in encoder.blocks]

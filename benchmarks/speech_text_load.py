@@ -1,4 +1,4 @@
-"""How much memory a model of speech and text takes while it is loaded, in a process that does nothing else."""
+"""Peak memory while a model of speech and text is loaded, in a separate process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ser_engine.settings import PROJECT, Settings
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Return `seconds`, `peak_mb` above the interpreter with its libraries, and `weights_mb` of the model there."""
+    """Return `seconds`, `peak_mb` above that of the interpreter with its libraries, and `weights_mb`."""
     command = [sys.executable, "-m", "benchmarks.speech_text_load", str(folder)]
     done = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
     measured: dict[str, float] = json.loads(done.stdout)
@@ -23,11 +23,11 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 def main(folder: Path) -> None:
-    """Load the model and print what it took as JSON.
+    """Load the model and print the figures as JSON.
 
-    Every weight is read once before the memory is: of a file that is only mapped, what nobody reads takes none.
+    Every weight is read once before memory is measured, because unread pages of a mapped file take none.
     """
-    from transformers import BertModel, BertTokenizer, HubertModel  # noqa: F401  (else loading would import them)
+    from transformers import BertModel, BertTokenizer, HubertModel  # noqa: F401  (so that loading does not import them)
 
     from ser_engine.models.registry import load_model
     from ser_engine.models.speech_text import SpeechText
@@ -54,9 +54,9 @@ def weight_bytes(network: Any) -> int:
 
 
 def resident_bytes(entry: str) -> int:
-    """Return the process's resident memory, now ("VmRSS") or at its highest ("VmHWM").
+    """Return the resident memory of the process, current ("VmRSS") or peak ("VmHWM").
 
-    Linux says both of the process alone; getrusage's highest may be that of the process that started this one.
+    Without /proc it is the peak of getrusage, which may be inherited from the parent process.
     """
     status = Path("/proc/self/status")
     if status.exists():

@@ -1,6 +1,6 @@
-"""The network that is measured: paper-1's architecture (III.D.2) at full size with random weights, and what it hears.
+"""The measured network: the architecture of Sharma (III.D.2) at full size with random weights, and its clips.
 
-Time and memory do not depend on what the weights are, and no published HuBERT has to be fetched for a measurement.
+Time and memory do not depend on the values of the weights.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from ser_engine.models.speech_text import (
 )
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Quality, Span, Transcript
-from tests.speech import SENTENCES, VOICES, speech  # generated, so that the figures need no corpus
+from tests.speech import SENTENCES, VOICES, speech  # synthetic, so that no corpus is needed
 
 LABELS = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
 SHORTEST_S, MOST_S, LONGEST_S = 1.5, 2.5, 5.0
-"""Seconds of a clip: the least, the most frequent (CREMA-D's), the most."""
+"""Seconds of a clip: shortest, most frequent (as in CREMA-D), longest."""
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!'-"
 
 
 @dataclass(frozen=True)
 class Size:
-    """What differs from transformers' default configs, which are HuBERT-base's and BERT-base's (uncased)."""
+    """Changes to the default configurations of transformers, which are HuBERT-base and BERT-base (uncased)."""
 
     hubert: dict[str, Any] = field(default_factory=dict)
     bert: dict[str, Any] = field(default_factory=dict)
@@ -43,7 +43,7 @@ FULL = Size()
 
 @dataclass(frozen=True)
 class Built:
-    """Where the encoders lie, and the models that were saved: one that refers to them, and one that holds them."""
+    """Folders of the encoders, of a model that refers to them, and of one that contains them."""
 
     hubert: Path
     bert: Path
@@ -52,7 +52,7 @@ class Built:
 
 
 def build(folder: Path, size: Size = FULL) -> Built:
-    """Write encoders and models below `folder`, the same ones at every call."""
+    """Write encoders and models below `folder`, the same at every call."""
     built = Built(*(folder / name for name in ("hubert-base", "bert-base", "frozen", "whole")))
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(0)
@@ -64,7 +64,7 @@ def build(folder: Path, size: Size = FULL) -> Built:
     names, settings = (str(built.hubert), str(built.bert)), Settings()
     network = SpeechTextForSequenceClassification.from_encoders(LABELS, *names, settings)
     model = SpeechText("hubert-bert", network, SpeechTextProcessor.from_encoders(*names, settings))
-    _opinionated(model)
+    _spread_scores(model)
     model.save(built.frozen)
     network.freeze("entire")
     model.save(built.whole)
@@ -72,7 +72,7 @@ def build(folder: Path, size: Size = FULL) -> Built:
 
 
 def _tokenizer(size: int) -> BertTokenizer:
-    """Return a tokenizer of `size` entries that knows the sentences' words, as BERT's own does, and spells others."""
+    """Return a tokenizer with `size` entries: the words of the sentences, and characters for others."""
     words = {word for sentence in SENTENCES for word in sentence.lower().strip(".").replace("'", " ' ").split()}
     pieces = [*CHARACTERS, *(f"##{character}" for character in CHARACTERS)]
     entries = list(dict.fromkeys(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces, *sorted(words)]))
@@ -80,14 +80,14 @@ def _tokenizer(size: int) -> BertTokenizer:
     return BertTokenizer(vocab={entry: row for row, entry in enumerate(entries)}, do_lower_case=True)
 
 
-def _opinionated(model: SpeechText) -> None:
-    """Scale the head so that its scores differ from clip to clip: random encoders say nearly the same of all.
+def _spread_scores(model: SpeechText) -> None:
+    """Scale the head so that scores differ between clips; random encoders give nearly the same for all.
 
-    Without it, any two pipelines would agree to within a hundredth.
+    Otherwise any two pipelines would agree.
     """
-    said = list(SENTENCES)
-    clips = [speech(sentence, VOICES[number % len(VOICES)]) for number, sentence in enumerate(said)]
-    states = pooled_states(model.network, model.processor, clips, said)
+    sentences = list(SENTENCES)
+    clips = [speech(sentence, VOICES[number % len(VOICES)]) for number, sentence in enumerate(sentences)]
+    states = pooled_states(model.network, model.processor, clips, sentences)
     head = model.network.classifier
     assert isinstance(head, torch.nn.Linear)
     with torch.no_grad():
@@ -100,21 +100,21 @@ def _opinionated(model: SpeechText) -> None:
 
 
 def clips(count: int, seed: int = 0) -> tuple[list[CleanSpeech], list[Transcript]]:
-    """Return speech of lengths that spread as real ones do, no two the same, and words to go with it."""
+    """Return different clips of realistic lengths, and words for them."""
     rng = np.random.default_rng(seed)
     voices = np.concatenate([speech(text, voice) for text in SENTENCES for voice in VOICES])
-    found, words = [], []
+    speeches, words = [], []
     for number in range(count):
         length = round(float(rng.triangular(SHORTEST_S, MOST_S, LONGEST_S)) * SAMPLE_RATE)
         start = rng.integers(len(voices) - length)
         noise = rng.standard_normal(length, np.float32) * np.float32(1e-3)
-        found.append(heard(voices[start : start + length] + noise))
+        speeches.append(clean_speech(voices[start : start + length] + noise))
         words.append(Transcript(list(SENTENCES)[number % len(SENTENCES)], "en", (), 1.0, "given"))
-    return found, words
+    return speeches, words
 
 
-def heard(samples: np.ndarray) -> CleanSpeech:
-    """Return float32 [n] at 16 kHz as speech that is clean already."""
+def clean_speech(samples: np.ndarray) -> CleanSpeech:
+    """Return float32 [n] at 16 kHz as clean speech."""
     seconds = len(samples) / SAMPLE_RATE
     quality = Quality(seconds, seconds, SAMPLE_RATE, 8000.0, None, 0.0, -23.0, False)
     return CleanSpeech(samples, (Span(0.0, seconds),), quality)

@@ -1,4 +1,4 @@
-"""The yardstick for HuBERT+BERT: the same models, written straight with the libraries as their documentation shows."""
+"""The baseline for HuBERT and BERT: the same models, used directly as their documentation shows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ser_engine.settings import Settings
 
 @dataclass(frozen=True)
 class Plain:
-    """The models, all of them float32."""
+    """The models, in float32."""
 
     whisper: whisper.Whisper
     extractor: Wav2Vec2FeatureExtractor
@@ -32,7 +32,7 @@ class Plain:
 
     @classmethod
     def load(cls, built: Built) -> Plain:
-        """Read the encoders from their folders, the head from the saved model's, and a Whisper of its own."""
+        """Load the encoders, the head of the saved model, and Whisper."""
         with quiet():
             return cls(
                 load_whisper(Settings()),
@@ -46,8 +46,8 @@ class Plain:
     def analyze(self, path: Path, voice: NDArray[np.float32]) -> tuple[str, NDArray[np.float32]]:
         """Return (words, probabilities [labels]) of a recording.
 
-        Whisper's `transcribe` with its defaults hears the file. HuBERT hears `voice`, float32 [n] at 16 kHz: what the
-        engine's cleaning leaves of it, which costs nothing here, so that the same is scored.
+        Whisper's `transcribe` reads the file. HuBERT's input is `voice`, float32 [n] at 16 kHz, cleaned by the
+        engine; cleaning is not counted here.
         """
         samples, _ = librosa.load(path, sr=16_000, mono=True)
         words = str(self.whisper.transcribe(samples, fp16=False)["text"]).strip()

@@ -8,9 +8,17 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from platformdirs import user_cache_path
+
 from ser_engine.errors import InvalidSettings
 
-PROJECT = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent
+# A wheel carries models/ and configs/ in the package; in a checkout they lie next to it.
+INSTALLED = (_PACKAGE / "bundled").is_dir()
+PROJECT = _PACKAGE / "bundled" if INSTALLED else _PACKAGE.parent
+# An installed package writes to the current folder, and caches where the operating system has it.
+_WORK = Path() if INSTALLED else PROJECT
+_CACHE = user_cache_path("ser-engine", appauthor=False) if INSTALLED else PROJECT / "cache"
 WHISPER_SIZES = (
     "tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en",
     "large-v1", "large-v2", "large-v3", "turbo",
@@ -42,7 +50,7 @@ class Settings:
     language
         Two-letter code of the spoken language; if empty, Whisper detects it.
     noise_reduction
-        "auto" (only where the signal-to-noise ratio is low), "always" (as paper-1, III.A) or "off".
+        "auto" (only where the signal-to-noise ratio is low), "always" (as Sharma, III.A) or "off".
     max_bytes, max_seconds
         Limits of a recording, checked before it is decoded to memory.
     min_speech_s
@@ -75,10 +83,10 @@ class Settings:
     max_bytes: int = 100 * 1024 * 1024
     max_seconds: float = 30 * 60.0
     min_speech_s: float = 0.3
-    data: Path = PROJECT / "data"
-    emobox: Path = PROJECT / "data" / "emobox"
-    cache: Path = PROJECT / "cache"
-    results: Path = PROJECT / "results"
+    data: Path = _WORK / "data"
+    emobox: Path = _WORK / "data" / "emobox"
+    cache: Path = _CACHE
+    results: Path = _WORK / "results"
     threads: int = 0
     turn: str = ""
     turn_user: str = ""

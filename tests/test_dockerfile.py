@@ -114,7 +114,7 @@ def test_requirements_are_copied_before_they_are_installed_and_code_after() -> N
 
 def test_base_is_slim_and_of_a_python_that_the_project_takes() -> None:
     (base,) = all_of("FROM")
-    assert re.fullmatch(r"python:3\.1[12]-slim", base)
+    assert re.fullmatch(r"python:3\.1[1-4]-slim-bookworm", base)
 
 
 def test_the_user_is_not_root_and_nothing_after_it_needs_root() -> None:

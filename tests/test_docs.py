@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import os
 import re
 import shlex
 from pathlib import Path
@@ -18,7 +20,7 @@ BIBLIOGRAPHY = (PROJECT / "docs" / "papers.bib").read_text(encoding="utf-8")
 FORBIDDEN = re.compile(r"\b(over)?heard\b|\bopinions?\b|\bstrangers?\b|\btraps?\b|\btold\b|paper-[1-5]", re.IGNORECASE)
 # "Okabe et al., 2018", "Friedman (1989)", "Haq & Jackson (2010)"
 CITATION = re.compile(r"\b([A-Z][\w-]+)(?: et al\.| (?:&|and) [A-Z][\w-]+)?,? \(?((?:19|20)\d\d)\)?")
-NO_AUTHORS = {"ACL", "Interspeech"}
+NO_AUTHORS = {"ACL", "EmoBox", "Interspeech"}
 
 
 def text_of(path: Path) -> str:
@@ -90,3 +92,11 @@ def test_every_citation_has_an_entry() -> None:
         if author not in NO_AUTHORS and (author, year) not in known
     }
     assert not missing
+
+
+def test_examples_of_the_api_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    for name in [name for name in os.environ if name.startswith("SER_")]:
+        monkeypatch.delenv(name)
+    failed, attempted = doctest.testfile(str(PROJECT / "docs" / "api.md"), module_relative=False)
+    assert attempted > 20 and not failed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from ser_engine.data.corpora.registry import CORPORA
 from ser_engine.data.degrade import TITLES
 from ser_engine.evaluation.cards import accuracy_table
+from ser_engine.evaluation.published import read_published
 from ser_engine.evaluation.record import RunRecord, read_record, read_records
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,13 +31,6 @@ def bench() -> dict[str, Any]:
     """Return the figures of the benchmark."""
     figures: dict[str, Any] = json.loads((RESULTS / "bench.json").read_text(encoding="utf-8"))
     return figures
-
-
-@cache
-def published() -> dict[str, dict[str, Any]]:
-    """Return the published figures by their ids."""
-    figures = tomllib.loads((RESULTS / "published.toml").read_text(encoding="utf-8"))["figure"]
-    return {figure["id"]: figure for figure in figures}
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -149,7 +143,7 @@ def protocols() -> str:
         known, unseen = run(f"{system}/{shared}").metrics, run(f"{system}/speaker-independent").metrics
         figures = (known["WA"], known["UA"], unseen["WA"], unseen["UA"])
         rows.append([title, *map(percent, figures)])
-    paper = published()["sharma/table-8/HuBERT-BERT"]
+    paper = read_published(RESULTS)["sharma/table-8/HuBERT-BERT"].metrics
     rows.append(["HuBERT and BERT, published by Sharma", percent(paper["WA"]), percent(paper["UA"]), "–", "–"])
     return table(["system", "WA, random split", "UA, random split", "WA, unseen speakers", "UA, unseen speakers"], rows)
 
@@ -163,7 +157,7 @@ def leaks() -> str:
         "augmented copies in training only, unseen speakers": "gomes/svm-augmented/speaker-independent",
     }
     rows = [[name, percent(run(id).metrics["WA"]), percent(run(id).metrics["UA"])] for name, id in ids.items()]
-    paper = published()["gomes/table-2/SVM"]
+    paper = read_published(RESULTS)["gomes/table-2/SVM"].metrics
     return table(["SVM of Gomes", "WA", "UA"], [*rows, ["published", percent(paper["WA"]), percent(paper["UA"])]])
 
 
@@ -217,8 +211,8 @@ def large_models() -> str:
         ],
         [
             f"{b['frozen_cache_of']['epochs']} epochs on cached states and on audio",
-            f"{b['frozen_cache_seconds']['kept']:.0f} s",
-            f"{b['frozen_cache_seconds']['each_time']:.0f} s",
+            f"{b['frozen_cache_seconds']['cached']:.0f} s",
+            f"{b['frozen_cache_seconds']['uncached']:.0f} s",
             f"{b['frozen_cache_speedup']:.1f}",
         ],
     ]
@@ -268,23 +262,23 @@ def paper(key: str) -> str:
     rows = []
     for path in sorted((ROOT / "configs" / key).glob("*.toml")):
         config = tomllib.loads(path.read_text(encoding="utf-8"))
-        figure = published().get(config.get("published", ""), {})
+        figure = read_published(RESULTS)[config["published"]]
         measured = {name: _metrics(f"{key}/{path.stem}/{name}") for name in config["protocols"]}
         own = next((measured[name] for name in config["protocols"] if name != "speaker-independent"), {})
         unseen = measured.get("speaker-independent", {})
         needs = "" if any(measured.values()) else config.get("hardware", "")
-        cells = [_both(figures) for figures in (figure, own, unseen)]
-        place = f"{'' if 'figure' in figure.get('table', '') else 'table '}{figure.get('table', '–')}"
+        cells = [_both(figures) for figures in (figure.metrics, own, unseen)]
+        place = figure.table if figure.table.startswith("figure") else f"table {figure.table}"
         rows.append([f"[{path.stem}](../configs/{key}/{path.name})", place, *cells, needs])
     header = ["system", "in the paper", "published", "paper's protocol", "unseen speakers", "not run here; needs"]
     return table(header, rows)
 
 
-def _metrics(id: str) -> dict[str, float]:
-    return dict(run(id).metrics) if (RESULTS / id / "run.json").exists() else {}
+def _metrics(id: str) -> Mapping[str, float]:
+    return run(id).metrics if (RESULTS / id / "run.json").exists() else {}
 
 
-def _both(figures: dict[str, Any]) -> str:
+def _both(figures: Mapping[str, float]) -> str:
     if "WA" not in figures:
         return "–"
     return f"{percent(figures['WA'])} / {percent(figures.get('UA'))}"

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Print the first interpreter that can make the venv: Python 3.11 or 3.12, with the module venv.
+# Print the first interpreter that can make the venv: Python 3.11 to 3.14, with the module venv.
 # Where there is none, print one sentence that says why, and fail. "$1" leaves that interpreter only.
 
 if [ -n "$1" ]; then
     set -- "$1"
     why="$1 does not start"
 else
-    set -- python3.11 python3.12 python3
+    set -- python3.11 python3.12 python3.13 python3.14 python3
     why="none was found"
 fi
 
@@ -14,7 +14,7 @@ for python in "$@"; do
     # A name on PATH says little: version managers put shims there that only fail.
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
     case $version in
-    3.11 | 3.12) ;;
+    3.11 | 3.12 | 3.13 | 3.14) ;;
     *)
         why="$python is $version"
         continue
@@ -28,5 +28,5 @@ for python in "$@"; do
     why="$python cannot make a venv (on Debian: apt-get install python$version-venv)"
 done
 
-echo "Python 3.11 or 3.12 is needed; $why. Give another with PYTHON=…"
+echo "Python 3.11 to 3.14 is needed; $why. Give another with PYTHON=…"
 exit 1

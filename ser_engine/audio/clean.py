@@ -34,15 +34,7 @@ MAX_OFFSET = 0.01
 def clean_speech(recording: Recording, settings: Settings | None = None) -> CleanSpeech:
     """Resample, detect speech, reduce noise where there is some, remove silence and normalize the level.
 
-    Parameters
-    ----------
-    recording : mono float32 [n] at any rate
-    settings : `noise_reduction` and `min_speech_s` apply
-
-    Returns
-    -------
-    CleanSpeech
-        float32 [m] at 16 kHz, the spans of the recording that it consists of, and a quality report.
+    The result is float32 [m] at 16 kHz, with the spans of the recording that it consists of and a quality report.
 
     Raises
     ------

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,27 +92,24 @@ def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -
     for magic, kind in DOCUMENTS:
         if data.startswith(magic):
             raise InvalidAudio(f"This is {kind}, not a recording.")
-    decoded = _join_blocks(_decode_libsndfile(data, settings))
-    if not decoded.complete:
-        decoded = max(decoded, _join_blocks(_decode_ffmpeg(data, settings)), key=lambda either: len(either.samples))
-    if not decoded.format:
+    format_, samples, complete = _join_blocks(_decode_libsndfile(data, settings))
+    if not complete:
+        other_format, others, _ = _join_blocks(_decode_ffmpeg(data, settings))
+        if len(others) > len(samples):
+            format_, samples = other_format, others
+    if not format_:
         raise InvalidAudio(_explain_failure(data))
-    if not len(decoded.samples):
+    if not len(samples):
         raise InvalidAudio("The recording is empty or cut off: it contains 0 samples.")
-    container, codec, channels, rate = decoded.format
+    container, codec, channels, rate = format_
     checksum = hashlib.sha256(data).hexdigest()
-    return Recording(decoded.samples, rate, SourceInfo(name, container, codec, channels, rate, len(data), checksum))
+    return Recording(samples, rate, SourceInfo(name, container, codec, channels, rate, len(data), checksum))
 
 
 def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, name: str = "") -> Recording:
     """Mix samples [n] or [channels, n], floats in -1..1 or signed integers, down to a mono recording.
 
-    Raises
-    ------
-    InvalidAudio
-        No rate, no samples, another type or shape, or non-finite samples.
-    TooLarge
-        More than `max_seconds` or 8 channels, or a rate outside of 8 to 192 kHz.
+    Raise InvalidAudio or TooLarge for anything else, and beyond `max_seconds`, 8 channels or 8 to 192 kHz.
     """
     if rate is None:
         raise InvalidAudio("Samples need a sampling rate.")
@@ -144,17 +140,8 @@ Format = tuple[str, str, int, int]  # container, codec, channels, rate
 Block = tuple[Format, NDArray[Any]]  # and samples [n, channels], floating point
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    """The result of one decoder; `format` is None where it recognized nothing."""
-
-    format: Format | None
-    samples: NDArray[np.float32]
-    complete: bool
-
-
-def _join_blocks(blocks: Iterator[Block]) -> _Decoded:
-    """Join a decoder's blocks, mixed down to mono; an error ends them, and those before it remain."""
+def _join_blocks(blocks: Iterator[Block]) -> tuple[Format | None, NDArray[np.float32], bool]:
+    """Join a decoder's blocks, mixed down to mono, up to an error; return format, samples, whether all decoded."""
     format_: Format | None = None
     mono = bytearray()  # grows in place, where a list of blocks to join would need twice the memory
     complete = False
@@ -169,7 +156,7 @@ def _join_blocks(blocks: Iterator[Block]) -> _Decoded:
         raise
     except Exception:  # any error of a decoder means that it cannot read these bytes any further
         pass
-    return _Decoded(format_, np.frombuffer(mono, np.float32), complete)
+    return format_, np.frombuffer(mono, np.float32), complete
 
 
 def _decode_libsndfile(data: bytes, settings: Settings) -> Iterator[Block]:

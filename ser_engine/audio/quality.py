@@ -66,10 +66,7 @@ NOISE_REDUCED = "Noise reduction was applied before classification; it can chang
 def measure_quality(recording: Recording, speech: Sequence[Span]) -> Quality:
     """Measure the quality of a recording.
 
-    Parameters
-    ----------
-    recording : as it was decoded
-    speech : spans of speech, in order; without any, level and bandwidth are those of the whole recording
+    Without any `speech`, which is in order, level and bandwidth are those of the whole recording.
     """
     samples, rate = recording.samples, recording.rate
     powers = _frame_powers(samples, rate)
@@ -88,24 +85,11 @@ def measure_quality(recording: Recording, speech: Sequence[Span]) -> Quality:
     return replace(quality, warnings=_warnings(quality))
 
 
-def estimate_snr(samples: NDArray[np.float32], rate: int, speech: Sequence[Span]) -> float | None:
-    """Estimate the level of speech over that of the pauses in dB, from -60 to 60.
-
-    Parameters
-    ----------
-    samples : mono float32 [n] at `rate` Hz
-    speech : spans of speech, in order
-
-    Returns
-    -------
-    float or None
-        None without speech, or without a tenth of a second of pause in which to measure the background.
-    """
-    powers = _frame_powers(samples, rate)
-    return _snr(powers, *_split_frames(speech, len(powers), FRAME_S))
-
-
 def _snr(powers: NDArray[np.float32], spoken: NDArray[np.bool_], paused: NDArray[np.bool_]) -> float | None:
+    """Return the level of speech over that of the pauses in dB, from -60 to 60.
+
+    None without speech, or without a tenth of a second of pause in which to measure the background.
+    """
     if not spoken.any() or np.count_nonzero(paused) * FRAME_S < MIN_PAUSE_S:
         return None
     # The median, because breaths, clicks and the tails of words stray into pauses.
@@ -198,37 +182,22 @@ def _warnings(quality: Quality) -> tuple[str, ...]:
     """Return the sentences that apply, the most important first."""
     snr_db = quality.snr_db if quality.snr_db is not None else MAX_SNR_DB
     narrow = 0 < quality.bandwidth_hz <= NARROW_HZ and snr_db >= BAND_SNR_DB
-    findings = (
-        (
-            quality.clipping >= CLIPPED_SHARE,
-            "The recording is clipped: its loudest parts are cut off, which distorts the voice; "
-            "record again further from the microphone or at a lower input level.",
+    sentences = {
+        "The recording is clipped: its loudest parts are cut off, which distorts the voice; "
+        "record again further from the microphone or at a lower input level.": quality.clipping >= CLIPPED_SHARE,
+        "The voice is very quiet; record again closer to the microphone or at a higher input level.": (
+            quality.level_db < QUIET_DB
         ),
-        (
-            quality.level_db < QUIET_DB,
-            "The voice is very quiet; record again closer to the microphone or at a higher input level.",
+        f"The recording is noisy: speech is only {snr_db:.0f} dB above the background.": snr_db < NOISY_DB,
+        "The recording sounds like a telephone call: the voice has nothing above "
+        f"{quality.bandwidth_hz / 1000:.1f} kHz.": narrow,
+        f"There is very little speech ({quality.speech_s:.2f} s); a whole sentence gives a more reliable result.": (
+            quality.speech_s < SHORT_S
         ),
-        (
-            snr_db < NOISY_DB,
-            f"The recording is noisy: speech is only {snr_db:.0f} dB above the background.",
+        f"Most of the recording is silence: only {quality.speech_s:.1f} s of {quality.duration_s:.1f} s is speech.": (
+            quality.speech_s < SILENT_SHARE * quality.duration_s
         ),
-        (
-            narrow,
-            "The recording sounds like a telephone call: the voice has nothing above "
-            f"{quality.bandwidth_hz / 1000:.1f} kHz.",
-        ),
-        (
-            quality.speech_s < SHORT_S,
-            f"There is very little speech ({quality.speech_s:.2f} s); a whole sentence gives a more reliable result.",
-        ),
-        (
-            quality.speech_s < SILENT_SHARE * quality.duration_s,
-            f"Most of the recording is silence: only {quality.speech_s:.1f} s of {quality.duration_s:.1f} s is speech.",
-        ),
-        (
-            quality.sample_rate < LOW_RATE and not narrow,
-            f"The sample rate is low ({quality.sample_rate / 1000:g} kHz): sounds above "
-            f"{quality.sample_rate / 2000:g} kHz are missing.",
-        ),
-    )
-    return tuple(sentence for applies, sentence in findings if applies)
+        f"The sample rate is low ({quality.sample_rate / 1000:g} kHz): sounds above "
+        f"{quality.sample_rate / 2000:g} kHz are missing.": quality.sample_rate < LOW_RATE and not narrow,
+    }
+    return tuple(sentence for sentence, applies in sentences.items() if applies)

@@ -16,16 +16,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ser_engine.cli.download_bar import DownloadBar
-from ser_engine.data.corpora.base import AUDIO_SUFFIXES
 from ser_engine.errors import SerError
 from ser_engine.models.registry import find_model
+from ser_engine.process import SUFFIXES
 from ser_engine.settings import Settings
 from ser_engine.types import Analysis
 
 HELP = "recognize the emotion of each recording"
 SHARED = ("model",)
-# In addition to the formats of corpora: those of phones.
-SUFFIXES = AUDIO_SUFFIXES | {".mp4", ".oga", ".aac", ".aiff", ".aif"}
 NAME_WIDTH = 40
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ser_engine.data.augment import apply, get_recipe
-from ser_engine.data.cache import VERSION, Cache, compute_clips, preprocessing_options, recording_seed
+from ser_engine.data.cache import Cache, compute_clips, preprocessing_options, recording_seed
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.data.preprocess import PREPROCESSINGS, preprocess
 from ser_engine.errors import InvalidSettings, NoSpeech
@@ -21,7 +21,6 @@ from ser_engine.features import ACOUSTIC
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE
 
-PIPELINE = str(VERSION)
 Features = NDArray[np.float32]
 
 
@@ -53,26 +52,8 @@ def acoustic_features(
 ) -> list[list[Features] | None]:
     """Return the features of each clip and of its augmented copies, one by each augmentation of the recipe.
 
-    Parameters
-    ----------
-    clips : utterances, or the paths of their recordings
-    settings : `cache`, limits, and how recordings are cleaned
-    features : a module of `ser_engine.features`, such as "acoustic94"
-    preprocessing : one of `PREPROCESSINGS`; see `preprocess`
-    augmentation : a key of `augment.RECIPES`, or nothing
-    workers : processes; 0 for one for each core
-    seed : of the augmentations; a copy depends on it and on the recording alone, not on the other clips
-
-    Returns
-    -------
-    list
-        For each clip float32 [k] of the recording itself and of every copy; None for a clip that the preprocessing
-        drops or that cannot be read, which is reported on the standard error.
-
-    Raises
-    ------
-    InvalidSettings
-        There are no such features, preprocessing or augmentation.
+    For each clip, float32 [k] of the recording and of every copy; None for a clip that the preprocessing drops or that
+    cannot be read, which is reported on the standard error. A copy depends on the seed and the recording alone.
     """
     extraction = Extraction(features, preprocessing, augmentation, seed)
     recipe = get_recipe(augmentation) if augmentation else ()

@@ -83,11 +83,6 @@ def read_table(path: Path, corpus: str = "", root: Path | None = None) -> Iterat
     ----------
     corpus : id of the corpus of all clips; by default a column, the table's name or the clips' names show it
     root : folder of the audio, which is found by path or else by name, to compare bytes, rates and bandwidths
-
-    Raises
-    ------
-    CorpusError
-        There is no such table, it is empty, or a row cannot be understood; the message names the line.
     """
     if root is not None and not root.is_dir():
         raise CorpusError(f"The audio should be in {root}, but there is no such folder.")

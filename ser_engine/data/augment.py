@@ -81,16 +81,7 @@ RECIPES: dict[str, tuple[Augmentation, ...]] = {
 def apply(recipe: str, samples: NDArray[np.float32], rng: np.random.Generator) -> list[tuple[str, NDArray[np.float32]]]:
     """Return one copy of float32 [n] at 16 kHz for each augmentation of a recipe.
 
-    Returns
-    -------
-    list of (name, float32 [m])
-        In the recipe's order; only a stretch changes the length. The same `rng` state gives the same samples, and
-        the global states of `random` and `numpy.random` are left as they were.
-
-    Raises
-    ------
-    InvalidSettings
-        There is no such recipe.
+    They are in the recipe's order; only a stretch changes the length. The same state of `rng` gives the same samples.
     """
     return [(item.name, augment(item, samples, rng)) for item in get_recipe(recipe)]
 

@@ -51,10 +51,7 @@ class Cache:
     def load(self, file: Path) -> Any:
         """Return an entry; None for a clip without speech.
 
-        Raises
-        ------
-        FileNotFoundError, EOFError, ValueError
-            There is no such file, or the disk lost some of it.
+        Raise OSError, EOFError or ValueError if it is missing or damaged.
         """
         if self.suffix == ".json":
             return json.loads(file.read_text(encoding="utf-8"))

@@ -129,11 +129,6 @@ def find_sources(roots: Sequence[str]) -> list[Source]:
 
     A root is a corpus's folder, a folder of corpora, a manifest, or NAME=ROOT if neither the folder's name nor its
     files show which corpus it is (for a manifest, NAME is the name of its corpus).
-
-    Raises
-    ------
-    CorpusError
-        There is no such folder or file, or no reader for the corpus.
     """
     return [source for root in roots for source in _find_sources(root)]
 

@@ -57,11 +57,7 @@ def build_conversation(
     """Return a conversation of at least `seconds`, float32 [n] at 16 kHz, and its turns, one per clip.
 
     The same seed gives the same conversation. Every clip is used at most once, and a clip without speech is skipped.
-
-    Raises
-    ------
-    CorpusError
-        There are fewer speakers than `speakers`, or not enough clips of them.
+    Raise CorpusError if there are too few speakers or clips.
     """
     rng = np.random.default_rng(seed)
     by_speaker: dict[str, dict[str, list[Utterance]]] = defaultdict(lambda: defaultdict(list))
@@ -119,10 +115,7 @@ def _load_speech(utterance: Utterance, settings: Settings) -> Samples:
 def write_conversation(target: Path, samples: Samples, turns: Sequence[Turn], settings: Settings) -> Path:
     """Write the audio to `target`, a WAV file, and the turns to a CSV file next to it; return the CSV's path.
 
-    Raises
-    ------
-    InvalidSettings
-        `target` is in the project's folder, which must not contain recordings of corpora, or cannot be written.
+    Raise InvalidSettings if that is in the project's folder, which must not contain recordings of corpora.
     """
     target = target.expanduser().resolve()
     if target.is_relative_to(PROJECT) and not target.is_relative_to(settings.cache.resolve()):
@@ -147,11 +140,7 @@ def read_turns(path: Path) -> list[Turn]:
     """Read a CSV with the columns start, end (seconds), emotion and, if known, speaker.
 
     An emotion may have any common name ("anger"), or be a group of Islam et al.; any other word stays unchanged.
-
-    Raises
-    ------
-    CorpusError
-        There is no such file, a column is missing, a line is invalid, or two turns overlap.
+    Raise CorpusError if the file, a line or a column is missing or invalid, or two turns overlap.
     """
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))

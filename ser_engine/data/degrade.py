@@ -33,17 +33,8 @@ TITLES = {
 def degrade(recording: Recording, degradation: str, babble: Sequence[Path], settings: Settings, seed: int) -> Recording:
     """Return a degraded copy of a recording.
 
-    Parameters
-    ----------
-    degradation : a key of `TITLES`
-    babble : recordings of other speakers, which babble is mixed from
-    settings : limits on those recordings
-    seed : of everything random; the recording's own
-
-    Raises
-    ------
-    InvalidSettings
-        There is no such degradation, or babble has no recordings.
+    Babble is mixed from the recordings of other speakers `babble`; `seed`, the recording's own, is of all that is
+    random.
     """
     rng = np.random.default_rng([len(degradation), seed])
     if degradation == "crop":

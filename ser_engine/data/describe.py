@@ -52,20 +52,8 @@ def describe(
 ) -> dict[str, Any]:
     """Return the content of results/corpora.json.
 
-    Parameters
-    ----------
-    data : folder of corpora
-    settings : limits on recordings
-    clip : a recording to show the augmentations with; without it there are none
-    corpora : ids; by default every corpus in `data`
-    seed : of the augmentations
-
-    Raises
-    ------
-    CorpusError
-        A corpus is not there, or none is.
-    InvalidAudio, TooLarge
-        The clip cannot be read.
+    `corpora` are ids, by default every corpus in `data`; augmentations are shown with `clip`, without which there are
+    none.
     """
     augmented = draw_augmentations(clip, settings, seed) if clip else {}
     utterances = list(_utterances(data, corpora))
@@ -114,10 +102,7 @@ def zero_crossings_and_centroid(samples: NDArray[np.float32]) -> tuple[float, fl
 def draw_augmentations(clip: Path, settings: Settings, seed: int = 0) -> dict[str, Any]:
     """Return a picture of a clip after each augmentation of each recipe.
 
-    Returns
-    -------
-    dict
-        "clip" is its file name, "original" the result of `draw_clip`; every recipe has {augmentation: `draw_clip`}.
+    "clip" is its file name, "original" the result of `draw_clip`; every recipe has {augmentation: `draw_clip`}.
     """
     recording = load_audio(clip, settings)
     samples = resample(recording.samples, recording.rate)
@@ -131,11 +116,8 @@ def draw_augmentations(clip: Path, settings: Settings, seed: int = 0) -> dict[st
 def draw_clip(samples: NDArray[np.float32]) -> dict[str, Any]:
     """Return the outline and the mel spectrogram of float32 [n] at 16 kHz.
 
-    Returns
-    -------
-    dict
-        "seconds"; "low" and "high", the least and greatest sample of up to `OUTLINE_POINTS` equal stretches; "mel",
-        [BANDS][up to COLUMNS] in whole dB below the clip's loudest moment, the lowest band first.
+    "low" and "high" are the least and greatest sample of up to `OUTLINE_POINTS` equal stretches; "mel", [BANDS][up to
+    COLUMNS], is in whole dB below the clip's loudest moment, the lowest band first.
     """
     import librosa
 

@@ -29,11 +29,6 @@ def read_folds(utterances: Sequence[Utterance], path: Path) -> NDArray[np.int_]:
     """Return the fold, int [n], in which each utterance is tested: 0 for never, -1 for a clip that is not listed.
 
     Clips are matched by name, whatever their folder and suffix.
-
-    Raises
-    ------
-    CorpusError
-        The listing cannot be read, or has none of these clips.
     """
     listed = _read_listing(path)
     folds = [next((listed[name] for name in _names(utterance) if name in listed), -1) for utterance in utterances]

@@ -29,18 +29,9 @@ def encode_clips(
 ) -> list[Encoding | None]:
     """Return the encoding, in float16, of each recording; None for a clip without speech.
 
-    Parameters
-    ----------
-    paths : recordings
-    settings : `cache`, limits, and how recordings are cleaned
-    workers : processes; 0 for one for each core
-    degradation : a key of `degrade.TITLES`, or nothing
-    babble : recordings of the voices in the degradation "babble"
-
-    Raises
-    ------
-    InvalidAudio, TooLarge
-        A recording cannot be decoded, or is over a limit.
+    Raise InvalidAudio or TooLarge for a recording that cannot be decoded or is over a limit.
+    `degradation` is a key of `degrade.TITLES`, and `babble` the recordings of the voices in the degradation of that
+    name.
     """
     arrays = _compute("encodings", paths, settings, workers, degradation, babble)
     return [None if array is None else _unpack(array) for array in arrays]

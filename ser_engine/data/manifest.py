@@ -47,11 +47,7 @@ def read_manifest(path: Path, corpus: str = "") -> Iterator[Utterance]:
     """Yield the utterances of a manifest, one row in memory at a time, without opening the clips.
 
     `corpus` is the corpus of rows that name none; by default the manifest's own name.
-
-    Raises
-    ------
-    CorpusError
-        There is no such file, or a row cannot be understood; the sentence names the line.
+    Raise CorpusError if there is no such file, or a row cannot be understood; the sentence names the line.
     """
     return (row.utterance for row in read_rows(path, corpus))
 
@@ -98,11 +94,6 @@ def write_manifest(clips: Iterable[Utterance | Row], path: Path) -> int:
 
     The suffix chooses the format (.csv, .tsv, everything else: a JSON object a line). Paths below the manifest's
     folder are written relative to it, so that the folder can be moved. A CSV's columns are those of the first row.
-
-    Raises
-    ------
-    CorpusError
-        The file cannot be written there.
     """
     try:
         with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:

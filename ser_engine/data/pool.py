@@ -51,6 +51,8 @@ def map_batches(
 ) -> Iterator[Result]:
     """Yield the results of batches of clips, one result for each clip in the order of the clips.
 
+    Raise SerError if the system ended a process, as it does when memory runs out.
+
     Parameters
     ----------
     function : takes a list of clips and returns as many results; to be pickled unless `threads`
@@ -60,11 +62,6 @@ def map_batches(
     batch : clips in a batch
     total : how many clips there are, where `clips` has no length
     threads : use threads of this process, which share its models, in place of processes
-
-    Raises
-    ------
-    SerError
-        The system ended a process, as it does when memory runs out.
     """
     total = len(clips) if isinstance(clips, Sequence) else total
     workers = workers or available_cores()

@@ -42,6 +42,3 @@ def pool_speech_states(
 
 def _load(data: bytes) -> NDArray[Any]:
     return load_samples(io.BytesIO(data))
-
-
-pooled_speech = pool_speech_states  # the name that the training code still uses

@@ -35,11 +35,6 @@ def preprocess(data: bytes, preprocessing: str, settings: Settings) -> NDArray[n
     "application": the speech that the application would classify. "sharma" (III.A): the same with noise reduction
     always on, and nothing under one second. "gomes" (III.A): 2.5 seconds from 0.5 on. "none": the whole recording.
     The last two resample to 16 kHz, and do nothing else.
-
-    Raises
-    ------
-    InvalidAudio, TooLarge
-        The bytes are not a recording, or one over the limits of the settings.
     """
     from ser_engine.audio.clean import clean_speech, resample
     from ser_engine.audio.decode import load_audio
@@ -65,10 +60,7 @@ def preprocess_clips(
 ) -> list[Path]:
     """Return for each recording the cached file of its preprocessed samples, which `load_samples` reads.
 
-    Raises
-    ------
-    InvalidAudio, TooLarge
-        A recording cannot be decoded, or is over a limit.
+    Raise InvalidAudio or TooLarge for a recording that cannot be decoded or is over a limit.
     """
     cache = Cache(settings.cache, f"samples-{preprocessing}", preprocessing_options(settings))
     prepare = partial(_preprocess, preprocessing=preprocessing, settings=settings)
@@ -113,7 +105,3 @@ def _augment(data: bytes, augmentation: str, copy: int, seed: int) -> NDArray[np
 
 def _quantize(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     return np.round(np.clip(samples, -1.0, 1.0) * FULL_SCALE).astype(np.int16)
-
-
-# The names that the training code still uses.
-hear, heard, heard_copies, load_samples = preprocess, preprocess_clips, preprocess_and_augment_clips, load_samples

@@ -142,17 +142,14 @@ def make_folds(
 ) -> list[Fold]:
     """Return the folds of a protocol; the same seed gives the same folds.
 
+    Raise CorpusError if these utterances cannot be split by the protocol.
+
     Parameters
     ----------
     protocol : a key of `PROTOCOLS`
     utterances, labels : n clips and their classes; for "augmented-before-split" with copies (`repeat_for_copies`)
     folds : their number, if the protocol does not fix it; corpora with fewer speakers or sentences have fewer
     listings : folder of EmoBox's listings, which only "emobox" reads (default: SER_EMOBOX)
-
-    Raises
-    ------
-    CorpusError
-        There is no such protocol, or these utterances cannot be split by it.
     """
     if protocol not in PROTOCOLS:
         raise CorpusError(f"There is no protocol “{protocol}”; there are {', '.join(PROTOCOLS)}.")
@@ -221,9 +218,7 @@ def sentence_of(utterance: Utterance) -> str | None:
 def shared_values(values: Sequence[Hashable | None], folds: Sequence[Fold]) -> dict[str, list[Hashable]]:
     """Return by fold the values that are in both test and training or validation; folds without any are left out.
 
-    Parameters
-    ----------
-    values : of each row; None is never shared
+    `values` has one for each row; None is never shared.
     """
     codes: dict[Hashable, int] = {value: code for code, value in enumerate(dict.fromkeys(values))}
     known, rows = list(codes), np.array([codes[value] for value in values], int)

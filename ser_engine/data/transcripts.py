@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_engine.data.cache import VERSION, Cache, compute_clips, preprocessing_options
+from ser_engine.data.cache import Cache, compute_clips, preprocessing_options
 from ser_engine.settings import Settings
 from ser_engine.types import Transcript
 
@@ -29,12 +29,7 @@ DECODED_TOGETHER = 8
 def transcribe_clips(paths: Sequence[Path], settings: Settings, workers: int = 0) -> list[Transcript]:
     """Return the transcript of each recording, without segments; an empty text for a clip without speech.
 
-    Raises
-    ------
-    InvalidAudio, TooLarge
-        A recording cannot be decoded, or is over a limit.
-    WeightsUnavailable
-        Whisper's weights are not there.
+    Raise InvalidAudio or TooLarge for a recording that cannot be decoded, WeightsUnavailable without Whisper.
     """
     name = f"transcripts-whisper-{settings.whisper}"
     cache = Cache(settings.cache, name, preprocessing_options(settings), settings.language, suffix=".json")
@@ -64,13 +59,3 @@ def _transcribe(clips: list[CleanSpeech], settings: Settings) -> list[dict[str, 
         {"text": transcript.text, "language": transcript.language, "confidence": round(transcript.confidence, 4)}
         for transcript in _transcriber(settings).transcribe_all(clips, DECODED_TOGETHER)
     ]
-
-
-# The names that the training code still uses.
-PIPELINE = str(VERSION)
-transcribe_clips = transcribe_clips
-
-
-def transcripts(paths: Sequence[Path], settings: Settings, workers: int = 0) -> list[str]:
-    """See `transcribe_clips`."""
-    return [transcript.text for transcript in transcribe_clips(paths, settings, workers)]

@@ -186,13 +186,7 @@ def fold_entries(predictions: Predictions, trained_on: dict[str, int]) -> dict[s
 
 
 def recompute(results: Path, id: str) -> tuple[dict[str, Any], list[str]]:
-    """Compute a run's figures again from its predictions; return them, and the entries of its record that differ.
-
-    Raises
-    ------
-    InvalidRecord, InvalidSettings
-        There is no such run, or it has no predictions.
-    """
+    """Compute a run's figures again from its predictions; return them, and the entries of its record that differ."""
     record = read_record(results, id).to_dict()
     measured = measure_predictions(read_predictions(results / id))
     plain = RunRecord(id=id, **measured).to_dict()

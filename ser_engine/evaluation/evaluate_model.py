@@ -103,15 +103,7 @@ def evaluate_model(plan: Plan, settings: Settings, data: Path, results: Path, wo
 
     Clips whose label the model does not have are left out and counted; clips without speech are errors. A run that was
     stopped resumes at its clip.
-
-    Raises
-    ------
-    WeightsUnavailable
-        There is no such model.
-    CorpusError
-        A corpus is not in `data`, or none of its clips has a label of the model's.
-    InvalidSettings
-        `unseen` is claimed of a model whose config.json says otherwise.
+    Raise CorpusError if no clip has a label of the model's, InvalidSettings if `unseen` contradicts config.json.
     """
     folder = find_model(replace(settings, model=plan.model))
     analyzer = Analyzer(replace(settings, model=plan.model, threads=settings.threads or 1))

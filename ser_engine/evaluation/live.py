@@ -78,17 +78,7 @@ def evaluate_conversation(plan: Plan, settings: Settings, results: Path) -> RunR
 
     Response times are from the chunk that completes a window to its update, one after the other, after a warm-up. A
     segment that was taken for silence or noise counts as an error, and as unanswered.
-
-    Raises
-    ------
-    InvalidAudio, TooLarge
-        The recording cannot be decoded.
-    CorpusError
-        The turns cannot be read, or none has an emotion that the model has.
-    WeightsUnavailable
-        There is no such model.
-    InvalidSettings
-        `unseen` is claimed of a model that was trained on these speakers, or the session's window makes no sense.
+    Raise CorpusError if no turn has an emotion of the model's, InvalidSettings if `unseen` contradicts config.json.
     """
     turns = read_turns(plan.turns)
     recording = audio.load_audio(plan.recording, settings)

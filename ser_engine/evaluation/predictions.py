@@ -97,13 +97,7 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(folder: Path) -> Predictions:
-    """Return what `write_predictions` wrote.
-
-    Raises
-    ------
-    InvalidSettings
-        The folder holds no such file.
-    """
+    """Return what `write_predictions` wrote."""
     try:
         with np.load(folder / FILE, allow_pickle=False) as arrays:
             names = ("corpus", "name", "speaker", "gender", "perceived_labels")
@@ -128,10 +122,7 @@ def align_predictions(
 ) -> Predictions:
     """Return a run's predictions in the order of these clips, tested in these very folds (rows by fold name).
 
-    Raises
-    ------
-    InvalidSettings
-        The folder holds no predictions, or those of other clips or folds.
+    Raise InvalidSettings if there are none, or those of other clips or folds.
     """
     predictions = read_predictions(folder)
     places = {(clip.corpus, clip.name): row for row, clip in enumerate(predictions.utterances)}

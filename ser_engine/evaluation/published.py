@@ -44,13 +44,7 @@ class PublishedFigure:
 
 
 def read_published(results: Path) -> dict[str, PublishedFigure]:
-    """Return the figures in a results folder by id; none if there is no such file.
-
-    Raises
-    ------
-    InvalidRecord
-        The file is not TOML, or its figures are not a list of tables with an id each.
-    """
+    """Return the figures in a results folder by id; none if there is no such file."""
     path = results / FILE
     if not path.exists():
         return {}

@@ -126,13 +126,7 @@ class RunRecord:
 
 
 def read_record(results: Path, id: str) -> RunRecord:
-    """Return a record.
-
-    Raises
-    ------
-    InvalidRecord
-        There is no such record, it is not JSON, of another version, or without figures.
-    """
+    """Return a record."""
     path = results / id / FILE
     try:
         stamp = path.stat()
@@ -220,13 +214,7 @@ def read_curves(name: str, files: Iterable[Path]) -> LearningCurves:
 
 
 def read_object(path: Path, name: str) -> dict[str, Any]:
-    """Return the object in a JSON file; `name` is what error messages call it.
-
-    Raises
-    ------
-    InvalidRecord
-        The file cannot be read, or holds no JSON object.
-    """
+    """Return the object in a JSON file; `name` is what error messages call it."""
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:

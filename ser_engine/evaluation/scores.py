@@ -51,17 +51,8 @@ def score(
 ) -> list[Scored]:
     """Return the scores of each recording; unreadable clips are reported on the standard error.
 
-    Parameters
-    ----------
-    analyzer : its settings name the model, the cache, and how many threads each of the workers may use in torch
-    version : the model's `fingerprint`
-    words : whether clips are transcribed, for models that use text
-    workers : threads, which share one copy of the model; 0 for one for each core
-
-    Raises
-    ------
-    WeightsUnavailable
-        The model is not there, or cannot score recordings.
+    `version` is the model's `fingerprint`, `words` whether clips are transcribed. The workers are threads that share
+    one copy of the model, each with as many threads in torch as the analyzer's settings state.
     """
     cache = Cache(analyzer.settings.cache, "scores", version, suffix=".json")
     prepare = partial(_analyze, analyzer=analyzer, words=words)

@@ -79,11 +79,7 @@ def macro_f1(true: Marks, predicted: Marks) -> float:
 def measure_marks(true: Marks, predicted: Marks, labels: Sequence[str], seed: int = 0) -> dict[str, Any]:
     """Return the entries of a `RunRecord` for [n, labels]: figures in percent, with 95% intervals over sentences.
 
-    Returns
-    -------
-    dict
-        "metrics" with macro_f1 and weighted_f1 (by support), "interval" of macro_f1, "per_class" with precision,
-        recall, f1, f1_low, f1_high and support, and "details" with "weighted_f1_ci95".
+    "per_class" has precision, recall, f1, f1_low, f1_high and support; "details" has "weighted_f1_ci95".
     """
     precision, recall, f1, support = precision_recall_fscore_support(true, predicted, zero_division=0)
     counts, rng = _counts(true, predicted), np.random.default_rng(seed)

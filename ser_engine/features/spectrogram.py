@@ -8,7 +8,7 @@ display is needed, and the same audio gives the same image anywhere.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,11 +59,6 @@ def jet_blocks(samples: Samples, hop: int = BLOCK) -> Images:
     return _apply_colors(_to_levels(np.abs(spectrum) ** 2), "jet")
 
 
-def overlapping_jet_blocks(samples: Samples) -> Images:
-    """Compute `jet_blocks` with a hop of 10 ms; 201 images for a clip of three seconds."""
-    return jet_blocks(samples, OVERLAPPING_HOP)
-
-
 def mel_image(samples: Samples) -> Images:
     """Compute uint8 [1, 3, 128, 128], the mel spectrogram of the first 2.5 s of float32 [n] at 16 kHz: Gomes, IV.A.
 
@@ -105,7 +100,10 @@ def spectrogram_image(samples: Samples) -> Images:
 
 IMAGES: dict[str, tuple[Callable[[Samples], Images], tuple[int, int, int]]] = {
     "jet-blocks": (jet_blocks, (3, BLOCK_FFT // 2 + 1, BLOCK // BLOCK_SHIFT + 1)),
-    "jet-blocks-overlapping": (overlapping_jet_blocks, (3, BLOCK_FFT // 2 + 1, BLOCK // BLOCK_SHIFT + 1)),
+    "jet-blocks-overlapping": (
+        partial(jet_blocks, hop=OVERLAPPING_HOP),
+        (3, BLOCK_FFT // 2 + 1, BLOCK // BLOCK_SHIFT + 1),
+    ),
     "mel-image": (mel_image, (3, MEL_SIZE, MEL_SIZE)),
     "mfcc-image": (mfcc_image, (3, MFCC_SIZE, MFCC_SIZE)),
     "spectrogram-image": (spectrogram_image, (3, FRAME_SIZE, FRAME_SIZE)),

@@ -21,22 +21,13 @@ Samples = NDArray[np.float32]
 # The integers that stand for 1.0 in samples of sound cards and browsers.
 FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31}
 FLOATS = ("float16", "float32", "float64")
-# Seconds per piece of stored audio: memory grows in steps, and nothing is copied to extend it.
-PIECE_S = 60
-BYTES = 2
 
 
 def to_mono(samples: NDArray) -> Samples:
     """Convert a chunk to mono float32 [n], nominally in -1..1.
 
-    Parameters
-    ----------
-    samples : int16, int32 or floating point, [n] or [n, channels]; the mean of the channels is taken
-
-    Raises
-    ------
-    InvalidAudio
-        Another data type or shape, or invalid samples (NaN, infinite, absurdly large).
+    Raise InvalidAudio for other types or shapes, and for invalid samples (NaN, infinite, absurdly large).
+    Samples are int16, int32 or floating point, [n] or [n, channels]; the mean of the channels is taken.
     """
     chunk = np.asarray(samples)
     kind = str(chunk.dtype)
@@ -124,14 +115,9 @@ class SessionAudio:
     def __init__(self, seconds: float) -> None:
         self.rate = 0
         """Samples per second, 0 before the first chunk."""
-        self._seconds = seconds
-        self._pieces: list[bytearray] = []
+        self._seconds, self._length = seconds, 0
+        self._chunks: list[bytes] = []
         self._resampler: Resampler | None = None
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds stored."""
-        return sum(map(len, self._pieces)) / BYTES / self.rate if self.rate else 0.0
 
     def add(self, samples: Samples, rate: int) -> None:
         """Append float32 [n] at `rate` Hz; samples over the limit are dropped."""
@@ -149,20 +135,13 @@ class SessionAudio:
         file = io.BytesIO()
         with wave.open(file, "wb") as out:
             out.setnchannels(1)
-            out.setsampwidth(BYTES)
+            out.setsampwidth(2)
             out.setframerate(self.rate or 16_000)
-            for piece in self._pieces:
-                out.writeframes(piece)
+            for chunk in self._chunks:
+                out.writeframesraw(chunk)
         return file.getvalue()
 
     def _store(self, samples: Samples) -> None:
-        room = round(self._seconds * self.rate) - sum(map(len, self._pieces)) // BYTES
-        scale = FULL_SCALE["int16"]
-        data = np.clip(np.round(samples[:room] * scale), -scale, scale - 1).astype("<i2").tobytes()
-        size = BYTES * PIECE_S * self.rate
-        while data:
-            if not self._pieces or len(self._pieces[-1]) == size:
-                self._pieces.append(bytearray())
-            left = size - len(self._pieces[-1])
-            self._pieces[-1] += data[:left]
-            data = data[left:]
+        samples, scale = samples[: round(self._seconds * self.rate) - self._length], FULL_SCALE["int16"]
+        self._chunks.append(np.clip(np.round(samples * scale), -scale, scale - 1).astype("<i2").tobytes())
+        self._length += len(samples)

@@ -22,9 +22,7 @@ WAITING = 8
 class Segmenter:
     """Cuts a session at its pauses, given the spans of speech of one window after another.
 
-    Parameters
-    ----------
-    audio : the session's latest audio; it has to hold `LONGEST_S`, a window and a little more
+    `audio` is the session's latest; it has to hold `LONGEST_S`, a window and a little more.
     """
 
     def __init__(self, audio: RingBuffer) -> None:

@@ -243,13 +243,7 @@ class LiveSession:
         return self._segmenter.lost if self._segmenter else 0
 
     def wav(self) -> bytes:
-        """Encode the session as a 16-bit mono WAV file at the rate of its first chunk.
-
-        Raises
-        ------
-        InvalidSettings
-            The session was started without `keep_audio`.
-        """
+        """Encode the session as a 16-bit mono WAV file at the rate of its first chunk."""
         if not self._stored:
             raise InvalidSettings("The audio of this live session was not stored; set keep_audio to store it.")
         return self._stored.wav()
@@ -335,11 +329,10 @@ def to_csv(updates: Sequence[Update]) -> str:
     """Format a timeline as CSV: one row per window, one column per label, empty in windows without scores."""
     labels = next((update.scores.labels for update in updates if update.scores), ())
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("start", "end", "state", "top", "speech_s", "level_db", "skipped", *labels))
+    fields = ("start", "end", "state", "top", "speech_s", "level_db", "skipped", *labels)
+    table = csv.DictWriter(text, fields, lineterminator="\n")
+    table.writeheader()
     for update in updates:
         row = update.to_dict()
-        scores = row.pop("scores") or dict.fromkeys(labels)
-        table.writerow([row[name] for name in ("start", "end", "state", "top", "speech_s", "level_db", "skipped")]
-                       + [scores[label] for label in labels])  # fmt: skip
+        table.writerow(row | (row.pop("scores") or {}))
     return text.getvalue()

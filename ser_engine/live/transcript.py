@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings
-from ser_engine.types import SAMPLE_RATE, CleanSpeech, Recording, SourceInfo, TranscriptSegment
+from ser_engine.types import SAMPLE_RATE, Recording, SourceInfo, TranscriptSegment
 
 if TYPE_CHECKING:
     from ser_engine.transcription.transcriber import Transcriber
@@ -35,19 +35,13 @@ class SpeechSegment:
         """Seconds of the session at which the segment ends."""
         return self.start + len(self.samples) / SAMPLE_RATE
 
-    def clean(self, settings: Settings) -> CleanSpeech | None:
-        """Return the cleaned speech; None where there is too little of it."""
+    def transcribe(self, transcriber: Transcriber, settings: Settings) -> tuple[TranscriptSegment, ...]:
+        """Return the words with their times in the session; empty without intelligible speech."""
         from ser_engine.audio.clean import clean_speech
 
         try:
-            return clean_speech(Recording(self.samples, SAMPLE_RATE, LIVE), settings)
+            speech = clean_speech(Recording(self.samples, SAMPLE_RATE, LIVE), settings)
         except NoSpeech:
-            return None
-
-    def transcribe(self, transcriber: Transcriber, settings: Settings) -> tuple[TranscriptSegment, ...]:
-        """Return the words with their times in the session; empty without intelligible speech."""
-        speech = self.clean(settings)
-        if speech is None:
             return ()
         segments = transcriber.transcribe(speech).segments
         return tuple(replace(part, start=self.start + part.start, end=self.start + part.end) for part in segments)

@@ -1,6 +1,6 @@
 """The papers' classical systems: acoustic features, standard scaling, and an estimator with scikit-learn's interface.
 
-paper-1 (III.B, table 6) has eight of them on 94 features, paper-4 (III.D) an SVM on 173, paper-5 (table 2) k-nearest
+Sharma (III.B, table 6) has eight of them on 94 features, Gomes (III.D) an SVM on 173, Tiwari (table 2) k-nearest
 neighbors, discriminant analyses and an SVM. All are one `Model`, saved with skops.
 """
 
@@ -68,7 +68,7 @@ def _sklearn(module: str, name: str, **defaults: Any) -> Callable[[int, Paramete
 
 
 def _neighbors_grid(seed: int, parameters: Parameters) -> BaseEstimator:
-    """Return k-nearest neighbors with parameters tuned by cross-validation (paper-1, III.B)."""
+    """Return k-nearest neighbors with parameters tuned by cross-validation (Sharma, III.B)."""
     from sklearn.model_selection import GridSearchCV
     from sklearn.neighbors import KNeighborsClassifier
 

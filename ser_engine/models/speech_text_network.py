@@ -23,13 +23,8 @@ from transformers.utils.hub import cached_file
 
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.models.adapters import adapt
-from ser_engine.models.encoders import (
-    UNREADABLE,
-    EncoderReference,
-    encoder_from_config,
-    load_encoder,
-    quiet,
-)
+from ser_engine.models.encoder_reference import EncoderReference
+from ser_engine.models.encoders import UNREADABLE, encoder_from_config, load_encoder, quiet
 from ser_engine.models.pooled_encoders import PooledTextEncoder, Standardization, pooled_encoder
 from ser_engine.models.speech_text_config import ARCHITECTURE, FREEZING, TRAINED, WHOLE, SpeechTextConfig
 from ser_engine.models.store import CONFIG, TENSORS, read_config, read_tensors, verify, write_config, write_tensors

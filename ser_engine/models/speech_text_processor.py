@@ -15,7 +15,8 @@ from torch import Tensor
 from transformers import AutoTokenizer, FeatureExtractionMixin, PreTrainedTokenizerBase, Wav2Vec2FeatureExtractor
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models.encoders import UNREADABLE, EncoderReference, load_feature_extractor, load_tokenizer, quiet
+from ser_engine.models.encoder_reference import EncoderReference
+from ser_engine.models.encoders import UNREADABLE, load_feature_extractor, load_tokenizer, quiet
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE
 

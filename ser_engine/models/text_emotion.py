@@ -21,7 +21,8 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.labels import EMOTIONS, NEUTRAL
-from ser_engine.models.encoders import UNREADABLE, EncoderReference, encoder_of, load_encoder
+from ser_engine.models.encoder_reference import EncoderReference
+from ser_engine.models.encoders import UNREADABLE, encoder_of, load_encoder
 from ser_engine.models.quantization import quantize
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.models.store import TENSORS, read_config, read_tensors, sha256, write_config, write_tensors

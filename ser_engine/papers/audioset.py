@@ -46,6 +46,13 @@ YAMNET_LAYERS = (
 YAMNET_CLASSES = 521
 YAMNET_EPSILON = 1e-4
 
+SOURCES = {
+    "vggish": "vggish-10086976.pth from https://github.com/harritaylor/torchvggish/releases/tag/v0.1, or "
+    "https://storage.googleapis.com/audioset/vggish_model.ckpt as .npz (see ser_engine/papers/audioset_weights.py)",
+    "yamnet": "https://storage.googleapis.com/audioset/yamnet.h5",
+}
+"""The published weights of each network."""
+
 
 class Extractor(nn.Module):
     """A network that computes one embedding for each patch of speech."""
@@ -152,19 +159,12 @@ EXTRACTORS: dict[str, type[VGGish] | type[YAMNet]] = {"vggish": VGGish, "yamnet"
 def load_extractor(name: str, settings: Settings) -> Extractor:
     """Return "vggish" or "yamnet" with the weights in `settings.models_dir`; loaded once and shared.
 
-    Raises
-    ------
-    WeightsUnavailable
-        The weights are missing, damaged, or those of another network; the text says where to get them and what to do.
-    InvalidSettings
-        There is no such network.
+    Raise WeightsUnavailable, which states where to get them, if they are missing, damaged or another network's.
     """
     if name not in EXTRACTORS:
         raise InvalidSettings(f"There are no embeddings “{name}”; there are {', '.join(EXTRACTORS)}.")
     folder = settings.models_dir / name
     if not (folder / store.CONFIG).is_file():
-        from ser_engine.papers.audioset_weights import SOURCES
-
         raise WeightsUnavailable(
             f"The weights of {EXTRACTORS[name].__name__} are not on this computer: get {SOURCES[name]}, and run "
             f"“python -m ser_engine.papers.audioset_weights {name} FILE {folder}”."

@@ -26,16 +26,9 @@ from torch import Tensor
 
 from ser_engine.errors import InvalidSettings, SerError, WeightsUnavailable
 from ser_engine.models import store
-from ser_engine.papers.audioset import ARCHITECTURE, EXTRACTORS
+from ser_engine.papers.audioset import ARCHITECTURE, EXTRACTORS, SOURCES
 
 Arrays = Mapping[str, NDArray[np.float32]]
-
-SOURCES = {
-    "vggish": "vggish-10086976.pth from https://github.com/harritaylor/torchvggish/releases/tag/v0.1, or "
-    "https://storage.googleapis.com/audioset/vggish_model.ckpt as .npz (see ser_engine/papers/audioset_weights.py)",
-    "yamnet": "https://storage.googleapis.com/audioset/yamnet.h5",
-}
-"""The published weights of each network."""
 
 # TensorFlow's name of a layer of VGGish → ours. A checkpoint has further variables, which belong to its training.
 VGGISH_LAYERS = {
@@ -62,13 +55,7 @@ def convert(name: str, file: Path, folder: Path, options: Mapping[str, Any] | No
 
     `file` is YAMNet's .h5 of Keras, VGGish's .pth of torchvggish, or a .npz of the variables by TensorFlow's names.
     `options` are those of a network that is not of the published size.
-
-    Raises
-    ------
-    WeightsUnavailable
-        The file is missing, cannot be read, or does not contain exactly that network's weights.
-    InvalidSettings
-        There is no such network.
+    Raise WeightsUnavailable if the file does not contain exactly that network's weights.
     """
     if name not in EXTRACTORS:
         raise InvalidSettings(f"There are no embeddings “{name}”; there are {', '.join(EXTRACTORS)}.")

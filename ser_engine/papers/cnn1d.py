@@ -21,13 +21,8 @@ L1, L2 = 1e-5, 1e-4
 class CNN1D(nn.Module):
     """Eight 1D convolutions and three dense layers, on a vector of features as on a sequence.
 
-    Parameters
-    ----------
-    outputs : classes
-    width : features in a vector
-    filters : of each convolution, in three groups; batch norm and dropout stand between the groups
-    dense : widths of the two dense layers before the last
-    dropout : after each group but the last, and before the output
+    `filters` are those of each convolution in three groups, with batch norm and dropout between the groups; `dense` are
+    the widths of the dense layers before the last.
     """
 
     def __init__(

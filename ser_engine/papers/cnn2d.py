@@ -32,13 +32,7 @@ class SamePool(nn.Module):
 class CNN2D(nn.Module):
     """Four blocks of convolution and pooling, and two dense layers.
 
-    Parameters
-    ----------
-    outputs : classes
-    size : height and width of an image, a multiple of 16
-    filters : of the four convolutions
-    dense : width of the layer before the last
-    dropout : before the last block and before the output
+    `size`, the side of an image, is a multiple of 16; dropout is before the last block and before the output.
     """
 
     def __init__(

@@ -11,13 +11,7 @@ class EmbeddingMLP(nn.Module):
     """Dense layers with ReLU, each followed by dropout.
 
     The paper states neither the activation nor the places of the dropout: both are the usual ones.
-
-    Parameters
-    ----------
-    outputs : classes
-    width : of an embedding, 128 for VGGish, 1024 for YAMNet
-    hidden : widths of the hidden layers; the paper's are in table 4
-    dropout : after each hidden layer
+    `width` is that of an embedding, 128 for VGGish and 1024 for YAMNet; `hidden` of the paper is in table 4.
     """
 
     def __init__(

@@ -28,11 +28,8 @@ VGG16_FILTERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512
 class ImageNetwork(nn.Module):
     """A body, which maps an image to channels, and a head, which maps these to logits.
 
-    Parameters
-    ----------
-    body : a transformers model with a pooler, or plain layers
-    head : the layers after the body
-    colors : mean and deviation that the body expects of each channel, for images of 0..1
+    `body` is a transformers model with a pooler, or plain layers; `colors` are the mean and deviation that it expects
+    of each channel, for images of 0..1.
     """
 
     mean: Tensor
@@ -186,11 +183,7 @@ def load_imagenet(network: ImageNetwork, source: str | Path, settings: Settings)
 
     `source` is a local folder with model.safetensors, a .safetensors or .pth file, or "id@revision" of the Hugging Face
     hub, where the revision is a commit. Nothing is downloaded unless `settings.allow_download`.
-
-    Raises
-    ------
-    WeightsUnavailable
-        The weights are missing, may not be downloaded, or do not fit the network.
+    Raise WeightsUnavailable if the weights are missing, may not be downloaded, or do not fit the network.
     """
     published = IMAGENET[type(network)]
     file = _find_weights(source, published, settings)

@@ -79,13 +79,7 @@ INPUTS: dict[str, Input] = {
 
 
 def build(kind: str, outputs: int, options: Mapping[str, Any] | None = None) -> nn.Module:
-    """Return the module of a kind of network, with random weights.
-
-    Raises
-    ------
-    InvalidSettings
-        There is no such kind, or it does not take these options.
-    """
+    """Return the module of a kind of network, with random weights."""
     if kind not in KINDS:
         raise InvalidSettings(f"There is no network “{kind}”; there are {', '.join(KINDS)}.")
     path, name = KINDS[kind]
@@ -194,11 +188,7 @@ class Network(Model):
     def load(cls, folder: Path, settings: Settings) -> Network:
         """Read what `save` wrote.
 
-        Raises
-        ------
-        WeightsUnavailable
-            A file is missing, differs from its checksum or does not fit the others; or the weights of VGGish or YAMNet,
-            whose embeddings the network needs, are missing.
+        Raise WeightsUnavailable if a file is missing or damaged, or weights of VGGish or YAMNet that the network needs.
         """
         config, tensors = store.read_config(folder), store.read_tensors(folder)
         try:

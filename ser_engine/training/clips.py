@@ -68,13 +68,7 @@ class Clips:
 
 
 def load_clips(config: ExperimentConfig, data: Path, corpora: Sequence[str] = ()) -> Clips:
-    """Return every clip of the configuration's corpora, or of `corpora`, that has one of its labels.
-
-    Raises
-    ------
-    CorpusError
-        A corpus is not in `data`; an optional one is only named as missing.
-    """
+    """Return every clip of the configuration's corpora, or of `corpora`, that has one of its labels."""
     label_set = LABEL_SETS[config.label_set]
     utterances: list[Utterance] = []
     missing: list[str] = []

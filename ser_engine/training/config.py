@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 from ser_engine.data.splits import PROTOCOLS
 from ser_engine.errors import InvalidSettings
 from ser_engine.labels import LABEL_SETS
+from ser_engine.settings import PROJECT
 
 SPEAKER_INDEPENDENT = "speaker-independent"
 
@@ -112,15 +113,9 @@ def config_name(path: Path) -> str:
 
 
 def read_entries(path: Path) -> dict[str, Any]:
-    """Read a TOML file as it is.
-
-    Raises
-    ------
-    InvalidSettings
-        There is no such file, or it is not valid TOML.
-    """
+    """Read a TOML file as it is; a path such as "configs/ours/svm.toml" is found from any folder."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads((path if path.exists() else PROJECT / path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InvalidSettings(f"There is no configuration {path}.") from None
     except OSError as error:
@@ -140,10 +135,7 @@ def read_protocols(path: Path) -> tuple[str, ...]:
 def load_config(path: Path, protocol: str = "", changes: Mapping[str, Any] | None = None) -> ExperimentConfig:
     """Return the configuration in a TOML file under one of its protocols (the first one by default).
 
-    Raises
-    ------
-    InvalidSettings
-        The file or one of its entries is wrong, or it does not have the protocol; the text says which.
+    Raise InvalidSettings, with the name of the entry, if the file is wrong or does not have the protocol.
     """
     from ser_engine.training.systems import system_class
 

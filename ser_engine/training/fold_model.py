@@ -25,13 +25,6 @@ def train_fold_model(path: Path, fold: str, settings: Settings, data: Path) -> t
 
     The folder lies in `settings.cache` and is an emotion model like any other; its config.json names the speakers that
     are not in its training under "unseen_speakers". A model that is there is not trained again.
-
-    Raises
-    ------
-    CorpusError
-        A corpus of the configuration is not in `data`.
-    InvalidSettings
-        The configuration is wrong, of a system that saves no such models, or has no such fold.
     """
     config = load_config(path)
     if config.system != "whisper-statistics" or not isinstance(config, HeadTrainingConfig):

@@ -146,12 +146,8 @@ def train_member(
 ) -> None:
     """Train one member with AdamW, a one-cycle schedule and mixup.
 
-    Parameters
-    ----------
-    targets : float32 [n, labels], each row a distribution
-    weights : [n], sampling weights
-    number : of the member; its seed follows from it
-    done : epochs that came before
+    `targets` float32 [n, labels] are distributions, `weights` [n] those of sampling; the seed follows from `number`,
+    and `done` epochs came before.
     """
     rng = np.random.default_rng([config.seed, number, *[done] * (done > 0)])
     count, copies = len(targets), task.copies

@@ -35,15 +35,7 @@ def run_experiment(path: Path, protocol: str, settings: Settings, data: Path, re
 
     Writes results/<source>/<system>/<protocol>/{run.json, folds.json, predictions.npz, history.jsonl} and, if the
     configuration says `save`, models/<id>/. A run that was stopped resumes where it was.
-
-    Raises
-    ------
-    CorpusError
-        A corpus is not in `data`, or the protocol cannot split these clips.
-    InvalidSettings
-        The configuration is wrong.
-    WeightsUnavailable
-        Weights that the system starts from are missing.
+    Raise CorpusError, InvalidSettings or WeightsUnavailable if corpora, entries or initial weights are missing.
     """
     run = prepare_run(path, protocol, settings, data, results)
     predictions = run.predictions(run.cross_validate())

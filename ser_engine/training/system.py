@@ -75,20 +75,7 @@ class Task:
 
 
 class System(ABC, Generic[Config, Features, Fitted]):
-    """A kind of system; a module of `ser_engine.training.systems` defines one and names it `SYSTEM`.
-
-    Parameters
-    ----------
-    config : the experiment
-    workspace : where its data are
-
-    Raises
-    ------
-    InvalidSettings
-        The configuration makes no sense.
-    WeightsUnavailable
-        Weights that it starts from are missing.
-    """
+    """A kind of system; a module of `ser_engine.training.systems` defines one and names it `SYSTEM`."""
 
     config_class: ClassVar[type[ExperimentConfig]]
     calibrated: ClassVar[bool] = False

@@ -48,7 +48,7 @@ class TextEmotionTraining(ExperimentConfig):
     Attributes
     ----------
     corpora : "goemotions", or its folder
-    encoder : as `models.encoders.EncoderReference.parse` reads it
+    encoder : as `models.encoder_reference.EncoderReference.parse` reads it
     max_tokens : of a sentence in training; the rest of it is left out
     freeze_embeddings : whether the token embeddings stay as they are, which saves time and memory
     epochs, batch, learning_rate, weight_decay, warmup : AdamW; the rate rises for `warmup` steps and falls to 0

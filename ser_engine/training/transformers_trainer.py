@@ -48,7 +48,7 @@ class SpeechTextTraining(ExperimentConfig):
 
     Attributes
     ----------
-    speech, text : encoders as `models.encoders.EncoderReference.parse` reads them: "whisper-base" (bundled), a hub id
+    speech, text : encoders as `EncoderReference.parse` reads them: "whisper-base" (bundled), a hub id
         with "@revision", or a folder; none if empty
     network : entries of `SpeechTextConfig`: head, hidden, head_dropout, layers, freezing, lora, text_dropout …
     speech_overrides : entries of the speech encoder's own config (mask_time_prob for SpecAugment)

@@ -30,22 +30,9 @@ def run_trial(
     """Train what a TOML describes with some entries changed, test it on some folds, and add that to trials.jsonl.
 
     A trial that was run before is measured again and replaces its line; finished folds are not trained again.
-
-    Parameters
-    ----------
-    changes : "key = value" as in TOML
-    folds : names of the folds that are tested, each by a model trained on all the others
-
-    Returns
-    -------
-    {run, changed, folds, UA, WA, by_corpus {corpus: UA}, degradations {name: UA}, corpus_probe, clips, seconds, note}
-
-    Raises
-    ------
-    CorpusError
-        A corpus is not in `data`.
-    InvalidSettings
-        The TOML or a change is wrong, or there is no such fold.
+    `changes` are lines of TOML, "key = value"; `folds` are tested, each by a model trained on all the others. The
+    result is {run, changed, folds, UA, WA, by_corpus {corpus: UA}, degradations {name: UA}, corpus_probe, clips,
+    seconds, note}.
     """
     changed = read_changes(changes)
     run = prepare_run(path, protocol, settings, data, results, load_config(path, protocol, changed))

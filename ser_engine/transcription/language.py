@@ -15,11 +15,6 @@ def resolve_language(model: Whisper, code: str) -> str | None:
     """Return the language code to transcribe with; None lets Whisper detect the language.
 
     English-only models always get "en".
-
-    Raises
-    ------
-    InvalidSettings
-        Whisper does not know the code.
     """
     from whisper.tokenizer import LANGUAGES
 

@@ -63,11 +63,8 @@ class _Window:
 class Transcriber:
     """Transcribes `CleanSpeech`; may be called from several threads, which then take turns.
 
-    Parameters
-    ----------
-    model : openai-whisper model, float32, in evaluation mode
-    engine : name of model and precision in transcripts, such as "whisper-base (int8 weights)"
-    language : two-letter code, or None to let Whisper detect it
+    `model` is openai-whisper's, in float32; `engine` names it in transcripts, such as "whisper-base (int8 weights)";
+    `language` is a two-letter code, or None to detect it.
     """
 
     def __init__(self, model: Whisper, engine: str, language: str | None = None) -> None:
@@ -219,12 +216,7 @@ def shorten_window(model: Whisper, positions: int) -> Whisper:
 def load_transcriber(settings: Settings, progress: Progress | None = None) -> Transcriber:
     """Load the Whisper that the settings name; `progress` is called while its weights are downloaded.
 
-    Raises
-    ------
-    WeightsUnavailable
-        The weights are missing, damaged or could not be downloaded.
-    InvalidSettings
-        Whisper does not know the language that the settings name.
+    Raise WeightsUnavailable if they are not there, InvalidSettings for a language that Whisper does not know.
     """
     from ser_engine.models.parallel import set_up_torch
     from ser_engine.models.whisper import shared_whisper

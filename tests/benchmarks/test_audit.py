@@ -1,10 +1,10 @@
-"""The measure of audit and splits, on fewer rows."""
+"""The benchmark of audits and splits, on fewer rows."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.audit import generated, measure
+from benchmarks.audit import generate_rows, measure
 from ser_engine.data import manifest
 from ser_engine.data.audit import audit
 from ser_engine.data.audit_rows import read_table
@@ -18,7 +18,7 @@ def test_seconds_and_memory_are_measured() -> None:
 
 
 def test_the_generated_manifest_has_something_of_everything_to_be_found(tmp_path: Path) -> None:
-    assert manifest.write_manifest(generated(5000), tmp_path / "clips.csv") == 5000
+    assert manifest.write_manifest(generate_rows(5000), tmp_path / "clips.csv") == 5000
     found = {finding.id: finding for finding in audit(read_table(tmp_path / "clips.csv")).findings}
     assert {"shared-speakers", "shared-sentences", "augmented-twins", "identical-clips", "sample-rates"} <= set(found)
     assert found["shared-speakers"].of == 200

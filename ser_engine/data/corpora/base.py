@@ -98,11 +98,7 @@ class Corpus:
 
         A clip that is there twice (Kaggle's archives of RAVDESS and TESS contain them a second time, in a folder of
         the same name) is read once: otherwise it could be in both the training and the test part of a split.
-
-        Raises
-        ------
-        CorpusError
-            There is no such folder, or a file's name has a code that the corpus does not have.
+        Raise CorpusError if there is no such folder, or if a file's name has a code that the corpus does not have.
         """
         for item in self.scan(root):
             if isinstance(item, Utterance):

@@ -70,13 +70,7 @@ class Sentences:
 
 
 def find_goemotions(name: str, data: Path) -> Path:
-    """Return the folder of the corpus: `name` under `data`, `name` itself as a path, or `data` where the files lie.
-
-    Raises
-    ------
-    CorpusError
-        None of these folders has a complete set of its files.
-    """
+    """Return the folder of the corpus: `name` under `data`, `name` itself as a path, or `data` where the files lie."""
     places = (data / name, Path(name).expanduser(), data)
     for folder in places:
         if any(all((folder / form.format(part)).is_file() for part in PARTS) for form in FORMS):
@@ -86,13 +80,7 @@ def find_goemotions(name: str, data: Path) -> Path:
 
 
 def read_goemotions(folder: Path, part: Part) -> Sentences:
-    """Return one of the authors' three parts, with Ekman's six emotions and neutral under our names.
-
-    Raises
-    ------
-    CorpusError
-        There is no such file, or a line in it is not a text, comma-separated numbers and an id between tabs.
-    """
+    """Return one of the authors' three parts, with Ekman's six emotions and neutral under our names."""
     form = next((form for form in FORMS if (folder / form.format(part)).is_file()), None)
     if form is None:
         raise CorpusError(f"GoEmotions should be in {folder}, but there is no {' or '.join(FORMS).format(part, part)}.")

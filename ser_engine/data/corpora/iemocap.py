@@ -57,11 +57,6 @@ def read_annotations(root: Path) -> Annotate:
     """Read labels from EmoEvaluation/*.txt and words from transcriptions/*.txt, wherever these folders are.
 
     A turn without a line in EmoEvaluation was not rated and has no label.
-
-    Raises
-    ------
-    CorpusError
-        There is no EmoEvaluation, or a label in it is not IEMOCAP's; the message names the file and the turn.
     """
     labels = _table(root, "EmoEvaluation", LABEL_LINE)
     if not labels:

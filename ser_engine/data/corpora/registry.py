@@ -18,13 +18,7 @@ CORPORA: dict[str, Corpus] = {name: import_module(f"{__package__}.{name}").CORPU
 
 
 def get_corpus(name: str) -> Corpus:
-    """Return the corpus with an id ("cremad"), in any spelling ("CREMA-D").
-
-    Raises
-    ------
-    CorpusError
-        No reader has that id.
-    """
+    """Return the corpus with an id ("cremad"), in any spelling ("CREMA-D")."""
     key = _plain(name)
     if key not in CORPORA:
         raise CorpusError(f"There is no reader for a corpus “{name}”; there are {', '.join(CORPORA)}.")
@@ -34,16 +28,13 @@ def get_corpus(name: str) -> Corpus:
 def read_corpus(name: str, data: Path) -> list[Utterance]:
     """Return every clip of one corpus, or of a manifest.
 
+    Raise CorpusError if it is not there, or something in it cannot be understood.
+
     Parameters
     ----------
     name : an id in any spelling, whose folder is in `data`; or the path of a manifest (.csv, .tsv, .jsonl), relative
         to the working folder or to `data`
     data : folder of corpora, whose names may have any spelling, too
-
-    Raises
-    ------
-    CorpusError
-        There is no such folder or manifest, or something in it cannot be understood.
     """
     if is_manifest(Path(name)):
         return list(read_manifest(_manifest(name, data)))

@@ -33,13 +33,7 @@ def read_name(path: Path) -> Utterance | None:
 
 
 def read_annotations(root: Path) -> Annotate:
-    """Read the words from shemo.json in or next to the folder; without it clips have no words.
-
-    Raises
-    ------
-    CorpusError
-        The file is there and is not a JSON object.
-    """
+    """Read the words from shemo.json in or next to the folder; without it clips have no words."""
     words: dict[str, str] = {}
     for file in [*sorted(root.rglob("shemo.json")), root.parent / "shemo.json"][:1]:
         if not file.is_file():

@@ -18,13 +18,7 @@ def system_names() -> tuple[str, ...]:
 
 
 def system_class(name: str) -> type[System[Any, Any, Any]]:
-    """Return the class of a system; its module is imported only now.
-
-    Raises
-    ------
-    InvalidSettings
-        There is no such system.
-    """
+    """Return the class of a system; its module is imported only now."""
     if name not in system_names():
         raise InvalidSettings(f"There is no system “{name}”; there are {', '.join(system_names())}.")
     system: type[System[Any, Any, Any]] = import_module(f"{__name__}.{name.replace('-', '_')}").SYSTEM

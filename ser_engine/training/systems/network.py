@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +18,8 @@ from tqdm import tqdm
 
 from ser_engine.data.acoustic import acoustic_features
 from ser_engine.data.augment import RECIPES
-from ser_engine.data.preprocess import PREPROCESSINGS, heard, load_samples
+from ser_engine.data.pool import map_clips
+from ser_engine.data.preprocess import PREPROCESSINGS, load_samples, preprocess_clips
 from ser_engine.data.splits import PROTOCOLS
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.evaluation.predictions import MAIN, Outputs
@@ -171,15 +170,7 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
         return fitted
 
     def initial_module(self, classes: int) -> nn.Module:
-        """Return the module before training, the same for every fold.
-
-        Raises
-        ------
-        InvalidSettings
-            The kind does not take these options.
-        WeightsUnavailable
-            The initial weights are missing.
-        """
+        """Return the module before training, the same for every fold."""
         config = self.config
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
@@ -209,12 +200,11 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
 
 def compute_blocks(paths: list[Path], features: str, preprocessing: str, settings: Settings) -> list[Blocks]:
     """Return the blocks of each recording, none for a recording that the preprocessing drops."""
-    files = heard(paths, settings, preprocessing)
+    files = preprocess_clips(paths, settings, preprocessing)
     extract = partial(_extract, features=features, settings=settings)
     if features not in IMAGES:  # embeddings are computed by a network on all cores
         return [extract(file) for file in tqdm(files, desc=features, unit="clip")]
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(files)) or 1) as pool:
-        return list(tqdm(pool.map(extract, files, chunksize=16), total=len(files), desc=features, unit="clip"))
+    return list(map_clips(extract, files, description=features))
 
 
 def _extract(file: Path, features: str, settings: Settings) -> Blocks:

@@ -17,9 +17,9 @@ import torch
 from accelerate import PartialState
 from numpy.typing import NDArray
 
-from ser_engine.data.pooled_states import pooled_speech
-from ser_engine.data.preprocess import heard_copies, load_samples
-from ser_engine.data.transcripts import transcripts
+from ser_engine.data.pooled_states import pool_speech_states
+from ser_engine.data.preprocess import load_samples, preprocess_and_augment_clips
+from ser_engine.data.transcripts import transcribe_clips
 from ser_engine.errors import CorpusError
 from ser_engine.evaluation.predictions import COMPONENT, MAIN, Outputs
 from ser_engine.models.speech_text import (
@@ -98,17 +98,21 @@ class SpeechTextSystem(System[SpeechTextTraining, Inputs, SpeechText]):
 
     def _prepare(self, clips: Clips) -> Prepared[Inputs]:
         config, settings = self.config, self.settings
-        files = heard_copies(clips.paths, settings, config.preprocessing, config.augmentation, config.seed)
+        files = preprocess_and_augment_clips(
+            clips.paths, settings, config.preprocessing, config.augmentation, config.seed
+        )
         rows = [row for row, copies in enumerate(files) if len(np.load(copies[0], mmap_mode="r"))]
         if not rows:
             raise CorpusError(f"No clip of {', '.join(config.corpora)} could be used.")
         clips, files = clips.select(rows), [files[row] for row in rows]
-        texts = transcripts(clips.paths, settings) if config.text else [""] * len(files)
+        texts = [""] * len(files)
+        if config.text:
+            texts = [transcript.text for transcript in transcribe_clips(clips.paths, settings)]
         network, processor = self.initial_network(clips.order)
         speech, text = None, None
         if network.config.freezing == "head" and network.config.lora is None:
             if config.speech:
-                speech = pooled_speech(network, processor, [file for copies in files for file in copies], settings)
+                speech = pool_speech_states(network, processor, [file for copies in files for file in copies], settings)
                 speech = speech.reshape(len(files), -1, *speech.shape[1:])
             text = pooled_text(network, processor, texts)
         names = [f"{file.parent.name}/{file.name}" for copies in files for file in copies]

@@ -33,7 +33,8 @@ from ser_engine.evaluation.text_metrics import (
     present_labels,
 )
 from ser_engine.labels import NEUTRAL
-from ser_engine.models.encoders import EncoderReference, find_folder
+from ser_engine.models.encoder_reference import EncoderReference
+from ser_engine.models.encoders import find_folder
 from ser_engine.models.quantization import dequantize, quantize
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.models.store import TENSORS, sha256

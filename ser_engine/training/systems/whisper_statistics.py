@@ -161,12 +161,8 @@ def train_head(
 ) -> Head:
     """Train every member of an ensemble.
 
-    Parameters
-    ----------
-    copies : encodings of n clips as they are, then of each augmented copy of them
-    targets : float32 [n, labels], each row a distribution
-    weights : [n], sampling weights
-    record : called with the loss after each epoch of each member
+    `copies` are the encodings of n clips as they are, then of each augmented copy of them; `targets` float32 [n,
+    labels] are distributions, `weights` [n] those of sampling; `record` is called after each epoch of each member.
     """
     plain = copies[0]
     statistics = _stack_statistics(plain).numpy()

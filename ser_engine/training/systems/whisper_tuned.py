@@ -303,14 +303,8 @@ def train_tuned(
 ) -> TunedHead:
     """Train one member, on a GPU if there is one.
 
-    Parameters
-    ----------
-    copies : states of n clips as they are, then of each augmented copy of them
-    targets : float32 [n, labels], each row a distribution
-    weights : [n], sampling weights
-    encoder : whose blocks are copied
-    number : of the member; its seed follows from it
-    record : called with the loss after each epoch
+    `copies` are the states of n clips as they are, then of each augmented copy of them; the member's blocks are copies
+    of those of `encoder`. See `heads.train_member` for the rest.
     """
     torch.set_flush_denormal(True)
     torch.manual_seed(config.seed + number)

@@ -12,7 +12,7 @@ from ser_engine import Settings
 from ser_engine.audio.clean import LOW_SNR_DB, PAD_S, clean_speech, reduce_noise, resample
 from ser_engine.audio.decode import load_audio
 from ser_engine.audio.level import LEVEL_DB, PEAK
-from ser_engine.audio.quality import estimate_snr
+from ser_engine.audio.quality import measure_quality
 from ser_engine.audio.vad import detect_speech
 from ser_engine.data.corpora import registry
 from ser_engine.errors import NoSpeech
@@ -246,7 +246,7 @@ def test_reduced_noise_is_less_noise_and_the_same_voice() -> None:
     spans = detect_speech(voice)
     got = reduce_noise(noisy, spans)
     assert got.shape == noisy.shape and got.dtype == np.float32
-    before, after = (estimate_snr(samples, RATE, spans) for samples in (noisy, got))
+    before, after = (measure_quality(recorded(samples), spans).snr_db for samples in (noisy, got))
     assert before is not None and after is not None and after > before + 6
     spoken = slice(round(spans[0].start * RATE), round(spans[-1].end * RATE))
     likeness = [np.corrcoef(samples[spoken], voice[spoken])[0, 1] for samples in (noisy, got)]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ser_engine import Settings
 from ser_engine.audio.clean import resample
 from ser_engine.audio.decode import load_audio
-from ser_engine.audio.quality import estimate_snr, measure_quality
+from ser_engine.audio.quality import measure_quality
 from ser_engine.audio.vad import detect_speech
 from ser_engine.types import Quality, Recording, SourceInfo, Span
 from tests.speech import RATE, VOICES, add_noise, noise, silence, speech, tone
@@ -64,30 +64,30 @@ def test_snr_is_what_was_mixed(snr_db: float, rate: int) -> None:
     spoken = [Span(0.4, 2.5), Span(3.8, 5.8)]
     level = np.sqrt(np.mean([np.mean(np.square(clip[int(s.start * rate) : int(s.end * rate)])) for s in spoken]))
     mixed = clip + noise(len(clip) / rate, level * 10 ** (-snr_db / 20), rate)[: len(clip)]
-    assert estimate_snr(mixed, rate, spoken) == pytest.approx(snr_db, abs=1.0)
+    assert report(mixed, spoken, rate).snr_db == pytest.approx(snr_db, abs=1.0)
 
 
 def test_snr_ignores_what_no_voice_has(spans: tuple[Span, ...]) -> None:
     noisy = add_noise(speech(TEXT), 25)
-    snr = estimate_snr(noisy, RATE, spans)
+    snr = report(noisy, spans).snr_db
     assert snr is not None
     hum = tone(len(noisy) / RATE, hz=20, level=0.05)[: len(noisy)]
-    assert estimate_snr(noisy + 0.2, RATE, spans) == pytest.approx(snr, abs=0.1)
-    assert estimate_snr(noisy + hum, RATE, spans) == pytest.approx(snr, abs=2)
+    assert report(noisy + 0.2, spans).snr_db == pytest.approx(snr, abs=0.1)
+    assert report(noisy + hum, spans).snr_db == pytest.approx(snr, abs=2)
     # One click in a pause is no background.
     clicked = noisy.copy()
     clicked[1600] = 0.9
-    assert estimate_snr(clicked, RATE, spans) == pytest.approx(snr, abs=0.5)
+    assert report(clicked, spans).snr_db == pytest.approx(snr, abs=0.5)
 
 
 def test_no_pause_no_snr() -> None:
     clip = add_noise(speech(TEXT), 20)
     whole = len(clip) / RATE
-    assert estimate_snr(clip, RATE, [Span(0.0, whole)]) is None
-    assert estimate_snr(clip, RATE, [Span(0.1, whole)]) is None  # 50 ms next to speech are no pause
-    assert estimate_snr(clip, RATE, [Span(0.3, whole)]) is not None
-    assert estimate_snr(clip, RATE, []) is None
-    assert estimate_snr(clip[:0], RATE, []) is None
+    assert report(clip, [Span(0.0, whole)]).snr_db is None
+    assert report(clip, [Span(0.1, whole)]).snr_db is None  # 50 ms next to speech are no pause
+    assert report(clip, [Span(0.3, whole)]).snr_db is not None
+    assert report(clip, []).snr_db is None
+    assert report(clip[:0], []).snr_db is None
     assert report(clip, [Span(0.0, whole)]).snr_db is None
 
 

@@ -40,7 +40,7 @@ def test_blocks_are_whole_seconds_one_after_the_other_or_10_ms_apart(
     seconds: float, blocks: int, overlapping: int
 ) -> None:
     samples = noise(seconds)
-    apart, close = spectrogram.jet_blocks(samples), spectrogram.overlapping_jet_blocks(samples)
+    apart, close = spectrogram.jet_blocks(samples), IMAGES["jet-blocks-overlapping"][0](samples)
     assert (len(apart), len(close)) == (blocks, overlapping)
     assert np.array_equal(apart, close[::100])
 

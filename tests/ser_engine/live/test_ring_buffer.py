@@ -58,7 +58,7 @@ def test_stored_audio_is_bounded_and_a_wav() -> None:
         audio.add(samples[first : first + 333], RATE)
     audio.finish()
     resampled, rate = soundfile.read(io.BytesIO(audio.wav()), dtype="float32")
-    assert rate == RATE and audio.duration_s == 2.0
+    assert rate == RATE and len(resampled) == 2 * RATE
     assert np.abs(resampled - samples[: 2 * RATE]).max() <= 1 / 32768
 
 
@@ -79,7 +79,7 @@ def test_another_rate_is_stored_at_the_first() -> None:
     assert resampled[72_000] == pytest.approx(0.5, abs=0.01) and resampled[24_000] == 0
 
 
-def test_more_than_a_piece_is_stored_in_order() -> None:
+def test_chunks_are_stored_in_order() -> None:
     audio, ramp = SessionAudio(200), (np.arange(150 * 100) / 15_000).astype(np.float32)
     for first in range(0, len(ramp), 7001):
         audio.add(ramp[first : first + 7001], 100)

@@ -18,14 +18,8 @@ from transformers import Wav2Vec2FeatureExtractor
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.features.encoder import compute_hidden_states
-from ser_engine.models.encoders import (
-    WELL_KNOWN,
-    EncoderReference,
-    Kind,
-    load_encoder,
-    load_feature_extractor,
-    load_tokenizer,
-)
+from ser_engine.models.encoder_reference import WELL_KNOWN, EncoderReference
+from ser_engine.models.encoders import Kind, load_encoder, load_feature_extractor, load_tokenizer
 from ser_engine.models.pooled_encoders import pooled_encoder
 from ser_engine.models.whisper import shared_whisper
 from tests.ser_engine.models.tiny_encoders import SPEECH, speech_model, write_speech, write_text
@@ -178,7 +172,7 @@ def test_feature_extractors(here: Settings, tmp_path: Path) -> None:
     whisper = load_feature_extractor(EncoderReference(str(write_speech(tmp_path / "whisper", "whisper"))), here)
     assert isinstance(whisper, Wav2Vec2FeatureExtractor) and not whisper.do_normalize
     Wav2Vec2FeatureExtractor(sampling_rate=8000).save_pretrained(tmp_path / "hubert")
-    with pytest.raises(WeightsUnavailable, match="does not listen to samples at 16 kHz"):
+    with pytest.raises(WeightsUnavailable, match="does not take samples at 16 kHz"):
         load_feature_extractor(EncoderReference(str(tmp_path / "hubert")), here)
 
 
@@ -245,7 +239,7 @@ def test_what_may_not_be_fetched_is_said(here: Settings) -> None:
     place = here.models_dir / "encoders" / "facebook" / "hubert-base-ls960"
     assert str(caught.value) == (
         "The encoder facebook/hubert-base-ls960 is not on this computer: set SER_ALLOW_DOWNLOAD=yes to have it "
-        f"fetched from huggingface.co, or put its files into {place}."
+        f"downloaded from huggingface.co, or put its files into {place}."
     )
 
 

@@ -14,9 +14,9 @@ from torch.nn import functional
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.models import store
-from ser_engine.papers.audioset import VGGish, YAMNet, load_extractor
+from ser_engine.papers.audioset import SOURCES, VGGish, YAMNet, load_extractor
 from ser_engine.papers.audioset_patches import VGGISH, YAMNET, patches
-from ser_engine.papers.audioset_weights import SOURCES, VGGISH_LAYERS, convert, main
+from ser_engine.papers.audioset_weights import VGGISH_LAYERS, convert, main
 from ser_engine.papers.network import Network, build
 from tests.ser_engine.transcription.test_transcriber import taken_for_speech
 from tests.speech import noise, silence, speech

@@ -11,6 +11,7 @@ from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import REPEAT, Corpus, Stray
 from ser_engine.errors import CorpusError
 from ser_engine.labels import EMOTIONS
+from ser_engine.settings import PROJECT
 from tests.ser_engine.data.corpora.trees import touched
 
 
@@ -157,3 +158,8 @@ def test_the_facts_of_a_corpus_agree_with_each_other(corpus: Corpus) -> None:
     assert set(corpus.expected_labels) == set(corpus.labels)
     assert {label for label in corpus.labels.values() if label} <= set(EMOTIONS)
     assert corpus.url.startswith("http") and corpus.languages and corpus.expected_speakers > 1
+
+
+def test_every_corpus_is_cited_in_the_bibliography() -> None:
+    bibliography = (PROJECT / "docs" / "papers.bib").read_text(encoding="utf-8")
+    assert [id for id in (*registry.CORPORA, "goemotions") if f"{{{id}," not in bibliography] == []
