@@ -1,7 +1,7 @@
 """Find leaks between the training and test clips of a split.
 
-Leaks are shared speakers, identical clips and augmented copies; shared sentences and properties that give a corpus away
-are warnings. The exit code is 0 if nothing leaks, 1 if something does, and 2 if the table cannot be read.
+Leaks are shared speakers, identical clips and augmented copies; shared sentences and properties that identify a
+corpus are warnings. The exit code is 0 if nothing leaks, 1 if something does, and 2 if the table cannot be read.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ SHARED = ()
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("table", type=Path, metavar="SPLIT.csv|MANIFEST")
+    parser.add_argument("table", type=Path, metavar="SPLIT.csv|MANIFEST", help="table of clips")
     parser.add_argument("--corpus", choices=CORPORA, help="corpus of the file names (default: detected)")
-    parser.add_argument("--root", type=Path, help="folder of the audio, to compare content and sample rates as well")
+    parser.add_argument(
+        "--root", type=Path, metavar="FOLDER", help="folder of the audio, to compare content and sample rates as well"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 

@@ -22,10 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--config", type=Path, metavar="CONFIG.toml", help="take the speakers from a test fold of this system"
     )
-    parser.add_argument("--fold", default="1", help="test fold; its model is trained and saved (default: 1)")
-    parser.add_argument("--seconds", type=float, default=142.0, help="minimum length (default: 142, as in Islam)")
-    parser.add_argument("--voices", type=int, default=2, help="number of speakers (default: 2)")
-    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument(
+        "--fold", metavar="NAME", default="1", help="test fold; its model is trained and saved (default: 1)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=142.0, help="minimum length (default: 142, as in Islam et al.)"
+    )
+    parser.add_argument("--voices", type=int, metavar="N", default=2, help="number of speakers (default: 2)")
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="random seed (default: 0)")
     parser.set_defaults(run=run)
 
 

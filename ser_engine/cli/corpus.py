@@ -15,25 +15,27 @@ SHARED = ()
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    actions = parser.add_subparsers(required=True, metavar="list|check|manifest")
+    actions = parser.add_subparsers(title="actions", required=True, metavar="list|check|manifest")
     roots = argparse.ArgumentParser(add_help=False)
     roots.add_argument(
         "roots", nargs="+", metavar="ROOT", help="folder of a corpus or of several, manifest, or NAME=FOLDER"
     )
-    roots.add_argument("--workers", type=int, default=0, help="number of processes (default: one per core)")
+    roots.add_argument(
+        "--workers", type=int, metavar="N", default=0, help="number of processes (default: one per core)"
+    )
 
     about = "list the corpora that can be read, and the label sets"
-    listing = actions.add_parser("list", help=about, description=about)
+    listing = actions.add_parser("list", help=about, description=f"{about.capitalize()}.")
     listing.set_defaults(run=list_corpora)
 
     about = "compare corpora with their publication, and read every clip"
-    check = actions.add_parser("check", parents=[roots], help=about, description=about)
+    check = actions.add_parser("check", parents=[roots], help=about, description=f"{about.capitalize()}.")
     check.add_argument("--labels", choices=LABEL_SETS, default="eight", help="label set (default: eight)")
     check.set_defaults(run=check_corpora)
 
-    about = "write one line per clip, with length, sample rate and SHA-256"
-    manifest = actions.add_parser("manifest", parents=[roots], help=about, description=about)
-    manifest.add_argument("-o", "--output", type=Path, required=True, metavar="CLIPS.jsonl")
+    about = "write one line per clip, with its length, sample rate and checksum"
+    manifest = actions.add_parser("manifest", parents=[roots], help=about, description=f"{about.capitalize()}.")
+    manifest.add_argument("-o", "--output", type=Path, required=True, metavar="CLIPS.jsonl", help="file to write")
     manifest.set_defaults(run=write_manifest)
 
 

@@ -14,7 +14,7 @@ SHARED = ("data", "results")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("corpora", nargs="*", metavar="CORPUS", help="corpora to measure (default: all)")
-    parser.add_argument("--clip", type=Path, help="recording on which the augmentations are shown")
+    parser.add_argument("--clip", type=Path, metavar="FILE", help="recording on which the augmentations are shown")
     parser.set_defaults(run=run)
 
 

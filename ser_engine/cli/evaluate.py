@@ -28,10 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     corpora.add_argument(
         "--corpora", nargs="+", default=(), metavar="CORPUS", help="corpora or manifests (default: all)"
     )
-    corpora.add_argument("--protocol", default="as-is", help="use the test clips of this protocol (default: all clips)")
+    corpora.add_argument(
+        "--protocol", metavar="NAME", default="as-is", help="use the test clips of this protocol (default: all clips)"
+    )
     corpora.add_argument("--labels", choices=LABEL_SETS, default="eight", help="label set (default: eight)")
     corpora.add_argument("--words", action="store_true", help="also transcribe, for models that use text")
-    corpora.add_argument("--workers", type=int, default=0, help="number of threads (default: one per core)")
+    corpora.add_argument(
+        "--workers", type=int, metavar="N", default=0, help="number of threads (default: one per core)"
+    )
     talk = parser.add_argument_group("on a conversation")
     talk.add_argument(
         "--conversation",
@@ -41,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="recording and its turns with the columns start, end, emotion",
     )
     talk.add_argument("--window", type=float, default=2.0, metavar="SECONDS", help="length of a window (default: 2)")
-    talk.add_argument("--gate", choices=("speech", "rms"), default="speech", help="as in `ser live`")
+    talk.add_argument("--gate", choices=("speech", "rms"), default="speech", help="as in ser live")
     parser.add_argument("--unseen", action="store_true", help="state that the model was not trained on these speakers")
     parser.add_argument("--name", default="", help="name of the run's folder in the results")
     parser.set_defaults(run=run)

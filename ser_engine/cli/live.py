@@ -1,6 +1,6 @@
 """Play a recording into a live session and print its updates.
 
-Islam uses windows of 2 seconds, `--gate rms` and `--groups`.
+Islam et al. use windows of 2 seconds, --gate rms and --groups.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SHARED = ("model",)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("path", type=Path, metavar="FILE")
+    parser.add_argument("path", type=Path, metavar="FILE", help="the recording")
     parser.add_argument("--realtime", action="store_true", help="play at the recording's own pace")
     parser.add_argument("--window", type=float, default=3.0, metavar="SECONDS", help="length of a window (default: 3)")
     parser.add_argument("--hop", type=float, default=0.5, metavar="SECONDS", help="time between windows (default: 0.5)")
@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--gate",
         choices=("speech", "rms"),
         default="speech",
-        help="skip windows without speech (default), or below an RMS level of 0.01, as Islam does",
+        help="skip windows without speech (default), or below an RMS level of 0.01",
     )
-    parser.add_argument("--groups", action="store_true", help="report Islam's four emotion groups")
+    parser.add_argument("--groups", action="store_true", help="report the four emotion groups of Islam et al.")
     parser.add_argument("--json", action="store_true", help="print one JSON object per update and line")
     parser.set_defaults(run=run)
 

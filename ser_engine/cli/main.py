@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from ser_engine.cli import (
@@ -28,7 +27,7 @@ from ser_engine.settings import Settings
 VERBS = (analyze, live, train, trial, evaluate, conversation, describe, corpus, audit)
 BAD_INPUT = 2
 INTERRUPTED = 130
-MODEL = "folder in models/, path, or hf:OWNER/NAME[@REVISION] on the Hugging Face hub (default: SER_MODEL)"
+MODEL = "folder in models/, path, or hf:OWNER/NAME[@REVISION] of the Hugging Face hub (default: SER_MODEL or bundled)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,16 +53,14 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all verbs; docs/command-line.md is generated from it."""
     # Options that several verbs share and that override a setting of the same name.
     shared = {name: argparse.ArgumentParser(add_help=False) for name in ("data", "results", "model")}
-    shared["data"].add_argument("--data", type=Path, help="folder of the corpora (default: SER_DATA)")
-    shared["results"].add_argument("--results", type=Path, help="folder of the results (default: SER_RESULTS)")
+    shared["data"].add_argument("--data", type=Path, metavar="FOLDER", help="folder of the corpora (default: SER_DATA)")
+    shared["results"].add_argument(
+        "--results", type=Path, metavar="FOLDER", help="folder of the results (default: SER_RESULTS)"
+    )
     shared["model"].add_argument("--model", help=MODEL)
 
-    parser = argparse.ArgumentParser(
-        "ser",
-        description="Recognize emotions in speech, and train and evaluate models that do.",
-        formatter_class=partial(argparse.HelpFormatter, max_help_position=30),
-    )
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    parser = argparse.ArgumentParser("ser", description="Recognize emotions in speech; train and evaluate models.")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for verb in VERBS:
         name = verb.__name__.rpartition(".")[2].replace("_", "-")
         added = verbs.add_parser(

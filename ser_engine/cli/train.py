@@ -14,8 +14,8 @@ SHARED = ("data", "results")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
-    parser.add_argument("--protocol", help="one of the protocols in the file (default: each of them)")
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="such as configs/ours/svm.toml")
+    parser.add_argument("--protocol", metavar="NAME", help="one of the protocols in the file (default: each of them)")
     parser.set_defaults(run=run)
 
 

@@ -14,13 +14,15 @@ SHARED = ("data", "results")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="such as configs/ours/svm.toml")
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="settings to change, in TOML syntax"
     )
     parser.add_argument("--folds", nargs="+", default=["1"], metavar="FOLD", help="folds to test (default: 1)")
-    parser.add_argument("--protocol", default="", help="one of the protocols in the file (default: the first)")
-    parser.add_argument("--note", default="", help="reason for the trial")
+    parser.add_argument(
+        "--protocol", metavar="NAME", default="", help="one of the protocols in the file (default: the first)"
+    )
+    parser.add_argument("--note", metavar="TEXT", default="", help="reason for the trial")
     parser.set_defaults(run=run)
 
 
