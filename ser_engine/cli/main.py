@@ -10,17 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ser_engine.cli import (
-    analyze,
-    audit,
-    conversation,
-    corpus,
-    describe,
-    evaluate,
-    live,
-    train,
-    trial,
-)
+from ser_engine.cli import analyze, audit, conversation, corpus, describe, evaluate, live, train, trial
 from ser_engine.errors import SerError
 from ser_engine.settings import Settings
 
@@ -64,10 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     for verb in VERBS:
         name = verb.__name__.rpartition(".")[2].replace("_", "-")
         added = verbs.add_parser(
-            name,
-            help=verb.HELP,
-            description=verb.__doc__,
-            parents=[shared[option] for option in verb.SHARED],
+            name, help=verb.HELP, description=verb.__doc__, parents=[shared[option] for option in verb.SHARED]
         )
         verb.add_arguments(added)
     return parser

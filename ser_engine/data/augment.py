@@ -69,11 +69,7 @@ RECIPES: dict[str, tuple[Augmentation, ...]] = {
     # III.A: "noise with uniform distribution and amplitude of 0.035", here of the clip's peak, since many clips of
     # RAVDESS would drown in 0.035 of full scale; a "slower and longer" stretch; "changing the tone". No amounts are
     # given: the slowest default, and the pitch of Islam et al.
-    "gomes": (
-        Augmentation("noise", "uniform", {"share": 0.035}),
-        _stretch(0.8, 0.8),
-        _pitch(0.7, 0.7),
-    ),
+    "gomes": (Augmentation("noise", "uniform", {"share": 0.035}), _stretch(0.8, 0.8), _pitch(0.7, 0.7)),
 }
 """The augmentations of each paper, each of which makes one copy of a clip."""
 

@@ -113,10 +113,7 @@ def readable(outcomes: Iterable[Outcome]) -> list[Path]:
 
 
 def _fill(
-    paths: list[Path],
-    cache: Cache,
-    prepare: Callable[[bytes], Input],
-    compute: Callable[[list[Input]], Iterable[Any]],
+    paths: list[Path], cache: Cache, prepare: Callable[[bytes], Input], compute: Callable[[list[Input]], Iterable[Any]]
 ) -> list[Outcome]:
     outcomes: list[Outcome] = []
     missing: dict[Path, Input] = {}

@@ -21,11 +21,7 @@ LAYERS = 8
 
 
 def encode_clips(
-    paths: Sequence[Path],
-    settings: Settings,
-    workers: int = 0,
-    degradation: str = "",
-    babble: Sequence[Path] = (),
+    paths: Sequence[Path], settings: Settings, workers: int = 0, degradation: str = "", babble: Sequence[Path] = ()
 ) -> list[Encoding | None]:
     """Return the encoding, in float16, of each recording; None for a clip without speech.
 

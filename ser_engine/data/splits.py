@@ -258,13 +258,7 @@ def _and(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _grouped(
-    utterances: Sequence[Utterance],
-    keys: Sequence[str],
-    seed: int,
-    folds: int,
-    noun: str,
-) -> Rows:
+def _grouped(utterances: Sequence[Utterance], keys: Sequence[str], seed: int, folds: int, noun: str) -> Rows:
     """Return the fold of each utterance; the groups of every corpus are distributed separately."""
     from sklearn.model_selection import GroupKFold
 

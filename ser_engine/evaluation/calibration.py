@@ -5,7 +5,6 @@ All of it is fitted on speakers that a model had not heard, and measured on othe
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,25 +15,6 @@ COVERAGE = 0.8
 """Share of recordings that get an answer; of the others, whose answers are the least probable, "not sure" is said."""
 # At which coverages the curve is told.
 STEPS = np.linspace(0.05, 1.0, 20)
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """Where "not sure" begins, and what is gained by saying it.
-
-    Answers whose top probability is lower than `below` are withheld. On the speakers that it was measured on,
-    `coverage` of the recordings are answered then, of which `accuracy` rightly; of all recordings, `without`. All from
-    0 to 1.
-    """
-
-    below: float
-    coverage: float
-    accuracy: float
-    without: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Return the threshold as JSON-ready values."""
-        return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
 def fit_temperature(log_probabilities: NDArray[np.float32], true: NDArray[np.int_]) -> float:
@@ -86,12 +66,19 @@ def coverage_curve(true: NDArray[np.int_], probabilities: NDArray[np.float32]) -
     ]
 
 
-def threshold(true: NDArray[np.int_], probabilities: NDArray[np.float32], coverage: float = COVERAGE) -> Threshold:
-    """Return the top probability that so large a share of the recordings, `coverage`, reaches."""
+def threshold(
+    true: NDArray[np.int_], probabilities: NDArray[np.float32], coverage: float = COVERAGE
+) -> dict[str, float]:
+    """Return where "not sure" begins, and what is gained by saying it; all from 0 to 1.
+
+    Answers whose top probability is lower than `below` are withheld. On the speakers that it was measured on,
+    `coverage` of the recordings are answered then, of which `accuracy` rightly; of all recordings, `without`.
+    """
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
-    below = float(np.quantile(confidence, 1 - coverage))
+    below = np.quantile(confidence, 1 - coverage)
     answered = confidence >= below
-    return Threshold(below, float(answered.mean()), float(correct[answered].mean()), float(correct.mean()))
+    figures = {"below": below, "coverage": answered.mean(), "accuracy": correct[answered].mean()}
+    return {name: round(float(value), 4) for name, value in (figures | {"without": correct.mean()}).items()}
 
 
 def measure(true: NDArray[np.int_], probabilities: NDArray[np.float32]) -> dict[str, Any]:
@@ -101,5 +88,5 @@ def measure(true: NDArray[np.int_], probabilities: NDArray[np.float32]) -> dict[
         "mean": round(float(probabilities.max(axis=1).mean()), 4),
         "reliability": reliability(true, probabilities),
         "coverage": coverage_curve(true, probabilities),
-        "threshold": threshold(true, probabilities).to_dict(),
+        "threshold": threshold(true, probabilities),
     }

@@ -12,20 +12,8 @@ from scipy.special import softmax
 
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.evaluation import calibration, corpus_probe
-from ser_engine.evaluation.metrics import (
-    accuracies,
-    interval_over_speakers,
-    percent,
-    report,
-    unweighted_accuracy,
-)
-from ser_engine.evaluation.predictions import (
-    COMPONENT,
-    DEGRADED,
-    Predictions,
-    predicted_classes,
-    read_predictions,
-)
+from ser_engine.evaluation.metrics import accuracies, interval_over_speakers, percent, report, unweighted_accuracy
+from ser_engine.evaluation.predictions import COMPONENT, DEGRADED, Predictions, predicted_classes, read_predictions
 from ser_engine.evaluation.record import RunRecord, read_record
 
 

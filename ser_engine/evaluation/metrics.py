@@ -29,10 +29,7 @@ def percent(shares: NDArray[np.floating[Any] | np.bool_]) -> float:
 
 def accuracies(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> dict[str, float]:
     """Return {"UA", "WA"} in percent, to two digits."""
-    return {
-        "UA": round(unweighted_accuracy(true, predicted), 2),
-        "WA": round(weighted_accuracy(true, predicted), 2),
-    }
+    return {"UA": round(unweighted_accuracy(true, predicted), 2), "WA": round(weighted_accuracy(true, predicted), 2)}
 
 
 def interval_over_speakers(

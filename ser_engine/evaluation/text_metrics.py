@@ -86,10 +86,7 @@ def measure_marks(true: Marks, predicted: Marks, labels: Sequence[str], seed: in
     drawn = np.array([_f1(*_resampled_sums(counts, rng)) for _ in range(BOOTSTRAPS)])
     bounds = [_interval(drawn[:, label]) for label in range(len(labels))]
     return {
-        "metrics": {
-            "macro_f1": percent(f1),
-            "weighted_f1": round(100 * float(np.average(f1, weights=support)), 2),
-        },
+        "metrics": {"macro_f1": percent(f1), "weighted_f1": round(100 * float(np.average(f1, weights=support)), 2)},
         "interval": _interval(drawn.mean(axis=1)),
         "per_class": {
             label: {

@@ -16,7 +16,7 @@ def read_figures(settings: Settings) -> dict[str, Any] | None:
 
     Keys: `id, architecture, labels, corpora` (of its training), `protocol, UA, WA, UA_ci95, ECE, per_corpus {corpus:
     {UA, WA, UA_ci95}}, per_label {label: {recall, precision}}, listeners {corpus: {agreement, per_label {label:
-    percent}}}`, in percent; `not_sure` is a `calibration.Threshold`, from 0 to 1.
+    percent}}}`, in percent; `not_sure` is a `calibration.threshold`, from 0 to 1.
 
     Raises
     ------

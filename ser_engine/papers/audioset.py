@@ -76,10 +76,7 @@ class VGGish(Extractor):
     front_end = VGGISH
 
     def __init__(
-        self,
-        filters: tuple[int, ...] = VGGISH_FILTERS,
-        dense: int = VGGISH_DENSE,
-        width: int = VGGISH_EMBEDDING,
+        self, filters: tuple[int, ...] = VGGISH_FILTERS, dense: int = VGGISH_DENSE, width: int = VGGISH_EMBEDDING
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []

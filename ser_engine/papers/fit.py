@@ -84,12 +84,7 @@ def fit(module: nn.Module, training: Examples, validation: Examples | None, conf
 
 
 def _train_epoch(
-    module: nn.Module,
-    training: Examples,
-    config: FitConfig,
-    optimizer: torch.optim.Optimizer,
-    fold: int,
-    epoch: int,
+    module: nn.Module, training: Examples, config: FitConfig, optimizer: torch.optim.Optimizer, fold: int, epoch: int
 ) -> float:
     """Train for one epoch, with a seed that depends on fold and epoch alone, and return the mean loss."""
     device = next(module.parameters()).device

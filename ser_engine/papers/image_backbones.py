@@ -6,7 +6,6 @@ scales them as its ImageNet weights require. These weights are optional: see `lo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -161,21 +160,16 @@ class ResNet34(ImageNetwork):
         super().__init__(ResNetModel(config), head, IMAGENET_COLORS)
 
 
-@dataclass(frozen=True)
-class PublishedWeights:
-    """Public ImageNet weights: the id on the Hugging Face hub, and the prefix of the body's tensors."""
-
-    hub: str
-    prefix: str
-
-
 IMAGENET = {
-    MobileNetV2: PublishedWeights("google/mobilenet_v2_1.0_224", "mobilenet_v2."),
-    VGG16: PublishedWeights("timm/vgg16.tv_in1k", "features."),
-    ResNet50V2: PublishedWeights("google/bit-50", "bit."),
-    ResNet34: PublishedWeights("microsoft/resnet-34", "resnet."),
+    MobileNetV2: ("google/mobilenet_v2_1.0_224", "mobilenet_v2."),
+    VGG16: ("timm/vgg16.tv_in1k", "features."),
+    ResNet50V2: ("google/bit-50", "bit."),
+    ResNet34: ("microsoft/resnet-34", "resnet."),
 }
-"""The weights of each network. The user names a commit of the repository, so that they never change unnoticed."""
+"""The weights of each network: the id on the Hugging Face hub, and the prefix of the body's tensors.
+
+The user names a commit of the repository, so that they never change unnoticed.
+"""
 
 
 def load_imagenet(network: ImageNetwork, source: str | Path, settings: Settings) -> None:
@@ -185,10 +179,9 @@ def load_imagenet(network: ImageNetwork, source: str | Path, settings: Settings)
     hub, where the revision is a commit. Nothing is downloaded unless `settings.allow_download`.
     Raise WeightsUnavailable if the weights are missing, may not be downloaded, or do not fit the network.
     """
-    published = IMAGENET[type(network)]
+    published, prefix = IMAGENET[type(network)]
     file = _find_weights(source, published, settings)
     tensors = _load_tensors(file)
-    prefix = published.prefix
     # A body that was stored by itself has no prefix; older files lack batch norm's counters.
     body = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)} or tensors
     counters = {name: t for name, t in network.body.state_dict().items() if name.endswith("num_batches_tracked")}
@@ -198,7 +191,7 @@ def load_imagenet(network: ImageNetwork, source: str | Path, settings: Settings)
         raise WeightsUnavailable(f"{file} does not contain the weights of a {type(network).__name__}.") from None
 
 
-def _find_weights(source: str | Path, published: PublishedWeights, settings: Settings) -> Path:
+def _find_weights(source: str | Path, published: str, settings: Settings) -> Path:
     """Return the file of weights that `source` names."""
     local = Path(source).expanduser()
     if local.is_file():
@@ -211,7 +204,7 @@ def _find_weights(source: str | Path, published: PublishedWeights, settings: Set
     if not revision:
         raise WeightsUnavailable(
             f"{source} is not a folder, and as an id of the Hugging Face hub it needs a revision: “{hub}@” and a "
-            f"commit; {published.hub} has the weights for this network."
+            f"commit; {published} has the weights for this network."
         )
     from transformers.utils.hub import cached_file
 

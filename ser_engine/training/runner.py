@@ -156,12 +156,7 @@ class Run:
 
 
 def prepare_run(
-    path: Path,
-    protocol: str,
-    settings: Settings,
-    data: Path,
-    results: Path,
-    config: ExperimentConfig | None = None,
+    path: Path, protocol: str, settings: Settings, data: Path, results: Path, config: ExperimentConfig | None = None
 ) -> Run:
     """Compute the features of an experiment; `config` replaces the one that `path` describes."""
     config = config or load_config(path, protocol)

@@ -25,16 +25,7 @@ from ser_engine.data.splits import AUTHORS_SPLIT
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.text_metrics import best_thresholds, macro_f1, present_labels
 from ser_engine.models.text_emotion import TextEmotionNetwork
-from ser_engine.training.config import (
-    STRICT,
-    Count,
-    Dropout,
-    ExperimentConfig,
-    Exponent,
-    Natural,
-    Rate,
-    Share,
-)
+from ser_engine.training.config import STRICT, Count, Dropout, ExperimentConfig, Exponent, Natural, Rate, Share
 from ser_engine.training.state import save_checkpoint
 from ser_engine.training.system import Task
 

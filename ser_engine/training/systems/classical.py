@@ -106,11 +106,7 @@ class ClassicalSystem(System[ClassicalConfig, NDArray[np.float32], Pipeline]):
         return len(skops.io.dumps(fitted))
 
     def export(
-        self,
-        fitted: Pipeline,
-        prepared: Prepared[NDArray[np.float32]],
-        card: Mapping[str, Any],
-        temperature: float,
+        self, fitted: Pipeline, prepared: Prepared[NDArray[np.float32]], card: Mapping[str, Any], temperature: float
     ) -> Classical:
         """Return the pipeline as a model."""
         return Classical(self.config.id, prepared.clips.order, self.config.features, fitted, dict(card))

@@ -177,11 +177,7 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
         }
 
     def export(
-        self,
-        fitted: list[TunedHead],
-        prepared: Prepared[TunedFeatures],
-        card: Mapping[str, Any],
-        temperature: float,
+        self, fitted: list[TunedHead], prepared: Prepared[TunedFeatures], card: Mapping[str, Any], temperature: float
     ) -> WhisperTuned:
         """Return the members and the base model as one model."""
         base = self.settings.models_dir / self.base_id

@@ -72,15 +72,15 @@ def test_the_surest_answers_come_first_on_the_curve() -> None:
 def test_a_threshold_answers_as_many_as_it_says(coverage: float) -> None:
     true, probabilities = graded()
     found = threshold(true, probabilities, coverage)
-    assert found.coverage == pytest.approx(coverage, abs=0.002)
-    assert (probabilities.max(axis=1) >= found.below).mean() == found.coverage
-    assert found.accuracy == pytest.approx(min(1.0, 0.5 / coverage), abs=0.01)
-    assert found.without == pytest.approx(0.5, abs=0.01)
+    assert found["coverage"] == pytest.approx(coverage, abs=0.002)
+    assert (probabilities.max(axis=1) >= found["below"]).mean() == pytest.approx(coverage, abs=0.002)
+    assert found["accuracy"] == pytest.approx(min(1.0, 0.5 / coverage), abs=0.01)
+    assert found["without"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_what_is_measured_is_ready_for_json() -> None:
     found = measure(*graded())
     assert set(found) == {"ECE", "mean", "reliability", "coverage", "threshold"}
     assert found["mean"] == pytest.approx(graded()[1].max(axis=1).mean(), abs=1e-4)
-    assert found["threshold"] == threshold(*graded()).to_dict()
+    assert found["threshold"] == threshold(*graded())
     assert found["ECE"] == pytest.approx(100 * expected_calibration_error(*graded()), abs=0.01)

@@ -147,7 +147,7 @@ def test_members_are_averaged(head: Head) -> None:
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
 def test_an_informative_frame_is_attended_to(mixup: float) -> None:
     config = replace(
-        CONFIG, **ATTENTIVE, members=1, epochs=1, learning_rate=1e-8, attentive_learning_rate=5e-3, mixup=mixup
+        CONFIG, **ATTENTIVE, members=1, epochs=2, learning_rate=1e-8, attentive_learning_rate=5e-3, mixup=mixup
     )
     assert accuracy(trained(config)) > 0.75
     short = replace(config, attentive_epochs=2)
