@@ -164,7 +164,7 @@ def test_what_a_protocol_promises_is_so_and_what_it_shares_is_in_its_name(protoc
     utterances = given(protocol, tmp_path)
     folds = made(protocol, utterances, listings=tmp_path)
     name = describe_split(protocol, utterances, folds)
-    assert name.startswith(f"{protocol} ({PROTOCOLS[protocol].title}")
+    assert name.startswith(PROTOCOLS[protocol].title)
     voices = any({utterances[i].speaker for i in f.test} & {utterances[i].speaker for i in f.seen} for f in folds)
     assert speakers_apart(utterances, folds) is (not voices)
     assert PROTOCOLS[protocol].speaker_independent is (not voices)
@@ -178,11 +178,11 @@ def test_what_a_protocol_promises_is_so_and_what_it_shares_is_in_its_name(protoc
 def test_names_say_what_is_measured_not_what_is_meant() -> None:
     utterances = said(takes=1)
     folds = made("paper", utterances)
-    assert describe_split("paper", utterances, folds) == "paper (random 80:20; shares speakers and sentences)"
+    assert describe_split("paper", utterances, folds) == "random 80:20; shares speakers and sentences"
     others = [replace(u, speaker=f"mine/{i}") for i, u in enumerate(utterances)]
-    assert describe_split("paper", others, folds) == "paper (random 80:20; shares sentences)"
+    assert describe_split("paper", others, folds) == "random 80:20; shares sentences"
     silent = [replace(u, sentence=None) for u in others]
-    assert describe_split("paper", silent, folds) == "paper (random 80:20; shares no speakers; sentences unknown)"
+    assert describe_split("paper", silent, folds) == "random 80:20; shares no speakers; sentences unknown"
 
 
 def test_a_speaker_of_the_validation_part_counts_as_known() -> None:

@@ -19,8 +19,8 @@ from ser_engine.data.corpora.goemotions import LABELS, Sentences
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.evaluation.record import read_record
 from ser_engine.evaluation.text_metrics import macro_f1, present_labels
-from ser_engine.models import store
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
+from ser_engine.models.store import CONFIG
 from ser_engine.models.text_emotion import TextEmotion, TextEmotionNetwork
 from ser_engine.training import text_training
 from ser_engine.training.config import load_config
@@ -234,7 +234,7 @@ def test_a_run_has_a_record_a_model_and_a_card(here: Settings, config: Callable,
     )
     card = (here.models_dir / "tiny" / "README.md").read_text()
     assert str(record.metrics["macro_f1"]) in card and "configs/test/words.toml" in card and "RAVDESS" in card
-    assert str(here.models_dir) not in (here.models_dir / "tiny" / store.CONFIG).read_text()
+    assert str(here.models_dir) not in (here.models_dir / "tiny" / CONFIG).read_text()
 
 
 def test_the_float32_figure_is_of_the_model_before_quantization(
