@@ -136,7 +136,7 @@ def _row(record: _Record, names: _NameReader) -> AuditRow:
     if not path:
         raise ValueError("there is no path and no file")
     source = record.text("augmented_from").replace("\\", "/") or _source(path)
-    corpus = _id(record.text("corpus"))
+    corpus = registry.corpus_id(record.text("corpus"))
     known = names.read(path, corpus) or (names.read(source, corpus) if source else None)
     corpus = corpus or (known.corpus if known else names.fallback)
     speaker, sentence = record.text("speaker"), record.text("sentence", "transcript")
@@ -160,14 +160,6 @@ def _source(path: str) -> str:
     """Return the name of the recording that a clip is a copy of, judging by its own name; empty if it is none."""
     match = COPY.fullmatch(stem_of(path))
     return match[1] if match else ""
-
-
-def _id(corpus: str) -> str:
-    """Return the id of a known corpus in any spelling, and any other name unchanged."""
-    try:
-        return registry.get_corpus(corpus).id if corpus else ""
-    except CorpusError:
-        return corpus
 
 
 def _within(corpus: str, value: str) -> str:

@@ -73,7 +73,8 @@ def write_description(description: dict[str, Any], results: Path) -> Path:
     """Write results/corpora.json, one line for each corpus or recipe, and return its path."""
     parts = []
     for key, value in description.items():
-        inner = ",\n".join(f"  {json.dumps(name)}: {_compact(item)}" for name, item in _items(value))
+        entries = value.items() if isinstance(value, dict) else ()
+        inner = ",\n".join(f"  {json.dumps(name)}: {_compact(item)}" for name, item in entries)
         parts.append(f" {json.dumps(key)}: {{\n{inner}\n }}" if inner else f" {json.dumps(key)}: {_compact(value)}")
     target = results / FILE
     write_text(target, "{\n" + ",\n".join(parts) + "\n}\n")
@@ -182,10 +183,6 @@ def _measure(path: Path, settings: Settings) -> Measures | None:
         return None
     samples = resample(recording.samples, recording.rate)
     return recording.duration_s, *zero_crossings_and_centroid(samples)
-
-
-def _items(value: Any) -> Iterable[tuple[str, Any]]:
-    return value.items() if isinstance(value, dict) else ()
 
 
 def _compact(value: Any) -> str:

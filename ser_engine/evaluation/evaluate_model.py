@@ -166,7 +166,7 @@ def _load_clips(plan: Plan, data: Path) -> list[Utterance]:
 
 def _provenance(plan: Plan, trained: object, tested: set[str]) -> Provenance:
     """Return whether the model was trained on tested corpora; `trained` are the corpora that its config.json names."""
-    known = {_corpus_id(str(name)) for name in trained} if isinstance(trained, list) else set()
+    known = {registry.corpus_id(str(name)) for name in trained} if isinstance(trained, list) else set()
     on = ", ".join(sorted(known & tested))
     if on and plan.unseen:
         raise InvalidSettings(f"{plan.model} was trained on {on}, as its config.json says; it cannot be unseen.")
@@ -182,14 +182,6 @@ def _provenance(plan: Plan, trained: object, tested: set[str]) -> Provenance:
         return Provenance(False, "the model was trained on other corpora", sentence)
     sentence = "The training data of this model are not known; these very clips may be among them."
     return Provenance(None, "the model's training data are not known", sentence)
-
-
-def _corpus_id(name: str) -> str:
-    """Return a corpus's id; other names are their own."""
-    try:
-        return registry.get_corpus(name).id
-    except CorpusError:
-        return name
 
 
 def _probabilities(scored: Sequence[Scored], labels: Sequence[str]) -> NDArray[np.float32]:

@@ -16,13 +16,14 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix
 
 from ser_engine.analyzer import Analyzer
-from ser_engine.audio import decode as audio
+from ser_engine.audio.decode import load_audio
 from ser_engine.data.conversation import Turn, read_turns
 from ser_engine.data.corpora import registry
 from ser_engine.errors import CorpusError, InvalidSettings
+from ser_engine.evaluation.metrics import class_figures, percent
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.labels import GROUPS, LABEL_SETS, find_emotion, find_group, group_scores
 from ser_engine.live.player import CHUNK_S
@@ -81,7 +82,7 @@ def evaluate_conversation(plan: Plan, settings: Settings, results: Path) -> RunR
     Raise CorpusError if no turn has an emotion of the model's, InvalidSettings if `unseen` contradicts config.json.
     """
     turns = read_turns(plan.turns)
-    recording = audio.load_audio(plan.recording, settings)
+    recording = load_audio(plan.recording, settings)
     settings = replace(settings, model=plan.model, transcribe=False)
     config = read_config(find_model(settings))
     unseen, sentence = _provenance(config, turns, plan)
@@ -178,41 +179,23 @@ def _measure(measured: Sequence[Segment], labels: tuple[str, ...], groups: bool)
     none = len(labels)
     predicted = np.array([labels.index(answer) if answer in labels else none for _, answer in rows])
     answered = predicted != none
-    classes = np.arange(none)
-    precision, recall, f1, support = precision_recall_fscore_support(
-        true_labels, predicted, labels=classes, zero_division=0
-    )
     return {
         "labels": list(labels),
         "tested": len(rows),
         "unanswered": int((~answered).sum()),
         "left_out": dict(sorted(left_out.items())),
-        "metrics": _figures(true_labels, predicted),
-        "metrics_of_answered": _figures(true_labels[answered], predicted[answered]),
-        "per_class": {
-            labels[i]: {
-                "precision": round(100 * float(precision[i]), 2),
-                "recall": round(100 * float(recall[i]), 2),
-                "f1": round(100 * float(f1[i]), 2),
-                "support": int(support[i]),
-            }
-            for i in np.unique(true_labels)
-        },
-        "confusion": confusion_matrix(true_labels, predicted, labels=classes).tolist(),
+        "metrics": _figures(true_labels, predicted, labels),
+        "metrics_of_answered": _figures(true_labels[answered], predicted[answered], labels),
+        "per_class": class_figures(true_labels, predicted, labels)[0],
+        "confusion": confusion_matrix(true_labels, predicted, labels=range(none)).tolist(),
     }
 
 
-def _figures(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> dict[str, float]:
-    """Return accuracy, weighted and macro F1 in percent, over the classes that occur; none for no segments."""
+def _figures(true: NDArray[np.int_], predicted: NDArray[np.int_], labels: Sequence[str]) -> dict[str, float]:
+    """Return accuracy, macro and weighted F1 in percent, over the classes that occur; none for no segments."""
     if not len(true):
         return {}
-    present = np.unique(true)
-    macro, weighted = (
-        precision_recall_fscore_support(true, predicted, labels=present, average=kind, zero_division=0)[2]
-        for kind in ("macro", "weighted")
-    )
-    figures = {"accuracy": accuracy_score(true, predicted), "weighted_f1": weighted, "macro_f1": macro}
-    return {name: round(100 * float(value), 2) for name, value in figures.items()}
+    return {"accuracy": percent(true == predicted), **class_figures(true, predicted, labels)[1]}
 
 
 def _response_times(seconds: Sequence[float]) -> dict[str, float]:
@@ -249,7 +232,7 @@ def _provenance(config: dict[str, Any], turns: Sequence[Turn], plan: Plan) -> tu
     if unseen and speakers <= unseen:
         return True, "The model was trained on other speakers: it is that of a fold that left these out."
     corpora = {speaker.split("/")[0] for speaker in speakers}
-    trained = {registry.get_corpus(str(name)).id for name in config.get("corpora", ()) if _is_corpus(str(name))}
+    trained = {registry.corpus_id(str(name)) for name in config.get("corpora", ())} & set(registry.CORPORA)
     if both := sorted(corpora & trained):
         if plan.unseen:
             raise InvalidSettings(f"{plan.model} was trained on {', '.join(both)}, so these speakers are not unseen.")
@@ -260,10 +243,3 @@ def _provenance(config: dict[str, Any], turns: Sequence[Turn], plan: Plan) -> tu
     if plan.unseen:
         return True, "That no speaker is in the model's training is the word of whoever ran this; not checked."
     return False, "Whether these speakers are in the model's training is not known."
-
-
-def _is_corpus(name: str) -> bool:
-    try:
-        return bool(registry.get_corpus(name))
-    except CorpusError:
-        return False

@@ -50,6 +50,23 @@ def interval_over_speakers(
     return float(low), float(high)
 
 
+def class_figures(
+    true: NDArray[np.int_], predicted: NDArray[np.int_], labels: Sequence[str]
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """Return precision, recall, f1 and support of the classes that occur in `true`, and macro and weighted F1."""
+    classes = range(len(labels))
+    precision, recall, f1, support = precision_recall_fscore_support(true, predicted, labels=classes, zero_division=0)
+    present = np.unique(true)
+    shares = {"precision": precision, "recall": recall, "f1": f1}
+    by_class = {
+        labels[i]: {name: round(100 * float(values[i]), 2) for name, values in shares.items()}
+        | {"support": int(support[i])}
+        for i in present
+    }
+    weighted = round(100 * float(np.average(f1[present], weights=support[present])), 2)
+    return by_class, {"macro_f1": percent(f1[present]), "weighted_f1": weighted}
+
+
 def report(
     true: NDArray[np.int_],
     predicted: NDArray[np.int_],
@@ -74,29 +91,18 @@ def report(
         `metrics` in percent, `per_class`, `confusion` as counts (rows: true; columns: labels, then no speech) and
         `no_speech`, the number of clips without speech.
     """
-    classes = np.arange(len(labels))
-    precision, recall, f1, support = precision_recall_fscore_support(true, predicted, labels=classes, zero_division=0)
-    present = np.unique(true)
+    by_class, means = class_figures(true, predicted, labels)
     ua, wa = unweighted_accuracy(true, predicted), weighted_accuracy(true, predicted)
     result: dict[str, Any] = {
         "metrics": {
             "WA": round(wa, 2),
             "UA": round(ua, 2),
             "UA_plus_WA": round(ua + wa, 2),
-            "macro_f1": round(100 * float(f1[present].mean()), 2),
-            "weighted_f1": round(100 * float(np.average(f1[present], weights=support[present])), 2),
+            **means,
             "UA_ci95": [round(bound, 2) for bound in interval_over_speakers(true, predicted, speakers)],
         },
-        "per_class": {
-            labels[i]: {
-                "precision": round(100 * float(precision[i]), 2),
-                "recall": round(100 * float(recall[i]), 2),
-                "f1": round(100 * float(f1[i]), 2),
-                "support": int(support[i]),
-            }
-            for i in present
-        },
-        "confusion": confusion_matrix(true, predicted, labels=[*classes, -1])[:-1].tolist(),
+        "per_class": by_class,
+        "confusion": confusion_matrix(true, predicted, labels=[*range(len(labels)), -1])[:-1].tolist(),
         "no_speech": int((predicted < 0).sum()),
     }
     if folds is not None and len(np.unique(folds)) > 1:

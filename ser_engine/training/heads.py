@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -86,57 +87,34 @@ class HeadTrainingConfig(ExperimentConfig):
             )
 
 
-class Task(Protocol):
+class MemberTask(ABC):
     """How one member of an ensemble is trained: its parameters, its batches, and what mixup is applied to.
 
     `groups` are AdamW's parameter groups; one with a "clip" has the norm of its gradient clipped. `copies` is the
-    number of augmented copies of each clip.
+    number of augmented copies of each clip. The member's `classifier` maps what `pool` returns to logits.
     """
 
+    member: Any
     batch: int
     epochs: int
     copies: int
     rates: list[float]
     groups: list[dict[str, Any]]
 
-    @property
-    def classifier(self) -> nn.Module:
-        """The part that maps what `pool` returns to logits."""
-
-    def train(self) -> None:
-        """Switch to training mode."""
-
+    @abstractmethod
     def batches(self, order: Rows, copy: Rows, rng: np.random.Generator) -> list[Rows]:
         """Return the rows of an epoch, batch by batch."""
 
+    @abstractmethod
     def pool(self, rows: Rows, copy: Rows) -> Tensor:
         """Return the embeddings [batch, pooled] of clips, each in one of its copies; mixup is applied to them."""
 
-    def step(self) -> None:
-        """Called after each step of the optimizer."""
-
-
-class MemberTask:
-    """What is the same for every member."""
-
-    member: Any
-
-    @property
-    def classifier(self) -> nn.Module:
-        """The part that maps what `pool` returns to logits."""
-        classifier: nn.Module = self.member.classifier
-        return classifier
-
-    def train(self) -> None:
-        """Switch to training mode."""
-        self.member.train()
-
-    def step(self) -> None:
-        """Do nothing more."""
+    def step(self) -> None:  # noqa: B027
+        """Continue after a step of the optimizer; nothing by default."""
 
 
 def train_member(
-    task: Task,
+    task: MemberTask,
     targets: Tensor,
     weights: NDArray[np.float64],
     config: HeadTrainingConfig,
@@ -157,7 +135,7 @@ def train_member(
         optimizer, task.rates, total_steps=task.epochs * steps, pct_start=0.1
     )
     chances = weights / weights.sum()
-    task.train()
+    task.member.train()
     for epoch in range(done + 1, done + task.epochs + 1):
         order = rng.choice(count, size=count, p=chances) if np.ptp(weights) else rng.permutation(count)
         copy = np.where(rng.random(count) < UNDEGRADED, 0, rng.integers(min(1, copies), copies + 1, count))
@@ -167,7 +145,7 @@ def train_member(
             if config.mixup:
                 share, other = float(rng.beta(config.mixup, config.mixup)), rng.permutation(len(rows))
                 x, y = share * x + (1 - share) * x[other], share * y + (1 - share) * y[other]
-            loss = functional.cross_entropy(task.classifier(x), y.to(x.device))
+            loss = functional.cross_entropy(task.member.classifier(x), y.to(x.device))
             optimizer.zero_grad()
             loss.backward()
             for group in optimizer.param_groups:

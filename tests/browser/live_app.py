@@ -1,4 +1,4 @@
-"""The live page, and beside it one that shows what the server is busy with, for whoever looks from another session."""
+"""The live page, and a page that shows the tasks and threads of the server to another session."""
 
 import asyncio
 import json

@@ -186,18 +186,18 @@ def test_ten_sessions_in_a_row(server: Server, new_page: NewPage, open_page: Cal
         ({"init_script": BUSY}, "in use by another program"),
     ],
 )
-def test_a_microphone_that_cannot_be_had_is_told_at_once(open_page: Callable, wishes: dict, said: str) -> None:
+def test_a_microphone_that_cannot_be_had_is_reported_at_once(open_page: Callable, wishes: dict, said: str) -> None:
     page = open_page(**wishes)
     button(page, "Start").click()
     expect(status(page)).to_contain_text(said, timeout=1_000)
     expect(button(page, "Start")).to_be_visible()
 
 
-def test_plain_http_is_told_before_anybody_tries(open_page: Callable[..., Page]) -> None:
+def test_plain_http_is_reported_before_anybody_tries(open_page: Callable[..., Page]) -> None:
     expect(status(open_page(init_script=INSECURE))).to_contain_text("https or localhost", timeout=1_000)
 
 
-def test_a_second_tab_is_told_and_may_listen_when_the_first_has_stopped(
+def test_a_second_tab_is_refused_and_may_record_when_the_first_has_stopped(
     server: Server, open_page: Callable[..., Page]
 ) -> None:
     first = open_page()
@@ -249,12 +249,12 @@ def test_where_webrtc_does_not_connect_the_recorder_is_offered_and_answers(open_
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_timeline_is_drawn_in_the_colours_of_the_theme(open_page: Callable[..., Page], scheme: str) -> None:
+def test_the_timeline_is_drawn_in_the_colors_of_the_theme(open_page: Callable[..., Page], scheme: str) -> None:
     page = open_page(color_scheme=scheme)
     start(page)
     is_answered(page)
     stop(page)
-    # Names are written at 85% in the text's colour: light on dark, dark on light.
+    # Names are written at 85% in the text's color: light on dark, dark on light.
     brightest = (
         live(page)
         .locator("canvas")

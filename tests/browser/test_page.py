@@ -252,20 +252,20 @@ def test_a_recording_over_the_limit_is_refused_in_one_sentence(
 
 
 def fails_then_uploads(page: Page, sentence: str, dogs: bytes) -> None:
-    """Check that a microphone that is not to be had is told in words, and that uploading works all the same."""
+    """Check that a missing microphone is reported in a sentence, and that uploading still works."""
     expect(page.get_by_text(sentence)).to_be_visible(timeout=30_000)
     upload(page, "dogs.wav", dogs)
     answered(page, "dogs.wav")
     assert healthy(page)
 
 
-def test_a_blocked_microphone_is_told_and_uploading_works(new_page: NewPage, app_url: str, dogs: bytes) -> None:
+def test_a_blocked_microphone_is_reported_and_uploading_works(new_page: NewPage, app_url: str, dogs: bytes) -> None:
     page = open_page(new_page(deny_microphone=True), app_url)
     page.get_by_role("button", name="Record 3 s").click()
     fails_then_uploads(page, "The microphone is blocked", dogs)
 
 
-def test_a_missing_microphone_is_told_and_uploading_works(new_page: NewPage, app_url: str, dogs: bytes) -> None:
+def test_a_missing_microphone_is_reported_and_uploading_works(new_page: NewPage, app_url: str, dogs: bytes) -> None:
     page = open_page(new_page(no_microphone=True), app_url)
     page.get_by_role("button", name="Record 3 s").click()
     fails_then_uploads(page, "No microphone was found", dogs)
@@ -424,16 +424,16 @@ def test_everything_can_be_reached_and_used_by_keyboard(new_page: NewPage, app_u
     page.wait_for_load_state("networkidle")
     wanted = {"Remove", "Record 3 s", "As a table", "Transcript", "Download JSON", "Download CSV", "Discard"}
     page.locator("h1").click()
-    found: set[str] = set()
+    reached: set[str] = set()
     for _ in range(60):
         page.keyboard.press("Tab")
         name = page.evaluate(FOCUSED)
-        opens = "As a table" in name and "As a table" not in found  # a second time round it would be closed again
-        found |= {word for word in wanted if word in name}
+        opens = "As a table" in name and "As a table" not in reached  # a second time round it would be closed again
+        reached |= {word for word in wanted if word in name}
         if opens:
             page.keyboard.press("Enter")
             expect(page.get_by_role("columnheader", name="Probability")).to_be_visible()
-    assert found == wanted
+    assert reached == wanted
 
 
 FOCUSED = """() => {

@@ -189,7 +189,7 @@ def test_a_browser_that_converts_no_rates_records_three_seconds_at_its_own(open_
         ({"init_script": BUSY}, "busy", "The microphone is in use by another program"),
     ],
 )
-def test_why_it_cannot_record_is_said_here_and_told_to_python(
+def test_a_problem_is_shown_and_reported_to_python(
     open_page: Callable[..., Page], wishes: dict, kind: str, sentence: str
 ) -> None:
     page = open_page(**wishes)

@@ -119,7 +119,7 @@ def test_a_link_to_a_run_opens_it_on_a_server_that_has_just_started(
     several: Server, new_page: NewPage, watches: dict[Page, Watch]
 ) -> None:
     page = open_results(new_page(), several.url, "?run=zz-worst")
-    # The whole app, not a page by itself beside a list of files.
+    # The whole app, not a page by itself next to a list of files.
     for name in ("Listen", "Results", "About"):
         expect(page.get_by_role("link", name=name)).to_be_visible()
     expect(page.get_by_role("heading", name="the worst")).to_be_visible()
@@ -215,5 +215,5 @@ def test_every_chart_says_what_it_shows(several: Server, new_page: NewPage) -> N
     for chart in charts.all():
         # Charts are drawn when they are first seen.
         chart.scroll_into_view_if_needed()
-        told = "descendant-or-self::*[string-length(@aria-label) > 20 or string-length(@alt) > 20]"
-        expect(chart.locator(f"xpath={told}").first).to_be_attached()
+        described = "descendant-or-self::*[string-length(@aria-label) > 20 or string-length(@alt) > 20]"
+        expect(chart.locator(f"xpath={described}").first).to_be_attached()

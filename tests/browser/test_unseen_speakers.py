@@ -18,7 +18,7 @@ from tests.browser.conftest import NewPage
 from tests.browser.pages import Server, answered, upload
 from ui import wording
 
-pytestmark = [pytest.mark.browser, pytest.mark.corpora]
+pytestmark = [pytest.mark.browser, pytest.mark.corpora, pytest.mark.slow]
 
 CONFIG = """
 id = "unseen"

@@ -109,7 +109,7 @@ def test_an_error_keeps_the_earlier_answer_and_goes_with_the_next_recording() ->
     assert session.error is None and session.waiting is not None
 
 
-def test_a_removed_upload_is_no_longer_analysed() -> None:
+def test_a_removed_upload_is_no_longer_analyzed() -> None:
     session = Session()
     upload(session, "a", b"one")
     upload(session, None)

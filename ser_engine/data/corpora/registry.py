@@ -25,6 +25,11 @@ def get_corpus(name: str) -> Corpus:
     return CORPORA[key]
 
 
+def corpus_id(name: str) -> str:
+    """Return the id of a known corpus in any spelling, and any other name unchanged."""
+    return key if (key := _plain(name)) in CORPORA else name
+
+
 def read_corpus(name: str, data: Path) -> list[Utterance]:
     """Return every clip of one corpus, or of a manifest.
 

@@ -28,22 +28,9 @@ from ser_engine.models.whisper_statistics import (
     WhisperStatistics,
     collate,
 )
+from ser_engine.training import heads
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, Count, Rate
-from ser_engine.training.heads import (
-    SCORED,
-    HeadTrainingConfig,
-    MemberTask,
-    Record,
-    at_speech,
-    babble_recordings,
-    batches_by_length,
-    card_figures,
-    predict_copies,
-    sampling_weights,
-    smoothed_targets,
-    train_member,
-)
 from ser_engine.training.system import Prepared, System, Task, digest
 
 LAYER_RATE = 5.0
@@ -55,7 +42,7 @@ Copies = dict[str, list[Encoding | None]]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class StatisticsConfig(HeadTrainingConfig):
+class StatisticsConfig(heads.HeadTrainingConfig):
     """An experiment with heads on the frozen encoder.
 
     Attributes
@@ -84,7 +71,7 @@ class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
 
     def prepare(self, clips: Clips) -> Prepared[Copies]:
         """Encode every clip as it is and under every degradation."""
-        babble = babble_recordings(self.config, self.workspace.data)
+        babble = heads.babble_recordings(self.config, self.workspace.data)
         copies = {
             name: encode_clips(clips.paths, self.settings, degradation=name, babble=babble)
             for name in ("", *self.config.degradations)
@@ -99,14 +86,16 @@ class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
     def fit(self, prepared: Prepared[Copies], task: Task) -> Head:
         """Train an ensemble on the clips with speech and their augmented copies."""
         rows, copies = training_copies(self.config, prepared.features, task.train)
-        targets = smoothed_targets(prepared.clips, rows, self.config)
-        weights = sampling_weights(prepared.clips, rows, self.config)
+        targets = heads.smoothed_targets(prepared.clips, rows, self.config)
+        weights = heads.sampling_weights(prepared.clips, rows, self.config)
         return train_head(copies, targets, weights, self.config, task.state.history(task.number, task.name))
 
     def predict(self, fitted: Head, prepared: Prepared[Copies], rows: Rows) -> Outputs:
         """Return log-probabilities of the clips as they are and under every degradation."""
         classes = len(prepared.clips.order)
-        return predict_copies(lambda encodings: log_probabilities(fitted, encodings), prepared.features, rows, classes)
+        return heads.predict_copies(
+            lambda encodings: log_probabilities(fitted, encodings), prepared.features, rows, classes
+        )
 
     def embed(self, fitted: Head, prepared: Prepared[Copies], rows: Rows) -> dict[str, NDArray[np.float32]]:
         """Return the mean of the layers' statistics, and the input of the heads' last layers."""
@@ -114,8 +103,8 @@ class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
         shape = fitted.config
         width = shape.hidden * (shape.members + shape.attentive)
         return {
-            "encoder": at_speech(mean_of_layers, encodings, rows, 2 * shape.width),
-            "model": at_speech(lambda some: _by_length(fitted.embed, some), encodings, rows, width),
+            "encoder": heads.at_speech(mean_of_layers, encodings, rows, 2 * shape.width),
+            "model": heads.at_speech(lambda some: _by_length(fitted.embed, some), encodings, rows, width),
         }
 
     def export(
@@ -131,7 +120,7 @@ class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
 
     def card(self, record: RunRecord) -> dict[str, Any]:
         """Return the corpora and the measured figures."""
-        return {"corpora": list(record.corpora), "measured": card_figures(record)}
+        return {"corpora": list(record.corpora), "measured": heads.card_figures(record)}
 
     def write_card(self, folder: Path, record: RunRecord) -> None:
         """Write the model card."""
@@ -139,7 +128,7 @@ class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
 
 
 def training_copies(
-    config: HeadTrainingConfig, copies: Mapping[str, Sequence[Any]], train: Rows
+    config: heads.HeadTrainingConfig, copies: Mapping[str, Sequence[Any]], train: Rows
 ) -> tuple[Rows, list[list[Any]]]:
     """Return the training rows with speech, and their features as they are and in every augmentation.
 
@@ -157,7 +146,7 @@ def train_head(
     targets: NDArray[np.float32],
     weights: NDArray[np.float64],
     config: StatisticsConfig,
-    record: Record | None = None,
+    record: heads.Record | None = None,
 ) -> Head:
     """Train every member of an ensemble.
 
@@ -179,14 +168,14 @@ def train_head(
     if members := head.stats_heads():
         inputs = torch.stack([head.standardize(_stack_statistics(encodings)) for encodings in copies])
         for number, member in enumerate(members):
-            train_member(_StatisticsTask(member, inputs, config), distributions, weights, config, number, record)
+            heads.train_member(_StatisticsTask(member, inputs, config), distributions, weights, config, number, record)
     if attending := head.attentive_heads():
         frames = np.concatenate([encoding.frames for encoding in plain])
         head.frame_mean.copy_(torch.from_numpy(frames.mean(axis=0, dtype=np.float32)))
         head.frame_scale.copy_(torch.from_numpy(1.0 / (frames.std(axis=0, dtype=np.float32) + 1e-3)))
         for number, attentive in enumerate(attending, start=config.members):
             task = _FramesTask(attentive, head, copies, config)
-            train_member(task, distributions, weights, config, number, record)
+            heads.train_member(task, distributions, weights, config, number, record)
     return head.eval()
 
 
@@ -195,7 +184,7 @@ def _stack_statistics(encodings: Sequence[Encoding]) -> Tensor:
     return torch.from_numpy(np.stack([encoding.statistics for encoding in encodings]).astype(np.float32))
 
 
-class _StatisticsTask(MemberTask):
+class _StatisticsTask(heads.MemberTask):
     """Training of a head on statistics, float32 [copies, n, layers, 2, width]."""
 
     member: StatsHead
@@ -219,7 +208,7 @@ class _StatisticsTask(MemberTask):
         return self.member.mix_layers(self.inputs[copy, rows])
 
 
-class _FramesTask(MemberTask):
+class _FramesTask(heads.MemberTask):
     """Training of an attentive pooling head on frames."""
 
     member: AttentivePoolingHead
@@ -236,7 +225,7 @@ class _FramesTask(MemberTask):
 
     def batches(self, order: Rows, copy: Rows, rng: np.random.Generator) -> list[Rows]:
         """Return the rows of an epoch in batches of similar length."""
-        return batches_by_length(order, self.lengths[copy[order], order], self.batch, rng)
+        return heads.batches_by_length(order, self.lengths[copy[order], order], self.batch, rng)
 
     def pool(self, rows: Rows, copy: Rows) -> Tensor:
         """Return the pooled frames of each clip."""
@@ -259,7 +248,7 @@ def _by_length(
 ) -> NDArray[np.float32]:
     """Return what is computed of n encodings, in batches of similar length, in their order."""
     order = np.argsort([len(encoding.frames) for encoding in encodings])
-    batches = np.array_split(order, -(-len(encodings) // SCORED))
+    batches = np.array_split(order, -(-len(encodings) // heads.SCORED))
     with torch.inference_mode():
         results = [compute(*collate([encodings[row] for row in rows])) for rows in batches]
     values: NDArray[np.float32] = torch.cat(results).numpy()[np.argsort(order)]

@@ -35,22 +35,9 @@ from ser_engine.models.store import reference
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics
 from ser_engine.models.whisper_tuned import TunedHead, WhisperTuned, mean_log_probs
+from ser_engine.training import heads
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, Count, Rate, Share, load_config
-from ser_engine.training.heads import (
-    SCORED,
-    HeadTrainingConfig,
-    MemberTask,
-    Record,
-    at_speech,
-    babble_recordings,
-    batches_by_length,
-    card_figures,
-    predict_copies,
-    sampling_weights,
-    smoothed_targets,
-    train_member,
-)
 from ser_engine.training.system import Prepared, System, Task, Workspace, digest
 from ser_engine.training.systems.whisper_statistics import StatisticsConfig, log_probabilities, training_copies
 
@@ -67,7 +54,7 @@ Lower = NDArray[np.float16]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TunedConfig(HeadTrainingConfig):
+class TunedConfig(heads.HeadTrainingConfig):
     """An experiment with fine-tuned blocks next to a finished run on the frozen encoder.
 
     Attributes
@@ -126,7 +113,7 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
     def prepare(self, clips: Clips) -> Prepared[TunedFeatures]:
         """Compute the lower states of every copy of the clips, and read the base run's predictions."""
         config, workspace = self.config, self.workspace
-        babble = babble_recordings(config, workspace.data)
+        babble = heads.babble_recordings(config, workspace.data)
         copies = {
             name: encode_lower_states(clips.paths, self.settings, degradation=name, babble=babble)
             for name in ("", *config.degradations)
@@ -143,15 +130,15 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
         head = WhisperStatistics.load(self.settings.models_dir / self.base_id, self.settings).head
         encodings: Sequence[Encoding | None] = encode_clips(clips.paths, self.settings)
         everything = np.arange(len(encodings))
-        base = at_speech(lambda some: log_probabilities(head, some), encodings, everything, len(clips.order))
+        base = heads.at_speech(lambda some: log_probabilities(head, some), encodings, everything, len(clips.order))
         return Prepared(clips, TunedFeatures({"": encode_lower_states(clips.paths, self.settings)}, {"": base}), "")
 
     def fit(self, prepared: Prepared[TunedFeatures], task: Task) -> list[TunedHead]:
         """Train the members; those that an earlier attempt has finished are loaded."""
         config = self.config
         rows, copies = training_copies(config, prepared.features.copies, task.train)
-        targets = smoothed_targets(prepared.clips, rows, config)
-        weights = sampling_weights(prepared.clips, rows, config)
+        targets = heads.smoothed_targets(prepared.clips, rows, config)
+        weights = heads.sampling_weights(prepared.clips, rows, config)
         members: list[TunedHead] = []
         for number in range(config.members):
             saved = task.state.folder / f"fold-{task.name}-member-{number}.safetensors"
@@ -169,7 +156,7 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
     def predict(self, fitted: list[TunedHead], prepared: Prepared[TunedFeatures], rows: Rows) -> Outputs:
         """Return log-probabilities of the average of both parts, and of each part by itself."""
         features, classes = prepared.features, len(prepared.clips.order)
-        tuned = predict_copies(partial(_stack, partial(mean_log_probs, fitted)), features.copies, rows, classes)
+        tuned = heads.predict_copies(partial(_stack, partial(mean_log_probs, fitted)), features.copies, rows, classes)
         frozen = {f"{DEGRADED}{name}" if name else MAIN: base[rows] for name, base in features.base.items()}
         outputs = {name: average(tuned[name], frozen[name]) for name in tuned}
         return outputs | {f"{COMPONENT}tuned": tuned[MAIN], f"{COMPONENT}frozen": frozen[MAIN]}
@@ -185,8 +172,8 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
         states = prepared.features.copies[""]
         width = self.encoder.positional_embedding.shape[1]
         return {
-            "encoder": at_speech(partial(_stack, partial(torch.mean, dim=1)), states, rows, width),
-            "model": at_speech(partial(_stack, embed), states, rows, self.config.hidden * len(fitted)),
+            "encoder": heads.at_speech(partial(_stack, partial(torch.mean, dim=1)), states, rows, width),
+            "model": heads.at_speech(partial(_stack, embed), states, rows, self.config.hidden * len(fitted)),
         }
 
     def export(
@@ -208,14 +195,14 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
 
     def card(self, record: RunRecord) -> dict[str, Any]:
         """Return the corpora and the measured figures."""
-        return {"corpora": list(record.corpora), "measured": card_figures(record)}
+        return {"corpora": list(record.corpora), "measured": heads.card_figures(record)}
 
     def write_card(self, folder: Path, record: RunRecord) -> None:
         """Write the model card."""
         write_card(folder, record, base_model=self.base_id)
 
 
-class _HeadTask(MemberTask):
+class _HeadTask(heads.MemberTask):
     """Training of a member's head on what its frozen blocks compute of each copy of the clips."""
 
     member: TunedHead
@@ -234,7 +221,7 @@ class _HeadTask(MemberTask):
 
     def batches(self, order: Rows, copy: Rows, rng: np.random.Generator) -> list[Rows]:
         """Return the rows of an epoch in batches of similar length."""
-        return batches_by_length(order, self.lengths[copy[order], order], self.batch, rng)
+        return heads.batches_by_length(order, self.lengths[copy[order], order], self.batch, rng)
 
     def pool(self, rows: Rows, copy: Rows) -> Tensor:
         """Return the pooled frames of each clip."""
@@ -299,7 +286,7 @@ def train_tuned(
     config: TunedConfig,
     encoder: AudioEncoder,
     number: int,
-    record: Record | None = None,
+    record: heads.Record | None = None,
 ) -> TunedHead:
     """Train one member, on a GPU if there is one.
 
@@ -312,10 +299,10 @@ def train_tuned(
     frames = [_frames(member, states, _precision(config)) for states in copies]
     _standardize(member, frames[0], np.random.default_rng(config.seed))
     distributions = torch.from_numpy(targets)
-    train_member(_HeadTask(member, frames, config), distributions, weights, config, number, record)
+    heads.train_member(_HeadTask(member, frames, config), distributions, weights, config, number, record)
     del frames
     blocks = _BlocksTask(member, copies, config)
-    train_member(blocks, distributions, weights, config, number, record, config.attentive_epochs)
+    heads.train_member(blocks, distributions, weights, config, number, record, config.attentive_epochs)
     member.load_state_dict(blocks.averaged.module.state_dict())
     return member.cpu().eval()
 
@@ -363,8 +350,8 @@ def _by_length(compute: Callable[[Tensor], Tensor], clips: Sequence[Lower]) -> l
     results: dict[int, NDArray[Any]] = {}
     with torch.inference_mode():
         for rows in rows_of.values():
-            for first in range(0, len(rows), SCORED):
-                batch = rows[first : first + SCORED]
+            for first in range(0, len(rows), heads.SCORED):
+                batch = rows[first : first + heads.SCORED]
                 values = compute(torch.from_numpy(np.stack([clips[row] for row in batch])).float()).numpy()
                 results |= dict(zip(batch, values, strict=True))
     return [results[row] for row in range(len(clips))]

@@ -269,5 +269,5 @@ def test_cremad_s_twins_are_found_in_the_real_clips(ser_data: Path, tmp_path: Pa
         (tmp_path / "cremad" / clip.name).symlink_to(clip)
     result = checked(tmp_path / "cremad")
     assert [[clip.name for clip in twins.clips] for twins in result.duplicates] == [names[0:2], names[2:4], names[4:6]]
-    assert all(twins.disagree and twins.speakers == 1 for twins in result.twins)
+    assert all(twins.disagree and twins.speakers == 1 for twins in result.duplicates)
     assert [path.stem for path in result.sources[0].silent] == ["1076_MTI_SAD_XX"]

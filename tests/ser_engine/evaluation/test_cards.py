@@ -121,7 +121,7 @@ def test_it_has_no_figure_that_is_not_the_runs(tmp_path: Path) -> None:
 def test_it_names_the_training_corpora(tmp_path: Path) -> None:
     text = card(tmp_path)
     for name in ("ravdess", "tess"):
-        assert get_corpus(name).citation in text and get_corpus(name).licence in text
+        assert get_corpus(name).citation in text and get_corpus(name).license in text
     assert get_corpus("cremad").citation not in text
     assert "no commercial use" in text
 

@@ -73,7 +73,7 @@ def test_another_model_answers_for_the_same_recording_and_its_words_count(page: 
     table = next(table.value for table in page.table if "By text" in table.value)
     best, share = second.modalities["text"].ranked()[0]
     assert dict(zip(table["Emotion"], table["By text"], strict=True))[best.capitalize()] == wording.percent(share)
-    # What was true of the shipped model is not said of this one.
+    # Sentences about the bundled model are absent.
     assert "about a hundred actors" not in text(page) and "1 in 8" not in text(page)
 
     page.text_area[0].set_value(OTHERS).run()

@@ -238,7 +238,7 @@ def test_words_that_are_corrected_show_what_they_move(page: AppTest, speech: byt
     assert fused > audio
 
 
-def test_about_quotes_the_card_and_the_licences(analyzer: Analyzer) -> None:
+def test_about_quotes_the_card_and_the_licenses(analyzer: Analyzer) -> None:
     about = AppTest.from_file(str(PROJECT / "pages" / "about.py"), default_timeout=60).run()
     card = analyzer.card()
     assert healthy(about) and card is not None

@@ -1,4 +1,4 @@
-"""Live sessions beside the page: scores and words from frames as a connection gives them, and every way to end."""
+"""Live sessions in the background: scores and words from the frames of a connection, and every way to end."""
 
 from __future__ import annotations
 
