@@ -141,7 +141,6 @@ def evaluate_model(plan: Plan, settings: Settings, data: Path, results: Path, wo
         **_measure(predictions),
         audit=provenance.findings(predictions.utterances),
         clips=len(tested),
-        tested=len(predictions.targets),
         dropped=len(chosen) - len(tested),
         seconds=round(sum(result.seconds for result in scored), 2),
         size_mb=round(sum(file.stat().st_size for file in folder.iterdir() if file.suffix in WEIGHTS) / 1e6, 2),
