@@ -26,7 +26,7 @@ PIP_INSTALL := PIP_CONSTRAINT=requirements.txt PIP_BUILD_CONSTRAINT=requirements
 INSTALL_TORCH := $(PIP_INSTALL) torch $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help app venv test quick lint wheels bench clean
+.PHONY: help app venv test quick slow lint wheels bench clean
 
 help:  ## this list
 	@echo "PYTHON=…, PORT=8501, HOST=127.0.0.1, TORCH_INDEX=… and CHROMIUM=… can be given. Targets:"
@@ -37,12 +37,15 @@ app: $(INSTALLED)  ## start the page on http://localhost:8501
 
 venv: $(INSTALLED)  ## install what the page needs into .venv
 
-test: $(INSTALLED_DEV)  ## run every test, the browser's own after the others
-	$(RUN) -m pytest -m "not browser" -n $(JOBS) --dist loadfile
-	CHROMIUM="$$($(RUN) tools/find_chromium.py)" && export CHROMIUM && $(RUN) -m pytest -m browser --reruns $(RERUNS)
+test: quick  ## run the tests, those in a browser after the others; not the slow ones
+	CHROMIUM="$$($(RUN) tools/find_chromium.py)" && export CHROMIUM && \
+		$(RUN) -m pytest -m "browser and not slow" --reruns $(RERUNS)
 
 quick: $(INSTALLED_DEV)  ## run the tests that are neither slow nor in a browser
 	$(RUN) -m pytest -m "not browser and not slow" -n $(JOBS) --dist loadfile
+
+slow: $(INSTALLED_DEV)  ## run the slow tests, which take a minute or more each
+	CHROMIUM="$$($(RUN) tools/find_chromium.py)" && export CHROMIUM && $(RUN) -m pytest -m slow
 
 lint: $(INSTALLED_DEV)  ## ruff, mypy, generated documents and the layers of the engine
 	$(RUN) -m ruff check .

@@ -63,7 +63,7 @@ def _plain(analyzer: Analyzer, clip: Path) -> float:
 
     model = load_whisper(Settings())
     assert isinstance(analyzer.model, Fused)
-    classifier = analyzer.model.speech
+    classifier = analyzer.model.audio
     assert isinstance(classifier, WhisperEncoderModel)
     plain.analyze(clip, model, classifier)
     return float(np.median(_timed(lambda: plain.analyze(clip, model, classifier), PLAIN_REPETITIONS)))

@@ -145,7 +145,7 @@ def _timed(wall: np.ndarray, processor: np.ndarray, way: int) -> Iterator[None]:
 
 def _difference(some: Sequence[Scores], others: Sequence[Scores]) -> float:
     pairs = zip(some, others, strict=True)
-    return max(float(np.abs(one.probabilities - other.probabilities).max()) for one, other in pairs)
+    return max(float(np.abs(one.scores.probabilities - other.scores.probabilities).max()) for one, other in pairs)
 
 
 def loading(ways: Mapping[str, Path]) -> dict[str, Any]:

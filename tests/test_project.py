@@ -22,7 +22,7 @@ from ser_engine.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 LOCK_FILES = ("requirements.txt", "requirements-train.txt", "requirements-dev.txt", "constraints-cuda.txt")
 FILES_OF_MAKE = ("Makefile", "tools", *LOCK_FILES)
-TARGETS = ("app", "venv", "test", "quick", "lint", "wheels", "bench", "clean", "help")
+TARGETS = ("app", "venv", "test", "quick", "slow", "lint", "wheels", "bench", "clean", "help")
 SET_BY_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "PYTHON", "PORT", "HOST", "CHROMIUM")
 # torch names these itself, each exactly; constraints-cuda.txt holds what it leaves open.
 CUDA = re.compile(r"nvidia-|cuda-")

@@ -169,11 +169,11 @@ def speed() -> str:
     b = bench()
     rows = [
         ["from start to first paint", f"{b['first_paint_seconds']:.1f} s"],
-        ["3 s recording, median (95%)", f"{b['warm_3s_p50']:.2f} s ({b['warm_3s_p95']:.2f} s)"],
+        ["3 s recording, median (95th percentile)", f"{b['warm_3s_p50']:.2f} s ({b['warm_3s_p95']:.2f} s)"],
         ["60 s recording, median", f"{b['warm_60s_p50']:.1f} s"],
         ["3 s recording, compared with a plain pipeline", f"{b['speedup_vs_plain_3s']:.1f} times as fast"],
         [
-            "live, from speech to chart, median (95%)",
+            "live, from speech to chart, median (95th percentile)",
             f"{b['live_browser_latency_p50']:.2f} s ({b['live_browser_latency_p95']:.2f} s)",
         ],
         ["live sessions at once", str(b["live_sessions"])],
@@ -225,11 +225,11 @@ def live() -> str:
     b = bench()
     rows = [
         [
-            "from the end of a window to its answer, median (95%)",
+            "from the end of a window to its answer, median (95th percentile)",
             f"{b['live_latency_p50']:.2f} s ({b['live_latency_p95']:.2f} s)",
         ],
         [
-            "from speech in the browser to the chart, median (95%)",
+            "from speech in the browser to the chart, median (95th percentile)",
             f"{b['live_browser_latency_p50']:.2f} s ({b['live_browser_latency_p95']:.2f} s)",
         ],
         ["sessions at once, at most 1% of windows skipped", str(b["live_sessions"])],

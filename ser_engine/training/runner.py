@@ -132,7 +132,7 @@ class Run:
             **measured,
             details=details,
             seconds=round(self.state.seconds([fold.name for fold in self.folds]), 2),
-            size_mb=round(self.state.size / 1e6, 2) or None,
+            size_mb=round(self.state.size / 1e6, 2) if self.state.size else None,
             cores=os.cpu_count(),
             published=tuple(filter(None, [config.published])),
             note=config.note,

@@ -29,8 +29,8 @@ def whisper(settings: Settings) -> Whisper:
 
 @pytest.fixture(scope="module")
 def classifier(analyzer: Analyzer) -> WhisperEncoderModel:
-    assert isinstance(analyzer.model, Fused) and isinstance(analyzer.model.speech, WhisperEncoderModel)
-    return analyzer.model.speech
+    assert isinstance(analyzer.model, Fused) and isinstance(analyzer.model.audio, WhisperEncoderModel)
+    return analyzer.model.audio
 
 
 @pytest.fixture(scope="module")

@@ -191,8 +191,8 @@ def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         ({"features": "acoustic95"}, "no features “acoustic95”; there are acoustic94, acoustic173"),
-        ({"preprocessing": "paper-9"}, "no preprocessing “paper-9”; there are sharma, gomes, application, none"),
-        ({"augmentation": "paper-9"}, "no augmentation “paper-9”"),
+        ({"preprocessing": "nobody"}, "no preprocessing “nobody”; there are sharma, gomes, application, none"),
+        ({"augmentation": "nobody"}, "no augmentation “nobody”"),
     ],
 )
 def test_what_there_is_not_is_one_sentence(options: dict[str, object], sentence: str, settings: Settings) -> None:

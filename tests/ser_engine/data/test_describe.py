@@ -159,7 +159,7 @@ def test_the_verb_writes_where_the_page_reads(
 
 @pytest.mark.corpora
 def test_disgust_crosses_zero_more_often_than_calm(ser_data: Path) -> None:
-    """What paper-1's figures 3 and 4 say of calm and disgust, on RAVDESS's first four actors."""
+    """Sharma's figures 3 and 4 on calm and disgust, on RAVDESS's first four actors."""
 
     def clips(emotion: str) -> list[Path]:
         actors = [ser_data / "ravdess" / f"Actor_{actor:02}" for actor in range(1, 5)]

@@ -85,7 +85,7 @@ def test_a_file_that_is_no_text_or_not_there_is_told(tmp_path: Path) -> None:
 
 def test_a_check_goes_on_after_a_wrong_row(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "path,label,speaker\na,b,c\n,,\nd,e,f\n")
-    found = list(manifest.rows_or_errors(path))
+    found = list(manifest.read_rows_or_errors(path))
     assert [isinstance(row, Row) for row in found] == [True, False, True]
 
 

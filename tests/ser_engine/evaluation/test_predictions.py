@@ -56,7 +56,7 @@ def test_an_altered_figure_is_reported(copied: Path, capsys: pytest.CaptureFixtu
     entry["metrics"]["UA"] += 5
     file.write_text(json.dumps(entry), encoding="utf-8")
     assert main(given) == 1
-    assert "other figures: metrics." in capsys.readouterr().err
+    assert "differs: metrics." in capsys.readouterr().err
 
 
 def test_every_prediction_counts(copied: Path) -> None:

@@ -225,6 +225,7 @@ def test_rare_classes_weigh_more_where_that_is_asked_for(noise: Noise, tmp_path:
     assert found[True] > found[False] + 0.05
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_a_batch_as_large_as_both(home: Bench) -> None:
     """The command for machines with several GPUs, on two processes without one."""
     losses = {}
