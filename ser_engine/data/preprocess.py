@@ -21,9 +21,9 @@ from ser_engine.types import SAMPLE_RATE
 PREPROCESSINGS = ("sharma", "gomes", "application", "none")
 """What happens to a clip before a system is given it; see `preprocess`."""
 
-# paper-1 (III.A): "removed wav files with duration less than 1 second", after their silences were.
+# Sharma (III.A): "removed wav files with duration less than 1 second", after their silences were.
 MIN_S = 1.0
-# paper-4 (III.A): "we set an offset of 0.5 seconds and a duration of 2.5 seconds", since silence comes first.
+# Gomes (III.A): "we set an offset of 0.5 seconds and a duration of 2.5 seconds", since silence comes first.
 OFFSET_S, DURATION_S = 0.5, 2.5
 # Cached samples have 16 bits, like the recordings.
 FULL_SCALE = 32767.0

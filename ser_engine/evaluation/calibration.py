@@ -1,6 +1,6 @@
 """How sure an answer is: temperatures, reliability, and the probability under which the honest answer is "not sure".
 
-All of it is fitted on speakers that a model had not heard, and measured on others.
+All of it is fitted on speakers that are not in a model's training, and measured on others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 BINS = 15
 COVERAGE = 0.8
 """Share of recordings that get an answer; of the others, whose answers are the least probable, "not sure" is said."""
-# At which coverages the curve is told.
+# The coverages of the curve.
 STEPS = np.linspace(0.05, 1.0, 20)
 
 

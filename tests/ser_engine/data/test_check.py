@@ -156,7 +156,7 @@ def test_the_command_prints_what_was_found_against_what_was_published(emodb: Pat
 
 
 def test_a_manifest_s_splits_have_tables_of_their_own(emodb: Path, tmp_path: Path, capsys: Captured) -> None:
-    """As paper 1's tables 1 to 3 tell training, validation and test sets apart."""
+    """As Sharma's tables 1 to 3 tell training, validation and test sets apart."""
     names = {"03a01Wa": "train", "03a02Fa": "train", "08a01Na": "test"}
     lines = [f"emo-db/wav/{name}.wav,{label},ann,{split}" for (name, split), label in zip(
         names.items(), ("anger", "joy", "neutral"), strict=True
