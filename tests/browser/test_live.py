@@ -220,7 +220,7 @@ def test_who_leaves_the_page_ends_the_session_and_finds_it_on_return(
     expect(page.get_by_role("heading", name="Elsewhere")).to_be_visible()
     is_free(server, new_page)
     page.get_by_role("link", name="Live").click()
-    expect(status(page)).to_contain_text("the session ended here")
+    expect(status(page)).to_contain_text("the session ended")
     expect(page.get_by_role("heading", name="Session", exact=True)).to_be_visible()
     start(page)
     stop(page)
