@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from ser_engine.cli.output import print_figures, print_record
+from ser_engine.errors import InvalidSettings
 from ser_engine.labels import LABEL_SETS
 from ser_engine.settings import Settings
 
@@ -54,11 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Evaluate and print the figures."""
     from ser_engine.evaluation.predictions import FILE
+    from ser_engine.evaluation.record import find_records
 
     if options.conversation:
         return _evaluate_conversation(options, settings)
     if (settings.results / options.target / FILE).exists():
         return _recompute_run(options.target, settings)
+    if runs := [id for id in find_records(settings.results) if id.startswith(f"{options.target}/")]:
+        raise InvalidSettings(f"“{options.target}” is not a whole run; there are {', '.join(runs)}.")
     return _evaluate_model(options, settings)
 
 
