@@ -174,7 +174,7 @@ def test_the_committed_results_are_shown_without_a_complaint(
     whole(page)
     expect(page.get_by_role("heading", name=comparison.headline(FOUND))).to_be_visible()
     assert float(rows(page)[0][column(page, "UA")]) == FOUND.runs[0].metrics["UA"]
-    page.get_by_role("heading", name="Confusion matrix").scroll_into_view_if_needed()
+    page.get_by_role("heading", name="Confusion matrix").first.scroll_into_view_if_needed()
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
     expect(page.get_by_test_id("stAlert")).to_have_count(0)
     # Reached by a click, not even a request for something that is not there.
