@@ -146,7 +146,7 @@ def test_what_the_code_imports_is_a_dependency_of_the_package_or_of_an_extra() -
 @pytest.mark.slow
 def test_the_wheel_carries_weights_types_license_and_script(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True, timeout=300)
+    subprocess.run(build, check=True, capture_output=True, timeout=600)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -196,7 +196,7 @@ def call(arguments: list[str], folder: Path, **environment: str) -> subprocess.C
         k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHON", "CHROMIUM")
     }
     return subprocess.run(
-        arguments, cwd=folder, env=inherited | environment, capture_output=True, text=True, timeout=60
+        arguments, cwd=folder, env=inherited | environment, capture_output=True, text=True, timeout=300
     )
 
 
