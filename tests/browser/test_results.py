@@ -162,7 +162,7 @@ def test_a_click_on_a_row_shows_that_run_and_puts_it_into_the_address(several: S
             break
     expect(page).to_have_url(f"{several.url}/results?run=zz-random")
     settle(page)
-    expect(page.get_by_text("seen speakers · paper (random)")).to_be_visible()
+    expect(page.get_by_text("seen speakers · random")).to_be_visible()
 
 
 def test_the_committed_results_are_shown_without_a_complaint(
