@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from ser_engine import Analyzer, Settings
 from ser_engine.cli.main import main
@@ -30,11 +28,7 @@ OTHERS = "03-01-08-01-01-01-01"  # surprised, which the model has no label for
 LABELS = ("neu", "female_sad", "hap", "male_sad", "bored")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

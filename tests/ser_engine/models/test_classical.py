@@ -14,8 +14,7 @@ from ser_engine.models.classical import ESTIMATORS, Classical, make_estimator, p
 from ser_engine.models.registry import load_model
 from ser_engine.models.store import read_config, sha256, write_config
 from ser_engine.types import Scores
-from tests.ser_engine.transcription.test_transcriber import taken_for_speech
-from tests.speech import RATE, noise, tone
+from tests.speech import RATE, noise, taken_for_speech, tone
 
 LABELS = ("angry", "happy", "sad")
 

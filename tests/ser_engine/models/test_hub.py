@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -23,9 +22,8 @@ from ser_engine.errors import WeightsUnavailable
 from ser_engine.models import registry
 from ser_engine.models.base import Model
 from ser_engine.models.hub import HubModel
-from ser_engine.types import SAMPLE_RATE, CleanSpeech, Quality, Span
-from tests.speech import speech, speech_wav
-from tests.threads import computing_on
+from ser_engine.types import SAMPLE_RATE
+from tests.speech import speech, speech_wav, taken_for_speech
 
 FOUR = ("neu", "hap", "ang", "sad")
 
@@ -120,14 +118,8 @@ def edit(folder: Path, name: str = "config.json", **entries: Any) -> None:
     path.write_text(json.dumps({key: value for key, value in changed.items() if value is not None}))
 
 
-def clean(samples: np.ndarray) -> CleanSpeech:
-    seconds = len(samples) / SAMPLE_RATE
-    quality = Quality(seconds, seconds, SAMPLE_RATE, 8000.0, None, 0.0, -26.0, False)
-    return CleanSpeech(samples, (Span(0.0, seconds),), quality)
-
-
 CLIPS = [
-    clean(samples)
+    taken_for_speech(samples)
     for samples in (
         speech(),
         speech()[:20_000],
@@ -148,11 +140,7 @@ def one_sentence(error: Exception) -> None:
     assert "\n" not in str(error) and str(error)[-1] in ".?" and "Traceback" not in str(error)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread, and give the others back."""
-    with computing_on(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- what it answers

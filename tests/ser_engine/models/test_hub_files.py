@@ -25,15 +25,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OLDER = "fedcba9876543210fedcba9876543210fedcba98"
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(autouse=True)
-def _own_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the real hub and its cache alone: nobody listens at the address until a test puts a server there."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     point_to("http://127.0.0.1:9", monkeypatch)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
-    yield
-    torch.set_num_threads(threads)
 
 
 def point_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

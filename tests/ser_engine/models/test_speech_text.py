@@ -22,12 +22,11 @@ from tests.ser_engine.models.tiny_networks import (
     CLIPS,
     TEXTS,
     build,
-    heard,
     logits,
+    probabilities,
     said,
-    table,
 )
-from tests.speech import RATE, speech
+from tests.speech import RATE, speech, taken_for_speech
 
 # --- the same alone and in any batch
 
@@ -83,10 +82,12 @@ def test_whisper_hears_a_long_clip_in_equal_stretches(here: Settings) -> None:
 
 def test_predict_keeps_the_order_and_the_scores(here: Settings) -> None:
     model = SpeechText("tried", *build(here))
-    batch, words = [heard(clip) for clip in CLIPS], [said(text or "") for text in TEXTS]
-    together = table(model.predict(batch, words))
+    batch, words = [taken_for_speech(clip) for clip in CLIPS], [said(text or "") for text in TEXTS]
+    together = probabilities(model.predict(batch, words))
     model.clear_cache()
-    alone = np.concatenate([table(model.predict([one], [text])) for one, text in zip(batch, words, strict=True)])
+    alone = np.concatenate(
+        [probabilities(model.predict([one], [text])) for one, text in zip(batch, words, strict=True)]
+    )
     np.testing.assert_allclose(together, alone, atol=1e-4)
     np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-5)
     expected = logits((model.network, model.processor), CLIPS, TEXTS).softmax(dim=1).numpy()
@@ -96,11 +97,11 @@ def test_predict_keeps_the_order_and_the_scores(here: Settings) -> None:
 
 def test_threads_get_the_answers_that_they_would_get_alone(here: Settings) -> None:
     model = SpeechText("tried", *build(here, "hubert-large", layers="weighted"))
-    alone = table(model.predict([heard(clip) for clip in CLIPS]))
+    alone = probabilities(model.predict([taken_for_speech(clip) for clip in CLIPS]))
     model.clear_cache()
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda clip: model.predict([heard(clip)])[0], CLIPS))
-    np.testing.assert_allclose(table(together), alone, atol=1e-4)
+        together = list(pool.map(lambda clip: model.predict([taken_for_speech(clip)])[0], CLIPS))
+    np.testing.assert_allclose(probabilities(together), alone, atol=1e-4)
 
 
 def test_little_of_a_batch_is_padding() -> None:
@@ -135,10 +136,12 @@ def test_left_out_is_a_zero_vector(here: Settings) -> None:
 
 def test_without_transcripts_it_works(here: Settings) -> None:
     model = SpeechText("tried", *build(here))
-    batch = [heard(clip) for clip in CLIPS]
-    np.testing.assert_array_equal(table(model.predict(batch)), table(model.predict(batch, [said("")] * len(batch))))
-    words = table(model.predict(batch, [said("dogs by the door")] * len(batch)))
-    assert np.abs(words - table(model.predict(batch))).max() > 0.01
+    batch = [taken_for_speech(clip) for clip in CLIPS]
+    np.testing.assert_array_equal(
+        probabilities(model.predict(batch)), probabilities(model.predict(batch, [said("")] * len(batch)))
+    )
+    words = probabilities(model.predict(batch, [said("dogs by the door")] * len(batch)))
+    assert np.abs(words - probabilities(model.predict(batch))).max() > 0.01
 
 
 def test_text_dropout_leaves_words_out_in_training_only(here: Settings) -> None:
@@ -157,7 +160,7 @@ def test_text_dropout_leaves_words_out_in_training_only(here: Settings) -> None:
 
 def test_modalities_are_the_answers_of_the_parts(here: Settings) -> None:
     model = SpeechText("tried", *build(here))
-    one, other = heard(CLIPS[1]), heard(CLIPS[3])
+    one, other = taken_for_speech(CLIPS[1]), taken_for_speech(CLIPS[3])
     prediction, second, silent, empty = model.predict(
         [one, other, one, one], [said("dogs"), said("dogs"), None, said(" ")]
     )
@@ -173,12 +176,12 @@ def test_edited_words_are_scored_without_hearing_the_speech_again(here: Settings
     runs: list[int] = []
     assert model.network.speech is not None
     model.network.speech.encoder.register_forward_hook(lambda *_: runs.append(1))
-    one, copy = heard(CLIPS[1]), heard(CLIPS[1].copy())
+    one, copy = taken_for_speech(CLIPS[1]), taken_for_speech(CLIPS[1].copy())
     first = model.predict([one], [said("dogs")])[0].scores
     edited = model.predict([copy], [said("kids are talking")])[0].scores
     assert len(runs) == 1
     assert np.abs(first.probabilities - edited.probabilities).max() > 0.001
-    model.predict([heard(CLIPS[2])])
+    model.predict([taken_for_speech(CLIPS[2])])
     assert len(runs) == 2
     model.clear_cache()
     np.testing.assert_allclose(
@@ -193,14 +196,14 @@ def test_a_standalone_encoder_is_the_same_with_a_part_left_out(
 ) -> None:
     model = SpeechText("alone", *build(here, kind, text, head="two-layer", hidden=4))
     assert (model.uses_audio, model.uses_text) == (kind is not None, text is not None)
-    batch, words = [heard(clip) for clip in CLIPS[:2]], [said("dogs"), said("kids talking")]
-    scores = table(model.predict(batch, words))
+    batch, words = [taken_for_speech(clip) for clip in CLIPS[:2]], [said("dogs"), said("kids talking")]
+    scores = probabilities(model.predict(batch, words))
     assert np.abs(scores[0] - scores[1]).max() > 0.001
-    silent = table(model.predict(batch))
+    silent = probabilities(model.predict(batch))
     assert np.array_equal(silent, scores) == (text is None)
     assert not model.predict(batch, words)[0].modalities
     model.save(tmp_path)
-    np.testing.assert_allclose(table(SpeechText.load(tmp_path, here).predict(batch, words)), scores, atol=1e-6)
+    np.testing.assert_allclose(probabilities(SpeechText.load(tmp_path, here).predict(batch, words)), scores, atol=1e-6)
 
 
 def test_a_network_of_nothing_is_refused(here: Settings) -> None:

@@ -30,11 +30,11 @@ from tests.ser_engine.models.tiny_networks import (
     LABELS,
     TEXTS,
     build,
-    heard,
     logits,
+    probabilities,
     said,
-    table,
 )
+from tests.speech import taken_for_speech
 
 # --- saving and loading
 
@@ -54,8 +54,10 @@ def test_frozen_encoders_are_referred_to(kind: str, here: Settings, tmp_path: Pa
     assert {"model.safetensors", "tokenizer.json", "preprocessor_config.json"} <= set(config["weights"])
     again = SpeechText.load(tmp_path / "m", here)
     assert (again.id, again.labels, again.card) == ("tried", LABELS, {"corpora": ["ravdess"]})
-    batch, words = [heard(clip) for clip in CLIPS], [said(text or "") for text in TEXTS]
-    np.testing.assert_array_equal(table(again.predict(batch, words)), table(model.predict(batch, words)))
+    batch, words = [taken_for_speech(clip) for clip in CLIPS], [said(text or "") for text in TEXTS]
+    np.testing.assert_array_equal(
+        probabilities(again.predict(batch, words)), probabilities(model.predict(batch, words))
+    )
     again.save(tmp_path / "twice")
     for file in (tmp_path / "m").iterdir():
         assert file.read_bytes() == (tmp_path / "twice" / file.name).read_bytes()

@@ -22,10 +22,9 @@ from tests.ser_engine.models.tiny_networks import (
     LABELS,
     TEXTS,
     build,
-    heard,
     logits,
 )
-from tests.speech import tone
+from tests.speech import taken_for_speech, tone
 
 # --- training
 
@@ -203,9 +202,9 @@ def test_a_seed_makes_the_same_head(here: Settings) -> None:
 
 def test_a_temperature_calibrates_scores_but_not_losses(here: Settings) -> None:
     network, processor = build(here)
-    plain = SpeechText("plain", network, processor).predict([heard(CLIPS[1])])[0].scores
+    plain = SpeechText("plain", network, processor).predict([taken_for_speech(CLIPS[1])])[0].scores
     warm_network, _ = build(here, score_temperature=4.0)
-    warm = SpeechText("warm", warm_network, processor).predict([heard(CLIPS[1])])[0].scores
+    warm = SpeechText("warm", warm_network, processor).predict([taken_for_speech(CLIPS[1])])[0].scores
     assert warm.probabilities.max() < plain.probabilities.max() and warm.top == plain.top
     torch.testing.assert_close(
         logits((warm_network, processor), CLIPS[:1], ["a"]), logits((network, processor), CLIPS[:1], ["a"])

@@ -20,9 +20,9 @@ from ser_engine.features.encoder import Encoding
 from ser_engine.models.registry import load_model
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import BATCH, Head, HeadConfig, WhisperStatistics, collate
-from ser_engine.types import CleanSpeech, Prediction, Quality, Span
+from tests.ser_engine.models.tiny_networks import probabilities
 from tests.ser_engine.models.unfit import Config, assert_refused
-from tests.speech import RATE, Samples, music, noise, speech
+from tests.speech import RATE, music, noise, speech, taken_for_speech
 
 LABELS = ("neutral", "happy", "sad", "angry")
 CARD = {"corpora": ["ravdess"], "measured": {"UA": 71.5, "WA": 70.25}}
@@ -46,17 +46,9 @@ def model(settings: Settings) -> WhisperStatistics:
     return WhisperStatistics("tried", LABELS, head(), shared_whisper(settings).encoder, 1.7, CARD)
 
 
-def heard(samples: Samples) -> CleanSpeech:
-    seconds = len(samples) / RATE
-    quality = Quality(seconds, seconds, RATE, 8000.0, None, 0.0, -23.0, False)
-    return CleanSpeech(samples, (Span(0.0, seconds),), quality)
-
-
-CLIPS = [heard(clip) for clip in (speech()[:RATE], speech(voice="woman")[: RATE + 777], music(1), noise(0.3))]
-
-
-def probabilities(predictions: list[Prediction]) -> np.ndarray:
-    return np.stack([prediction.scores.probabilities for prediction in predictions])
+CLIPS = [
+    taken_for_speech(clip) for clip in (speech()[:RATE], speech(voice="woman")[: RATE + 777], music(1), noise(0.3))
+]
 
 
 def statistics(count: int, layers: int = 8, width: int = 512) -> Tensor:
@@ -90,7 +82,7 @@ def test_alone_and_in_any_batch_the_answer_is_the_same(model: WhisperStatistics)
 
 
 def test_more_of_one_length_than_are_encoded_at_once_keep_their_order(model: WhisperStatistics) -> None:
-    sounds = [heard(np.roll(speech(), 400 * i)[: RATE // 2]) for i in range(BATCH + 3)]
+    sounds = [taken_for_speech(np.roll(speech(), 400 * i)[: RATE // 2]) for i in range(BATCH + 3)]
     together = probabilities(model.predict(sounds))
     assert len(together) == BATCH + 3
     for i in (0, BATCH - 1, BATCH, BATCH + 2):
@@ -110,7 +102,7 @@ def test_threads_get_the_answers_that_they_would_get_alone(model: WhisperStatist
 
 
 def test_speech_of_more_than_half_a_minute_is_judged(model: WhisperStatistics) -> None:
-    (prediction,) = model.predict([heard(np.tile(speech(), 12)[: 31 * RATE])])
+    (prediction,) = model.predict([taken_for_speech(np.tile(speech(), 12)[: 31 * RATE])])
     assert prediction.scores.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 

@@ -20,9 +20,9 @@ from ser_engine.models.store import part_folders, reference
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics, collate
 from ser_engine.models.whisper_tuned import CHUNK, TunedHead, WhisperTuned, mean_log_probs
-from tests.ser_engine.models.test_whisper_statistics import CARD, CLIPS, LABELS, head, heard, probabilities
+from tests.ser_engine.models.test_whisper_statistics import CARD, CLIPS, LABELS, head, probabilities
 from tests.ser_engine.models.unfit import Config, assert_refused
-from tests.speech import RATE, speech
+from tests.speech import RATE, speech, taken_for_speech
 
 
 def member(model: WhisperStatistics, seed: int = 0) -> TunedHead:
@@ -105,7 +105,7 @@ def test_long_speech_is_processed_in_chunks(frozen: WhisperStatistics) -> None:
 
 
 def test_a_minute_of_speech_is_judged(model: WhisperTuned) -> None:
-    (prediction,) = model.predict([heard(np.tile(speech(), 40)[: 60 * RATE])])
+    (prediction,) = model.predict([taken_for_speech(np.tile(speech(), 40)[: 60 * RATE])])
     assert prediction.scores.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 

@@ -15,7 +15,7 @@ from ser_engine.models.speech_text import (
     SpeechTextForSequenceClassification,
     SpeechTextProcessor,
 )
-from ser_engine.types import CleanSpeech, Prediction, Quality, Span, Transcript
+from ser_engine.types import Prediction, Transcript
 from tests.ser_engine.models.tiny_encoders import SPEECH, write_speech, write_text
 from tests.speech import RATE, Samples, music, noise, speech
 
@@ -61,18 +61,11 @@ def logits(pair: Pair, clips: list[Samples], texts: list[str | None]) -> Tensor:
         return pair[0](**pair[1](clips, texts)).logits
 
 
-def heard(samples: Samples) -> CleanSpeech:
-    """Return samples as clean speech."""
-    seconds = len(samples) / RATE
-    quality = Quality(seconds, seconds, RATE, 8000.0, None, 0.0, -23.0, False)
-    return CleanSpeech(samples, (Span(0.0, seconds),), quality)
-
-
 def said(text: str) -> Transcript:
     """Return a transcript of this text."""
     return Transcript(text, "en", (), 0.9, "test")
 
 
-def table(predictions: list[Prediction]) -> np.ndarray:
+def probabilities(predictions: list[Prediction]) -> np.ndarray:
     """Return the probabilities of predictions, a row each."""
     return np.stack([prediction.scores.probabilities for prediction in predictions])

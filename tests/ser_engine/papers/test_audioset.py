@@ -18,17 +18,14 @@ from ser_engine.papers.audioset import SOURCES, VGGish, YAMNet, load_extractor
 from ser_engine.papers.audioset_patches import VGGISH, YAMNET, patches
 from ser_engine.papers.audioset_weights import VGGISH_LAYERS, convert, main
 from ser_engine.papers.network import Network, build
-from tests.ser_engine.transcription.test_transcriber import taken_for_speech
-from tests.speech import noise, silence, speech
+from tests.speech import noise, silence, speech, taken_for_speech
 
 Arrays = dict[str, np.ndarray]
 # A VGGish with filters of its own; all else is as published.
 SMALL: dict[str, Any] = {"filters": [4, 0, 4, 0, 8, 8, 0, 8, 8, 0], "dense": 16}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def vggish_variables() -> Arrays:

@@ -8,6 +8,8 @@ from torch import nn
 
 from ser_engine.papers.cnn1d import CNN1D, penalty
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def described(layer: nn.Module) -> str:
     match layer:
@@ -64,7 +66,6 @@ def test_the_penalty_is_l1_and_l2_of_the_weights_and_of_no_bias_or_batch_norm() 
 
 def test_it_learns_a_handful_of_vectors() -> None:
     torch.manual_seed(0)
-    torch.set_num_threads(1)
     features, labels = torch.randn(14, 20), torch.arange(14) % 7
     model = CNN1D(7, width=20, filters=((8, 8), (8,), (8,)), dense=(32, 16), dropout=0.1)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)

@@ -9,6 +9,8 @@ from torch import nn
 
 from ser_engine.papers.cnn2d import CNN2D, SamePool
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def test_it_has_the_published_number_of_parameters() -> None:
     assert sum(parameter.numel() for parameter in CNN2D(8).parameters() if parameter.requires_grad) == 2_813_672
@@ -48,7 +50,6 @@ def test_an_image_scores_alone_as_in_a_batch_in_bytes_as_in_floats() -> None:
 
 def test_it_learns_a_handful_of_images() -> None:
     torch.manual_seed(0)
-    torch.set_num_threads(1)
     images, labels = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), torch.arange(8)
     model = CNN2D(8, size=32, filters=(16, 16, 16, 16), dropout=0.1)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)

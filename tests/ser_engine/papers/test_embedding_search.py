@@ -20,9 +20,7 @@ TINY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def clusters(seed: int, count: int = 60, spread: float = 0.5) -> Examples:

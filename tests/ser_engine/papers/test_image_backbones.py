@@ -24,9 +24,11 @@ TINY: dict[type[ImageNetwork], tuple[dict[str, Any], int]] = {
 EACH = pytest.mark.parametrize("kind", list(TINY), ids=lambda kind: kind.__name__)
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def _seed() -> None:
     torch.manual_seed(0)
 
 

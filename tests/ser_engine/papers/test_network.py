@@ -13,8 +13,7 @@ from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.models import store
 from ser_engine.papers.network import INPUTS, Network, build, standardize
-from tests.ser_engine.transcription.test_transcriber import taken_for_speech
-from tests.speech import noise, speech, tone
+from tests.speech import noise, speech, taken_for_speech, tone
 
 LABELS = ("angry", "happy", "sad")
 TINY: dict[str, dict[str, Any]] = {
@@ -36,9 +35,11 @@ FEATURES = {
 CLIPS = [taken_for_speech(sound) for sound in (speech(), tone(1.2), noise(2.5), noise(0.3))]
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def _seed() -> None:
     torch.manual_seed(0)
 
 

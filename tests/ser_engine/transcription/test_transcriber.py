@@ -19,8 +19,8 @@ from ser_engine.audio.decode import load_audio
 from ser_engine.data.corpora import registry
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.transcription.transcriber import WINDOW, Transcriber, is_credible, shorten_window, split_speech
-from ser_engine.types import CleanSpeech, Quality, Span
-from tests.speech import RATE, Samples, encode, music, noise, silence, speech, tone
+from ser_engine.types import CleanSpeech, Span
+from tests.speech import RATE, Samples, encode, music, noise, silence, speech, taken_for_speech, tone
 
 KIDS, DOGS, WONDER = "Kids are talking by the door.", "Dogs are sitting by the door.", "I wonder what this is about."
 TIMESTAMPS = 50_364
@@ -35,13 +35,6 @@ def whisper(settings: Settings) -> Whisper:
 @pytest.fixture(scope="module")
 def transcriber(whisper: Whisper) -> Transcriber:
     return Transcriber(whisper, "whisper-base")
-
-
-def taken_for_speech(samples: Samples, spans: tuple[Span, ...] = ()) -> CleanSpeech:
-    """Return what a speech detector would hand on that took all of `samples` for speech."""
-    seconds = len(samples) / RATE
-    quality = Quality(seconds, seconds, RATE, 8000.0, None, 0.0, -23.0, False)
-    return CleanSpeech(samples, spans or (Span(0.0, seconds),), quality)
 
 
 def cleaned(samples: Samples) -> CleanSpeech:

@@ -14,7 +14,8 @@ from streamlit.testing.v1 import AppTest
 
 from tests.speech import speech_wav
 from tests.tiny_models import FOREIGN, write_models
-from tests.ui.listen.test_page import PROJECT, headings, healthy, result, session, text, upload
+from tests.ui.listen.test_page import PROJECT, headings, healthy, result, session, upload
+from tests.ui.page_text import text
 from ui import engine, wording
 from ui.listen import downloads
 from ui.listen import wording as sentences

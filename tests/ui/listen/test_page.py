@@ -16,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 from ser_engine import Analysis, Analyzer, Settings
 from ser_engine.errors import SerError
 from tests.speech import speech_wav
+from tests.ui.page_text import text
 from ui import wording
 from ui.listen import downloads
 from ui.listen.job import UNEXPECTED
@@ -58,14 +59,6 @@ def result(page: AppTest) -> Result:
     shown = session(page).result
     assert shown is not None
     return shown
-
-
-def text(page: AppTest) -> str:
-    """Return everything that the page writes, headings and HTML included."""
-    written = [
-        str(element.value) for kind in ("title", "header", "subheader", "markdown") for element in page.get(kind)
-    ]
-    return "\n".join(written + [element.proto.body for element in page.get("html")])
 
 
 def headings(page: AppTest) -> list[str]:

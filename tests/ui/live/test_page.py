@@ -16,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 from ser_engine import Analyzer
 from tests.ser_engine.tiny_listener import tiny_analyzer
 from tests.speech import silence, speech, speech_wav
+from tests.ui.page_text import text
 from ui.live.job import LiveJob, play
 from ui.live.state import LiveState
 
@@ -45,13 +46,6 @@ def played(analyzer: Analyzer, wav: bytes) -> LiveState:
     job = play(wav, analyzer)
     assert job.ended.wait(30) and job.transcribed.wait(30)
     return LiveState(job, number=1)
-
-
-def text(page: AppTest) -> str:
-    written = [
-        str(element.value) for kind in ("title", "header", "subheader", "markdown") for element in page.get(kind)
-    ]
-    return "\n".join(written + [element.proto.body for element in page.get("html")])
 
 
 def buttons(page: AppTest) -> list[str]:

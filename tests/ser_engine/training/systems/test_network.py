@@ -47,9 +47,11 @@ options = { depth_multiplier = 0.1 }
 SMALL_VGGISH = {"filters": [4, 0, 4, 0, 8, 8, 0, 8, 8, 0], "dense": 16}
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("network")
     return make_bench(folder, folder / "models")
 

@@ -57,6 +57,9 @@ dropout = 0.0
 NO_ROWS = np.zeros(0, int)
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 def lines(count: int, seed: int) -> str:
     rng = np.random.default_rng(seed)
     rows = []
@@ -71,7 +74,6 @@ def lines(count: int, seed: int) -> str:
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A tiny encoder and a made-up GoEmotions."""
-    torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("words")
     write_text(root / "models" / "encoders" / "bert")
     (root / "data" / "goemotions").mkdir(parents=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from ser_engine.training.systems.whisper_statistics import (
     train_head,
     training_copies,
 )
-from tests.threads import computing_on
 
 LABELS = ("neutral", "happy", "sad")
 LAYERS, WIDTH = 4, 6
@@ -35,11 +33,7 @@ CONFIG = StatisticsConfig(
 ATTENTIVE = {"attentive": 2, "projection": 32, "attention_heads": 2, "attentive_epochs": 20, "attentive_batch": 32}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Such small matrices are no work to share."""
-    with computing_on(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def examples(count: int, seed: int = 0) -> tuple[list[Encoding], np.ndarray]:
