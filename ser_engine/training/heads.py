@@ -91,19 +91,23 @@ class MemberTask(ABC):
     """How one member of an ensemble is trained: its parameters, its batches, and what mixup is applied to.
 
     `groups` are AdamW's parameter groups; one with a "clip" has the norm of its gradient clipped. `copies` is the
-    number of augmented copies of each clip. The member's `classifier` maps what `pool` returns to logits.
+    number of augmented copies of each clip. `lengths`, int [1 + copies, n], are the frames of each copy of each clip.
+    The member's `classifier` maps what `pool` returns to logits.
     """
 
     member: Any
     batch: int
     epochs: int
     copies: int
+    lengths: NDArray[np.int_]
     rates: list[float]
     groups: list[dict[str, Any]]
 
-    @abstractmethod
     def batches(self, order: Rows, copy: Rows, rng: np.random.Generator) -> list[Rows]:
-        """Return the rows of an epoch, batch by batch."""
+        """Return the rows of an epoch in batches, in random order, of clips that are similar in length."""
+        about = self.lengths[copy[order], order] + rng.uniform(-LENGTH_JITTER, LENGTH_JITTER, len(order))
+        batches = np.array_split(order[np.argsort(about)], -(-len(order) // self.batch))
+        return [batches[i] for i in rng.permutation(len(batches))]
 
     @abstractmethod
     def pool(self, rows: Rows, copy: Rows) -> Tensor:
@@ -157,13 +161,6 @@ def train_member(
             total += loss.item()
         if record:
             record({"member": number, "epoch": epoch, "loss": total / steps})
-
-
-def batches_by_length(order: Rows, lengths: NDArray[np.int_], batch: int, rng: np.random.Generator) -> list[Rows]:
-    """Return batches, in random order, of the rows `order`, whose lengths int [n] are similar within a batch."""
-    about = lengths + rng.uniform(-LENGTH_JITTER, LENGTH_JITTER, len(order))
-    batches = np.array_split(order[np.argsort(about)], -(-len(order) // batch))
-    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def smoothed_targets(clips: Clips, rows: Rows, config: HeadTrainingConfig) -> NDArray[np.float32]:

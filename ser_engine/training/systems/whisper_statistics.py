@@ -200,7 +200,7 @@ class _StatisticsTask(heads.MemberTask):
         ]
 
     def batches(self, order: Rows, copy: Rows, rng: np.random.Generator) -> list[Rows]:
-        """Return the rows of an epoch, batch by batch."""
+        """Return the rows of an epoch in batches: statistics have one length."""
         return np.array_split(order, -(-len(order) // self.batch))
 
     def pool(self, rows: Rows, copy: Rows) -> Tensor:
@@ -222,10 +222,6 @@ class _FramesTask(heads.MemberTask):
         self.rates = [config.attentive_learning_rate]
         self.groups: list[dict[str, Any]] = [{"params": member.parameters(), "weight_decay": config.weight_decay}]
         self.lengths = np.array([[len(encoding.frames) for encoding in encodings] for encodings in copies])
-
-    def batches(self, order: Rows, copy: Rows, rng: np.random.Generator) -> list[Rows]:
-        """Return the rows of an epoch in batches of similar length."""
-        return heads.batches_by_length(order, self.lengths[copy[order], order], self.batch, rng)
 
     def pool(self, rows: Rows, copy: Rows) -> Tensor:
         """Return the pooled frames of each clip."""

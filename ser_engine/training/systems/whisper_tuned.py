@@ -215,10 +215,6 @@ class _HeadTask(heads.MemberTask):
             {"params": list(member.head.parameters()), "weight_decay": config.weight_decay}
         ]
 
-    def batches(self, order: Rows, copy: Rows, rng: np.random.Generator) -> list[Rows]:
-        """Return the rows of an epoch in batches of similar length."""
-        return heads.batches_by_length(order, self.lengths[copy[order], order], self.batch, rng)
-
     def pool(self, rows: Rows, copy: Rows) -> Tensor:
         """Return the pooled frames of each clip."""
         return self.member.pool(self.cut(rows, copy))
