@@ -8,13 +8,9 @@ from typing import Any
 
 import streamlit as st
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "live_chart",
-    html=(_HERE / "index.html").read_text(encoding="utf-8"),
-    css=(_HERE / "style.css").read_text(encoding="utf-8"),
-    js=(_HERE / "index.js").read_text(encoding="utf-8"),
-)
+from ui.components.browser import component
+
+_component = component("live_chart", Path(__file__).parent)
 
 
 def draw(

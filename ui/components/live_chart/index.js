@@ -13,14 +13,6 @@ const PROBLEMS = {
   failed: "The microphone could not be opened in this browser; you can still upload a file.",
 };
 
-// The DOMException names of getUserMedia, as kinds of problem.
-const KINDS = {
-  NotAllowedError: "denied", SecurityError: "denied",
-  NotFoundError: "absent", OverconstrainedError: "absent",
-  NotReadableError: "busy", AbortError: "busy",
-};
-
-const PLAIN = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 const LOCK = "speech-emotion-live";
 const IDLE = "Press Start and speak. The sound goes only to the server of this page, and is kept only if you save it.";
 const ASKING = "Waiting for the microphone; your browser may ask for permission.";
@@ -75,7 +67,7 @@ class Live {
       const stream = await navigator.mediaDevices.getUserMedia({ audio: PLAIN });
       stream.getTracks().forEach((track) => track.stop());
     } catch (error) {
-      return this.fail(KINDS[error.name] ?? "failed");
+      return this.fail(problemOf(error));
     }
     if (this.asking) this.send("start", this.before + 1);
   }

@@ -12,6 +12,7 @@ from pathlib import Path
 import streamlit as st
 
 from ser_engine.errors import InvalidAudio
+from ui.components.browser import component
 
 SECONDS = 3
 RATES = range(8_000, 192_001)
@@ -20,13 +21,7 @@ MAX_BASE64 = 4 * (44 + 2 * SECONDS * RATES[-1]) // 3 + 4
 PROBLEMS = ("insecure", "denied", "absent", "busy", "lost", "silent", "failed")
 """Why a browser could not record; index.js has a sentence for each."""
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "three_second_recorder",
-    html=(_HERE / "index.html").read_text(encoding="utf-8"),
-    css=(_HERE / "style.css").read_text(encoding="utf-8"),
-    js=(_HERE / "index.js").read_text(encoding="utf-8"),
-)
+_component = component("three_second_recorder", Path(__file__).parent)
 
 
 def record(key: str) -> bytes | None:
@@ -77,7 +72,7 @@ def decode(text: object) -> bytes:
     InvalidAudio
         It is not three seconds of mono 16-bit PCM.
     """
-    damaged = InvalidAudio("The recording arrived damaged; record it again.")
+    damaged = InvalidAudio("The recording arrived damaged; please record again.")
     if not isinstance(text, str) or len(text) > MAX_BASE64:
         raise damaged
     try:

@@ -28,16 +28,6 @@ const PROBLEMS = {
   failed: "The recording could not be made in this browser; you can still upload a file.",
 };
 
-// The DOMException names of getUserMedia, as kinds of problem.
-const KINDS = {
-  NotAllowedError: "denied", SecurityError: "denied",
-  NotFoundError: "absent", OverconstrainedError: "absent",
-  NotReadableError: "busy", AbortError: "busy",
-};
-
-// The processing that browsers apply to calls distorts the voice.
-const PLAIN = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-
 const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
   process([input]) {
     if (input.length) this.port.postMessage(input[0].slice());
@@ -47,7 +37,7 @@ const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
 
 /** Open the microphone until `signal` aborts; `take(block, rate)` gets all its samples, `lost()` its early end. */
 async function listen(signal, take, lost) {
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: PLAIN });
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, ...PLAIN } });
   const stop = () => stream.getTracks().forEach((track) => track.stop());
   if (signal.aborted) return stop(); // Canceled while the browser was still asking for permission.
   signal.addEventListener("abort", stop);
@@ -162,7 +152,7 @@ class Recorder {
       const patience = setTimeout(() => this.root.dataset.state === "waiting" && this.fail("silent"), PATIENCE_MS);
       run.signal.addEventListener("abort", () => clearTimeout(patience));
     } catch (error) {
-      if (!run.signal.aborted) this.fail(KINDS[error.name] ?? "failed");
+      if (!run.signal.aborted) this.fail(problemOf(error));
     }
   }
 
