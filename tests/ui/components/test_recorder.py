@@ -58,5 +58,5 @@ def test_three_seconds_at_any_rate_of_a_browser_are_taken_as_they_are(rate: int)
     ],
 )
 def test_anything_else_is_refused_in_one_sentence(sent: object) -> None:
-    with pytest.raises(InvalidAudio, match=r"^The recording arrived damaged; record it again\.$"):
+    with pytest.raises(InvalidAudio, match=r"^The recording arrived damaged; please record again\.$"):
         decode(sent)
