@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from html import escape, unescape
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -92,14 +93,14 @@ def label_lines(labels: Sequence[str]) -> int:
     return 1 + max(label.count("<br>") for label in labels)
 
 
-def outline(figure: go.Figure, duration_s: float, lowest: NDArray, highest: NDArray, **cell: int) -> None:
+def outline(figure: go.Figure, duration_s: float, lowest: NDArray[Any], highest: NDArray[Any], **cell: int) -> None:
     """Draw a waveform as the area between its lowest and highest samples; `cell` is a row and column of subplots."""
     times = np.linspace(0, duration_s, len(lowest), endpoint=False)
     figure.add_scatter(x=times, y=lowest, line=LINE_STYLE, **HIDDEN, **cell)
     figure.add_scatter(x=times, y=highest, line=LINE_STYLE, fill="tonexty", fillcolor=GRAY, **HIDDEN, **cell)
 
 
-def mel_heatmap(decibels: NDArray, duration_s: float, floor_db: float) -> go.Heatmap:
+def mel_heatmap(decibels: NDArray[Any], duration_s: float, floor_db: float) -> go.Heatmap:
     """Return a mel spectrogram in dB below its peak, shape (bands, columns), over the seconds of the recording."""
     step = duration_s / decibels.shape[1]
     return go.Heatmap(

@@ -237,7 +237,8 @@ def current() -> Session:
     """Return this browser tab's session."""
     if "session" not in st.session_state:
         st.session_state["session"] = Session()
-    return st.session_state["session"]
+    session: Session = st.session_state["session"]
+    return session
 
 
 def enter() -> None:

@@ -124,7 +124,7 @@ def guessing(labels: Sequence[str]) -> str:
 
 def on_unseen_speakers(card: Mapping[str, Any]) -> bool:
     """Return whether the figures of a card were measured on unseen speakers."""
-    return card.get("protocol", SPEAKER_INDEPENDENT) == SPEAKER_INDEPENDENT
+    return bool(card.get("protocol", SPEAKER_INDEPENDENT) == SPEAKER_INDEPENDENT)
 
 
 def accuracy(card: Mapping[str, Any] | None) -> str | None:

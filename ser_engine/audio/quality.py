@@ -105,7 +105,7 @@ def _frame_powers(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32
         return np.empty(0, np.float32)
     filter_ = scipy.signal.butter(2, RUMBLE_HZ, "high", fs=rate, output="sos").astype(np.float32)
     frames = _cut_frames(scipy.signal.sosfilt(filter_, samples), FRAME_S, rate)
-    return np.einsum("ij,ij->i", frames, frames) / max(1, frames.shape[1])
+    return np.asarray(np.einsum("ij,ij->i", frames, frames) / max(1, frames.shape[1]))
 
 
 def _cut_frames(samples: NDArray[np.float32], seconds: float, rate: int) -> NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tqdm import tqdm
 
 
@@ -9,7 +11,7 @@ class DownloadBar:
     """Show a bar on standard error while weights are downloaded."""
 
     def __init__(self) -> None:
-        self._bar: tqdm | None = None
+        self._bar: tqdm[Any] | None = None
 
     def __call__(self, done: int, total: int) -> None:
         """Update the bar to `done` of `total` bytes (0: unknown)."""

@@ -87,7 +87,8 @@ def preprocess_and_augment_clips(
 
 def load_samples(file: Path | BinaryIO) -> NDArray[np.float32]:
     """Return float32 [n] at 16 kHz from a file of `preprocess_clips`; empty for a dropped clip."""
-    return np.load(file).astype(np.float32) / FULL_SCALE
+    samples: NDArray[np.int16] = np.load(file)
+    return samples.astype(np.float32) / FULL_SCALE
 
 
 def _preprocess(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.int16]:

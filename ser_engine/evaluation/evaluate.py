@@ -48,10 +48,10 @@ def measure_predictions(predictions: Predictions) -> dict[str, Any]:
 def calibrated(predictions: Predictions) -> NDArray[np.float32]:
     """Return probabilities float32 [n, labels], each fold at the temperature fitted on the other folds."""
     if predictions.calibrated:
-        return softmax(predictions.main, axis=1)
+        return np.asarray(softmax(predictions.main, axis=1))
     temperatures = fold_temperatures(predictions)
     scale = np.array([temperatures[fold] for fold in predictions.folds])[:, None]
-    return softmax(predictions.main / scale, axis=1).astype(np.float32)
+    return np.asarray(softmax(predictions.main / scale, axis=1), np.float32)
 
 
 def fold_temperatures(predictions: Predictions) -> dict[str, float]:

@@ -112,4 +112,5 @@ def average_pairs(frames: torch.Tensor) -> torch.Tensor:
 
     if frames.shape[1] % 2:
         frames = torch.cat([frames, frames[:, -1:]], dim=1)
-    return frames.unflatten(1, (-1, 2)).mean(dim=2)
+    pairs: torch.Tensor = frames.unflatten(1, (-1, 2)).mean(dim=2)
+    return pairs

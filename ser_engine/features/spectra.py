@@ -29,7 +29,7 @@ def magnitude(samples: NDArray[np.float32]) -> Frames:
     """Compute the magnitudes [1 + WINDOW / 2, frames] of float32 [n], n being at least WINDOW."""
     import librosa
 
-    return np.abs(librosa.stft(samples, n_fft=WINDOW, hop_length=HOP))
+    return np.asarray(np.abs(librosa.stft(samples, n_fft=WINDOW, hop_length=HOP)))
 
 
 def mel(power: Frames, rate: int, bands: int) -> Frames:

@@ -115,14 +115,14 @@ def _to_levels(power: NDArray[np.floating]) -> NDArray[np.floating]:
     """Map power [..., h, w] to 0..1: each image's loudest value to 1, values `RANGE_DB` below and silence to 0."""
     loudest = power.max(axis=(-2, -1), keepdims=True)
     shares = np.divide(power, loudest, out=np.zeros_like(power), where=loudest > 0)
-    return 1.0 + 10.0 * np.log10(np.maximum(shares, 10 ** (-RANGE_DB / 10))) / RANGE_DB
+    return np.asarray(1.0 + 10.0 * np.log10(np.maximum(shares, 10 ** (-RANGE_DB / 10))) / RANGE_DB)
 
 
 def _enlarge(rows: NDArray[np.floating], height: int, width: int) -> NDArray[np.floating]:
     """Enlarge [h, w] to [height, width] by repeating rows and columns, as in a figure of colored cells."""
     down = np.arange(height) * rows.shape[0] // height
     right = np.arange(width) * rows.shape[1] // width
-    return rows[down[:, None], right]
+    return np.asarray(rows[down[:, None], right])
 
 
 def _apply_colors(shares: NDArray[np.floating], name: str) -> Images:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import threading
 import wave
+from typing import Any
 
 import numpy as np
 import soxr
@@ -23,7 +24,7 @@ FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31}
 FLOATS = ("float16", "float32", "float64")
 
 
-def to_mono(samples: NDArray) -> Samples:
+def to_mono(samples: NDArray[Any]) -> Samples:
     """Convert a chunk to mono float32 [n], nominally in -1..1.
 
     Raise InvalidAudio for other types or shapes, and for invalid samples (NaN, infinite, absurdly large).

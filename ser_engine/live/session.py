@@ -170,7 +170,7 @@ class LiveSession:
         total = self._audio.total
         return decibels(self._audio.between(total - SAMPLE_RATE // 10, total))
 
-    def push(self, samples: NDArray, rate: int, behind_s: float | None = None) -> list[Update]:
+    def push(self, samples: NDArray[Any], rate: int, behind_s: float | None = None) -> list[Update]:
         """Process the next chunk and return an update for each window that it completes.
 
         Parameters

@@ -81,7 +81,7 @@ def _neighbors_grid(seed: int, parameters: Parameters) -> BaseEstimator:
     return GridSearchCV(KNeighborsClassifier(), grid, scoring="balanced_accuracy", cv=3, n_jobs=-1)
 
 
-class WithNames(ClassifierMixin, BaseEstimator):
+class WithNames(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Wraps an estimator that takes class numbers only: encodes the labels before and decodes them after."""
 
     def __init__(self, estimator: Any = None) -> None:
@@ -95,7 +95,7 @@ class WithNames(ClassifierMixin, BaseEstimator):
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.str_]:
         """Return the label of each row."""
-        return self.classes_[self.estimator.predict_proba(features).argmax(axis=1)]
+        return np.asarray(self.classes_[self.estimator.predict_proba(features).argmax(axis=1)])
 
     def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return probabilities [n, labels]."""

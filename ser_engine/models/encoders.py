@@ -165,13 +165,15 @@ def encoder_from_config(config: PreTrainedConfig) -> PreTrainedModel:
 def encoder_of(config: PreTrainedConfig, tensors: Mapping[str, Tensor]) -> PreTrainedModel:
     """Return an encoder with these tensors; ValueError where one is missing, superfluous or of another shape."""
     make, options = _encoder_class(config)
+    encoder: PreTrainedModel
     with quiet():
         encoder, report = make.from_pretrained(
             None, config=config, state_dict=dict(tensors), dtype=torch.float32, output_loading_info=True, **options
         )
     if wrong := [key for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in report[kind]]:
         raise ValueError(f"{wrong[0]} is missing, superfluous, or of another shape")
-    return encoder.eval()
+    encoder.eval()
+    return encoder
 
 
 def load_feature_extractor(reference: EncoderReference, settings: Settings) -> FeatureExtractionMixin:

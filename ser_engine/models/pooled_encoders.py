@@ -37,8 +37,8 @@ def state_count(config: PreTrainedConfig) -> int:
     Only some encoders normalize the last output (Whisper, and the large HuBERT, wav2vec 2.0 and WavLM).
     """
     if config.model_type == "whisper":
-        return config.encoder_layers + 2
-    return config.num_hidden_layers + 1 + int(config.do_stable_layer_norm)
+        return int(config.encoder_layers) + 2
+    return int(config.num_hidden_layers) + 1 + int(config.do_stable_layer_norm)
 
 
 def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
@@ -161,11 +161,12 @@ class PooledWhisper(PooledEncoder):
         from whisper.audio import log_mel_spectrogram
 
         mel = log_mel_spectrogram(samples.float(), self.encoder.config.num_mel_bins)
-        features = mel[None].to(self.convolutions[0].weight.dtype)  # type: ignore[index]
+        features: Tensor = mel[None].to(self.convolutions[0].weight.dtype)  # type: ignore[index]
         for convolution in self.convolutions:  # type: ignore[attr-defined]
             features = functional.gelu(convolution(features))
         features = features[0].transpose(0, 1)
-        return features + self.encoder.embed_positions.weight[: len(features)]
+        positions: Tensor = self.encoder.embed_positions.weight[: len(features)]
+        return features + positions
 
     def transform(self, hidden: Tensor, mask: Tensor) -> list[Tensor]:
         """Return the states [batch, positions, width] of every layer, or of the last alone.
@@ -202,7 +203,7 @@ class PooledTextEncoder(nn.Module):
         """Map tokens and their mask, each [batch, tokens], to means over the real ones: [batch, width]."""
         present = attention_mask.any(dim=1)
         if not bool(present.any()):
-            parameter = next(self.encoder.parameters())
+            parameter: Tensor = next(self.encoder.parameters())
             return parameter.new_zeros((len(input_ids), self.encoder.config.hidden_size))
         mask = attention_mask[present]
         states = self.encoder(input_ids=input_ids[present], attention_mask=mask).last_hidden_state

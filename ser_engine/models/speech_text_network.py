@@ -151,7 +151,8 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         parts = [self.dropout(part) for part in parts]
         if self.training and len(parts) == 2:
             parts = self._leave_out(parts)
-        return self.classifier(torch.cat(parts, dim=1))
+        logits: torch.Tensor = self.classifier(torch.cat(parts, dim=1))
+        return logits
 
     def zeros(self, like: Tensor, part: str) -> Tensor:
         """Return zero vectors [batch, width] for a part that is left out."""
@@ -273,7 +274,9 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
                 encoders["text_encoder"] = encoder
                 config.text_source, config.text_config = pinned.to_dict(), encoder.config
             torch.manual_seed(seed)
-            return cls(config, **encoders).eval()
+            network = cls(config, **encoders)
+        network.train(False)
+        return network
 
     def stored_names(self) -> list[str]:
         """Return the tensors that `save_pretrained` writes: those that no reference to an encoder restores."""
@@ -360,7 +363,8 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         model, report = loaded
         if any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")):
             raise ValueError
-        return model.eval()
+        model.train(False)
+        return model
 
     @classmethod
     def _read_trained(cls, folder: Path, config: SpeechTextConfig, settings: Settings) -> Self:
@@ -381,7 +385,8 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         if set(trained) != expected:
             raise ValueError
         model.load_state_dict(trained, strict=False)
-        return model.eval()
+        model.train(False)
+        return model
 
 
 def _folder(name: str, revision: str, settings: Settings) -> Path:

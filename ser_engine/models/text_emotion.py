@@ -59,7 +59,8 @@ class TextEmotionNetwork(nn.Module):
         states = self.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
         shares = mask.unsqueeze(2).to(states.dtype)
         mean = (states * shares).sum(dim=1) / shares.sum(dim=1).clamp(min=1)
-        return self.classifier(self.dropout(mean))
+        logits: torch.Tensor = self.classifier(self.dropout(mean))
+        return logits
 
     @classmethod
     def from_encoder(
@@ -154,7 +155,7 @@ class TextEmotion:
         floor = np.maximum(self.margin_thresholds, probabilities[:, [neutral]])
         margins = np.clip((probabilities - floor) / np.maximum(1 - floor, 1e-6), 0, 1)
         margins[:, neutral] = 0
-        return margins.astype(np.float32)
+        return np.asarray(margins, np.float32)
 
     def pieces(self, text: str) -> list[tuple[str, int]]:
         """Return the pieces of a text that are encoded one by one, each with its number of tokens."""

@@ -76,7 +76,8 @@ class StatsHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map standardized statistics [batch, layers, 2, width] to logits [batch, labels]."""
-        return self.classifier(self.mix_layers(features))
+        logits: torch.Tensor = self.classifier(self.mix_layers(features))
+        return logits
 
 
 class AttentivePoolingHead(nn.Module):
@@ -111,7 +112,8 @@ class AttentivePoolingHead(nn.Module):
 
     def forward(self, frames: Tensor, present: Tensor) -> Tensor:
         """Map standardized frames [batch, t, width] to logits [batch, labels]."""
-        return self.classifier(self.pool(frames, present))
+        logits: torch.Tensor = self.classifier(self.pool(frames, present))
+        return logits
 
 
 def _classifier(size: int, config: HeadConfig) -> nn.Sequential:
@@ -276,7 +278,7 @@ class WhisperStatistics(WhisperEncoderModel):
         """Return calibrated probabilities float32 [batch, labels] of encoded recordings."""
         with torch.inference_mode():
             logits = self.head(*collate(encoded)) / self.temperature
-            return logits.softmax(dim=1).numpy()
+            return np.asarray(logits.softmax(dim=1))
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors (the head in float16) into `folder`."""

@@ -146,7 +146,8 @@ class YAMNet(Extractor):
 
     def classify(self, embeddings: Tensor) -> Tensor:
         """Map embeddings [batch, 1024] to the probability of each of AudioSet's sounds [batch, 521]."""
-        return self.logits(embeddings).sigmoid()
+        scores: torch.Tensor = self.logits(embeddings).sigmoid()
+        return scores
 
 
 EXTRACTORS: dict[str, type[VGGish] | type[YAMNet]] = {"vggish": VGGish, "yamnet": YAMNet}

@@ -177,7 +177,7 @@ def is_credible(result: DecodingResult, seconds: float) -> bool:
     if not result.text.strip() or (result.compression_ratio > MAX_COMPRESSION_RATIO and not certain):
         return False
     doubt = 0.5 if result.no_speech_prob > MAX_NO_SPEECH else 1.0
-    return result.avg_logprob >= doubt * MIN_LOG_PROBABILITY
+    return bool(result.avg_logprob >= doubt * MIN_LOG_PROBABILITY)
 
 
 def split_speech(speech: CleanSpeech, limit: int) -> Iterator[tuple[int, NDArray[np.float32]]]:

@@ -106,7 +106,7 @@ def _bars(figure: go.Figure, rows: Sequence[str], row: int, right: int) -> go.Fi
     return figure
 
 
-def envelope(samples: NDArray[np.float32], points: int = MAX_POINTS) -> tuple[NDArray, NDArray]:
+def envelope(samples: NDArray[np.float32], points: int = MAX_POINTS) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the lowest and highest sample of each of at most `points` equal stretches, float32 [points] each."""
     if len(samples) <= points:
         return samples, samples

@@ -46,16 +46,16 @@ class Frame(Protocol):
     samples: int
     sample_rate: int
 
-    def to_ndarray(self) -> NDArray: ...  # noqa: D102
+    def to_ndarray(self) -> NDArray[Any]: ...  # noqa: D102
 
 
 class Sound:
     """A frame that comes from no connection: float or int16 samples [n] at a rate in Hz."""
 
-    def __init__(self, samples: NDArray, sample_rate: int) -> None:
+    def __init__(self, samples: NDArray[Any], sample_rate: int) -> None:
         self._array, self.samples, self.sample_rate = samples, len(samples), sample_rate
 
-    def to_ndarray(self) -> NDArray:
+    def to_ndarray(self) -> NDArray[Any]:
         """Return the samples."""
         return self._array
 
@@ -217,7 +217,7 @@ def play(recording: bytes, analyzer: Analyzer) -> LiveJob:
     return job
 
 
-def _channels_last(frame: Frame) -> NDArray:
+def _channels_last(frame: Frame) -> NDArray[Any]:
     """Return a frame's samples as [n] or [n, channels]; packed ones, as WebRTC's are, come as [1, n * channels]."""
     samples = frame.to_ndarray()
     if samples.ndim == 1:

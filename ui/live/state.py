@@ -99,4 +99,5 @@ def current() -> LiveState:
     """Return the live state of this browser tab."""
     if "live" not in st.session_state:
         st.session_state["live"] = LiveState()
-    return st.session_state["live"]
+    state: LiveState = st.session_state["live"]
+    return state

@@ -7,7 +7,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -99,15 +99,15 @@ KINDS = ("hubert", "wav2vec2", "wavlm", "whisper", "ast")
 
 def checkpoint(folder: Path, kind: str = "hubert", labels: tuple[str, ...] = FOUR, seed: int = 0) -> Path:
     """Write a tiny random checkpoint as its makers would; the same one for the same words."""
-    shutil.copytree(_written(kind, labels, seed), folder, dirs_exist_ok=True)
+    shutil.copytree(_written(kind, labels, seed).name, folder, dirs_exist_ok=True)
     return folder
 
 
 @cache
-def _written(kind: str, labels: tuple[str, ...], seed: int) -> Path:
-    folder = Path(mkdtemp(prefix="checkpoint"))
+def _written(kind: str, labels: tuple[str, ...], seed: int) -> TemporaryDirectory[str]:
+    folder = TemporaryDirectory(prefix="checkpoint")
     for part in made(kind, labels, seed):
-        part.save_pretrained(folder)
+        part.save_pretrained(folder.name)
     return folder
 
 
