@@ -36,7 +36,7 @@ def test_there_are_eight_in_the_order_of_ravdess() -> None:
     ],
 )
 def test_every_corpus_uses_our_names_and_lacks_what_it_lacks(reader: ModuleType, missing: set[str]) -> None:
-    labels = {label for label in reader.EMOTION_CODES.values() if label is not None}
+    labels = {label for label in reader.CORPUS.labels.values() if label is not None}
     assert labels == set(EMOTIONS) - missing
 
 

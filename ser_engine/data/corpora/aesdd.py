@@ -3,32 +3,26 @@
 import re
 from pathlib import Path
 
-from ser_engine.data.corpora.base import Corpus, Utterance
+from ser_engine.data.corpora.base import Codes, Corpus
 from ser_engine.labels import ANGRY, DISGUST, FEARFUL, HAPPY, SAD
 
-EMOTION_CODES = {"a": ANGRY, "d": DISGUST, "f": FEARFUL, "h": HAPPY, "s": SAD}
 # The twentieth is improvised by each actor, in different words every time.
 IMPROVISED = "20"
 
 
-def read_name(path: Path) -> Utterance | None:
+def read_codes(path: Path) -> Codes | None:
     """Read emotion, sentence and speaker, as in a13 (6).wav.
 
     The corpus also has a two-digit speaker, "f10 (01)", and second takes, "s01 (5)b"; copies have "a13(6)" or
     "a13_(6)". The corpus does not state the speakers' genders. It is "dynamic": more actors may join it.
     """
-    match = re.fullmatch(r"([a-z])(\d\d)[ _]*\((\d{1,2})\)[ _]*[a-z]?", path.stem, re.IGNORECASE)
+    match = re.fullmatch(r"([a-z])(\d\d)[ _]*\((\d{1,2})\)[ _]*[a-z]?", path.stem.lower())
     if match is None:
         return None
-    emotion, sentence, speaker = match[1].lower(), match[2], int(match[3])
-    return Utterance(
-        corpus="aesdd",
-        path=path,
-        label=EMOTION_CODES[emotion],
-        speaker=f"aesdd/{speaker}",
-        sentence=f"improvised-{emotion}{speaker}" if sentence == IMPROVISED else sentence,
-        native=emotion,
-    )
+    emotion, sentence, speaker = match[1], match[2], str(int(match[3]))
+    if sentence == IMPROVISED:
+        sentence = f"improvised-{emotion}{speaker}"
+    return {"emotion": emotion, "sentence": sentence, "speaker": speaker}
 
 
 CORPUS = Corpus(
@@ -40,7 +34,7 @@ CORPUS = Corpus(
     url="http://m3c.web.auth.gr/research/aesdd-speech-emotion-recognition/",
     expected_clips=604,
     expected_speakers=6,
-    labels=EMOTION_CODES,
+    labels={"a": ANGRY, "d": DISGUST, "f": FEARFUL, "h": HAPPY, "s": SAD},
     expected_labels={"a": 121, "d": 122, "f": 120, "h": 119, "s": 122},
-    read_name=read_name,
+    read_codes=read_codes,
 )

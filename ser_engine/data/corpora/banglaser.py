@@ -1,37 +1,9 @@
 """BanglaSER: 34 Bangla speakers with telephones and laptops, three sentences, five emotions."""
 
-import re
-from pathlib import Path
-
-from ser_engine.data.corpora.base import Corpus, Utterance
+from ser_engine.data.corpora.base import Corpus, match_names
 from ser_engine.labels import ANGRY, HAPPY, NEUTRAL, SAD, SURPRISED
 
-SENTENCES = {"01": "১২ টা বেজে গেছে", "02": "আমি জানতাম এমন কিছু হবে", "03": "এ কেমন উপহার"}
-# The names look like RAVDESS's, but the numbers mean other emotions.
-NATIVES = {"01": "happy", "02": "sad", "03": "angry", "04": "surprise", "05": "neutral"}
 LABELS = {"happy": HAPPY, "sad": SAD, "angry": ANGRY, "surprise": SURPRISED, "neutral": NEUTRAL}
-EMOTION_CODES = {code: LABELS[native] for code, native in NATIVES.items()}
-INTENSITIES = {"01": "normal", "02": "strong"}
-GENDERS = {f"{actor:02}": "female" if actor % 2 == 0 else "male" for actor in range(1, 35)}
-
-
-def read_name(path: Path) -> Utterance | None:
-    """Read mode-channel-emotion-intensity-statement-repetition-actor, as in 03-01-05-01-02-03-34.wav."""
-    if not re.fullmatch(r"\d\d(-\d\d){6}", path.stem):
-        return None
-    _, _, emotion, intensity, statement, _, actor = path.stem.split("-")
-    return Utterance(
-        corpus="banglaser",
-        path=path,
-        label=EMOTION_CODES[emotion],
-        speaker=f"banglaser/{actor}",
-        gender=GENDERS[actor],
-        sentence=SENTENCES[statement],
-        intensity=INTENSITIES[intensity],
-        transcript=SENTENCES[statement],
-        native=NATIVES[emotion],
-    )
-
 
 CORPUS = Corpus(
     id="banglaser",
@@ -45,6 +17,14 @@ CORPUS = Corpus(
     labels=LABELS,
     # 3 sentences x 3 takes of all 34 speakers, but of 27 for neutral.
     expected_labels={"happy": 306, "sad": 306, "angry": 306, "surprise": 306, "neutral": 243},
-    read_name=read_name,
+    # Mode-channel-emotion-intensity-statement-repetition-actor, as in 03-01-05-01-02-03-34.wav.
+    read_codes=match_names(
+        r"\d\d-\d\d-(?P<emotion>\d\d)-(?P<intensity>\d\d)-(?P<sentence>\d\d)-\d\d-(?P<speaker>\d\d)"
+    ),
+    # The names look like RAVDESS's, but the numbers mean other emotions.
+    emotion_codes={f"{number:02}": native for number, native in enumerate(LABELS, start=1)},
+    genders={f"{actor:02}": "female" if actor % 2 == 0 else "male" for actor in range(1, 35)},
+    sentences={"01": "১২ টা বেজে গেছে", "02": "আমি জানতাম এমন কিছু হবে", "03": "এ কেমন উপহার"},
+    intensities={"01": "normal", "02": "strong"},
     aliases=("bser",),
 )

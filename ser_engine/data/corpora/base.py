@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,8 @@ class Stray:
 
 NOT_A_CLIP, REPEAT, NO_LABEL = "not a clip of the corpus", "a clip that was read already", "no label in the corpus"
 
+Codes = dict[str, str]
+"""What a file name says: the speaker and, where it says so, emotion, sentence and intensity, in the corpus's codes."""
 Annotate = Callable[[Utterance], Utterance | None]
 """Completes an utterance with the corpus's annotations; returns None if it has no label in them."""
 
@@ -71,8 +74,11 @@ class Corpus:
     languages : ISO 639-1 codes
     labels : the corpus's own labels, and which of our emotions each of them is
     expected_labels : how many clips of each own label were published
-    read_name : takes a path and returns the utterance, or None for a file that is not a clip of the corpus; raises
-        KeyError for a code that the corpus does not have
+    read_codes : takes a path and returns the codes in its name, or None for a file that is not a clip of the corpus
+    emotion_codes : the own label of each code, where they differ
+    genders : the gender of each speaker; empty if they are not known
+    sentences : the text of each sentence; without it, the code is the text or an id without spaces
+    intensities : the word for each code
     read_annotations : takes the corpus's folder and reads what is stored apart from the audio
     aliases : other beginnings of folder names for this corpus
     published_folds : the fold, from 1, in which EmoBox tests each speaker, for corpora that it splits by speaker
@@ -88,10 +94,39 @@ class Corpus:
     expected_speakers: int
     labels: Mapping[str, str | None]
     expected_labels: Mapping[str, int]
-    read_name: Callable[[Path], Utterance | None]
+    read_codes: Callable[[Path], Codes | None]
+    emotion_codes: Mapping[str, str] = field(default_factory=dict)
+    genders: Mapping[str, str] = field(default_factory=dict)
+    sentences: Mapping[str, str] = field(default_factory=dict)
+    intensities: Mapping[str, str | None] = field(default_factory=dict)
     read_annotations: Callable[[Path], Annotate] | None = None
     aliases: tuple[str, ...] = ()
     published_folds: Mapping[str, int] = field(default_factory=dict)
+
+    def read_name(self, path: Path) -> Utterance | None:
+        """Return the utterance that a file name describes, None for a file that is not a clip of the corpus.
+
+        Raise KeyError for a code that the corpus does not have.
+        """
+        codes = self.read_codes(path)
+        if codes is None:
+            return None
+        speaker, emotion, sentence = codes["speaker"], codes.get("emotion"), codes.get("sentence")
+        native = self.emotion_codes[emotion] if emotion and self.emotion_codes else emotion
+        label = self.labels[native] if native else None
+        gender = self.genders[speaker] if self.genders else None
+        text = self.sentences[sentence] if sentence and self.sentences else sentence
+        return Utterance(
+            corpus=self.id,
+            path=path,
+            label=label,
+            speaker=f"{self.id}/{speaker}",
+            gender=gender,
+            sentence=text,
+            intensity=self.intensities[codes["intensity"]] if "intensity" in codes else None,
+            transcript=text if text and " " in text else None,
+            native=native,
+        )
 
     def utterances(self, root: Path) -> Iterator[Utterance]:
         """Yield every clip under `root` in the order of their paths, whatever the suffix of the audio.
@@ -130,6 +165,17 @@ class Corpus:
             else:
                 seen.add(key)
                 yield utterance
+
+
+def match_names(pattern: str) -> Callable[[Path], Codes | None]:
+    """Return a `read_codes` that matches the whole name, in capitals, with a pattern whose groups are the codes."""
+    compiled = re.compile(pattern)
+
+    def read_codes(path: Path) -> Codes | None:
+        match = compiled.fullmatch(path.stem.upper())
+        return match.groupdict() if match else None
+
+    return read_codes
 
 
 def audio_files(root: Path) -> list[Path]:

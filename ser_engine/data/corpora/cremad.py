@@ -1,11 +1,10 @@
 """CREMA-D: 91 actors, twelve sentences, six emotions, four intensities."""
 
 import csv
-import re
 from dataclasses import replace
 from pathlib import Path
 
-from ser_engine.data.corpora.base import Annotate, Corpus, Utterance
+from ser_engine.data.corpora.base import Annotate, Corpus, match_names
 from ser_engine.labels import ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD
 
 SENTENCES = {
@@ -27,37 +26,14 @@ EMOTION_CODES = {"ANG": ANGRY, "DIS": DISGUST, "FEA": FEARFUL, "HAP": HAPPY, "NE
 # listeners from the voice alone, A:D if anger and disgust had equally many.
 PERCEIVED_TABLE = "summaryTable.csv"
 PERCEIVED_CODES = {"A": ANGRY, "D": DISGUST, "F": FEARFUL, "H": HAPPY, "N": NEUTRAL, "S": SAD}
-# X and XX both stand for "unspecified" in the published file names.
-INTENSITIES = {"LO": "low", "MD": "medium", "HI": "high", "XX": None, "X": None}
-ACTORS = frozenset(str(actor) for actor in range(1001, 1092))
-# Of the 91 actors (VideoDemographics.csv), these 43 are women: 10 and then two digits.
+# Of the 91 actors, 1001 to 1091, these 43 are women (VideoDemographics.csv).
 WOMEN = frozenset(
-    f"10{actor:02}"
+    1000 + actor
     for actor in (
         *(2, 3, 4, 6, 7, 8, 9, 10, 12, 13, 18, 20, 21, 24, 25, 28, 29, 30, 37, 43, 46, 47, 49),
         *(52, 53, 54, 55, 56, 58, 60, 61, 63, 72, 73, 74, 75, 76, 78, 79, 82, 84, 89, 91),
     )
 )
-
-
-def read_name(path: Path) -> Utterance | None:
-    """Read actor_sentence_emotion_intensity, as in 1083_IWW_NEU_XX.wav."""
-    if not re.fullmatch(r"\d{4}_[A-Z]{3}_[A-Z]{3}_[A-Z]{1,2}", path.stem.upper()):
-        return None
-    actor, sentence, emotion, intensity = path.stem.upper().split("_")
-    if actor not in ACTORS:
-        raise KeyError(actor)
-    return Utterance(
-        corpus="cremad",
-        path=path,
-        label=EMOTION_CODES[emotion],
-        speaker=f"cremad/{actor}",
-        gender="female" if actor in WOMEN else "male",
-        sentence=SENTENCES[sentence],
-        intensity=INTENSITIES[intensity],
-        transcript=SENTENCES[sentence],
-        native=emotion,
-    )
 
 
 def read_annotations(root: Path) -> Annotate:
@@ -83,6 +59,13 @@ CORPUS = Corpus(
     expected_speakers=91,
     labels=EMOTION_CODES,
     expected_labels={code: 1087 if code == "NEU" else 1271 for code in EMOTION_CODES},
-    read_name=read_name,
+    # Actor_sentence_emotion_intensity, as in 1083_IWW_NEU_XX.wav.
+    read_codes=match_names(
+        r"(?P<speaker>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<intensity>[A-Z]{1,2})"
+    ),
+    genders={str(actor): "female" if actor in WOMEN else "male" for actor in range(1001, 1092)},
+    sentences=SENTENCES,
+    # X and XX both stand for "unspecified" in the published file names.
+    intensities={"LO": "low", "MD": "medium", "HI": "high", "XX": None, "X": None},
     read_annotations=read_annotations,
 )

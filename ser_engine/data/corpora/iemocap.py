@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from ser_engine.data.corpora.base import Annotate, Corpus, Utterance
+from ser_engine.data.corpora.base import Annotate, Codes, Corpus, Utterance
 from ser_engine.errors import CorpusError
 from ser_engine.labels import ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED
 
@@ -26,14 +26,13 @@ EMOTION_CODES: dict[str, str | None] = {
     "oth": None,
     "xxx": None,
 }
-GENDERS = {"F": "female", "M": "male"}
 # Ses01F_script02_1_M003: session 1, the woman wears the markers, second script, its first part, the man's turn 3.
 TURN = re.compile(r"(Ses0[1-5])[FM]_((?:impro|script)\d\d)(_\d)?\w*_([FM])\w{3,4}", re.IGNORECASE)
 LABEL_LINE = re.compile(r"\[[\d.]+ *- *[\d.]+\]\s+(Ses\w+)\s+(\w+)\s+\[")
 WORDS_LINE = re.compile(r"(Ses\w+)\s+\[[\d.]+ *- *[\d.]+\] *:\s*(.*)")
 
 
-def read_name(path: Path) -> Utterance | None:
+def read_codes(path: Path) -> Codes | None:
     """Read session, dialogue and speaker, as in Ses01F_script02_1_M003.wav; the label is elsewhere.
 
     Whole dialogues (dialog/wav/Ses01F_impro01.wav) are not clips. A script's part is its sentence's id: the same part
@@ -43,14 +42,8 @@ def read_name(path: Path) -> Utterance | None:
     if match is None:
         return None
     session, dialogue, part, speaker = match[1].capitalize(), match[2].lower(), match[3] or "", match[4].upper()
-    return Utterance(
-        corpus="iemocap",
-        path=path,
-        label=None,
-        speaker=f"iemocap/{session}{speaker}",
-        gender=GENDERS[speaker],
-        sentence=dialogue + part if dialogue.startswith("script") else None,
-    )
+    sentence = {"sentence": dialogue + part} if dialogue.startswith("script") else {}
+    return {"speaker": session + speaker, **sentence}
 
 
 def read_annotations(root: Path) -> Annotate:
@@ -112,6 +105,8 @@ CORPUS = Corpus(
         "oth": 3,
         "xxx": 2507,
     },
-    read_name=read_name,
+    read_codes=read_codes,
+    genders={f"Ses0{number}F": "female" for number in range(1, 6)}
+    | {f"Ses0{number}M": "male" for number in range(1, 6)},
     read_annotations=read_annotations,
 )

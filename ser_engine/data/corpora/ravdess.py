@@ -1,16 +1,9 @@
 """RAVDESS: 24 North American actors, two sentences, eight emotions, two intensities."""
 
-import re
-from pathlib import Path
-
-from ser_engine.data.corpora.base import Corpus, Utterance
+from ser_engine.data.corpora.base import Corpus, match_names
 from ser_engine.labels import EMOTIONS, NEUTRAL
 
 SENTENCES = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
-# The third code is the emotion, 01 to 08, in the order of our own labels, which are named like the corpus's.
-EMOTION_CODES = {f"{number:02}": label for number, label in enumerate(EMOTIONS, start=1)}
-INTENSITIES = {"01": "normal", "02": "strong"}
-AUDIO_ONLY, SPEECH = "03", "01"
 # EmoBox (Ma et al., Interspeech 2024) tests RAVDESS in six folds of four whole actors.
 EMOBOX_ACTORS = (
     ("01", "11", "20", "21"),
@@ -20,28 +13,6 @@ EMOBOX_ACTORS = (
     ("02", "15", "16", "18"),
     ("06", "13", "17", "22"),
 )
-GENDERS = {f"{actor:02}": "female" if actor % 2 == 0 else "male" for actor in range(1, 25)}
-
-
-def read_name(path: Path) -> Utterance | None:
-    """Read modality-channel-emotion-intensity-statement-repetition-actor, as in 03-01-05-02-01-01-12.wav."""
-    if not re.fullmatch(r"\d\d(-\d\d){6}", path.stem):
-        return None
-    modality, channel, emotion, intensity, statement, _, actor = path.stem.split("-")
-    if (modality, channel) != (AUDIO_ONLY, SPEECH):
-        return None  # video, or song
-    return Utterance(
-        corpus="ravdess",
-        path=path,
-        label=EMOTION_CODES[emotion],
-        speaker=f"ravdess/{actor}",
-        gender=GENDERS[actor],
-        sentence=SENTENCES[statement],
-        intensity=INTENSITIES[intensity],
-        transcript=SENTENCES[statement],
-        native=EMOTION_CODES[emotion],
-    )
-
 
 CORPUS = Corpus(
     id="ravdess",
@@ -54,6 +25,13 @@ CORPUS = Corpus(
     expected_speakers=24,
     labels={label: label for label in EMOTIONS},
     expected_labels={label: 96 if label == NEUTRAL else 192 for label in EMOTIONS},  # neutral is never strong
-    read_name=read_name,
+    # Modality-channel-emotion-intensity-statement-repetition-actor, as in 03-01-05-02-01-01-12.wav. The modality is 03
+    # (audio only; the others have video), the channel 01 (speech; 02 is song).
+    read_codes=match_names(r"03-01-(?P<emotion>\d\d)-(?P<intensity>\d\d)-(?P<sentence>\d\d)-\d\d-(?P<speaker>\d\d)"),
+    # In the order of our own labels, which are named like the corpus's.
+    emotion_codes={f"{number:02}": label for number, label in enumerate(EMOTIONS, start=1)},
+    genders={f"{actor:02}": "female" if actor % 2 == 0 else "male" for actor in range(1, 25)},
+    sentences=SENTENCES,
+    intensities={"01": "normal", "02": "strong"},
     published_folds={actor: fold for fold, actors in enumerate(EMOBOX_ACTORS, start=1) for actor in actors},
 )

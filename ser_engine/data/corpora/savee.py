@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ser_engine.data.corpora.base import Corpus, Utterance
+from ser_engine.data.corpora.base import Codes, Corpus
 from ser_engine.labels import ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED
 
 SPEAKERS = frozenset({"DC", "JE", "JK", "KL"})
@@ -12,30 +12,20 @@ EMOTION_CODES = {"a": ANGRY, "d": DISGUST, "f": FEARFUL, "h": HAPPY, "n": NEUTRA
 COMMON = frozenset({"01", "02", "03"})
 
 
-def read_name(path: Path) -> Utterance | None:
+def read_codes(path: Path) -> Codes | None:
     """Read speaker, emotion and sentence, as in DC_sa03.wav, or DC/sa03.wav as the university distributes them.
 
-    File names have the sentence's number only, so `sentence` is an id ("common01", "sa07"). Neutral also has the other
-    emotions' specific sentences; their numbers are not known.
+    File names have the sentence's number only, so the sentence is an id ("common01", "sa07"). Neutral also has the
+    other emotions' specific sentences; their numbers are not known.
     """
-    match = re.fullmatch(r"(?:([A-Z]{2})_)?([a-z]{1,2})(\d\d)", path.stem, re.IGNORECASE)
+    match = re.fullmatch(r"(?:([a-z]{2})_)?([a-z]{1,2})(\d\d)", path.stem.lower())
     if match is None:
         return None
-    speaker = (match[1] or path.parent.name).upper()
+    speaker, emotion, number = (match[1] or path.parent.name).upper(), match[2], match[3]
     if match[1] is None and speaker not in SPEAKERS:
         return None
-    if speaker not in SPEAKERS:
-        raise KeyError(speaker)
-    emotion, number = match[2].lower(), match[3]
-    return Utterance(
-        corpus="savee",
-        path=path,
-        label=EMOTION_CODES[emotion],
-        speaker=f"savee/{speaker}",
-        gender="male",
-        sentence=f"common{number}" if number in COMMON else f"{emotion}{number}",
-        native=emotion,
-    )
+    sentence = f"common{number}" if number in COMMON else f"{emotion}{number}"
+    return {"speaker": speaker, "emotion": emotion, "sentence": sentence}
 
 
 CORPUS = Corpus(
@@ -49,6 +39,7 @@ CORPUS = Corpus(
     expected_speakers=4,
     labels=EMOTION_CODES,
     expected_labels={code: 120 if code == "n" else 60 for code in EMOTION_CODES},
-    read_name=read_name,
+    read_codes=read_codes,
+    genders=dict.fromkeys(SPEAKERS, "male"),
     aliases=("surrey",),
 )

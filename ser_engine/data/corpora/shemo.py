@@ -1,35 +1,12 @@
 """ShEMO: 87 Persian speakers of radio plays, six emotions, transcripts apart from the audio."""
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
-from ser_engine.data.corpora.base import Annotate, Corpus, Utterance
+from ser_engine.data.corpora.base import Annotate, Corpus, match_names
 from ser_engine.errors import CorpusError
 from ser_engine.labels import ANGRY, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED
-
-EMOTION_CODES = {"A": ANGRY, "F": FEARFUL, "H": HAPPY, "N": NEUTRAL, "S": SAD, "W": SURPRISED}
-GENDERS = {"F": "female", "M": "male"}
-SPEAKERS = frozenset([f"F{number:02}" for number in range(1, 32)] + [f"M{number:02}" for number in range(1, 57)])
-
-
-def read_name(path: Path) -> Utterance | None:
-    """Read gender, speaker, emotion and number, as in F03S02.wav."""
-    match = re.fullmatch(r"([FM]\d\d)([A-Z])\d\d", path.stem, re.IGNORECASE)
-    if match is None:
-        return None
-    speaker, emotion = match[1].upper(), match[2].upper()
-    if speaker not in SPEAKERS:
-        raise KeyError(speaker)
-    return Utterance(
-        corpus="shemo",
-        path=path,
-        label=EMOTION_CODES[emotion],
-        speaker=f"shemo/{speaker}",
-        gender=GENDERS[speaker[0]],
-        native=emotion,
-    )
 
 
 def read_annotations(root: Path) -> Annotate:
@@ -55,9 +32,12 @@ CORPUS = Corpus(
     url="https://github.com/pariajm/sharif-emotional-speech-database",
     expected_clips=3000,
     expected_speakers=87,
-    labels=EMOTION_CODES,
+    labels={"A": ANGRY, "F": FEARFUL, "H": HAPPY, "N": NEUTRAL, "S": SAD, "W": SURPRISED},
     expected_labels={"A": 1059, "F": 38, "H": 201, "N": 1028, "S": 449, "W": 225},
-    read_name=read_name,
+    # Gender and speaker, emotion, number, as in F03S02.wav.
+    read_codes=match_names(r"(?P<speaker>[FM]\d\d)(?P<emotion>[A-Z])\d\d"),
+    genders={f"F{number:02}": "female" for number in range(1, 32)}
+    | {f"M{number:02}": "male" for number in range(1, 57)},
     read_annotations=read_annotations,
     aliases=("sharif",),
 )

@@ -1,9 +1,6 @@
 """SUBESCO: twenty Bangla actors, ten sentences, seven emotions, five takes."""
 
-import re
-from pathlib import Path
-
-from ser_engine.data.corpora.base import Corpus, Utterance
+from ser_engine.data.corpora.base import Corpus, match_names
 from ser_engine.labels import ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED
 
 # Table 2 of the corpus's paper.
@@ -28,32 +25,6 @@ EMOTION_CODES = {
     "SAD": SAD,
     "SURPRISE": SURPRISED,
 }
-GENDERS = {"F": "female", "M": "male"}
-SPEAKERS = frozenset(f"{gender}_{number:02}" for gender in GENDERS for number in range(1, 11))
-
-
-def read_name(path: Path) -> Utterance | None:
-    """Read gender, speaker, name, sentence, emotion and take, as in F_02_MONIKA_S_1_NEUTRAL_5.wav.
-
-    One published file has a bracket too many: F_02_MONIKA_S_2_SURPRISE_3].wav.
-    """
-    match = re.fullmatch(r"([FM]_\d\d)_[A-Z]+_S_(\d+)_([A-Z]+)_\d+\]?", path.stem, re.IGNORECASE)
-    if match is None:
-        return None
-    speaker, sentence, emotion = match[1].upper(), match[2].lstrip("0"), match[3].upper()
-    if speaker not in SPEAKERS:
-        raise KeyError(speaker)
-    return Utterance(
-        corpus="subesco",
-        path=path,
-        label=EMOTION_CODES[emotion],
-        speaker=f"subesco/{speaker}",
-        gender=GENDERS[speaker[0]],
-        sentence=SENTENCES[sentence],
-        transcript=SENTENCES[sentence],
-        native=emotion,
-    )
-
 
 CORPUS = Corpus(
     id="subesco",
@@ -66,5 +37,10 @@ CORPUS = Corpus(
     expected_speakers=20,
     labels=EMOTION_CODES,
     expected_labels=dict.fromkeys(EMOTION_CODES, 1000),
-    read_name=read_name,
+    # Gender and speaker, name, sentence, emotion, take, as in F_02_MONIKA_S_1_NEUTRAL_5.wav; one published file has a
+    # bracket too many: F_02_MONIKA_S_2_SURPRISE_3].wav.
+    read_codes=match_names(r"(?P<speaker>[FM]_\d\d)_[A-Z]+_S_0*(?P<sentence>\d+)_(?P<emotion>[A-Z]+)_\d+\]?"),
+    genders={f"F_{number:02}": "female" for number in range(1, 11)}
+    | {f"M_{number:02}": "male" for number in range(1, 11)},
+    sentences=SENTENCES,
 )

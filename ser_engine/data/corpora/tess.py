@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ser_engine.data.corpora.base import Corpus, Utterance
+from ser_engine.data.corpora.base import Codes, Corpus
 from ser_engine.labels import ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED
 
 CARRIER = "Say the word {}."
@@ -18,22 +18,13 @@ EMOTION_CODES = {
 }
 
 
-def read_name(path: Path) -> Utterance | None:
+def read_codes(path: Path) -> Codes | None:
     """Read speaker_word_emotion, as in YAF_dog_ps.wav; one published file has OA for OAF."""
-    match = re.fullmatch(r"(OAF?|YAF)_([a-z'-]+)_([a-z]+)", path.stem, re.IGNORECASE)
+    match = re.fullmatch(r"(oaf?|yaf)_([a-z'-]+)_([a-z]+)", path.stem.lower())
     if match is None:
         return None
     speaker, word, emotion = match.groups()
-    return Utterance(
-        corpus="tess",
-        path=path,
-        label=EMOTION_CODES[emotion.lower()],
-        speaker=f"tess/{'OAF' if speaker.upper().startswith('OA') else 'YAF'}",
-        gender="female",
-        sentence=CARRIER.format(word.lower()),
-        transcript=CARRIER.format(word.lower()),
-        native=emotion.lower(),
-    )
+    return {"speaker": "YAF" if speaker == "yaf" else "OAF", "emotion": emotion, "sentence": CARRIER.format(word)}
 
 
 CORPUS = Corpus(
@@ -47,6 +38,7 @@ CORPUS = Corpus(
     expected_speakers=2,
     labels=EMOTION_CODES,
     expected_labels=dict.fromkeys(EMOTION_CODES, 400),
-    read_name=read_name,
+    read_codes=read_codes,
+    genders={"OAF": "female", "YAF": "female"},
     aliases=("toronto",),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ser_engine.data.corpora import registry
-from ser_engine.data.corpora.cremad import CORPUS, SENTENCES, WOMEN, read_name
+from ser_engine.data.corpora.cremad import CORPUS, SENTENCES, WOMEN
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from ser_engine.data.corpora.cremad import CORPUS, SENTENCES, WOMEN, read_name
     ],
 )
 def test_a_name_says_all(name: str, label: str, gender: str, sentence: str, intensity: str | None) -> None:
-    utterance = read_name(Path(f"AudioWAV/{name}.wav"))
+    utterance = CORPUS.read_name(Path(f"AudioWAV/{name}.wav"))
     assert utterance is not None
     assert (utterance.corpus, utterance.name, utterance.speaker) == ("cremad", name, f"cremad/{name[:4]}")
     assert (utterance.label, utterance.gender) == (label, gender)
@@ -33,13 +33,13 @@ def test_a_name_says_all(name: str, label: str, gender: str, sentence: str, inte
 
 @pytest.mark.parametrize("name", ["summaryTable", "1083_IWW_NEU", "83_IWW_NEU_XX", "1083_IWW_NEU_XXX", ""])
 def test_what_is_no_clip_is_left_out(name: str) -> None:
-    assert read_name(Path(f"{name}.wav")) is None
+    assert CORPUS.read_name(Path(f"{name}.wav")) is None
 
 
 @pytest.mark.parametrize("name", ["1083_IWW_CAL_XX", "1083_XYZ_NEU_XX", "1083_IWW_NEU_QQ"])
 def test_codes_that_do_not_exist_are_not_guessed(name: str) -> None:
     with pytest.raises(KeyError):
-        read_name(Path(f"{name}.wav"))
+        CORPUS.read_name(Path(f"{name}.wav"))
 
 
 def test_the_facts_are_the_published_ones() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ser_engine.data.corpora import registry
-from ser_engine.data.corpora.emodb import CORPUS, read_name
+from ser_engine.data.corpora.emodb import CORPUS
 
 
 @pytest.mark.parametrize(
@@ -23,26 +23,26 @@ from ser_engine.data.corpora.emodb import CORPUS, read_name
     ],
 )
 def test_a_name_says_all(name: str, label: str, gender: str, sentence: str) -> None:
-    utterance = read_name(Path(f"wav/{name}.wav"))
+    utterance = CORPUS.read_name(Path(f"wav/{name}.wav"))
     assert utterance is not None
     assert (utterance.corpus, utterance.name, utterance.speaker) == ("emodb", name, f"emodb/{name[:2]}")
     assert (utterance.label, utterance.gender, utterance.sentence) == (label, gender, sentence)
 
 
 def test_boredom_is_none_of_our_emotions() -> None:
-    utterance = read_name(Path("wav/03a01Lb.wav"))
+    utterance = CORPUS.read_name(Path("wav/03a01Lb.wav"))
     assert utterance is not None and utterance.label is None
 
 
 @pytest.mark.parametrize("name", ["erkennung", "03a01W", "3a01Wa", "03c01Wa", "03a01Wab", ""])
 def test_what_is_no_clip_is_left_out(name: str) -> None:
-    assert read_name(Path(f"{name}.wav")) is None
+    assert CORPUS.read_name(Path(f"{name}.wav")) is None
 
 
 @pytest.mark.parametrize("name", ["03a01Xa", "03a03Wa"])
 def test_codes_that_do_not_exist_are_not_guessed(name: str) -> None:
     with pytest.raises(KeyError):
-        read_name(Path(f"{name}.wav"))
+        CORPUS.read_name(Path(f"{name}.wav"))
 
 
 @pytest.mark.corpora

@@ -8,7 +8,7 @@ import pytest
 
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import NO_LABEL, Stray
-from ser_engine.data.corpora.iemocap import CORPUS, read_name
+from ser_engine.data.corpora.iemocap import CORPUS
 from ser_engine.errors import CorpusError
 from tests.ser_engine.data.corpora.trees import touched
 
@@ -73,7 +73,7 @@ def test_a_turn_that_nobody_rated_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_a_name_says_who_speaks(name: str, speaker: str, sentence: str | None) -> None:
-    utterance = read_name(Path(f"{name}.wav"))
+    utterance = CORPUS.read_name(Path(f"{name}.wav"))
     assert utterance is not None
     assert (utterance.speaker, utterance.sentence) == (f"iemocap/{speaker}", sentence)
 

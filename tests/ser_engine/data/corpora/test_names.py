@@ -23,7 +23,7 @@ from tests.ser_engine.data.corpora.trees import touched
     ],
 )
 def test_savee(path: str, speaker: str, label: str, sentence: str) -> None:
-    utterance = savee.read_name(Path(path))
+    utterance = savee.CORPUS.read_name(Path(path))
     assert utterance is not None
     assert (utterance.speaker, utterance.label, utterance.sentence) == (f"savee/{speaker}", label, sentence)
     assert (utterance.gender, utterance.words) == ("male", None)
@@ -46,7 +46,7 @@ def test_savee_s_speakers_have_files_of_one_name_and_all_are_read(tmp_path: Path
     ],
 )
 def test_aesdd(name: str, label: str, speaker: str, sentence: str) -> None:
-    utterance = aesdd.read_name(Path(f"anger/{name}.wav"))
+    utterance = aesdd.CORPUS.read_name(Path(f"anger/{name}.wav"))
     assert utterance is not None
     assert (utterance.label, utterance.speaker, utterance.sentence) == (label, f"aesdd/{speaker}", sentence)
     assert utterance.gender is None
@@ -80,7 +80,7 @@ def test_shemo_has_words_where_its_table_lies_beside_the_audio(tmp_path: Path) -
     ],
 )
 def test_subesco(name: str, label: str, speaker: str, number: str) -> None:
-    utterance = subesco.read_name(Path(f"{name}.wav"))
+    utterance = subesco.CORPUS.read_name(Path(f"{name}.wav"))
     assert utterance is not None
     assert (utterance.label, utterance.speaker) == (label, f"subesco/{speaker}")
     assert utterance.gender == ("female" if speaker[0] == "F" else "male")
@@ -98,11 +98,11 @@ def test_subesco(name: str, label: str, speaker: str, number: str) -> None:
     ],
 )
 def test_banglaser_s_numbers_are_not_ravdess_s(name: str, native: str, label: str, actor: str, gender: str) -> None:
-    utterance = banglaser.read_name(Path(f"{name}.wav"))
+    utterance = banglaser.CORPUS.read_name(Path(f"{name}.wav"))
     assert utterance is not None
     assert (utterance.native, utterance.label) == (native, label)
     assert (utterance.speaker, utterance.gender) == (f"banglaser/{actor}", gender)
-    assert utterance.words == banglaser.SENTENCES[name.split("-")[4]]
+    assert utterance.words == banglaser.CORPUS.sentences[name.split("-")[4]]
 
 
 def test_banglaser_s_whole_design_is_its_published_count(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_banglaser_s_whole_design_is_its_published_count(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["readme", "a01", "DC_a1", "a1 (3)", "F1A02", "F_02_MONIKA_2_SAD_3", "03-01-01"])
 @pytest.mark.parametrize("reader", [savee, aesdd, shemo, subesco, banglaser])
 def test_what_is_no_clip_is_left_out(reader: object, name: str) -> None:
-    assert reader.read_name(Path(f"folder/{name}.wav")) is None  # type: ignore[attr-defined]
+    assert reader.CORPUS.read_name(Path(f"folder/{name}.wav")) is None  # type: ignore[attr-defined]
 
 
 def test_tess_in_kaggle_s_folders(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ser_engine.data.corpora import registry
-from ser_engine.data.corpora.ravdess import CORPUS, read_name
+from ser_engine.data.corpora.ravdess import CORPUS
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from ser_engine.data.corpora.ravdess import CORPUS, read_name
     ],
 )
 def test_a_name_says_all(name: str, label: str, speaker: str, gender: str, sentence: str, intensity: str) -> None:
-    utterance = read_name(Path(f"Actor_{speaker}/{name}.wav"))
+    utterance = CORPUS.read_name(Path(f"Actor_{speaker}/{name}.wav"))
     assert utterance is not None
     assert (utterance.corpus, utterance.name) == ("ravdess", name)
     assert (utterance.label, utterance.speaker, utterance.gender) == (label, f"ravdess/{speaker}", gender)
@@ -46,13 +46,13 @@ def test_a_name_says_all(name: str, label: str, speaker: str, gender: str, sente
     ],
 )
 def test_what_is_no_spoken_clip_is_left_out(name: str) -> None:
-    assert read_name(Path(f"{name}.wav")) is None
+    assert CORPUS.read_name(Path(f"{name}.wav")) is None
 
 
 @pytest.mark.parametrize("name", ["03-01-09-01-01-01-01", "03-01-01-01-03-01-01", "03-01-01-01-01-01-25"])
 def test_codes_that_do_not_exist_are_not_guessed(name: str) -> None:
     with pytest.raises(KeyError):
-        read_name(Path(f"{name}.wav"))
+        CORPUS.read_name(Path(f"{name}.wav"))
 
 
 @pytest.mark.corpora

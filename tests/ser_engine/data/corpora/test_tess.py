@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ser_engine.data.corpora import registry
-from ser_engine.data.corpora.tess import CORPUS, read_name
+from ser_engine.data.corpora.tess import CORPUS
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from ser_engine.data.corpora.tess import CORPUS, read_name
     ],
 )
 def test_a_name_says_all(name: str, label: str, speaker: str, sentence: str) -> None:
-    utterance = read_name(Path(f"{speaker}_folder/{name}.wav"))
+    utterance = CORPUS.read_name(Path(f"{speaker}_folder/{name}.wav"))
     assert utterance is not None
     assert (utterance.corpus, utterance.name, utterance.gender) == ("tess", name, "female")
     assert (utterance.label, utterance.speaker) == (label, f"tess/{speaker}")
@@ -33,12 +33,12 @@ def test_a_name_says_all(name: str, label: str, speaker: str, sentence: str) -> 
 
 @pytest.mark.parametrize("name", ["MAF_dog_ps", "YAF_dog", "dog_ps", "YAF_dog_ps_2", ""])
 def test_what_is_no_clip_is_left_out(name: str) -> None:
-    assert read_name(Path(f"{name}.wav")) is None
+    assert CORPUS.read_name(Path(f"{name}.wav")) is None
 
 
 def test_codes_that_do_not_exist_are_not_guessed() -> None:
     with pytest.raises(KeyError):
-        read_name(Path("YAF_dog_bored.wav"))
+        CORPUS.read_name(Path("YAF_dog_bored.wav"))
 
 
 @pytest.mark.corpora
