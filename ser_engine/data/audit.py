@@ -7,7 +7,7 @@ one entry for each speaker, sentence, clip and checksum, not the rows.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from ser_engine.data.audit_rows import TESTED, TRAINING, AuditRow, measure_some, stem_of, to_audit_row
 from ser_engine.data.corpora.base import Utterance
-from ser_engine.data.splits import Fold, sentence_of, shared_values
+from ser_engine.data.splits import Fold, shared_values
 
 Severity = Literal["leak", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")
@@ -63,12 +63,11 @@ class Findings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the findings as run.json has them under "audit"."""
-        findings = []
+        entries = asdict(self) | {"corpora": list(self.corpora), "findings": []}
         for finding in self.findings:
             folds = {name: {"count": count, "of": of} for name, (count, of) in finding.folds.items()}
-            findings.append(asdict(finding) | {"examples": list(finding.examples), "folds": folds})
-        counted = {"clips": self.clips, "tested": self.tested, "speakers": self.speakers}
-        return {**counted, "corpora": list(self.corpora), "findings": findings}
+            entries["findings"].append(asdict(finding) | {"examples": list(finding.examples), "folds": folds})
+        return entries
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,12 @@ class Overlap:
     @property
     def distinct(self) -> list[str]:
         """The shared values, each once."""
-        return sorted({value for values in self.shared.values() for value in values})
+        return sorted(set().union(*self.shared.values()))
+
+    @property
+    def of(self) -> int:
+        """How many distinct values are tested."""
+        return len(set().union(*self.tested.values()))
 
 
 def audit(rows: Iterable[AuditRow]) -> Findings:
@@ -104,23 +108,20 @@ def audit_folds(utterances: Sequence[Utterance], folds: Sequence[Fold]) -> Findi
     for fold in folds:
         parts[fold.seen] = np.where(parts[fold.seen] == TESTED, TESTED, TRAINING)
         parts[fold.test] = TESTED
+    audio = measure_some(utterances)
+    rows = [to_audit_row(clip, audio[clip.path], part) for clip, part in zip(utterances, parts, strict=True)]
+    times = Counter(row.path for row in rows)
+    copied = [times[row.path] > 1 for row in rows]
+    # Augmented copies differ in their bytes, and are not on disk.
+    rows = [replace(row, sha256="") if copy else row for row, copy in zip(rows, copied, strict=True)]
     tally = Tally()
-    times = Counter(utterance.path for utterance in utterances)
-    properties = measure_some(utterances)
-    digests: list[str | None] = []
-    for utterance, part in zip(utterances, parts, strict=True):
-        row = to_audit_row(utterance, properties[utterance.path], part)
-        copied = times[utterance.path] > 1  # augmented copies differ in their bytes, and are not on disk
-        digests.append(row.sha256 or None if not copied else None)
-        tally.add(replace(row, sha256="") if copied else row)
-    names = [f"{utterance.corpus}/{utterance.name}" for utterance in utterances]
+    for row in rows:
+        tally.add(row)
     overlaps = {
-        "speakers": _overlap([utterance.speaker for utterance in utterances], folds),
-        "sentences": _overlap([sentence_of(utterance) for utterance in utterances], folds),
-        "contents": _overlap(digests, folds),
-        "copies": _overlap(
-            [name if times[u.path] > 1 else None for name, u in zip(names, utterances, strict=True)], folds
-        ),
+        "speakers": _overlap([row.speaker for row in rows], folds),
+        "sentences": _overlap([row.sentence for row in rows], folds),
+        "contents": _overlap([row.sha256 for row in rows], folds),
+        "copies": _overlap([row.name if copy else "" for row, copy in zip(rows, copied, strict=True)], folds),
     }
     return tally.findings(overlaps)
 
@@ -134,11 +135,8 @@ class Parts:
 
     def add(self, value: str, part: str | None) -> None:
         """Count one clip; without a value or a part there is nothing to compare."""
-        if not value or part is None:
-            return
-        before = self.of.get(value, frozenset())
-        if part not in before:
-            parts = before | {part}
+        if value and part is not None:
+            parts = self.of.get(value, frozenset()) | {part}
             self.of[value] = self._sets.setdefault(parts, parts)
 
     def overlap(self) -> Overlap:
@@ -229,17 +227,15 @@ class Tally:
         if self.outside:
             sentence = f"{_of(self.outside, self.clips, 'clips')} in no part of the split, so not compared."
             yield Finding("outside-the-split", "note", self.outside, self.clips, sentence)
-        if self.unknown_speakers:
-            count = self.unknown_speakers
+        if count := self.unknown_speakers:
             sentence = f"The speaker of {count:,} of {self.clips:,} clips is unknown, so they were not compared."
             yield Finding("unknown-speakers", "warning", count, self.clips, sentence)
         else:
             yield from _speakers_apart(overlaps["speakers"])
-        speakers, sentences, copies = overlaps["speakers"], overlaps["sentences"], overlaps["copies"]
+        speakers, sentences, copies, contents = (overlaps[k] for k in ("speakers", "sentences", "copies", "contents"))
         yield from _shared("shared-speakers", "leak", speakers, "speakers", "their voices are known")
         yield from _shared("shared-sentences", "warning", sentences, "sentences", "their words are known")
         yield from _shared("augmented-twins", "leak", copies, "recordings", "as copies of the same clips")
-        contents = overlaps["contents"]
         named = {digest: _names(self.same.get(digest[:32], ())) or digest[:12] for digest in contents.distinct}
         renamed = {fold: [named[digest] for digest in digests] for fold, digests in contents.shared.items()}
         identical = Overlap(renamed, contents.tested)
@@ -275,11 +271,10 @@ class Tally:
 
 
 def _speakers_apart(overlap: Overlap) -> Iterator[Finding]:
-    count = len({speaker for speakers in overlap.tested.values() for speaker in speakers})
     if not overlap.shared:
         folds = len(overlap.tested)
-        sentence = f"Training and test share no speaker: {count:,} are tested in {folds} fold{'s' * (folds != 1)}."
-        yield Finding("speakers-apart", "note", 0, count, sentence)
+        sentence = f"Training and test share no speaker: {overlap.of:,} are tested in {folds} fold{'s' * (folds != 1)}."
+        yield Finding("speakers-apart", "note", 0, overlap.of, sentence)
 
 
 def _shared(id: str, severity: Severity, overlap: Overlap, noun: str, remark: str) -> Iterator[Finding]:
@@ -287,13 +282,12 @@ def _shared(id: str, severity: Severity, overlap: Overlap, noun: str, remark: st
     distinct = overlap.distinct
     if not distinct:
         return
-    tested = len({value for values in overlap.tested.values() for value in values})
     where = f" in {len(overlap.shared)} of {len(overlap.tested)} folds" if len(overlap.tested) > 1 else ""
-    sentence = f"{_of(len(distinct), tested, f'tested {noun}')} also in training{where}: {remark}."
+    sentence = f"{_of(len(distinct), overlap.of, f'tested {noun}')} also in training{where}: {remark}."
     order = sorted(overlap.tested, key=lambda fold: (not fold.isdigit(), int(fold) if fold.isdigit() else 0, fold))
     folds = {fold: (len(overlap.shared.get(fold, ())), len(overlap.tested[fold])) for fold in order}
     named = distinct[: EXAMPLES if noun == "speakers" else LONG_EXAMPLES]
-    yield Finding(id, severity, len(distinct), tested, sentence, tuple(named), folds)
+    yield Finding(id, severity, len(distinct), overlap.of, sentence, tuple(named), folds)
 
 
 def _giveaway(id: str, what: str, counted: Mapping[str, Counter[int]]) -> Iterator[Finding]:
@@ -327,11 +321,11 @@ def _names(clips: Collection[tuple[str, str]]) -> str:
     return " = ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _overlap(values: Sequence[str | None], folds: Sequence[Fold]) -> Overlap:
-    hashable: Sequence[Hashable | None] = values
-    both = {fold: [str(value) for value in common] for fold, common in shared_values(hashable, folds).items()}
-    tested = {fold.name: {str(values[i]) for i in fold.test if values[i] is not None} for fold in folds}
-    return Overlap(both, tested)
+def _overlap(values: Sequence[str], folds: Sequence[Fold]) -> Overlap:
+    """Return the overlap of one value for each row; an empty one is not known."""
+    shared = shared_values([value or None for value in values], folds)
+    both = {fold: [str(value) for value in common] for fold, common in shared.items()}
+    return Overlap(both, {fold.name: {values[i] for i in fold.test if values[i]} for fold in folds})
 
 
 def findings_table(findings: Findings) -> str:

@@ -50,9 +50,7 @@ class AuditRow:
     label: str = ""
     speaker: str = ""
     sentence: str = ""
-    gender: str = ""
     part: str | None = None
-    seconds: float = 0.0
     sample_rate: int = 0
     bandwidth_hz: float = 0.0
     sha256: str = ""
@@ -75,9 +73,8 @@ def read_table(path: Path, corpus: str = "", root: Path | None = None) -> Iterat
 
     CSV, TSV or JSON lines. The column `path` or `file` names the clip. The split is in `test_fold` or `fold` (fold k
     tests k and is trained on all others; 0 is always trained on), or in `split` (train, validation, test). `label`,
-    `speaker`, `sentence`, `corpus`, `gender`, `seconds`, `sample_rate`, `bandwidth_hz`, `sha256` and `augmented_from`
-    are optional; what is missing is read from the clip's name as its corpus writes it, and from the audio, if it is in
-    the table's folder.
+    `speaker`, `sentence`, `corpus`, `sample_rate`, `bandwidth_hz`, `sha256` and `augmented_from` are optional; what is
+    missing is read from the clip's name as its corpus writes it, and from the audio, if it is in the table's folder.
 
     Parameters
     ----------
@@ -92,66 +89,56 @@ def read_table(path: Path, corpus: str = "", root: Path | None = None) -> Iterat
         if isinstance(record, CorpusError):
             raise record
         try:
-            yield audio.complete(_row(_Record(record), names))
+            values = {name.strip().lower(): value for name, value in record.items()}
+            yield audio.complete(_row(values, names))
         except ValueError as error:
             raise CorpusError(f"{path}, line {line}: {error}.") from None
     if not line:
         raise CorpusError(f"{path} has no rows.")
 
 
-class _Record:
-    """The values of a row as text and numbers, by lower-case name."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = {name.strip().lower(): value for name, value in values.items()}
-
-    def text(self, *names: str) -> str:
-        """Return the first of these columns that is not empty, as text."""
-        for name in names:
-            value = self._values.get(name)
-            if value is None or value == "":
-                continue
-            if isinstance(value, (list, dict, bool)):
-                raise ValueError(f"{name} is neither text nor a number")
-            if text := str(value).strip():
-                return text
-        return ""
-
-    def number(self, name: str) -> float:
-        """Return a number, 0 if there is none."""
-        text = self.text(name)
-        if not text:
-            return 0.0
-        try:
-            number = float(text)
-        except ValueError:
-            raise ValueError(f"{name} should be a number, not “{text}”") from None
-        if not (math.isfinite(number) and number >= 0):
-            raise ValueError(f"{name} should be a positive number, not “{text}”")
-        return number
+def _text(record: Mapping[str, Any], *names: str) -> str:
+    """Return the first of some columns that is not empty, as text."""
+    for name in names:
+        value = record.get(name)
+        if isinstance(value, (list, dict, bool)):
+            raise ValueError(f"{name} is neither text nor a number")
+        if value is not None and (text := str(value).strip()):
+            return text
+    return ""
 
 
-def _row(record: _Record, names: _NameReader) -> AuditRow:
-    path = record.text("path", "file").replace("\\", "/")
+def _number(record: Mapping[str, Any], name: str) -> float:
+    """Return the number in a column, 0 if there is none."""
+    text = _text(record, name)
+    try:
+        number = float(text or 0)
+    except ValueError:
+        raise ValueError(f"{name} should be a number, not “{text}”") from None
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} should be a positive number, not “{text}”")
+    return number
+
+
+def _row(record: Mapping[str, Any], names: _NameReader) -> AuditRow:
+    path = _text(record, "path", "file").replace("\\", "/")
     if not path:
         raise ValueError("there is no path and no file")
-    source = record.text("augmented_from").replace("\\", "/") or _source(path)
-    corpus = registry.corpus_id(record.text("corpus"))
+    source = _text(record, "augmented_from").replace("\\", "/") or _source(path)
+    corpus = registry.corpus_id(_text(record, "corpus"))
     known = names.read(path, corpus) or (names.read(source, corpus) if source else None)
     corpus = corpus or (known.corpus if known else names.fallback)
-    speaker, sentence = record.text("speaker"), record.text("sentence", "transcript")
+    speaker, sentence = _text(record, "speaker"), _text(record, "sentence", "transcript")
     return AuditRow(
         path=path,
         corpus=corpus,
-        label=_label(record.text("label", "emotion"), known),
+        label=_label(_text(record, "label", "emotion"), known),
         speaker=_within(corpus, speaker) or (known.speaker if known else ""),
         sentence=_within(corpus, " ".join(sentence.casefold().split())) or (sentence_of(known) or "" if known else ""),
-        gender=record.text("gender") or (known.gender or "" if known else ""),
-        part=_part(record.text("test_fold") or record.text("fold") or record.text("split")),
-        seconds=record.number("seconds"),
-        sample_rate=round(record.number("sample_rate")),
-        bandwidth_hz=record.number("bandwidth_hz"),
-        sha256=record.text("sha256").lower(),
+        part=_part(_text(record, "test_fold") or _text(record, "fold") or _text(record, "split")),
+        sample_rate=round(_number(record, "sample_rate")),
+        bandwidth_hz=_number(record, "bandwidth_hz"),
+        sha256=_text(record, "sha256").lower(),
         augmented_from=source,
     )
 
@@ -278,7 +265,6 @@ def to_audit_row(utterance: Utterance, audio: AudioProperties, part: str | None)
         label=utterance.label or utterance.native or "",
         speaker=utterance.speaker,
         sentence=sentence_of(utterance) or "",
-        gender=utterance.gender or "",
         part=part,
         sample_rate=audio.sample_rate,
         bandwidth_hz=audio.bandwidth_hz,

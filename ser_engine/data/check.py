@@ -167,7 +167,7 @@ def write_source_manifest(
                 if not audio.problem:
                     names = ("seconds", "sample_rate", "bandwidth_hz", "sha256")
                     properties = {name: getattr(audio, name) for name in names}
-                    yield Row(row.utterance, {**row.extra, **properties}, row.line)
+                    yield Row(row.utterance, {**row.extra, **properties})
 
     write_manifest(rows(), path)
     return reports

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.data.corpora.base import Utterance
+from ser_engine.data.corpora.base import Utterance, plain_name
 from ser_engine.errors import CorpusError
 
 COLUMNS = ("file", "test_fold")
@@ -44,7 +43,7 @@ def _read_listing(path: Path) -> dict[str, int]:
             table = csv.DictReader(file)
             if missing := [column for column in COLUMNS if column not in (table.fieldnames or ())]:
                 raise CorpusError(f"{path} has no column {' and no '.join(missing)}, as EmoBox's listings have.")
-            return {_plain(Path(row["file"]).stem): int(row["test_fold"]) for row in table}
+            return {plain_name(Path(row["file"]).stem): int(row["test_fold"]) for row in table}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{path} cannot be read: {error}.") from None
     except (TypeError, ValueError):
@@ -53,10 +52,5 @@ def _read_listing(path: Path) -> dict[str, int]:
 
 def _names(utterance: Utterance) -> tuple[str, ...]:
     """Return the plain names that a clip may be listed under; some corpora name the speaker in the folder only."""
-    name = _plain(utterance.name)
-    return name, _plain(utterance.speaker.rpartition("/")[2]) + name, REGULAR_NAMES.get(name, name)
-
-
-def _plain(name: str) -> str:
-    """Return a name without the signs that differ between copies of a corpus, such as "a13 (6)" and "a13_(6)"."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    name = plain_name(utterance.name)
+    return name, plain_name(utterance.speaker.rpartition("/")[2]) + name, REGULAR_NAMES.get(name, name)

@@ -31,11 +31,10 @@ DELIMITERS = ",;\t"
 
 @dataclass(frozen=True)
 class Row:
-    """One clip of a manifest: the utterance, the other columns, and the number of its line (0 if it was not read)."""
+    """One clip of a manifest: the utterance and the other columns."""
 
     utterance: Utterance
     extra: Mapping[str, Any] = field(default_factory=dict)
-    line: int = 0
 
 
 def is_manifest(path: Path) -> bool:
@@ -49,19 +48,14 @@ def read_manifest(path: Path, corpus: str = "") -> Iterator[Utterance]:
     `corpus` is the corpus of rows that name none; by default the manifest's own name.
     Raise CorpusError if there is no such file, or a row cannot be understood; the sentence names the line.
     """
-    return (row.utterance for row in read_rows(path, corpus))
-
-
-def read_rows(path: Path, corpus: str = "") -> Iterator[Row]:
-    """Yield the rows of a manifest with all their columns; raise as `read_manifest` does."""
     for row in read_rows_or_errors(path, corpus):
         if isinstance(row, CorpusError):
             raise row
-        yield row
+        yield row.utterance
 
 
 def read_rows_or_errors(path: Path, corpus: str = "") -> Iterator[Row | CorpusError]:
-    """Yield the rows of a manifest, or the error of a row that cannot be understood."""
+    """Yield the rows of a manifest with all their columns, or the error of a row that cannot be understood."""
     for line, record in read_records(path):
         try:
             if isinstance(record, CorpusError):
@@ -163,7 +157,7 @@ def _row(record: Mapping[str, Any], line: int, path: Path, corpus: str) -> Row:
         native=native or label,
     )
     extra = {name: value for name, value in record.items() if name not in COLUMNS and value not in (None, "")}
-    return Row(utterance, extra, line)
+    return Row(utterance, extra)
 
 
 def _text(value: Any, name: str, line: int, path: Path) -> str | None:

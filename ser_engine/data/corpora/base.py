@@ -178,6 +178,11 @@ def match_names(pattern: str) -> Callable[[Path], Codes | None]:
     return read_codes
 
 
+def plain_name(name: str) -> str:
+    """Return a name without the signs that differ between copies of a corpus: “CREMA-D”, or “a13 (6)” and “a13_(6)”."""
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
 def audio_files(root: Path) -> list[Path]:
     """Return the audio files under a folder in order, without macOS's metadata files ("._03a01Fa.wav")."""
     files: list[Path] = []

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from ser_engine.data.corpora.base import Corpus, Utterance
+from ser_engine.data.corpora.base import Corpus, Utterance, plain_name
 from ser_engine.data.manifest import is_manifest, read_manifest
 from ser_engine.errors import CorpusError
 
@@ -19,7 +19,7 @@ CORPORA: dict[str, Corpus] = {name: import_module(f"{__package__}.{name}").CORPU
 
 def get_corpus(name: str) -> Corpus:
     """Return the corpus with an id ("cremad"), in any spelling ("CREMA-D")."""
-    key = _plain(name)
+    key = plain_name(name)
     if key not in CORPORA:
         raise CorpusError(f"There is no reader for a corpus “{name}”; there are {', '.join(CORPORA)}.")
     return CORPORA[key]
@@ -27,7 +27,7 @@ def get_corpus(name: str) -> Corpus:
 
 def corpus_id(name: str) -> str:
     """Return the id of a known corpus in any spelling, and any other name unchanged."""
-    return key if (key := _plain(name)) in CORPORA else name
+    return key if (key := plain_name(name)) in CORPORA else name
 
 
 def read_corpus(name: str, data: Path) -> list[Utterance]:
@@ -67,14 +67,14 @@ def find_folders(data: Path) -> Iterator[tuple[Corpus, Path]]:
 
 def find_by_folder_name(folder: Path) -> Corpus | None:
     """Return the corpus that a folder is named after ("ravdess-emotional-speech-audio"), None if there is none."""
-    plain = _plain(folder.name)
+    plain = plain_name(folder.name)
     return next((corpus for corpus in CORPORA.values() if plain.startswith((*corpus.aliases, corpus.id))), None)
 
 
 def _folder(corpus: Corpus, data: Path) -> Path | None:
     """Return the folder of a corpus: the one with its exact name, or the only one whose name begins with it."""
     folders = [folder for folder in sorted(data.iterdir()) if folder.is_dir()] if data.is_dir() else []
-    exact = [folder for folder in folders if _plain(folder.name) == corpus.id]
+    exact = [folder for folder in folders if plain_name(folder.name) == corpus.id]
     matching = exact or [folder for folder in folders if find_by_folder_name(folder) is corpus]
     if len(matching) > 1 and not exact:
         raise CorpusError(f"{corpus.title} could be {' or '.join(map(str, matching))}; name one of them {corpus.id}.")
@@ -84,7 +84,3 @@ def _folder(corpus: Corpus, data: Path) -> Path | None:
 def _manifest(name: str, data: Path) -> Path:
     path = Path(name).expanduser()
     return path if path.is_absolute() or path.is_file() else data / path
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())

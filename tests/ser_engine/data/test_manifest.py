@@ -27,13 +27,13 @@ def written(path: Path, text: str) -> Path:
 def test_a_csv_is_read_whatever_separates_its_columns(delimiter: str, tmp_path: Path) -> None:
     lines = ["Path|Label|Speaker|gender|transcript|room", "a.wav|Anger|ann|F|Out!|kitchen", "b/b.wav|bored|bob|||"]
     path = written(tmp_path / "own.csv", "\ufeff" + "\n".join(lines).replace("|", delimiter) + "\n")
-    first, second = manifest.read_rows(path)
+    first, second = manifest.read_rows_or_errors(path)
     assert first.utterance == Utterance(
         "own", tmp_path / "a.wav", "angry", "own/ann", "female", None, None, "Out!", "Anger"
     )
-    assert (first.extra, first.line) == ({"room": "kitchen"}, 2)
+    assert first.extra == {"room": "kitchen"}
     assert second.utterance == Utterance("own", tmp_path / "b" / "b.wav", None, "own/bob", native="bored")
-    assert (second.extra, second.line) == ({}, 3)
+    assert second.extra == {}
 
 
 def test_json_lines_are_read_with_numbers_and_gaps(tmp_path: Path) -> None:
@@ -42,11 +42,11 @@ def test_json_lines_are_read_with_numbers_and_gaps(tmp_path: Path) -> None:
         {"path": "b.wav", "label": None, "native": "boredom", "speaker": "mine/7", "corpus": "mine", "gender": None},
     ]
     path = written(tmp_path / "x.jsonl", "\n\n".join(map(json.dumps, rows)))
-    first, second = manifest.read_rows(path)
+    first, second = manifest.read_rows_or_errors(path)
     assert (first.utterance.path, first.utterance.label) == (Path("/far/a.wav"), "happy")
     assert first.utterance.speaker == second.utterance.speaker == "mine/7"
     assert (first.extra, first.utterance.words) == ({"fold": 3}, None)
-    assert (second.utterance.label, second.utterance.native, second.line) == (None, "boredom", 3)
+    assert (second.utterance.label, second.utterance.native) == (None, "boredom")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_what_is_written_is_read_back(
         manifest.write_manifest([Row(utterance, {"fold": fold}), Row(other, {"fold": fold})], folder / f"m{suffix}")
         == 2
     )
-    rows = list(manifest.read_rows(folder / f"m{suffix}"))
+    rows = list(manifest.read_rows_or_errors(folder / f"m{suffix}"))
     assert [row.utterance for row in rows] == [utterance, other]
     assert [row.extra for row in rows] == [{"fold": fold}] * 2
 
