@@ -114,12 +114,12 @@ GROUPS = "islam-groups"
 """Anger or disgust, fear or surprise, happiness, sadness (Islam, section 3.5, after Jack et al., 2014)."""
 
 
-def find_group(label: str, label_set: str = GROUPS) -> str | None:
-    """Return the group of a model's label; None where it is in none (neutral and calm in Islam's)."""
-    return LABEL_SETS[label_set].mapping.get(find_emotion(label) or "")
+def find_group(label: str) -> str | None:
+    """Return the group of a model's label; None where it is in none (neutral and calm)."""
+    return LABEL_SETS[GROUPS].mapping.get(find_emotion(label) or "")
 
 
-def group_scores(scores: Scores, label_set: str = GROUPS) -> Scores:
+def group_scores(scores: Scores) -> Scores:
     """Return the probabilities of the groups, given that it is one of them: float32, summing to one.
 
     A group's probability is the sum of its emotions', divided by the sum of all groups'. Islam (section 3.5) leaves
@@ -131,8 +131,8 @@ def group_scores(scores: Scores, label_set: str = GROUPS) -> Scores:
     InvalidSettings
         The model has no label of any group.
     """
-    groups = [find_group(label, label_set) for label in scores.labels]
-    labels = LABEL_SETS[label_set].order(group for group in groups if group)
+    groups = [find_group(label) for label in scores.labels]
+    labels = LABEL_SETS[GROUPS].order(group for group in groups if group)
     if not labels:
         raise InvalidSettings(f"The model's labels ({', '.join(scores.labels)}) belong to none of the groups.")
     sums = np.zeros(len(labels), np.float64)
@@ -144,7 +144,7 @@ def group_scores(scores: Scores, label_set: str = GROUPS) -> Scores:
     return Scores(labels, (sums / total if total else np.full(len(labels), 1 / len(labels))).astype(np.float32))
 
 
-def ungrouped_probability(scores: Scores, label_set: str = GROUPS) -> float:
+def ungrouped_probability(scores: Scores) -> float:
     """Return the probability, 0 to 1, of the labels that are in no group."""
     pairs = zip(scores.labels, scores.probabilities, strict=True)
-    return float(sum(probability for label, probability in pairs if not find_group(label, label_set)))
+    return float(sum(probability for label, probability in pairs if not find_group(label)))

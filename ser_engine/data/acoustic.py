@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ser_engine.data.augment import apply, get_recipe
+from ser_engine.data.augment import RECIPES, apply
 from ser_engine.data.cache import Cache, compute_clips, preprocessing_options, recording_seed
-from ser_engine.data.corpora.base import Utterance
-from ser_engine.data.preprocess import PREPROCESSINGS, preprocess
-from ser_engine.errors import InvalidSettings, NoSpeech
+from ser_engine.data.preprocess import preprocess
 from ser_engine.features import ACOUSTIC
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE
@@ -33,16 +31,9 @@ class Extraction:
     augmentation: str
     seed: int
 
-    def __post_init__(self) -> None:
-        if self.features not in ACOUSTIC:
-            raise InvalidSettings(f"There are no features “{self.features}”; there are {', '.join(ACOUSTIC)}.")
-        if self.preprocessing not in PREPROCESSINGS:
-            known = ", ".join(PREPROCESSINGS)
-            raise InvalidSettings(f"There is no preprocessing “{self.preprocessing}”; there are {known}.")
-
 
 def acoustic_features(
-    clips: Sequence[Utterance | Path],
+    paths: Sequence[Path],
     settings: Settings,
     features: str,
     preprocessing: str = "sharma",
@@ -56,10 +47,8 @@ def acoustic_features(
     cannot be read, which is reported on the standard error. A copy depends on the seed and the recording alone.
     """
     extraction = Extraction(features, preprocessing, augmentation, seed)
-    recipe = get_recipe(augmentation) if augmentation else ()
-    name = f"{features}-{preprocessing}"
-    cache = Cache(settings.cache, name, extraction, recipe, preprocessing_options(settings))
-    paths = [clip.path if isinstance(clip, Utterance) else clip for clip in clips]
+    recipe = RECIPES[augmentation] if augmentation else ()
+    cache = Cache(settings.cache, f"{features}-{preprocessing}", extraction, recipe, preprocessing_options(settings))
     prepare = partial(_prepare, preprocessing=preprocessing, settings=settings)
     outcomes = compute_clips(paths, cache, prepare, partial(_extract, extraction=extraction), workers, features)
     rows: list[list[Features] | None] = []
@@ -78,10 +67,7 @@ def acoustic_features(
 
 def _prepare(data: bytes, preprocessing: str, settings: Settings) -> tuple[NDArray[np.float32], int]:
     """Return the samples of a recording, and its own seed."""
-    samples = preprocess(data, preprocessing, settings)
-    if not len(samples):
-        raise NoSpeech("The clip was dropped.")
-    return samples, recording_seed(data)
+    return preprocess(data, preprocessing, settings), recording_seed(data)
 
 
 def _extract(clips: list[tuple[NDArray[np.float32], int]], extraction: Extraction) -> Iterator[Features]:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.errors import InvalidSettings
 from ser_engine.types import SAMPLE_RATE
 
 # The least peak that noise is relative to, so that a silent clip gets some, too.
@@ -79,14 +78,7 @@ def apply(recipe: str, samples: NDArray[np.float32], rng: np.random.Generator) -
 
     They are in the recipe's order; only a stretch changes the length. The same state of `rng` gives the same samples.
     """
-    return [(item.name, augment(item, samples, rng)) for item in get_recipe(recipe)]
-
-
-def get_recipe(name: str) -> tuple[Augmentation, ...]:
-    """Return a recipe of `RECIPES`; raise InvalidSettings if there is none of that name."""
-    if name not in RECIPES:
-        raise InvalidSettings(f"There is no augmentation “{name}”; there are {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    return [(item.name, augment(item, samples, rng)) for item in RECIPES[recipe]]
 
 
 def augment(item: Augmentation, samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -16,19 +16,19 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import encode_wav, load_audio
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import CorpusError, InvalidSettings, NoSpeech
-from ser_engine.io import atomic_write
-from ser_engine.labels import GROUPS, LABEL_SETS, find_emotion
+from ser_engine.io import atomic_write, write_text
+from ser_engine.labels import find_emotion
 from ser_engine.settings import PROJECT, Settings
 from ser_engine.types import SAMPLE_RATE
 
 Samples = NDArray[np.float32]
-COLUMNS = ("start", "end", "emotion", "speaker")
 
 # As long as the first clip of Islam et al. (section 3.5.2): two minutes and 22 seconds.
 SECONDS = 142.0
@@ -122,15 +122,12 @@ def write_conversation(target: Path, samples: Samples, turns: Sequence[Turn], se
         raise InvalidSettings(
             "A conversation contains recordings of a corpus; choose a place outside the project's folder."
         )
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    table.writerows((f"{turn.start:.3f}", f"{turn.end:.3f}", turn.emotion, turn.speaker) for turn in turns)
     labels = target.with_suffix(".csv")
+    table = pd.DataFrame(turns).to_csv(index=False, float_format="%.3f", lineterminator="\n")
     try:
-        for path, data in ((target, encode_wav(samples, SAMPLE_RATE)), (labels, text.getvalue().encode())):
-            with atomic_write(path) as part:
-                part.write_bytes(data)
+        with atomic_write(target) as part:
+            part.write_bytes(encode_wav(samples, SAMPLE_RATE))
+        write_text(labels, table)
     except OSError as error:
         raise InvalidSettings(f"{target} cannot be written ({error.strerror}).") from None
     return labels
@@ -139,7 +136,7 @@ def write_conversation(target: Path, samples: Samples, turns: Sequence[Turn], se
 def read_turns(path: Path) -> list[Turn]:
     """Read a CSV with the columns start, end (seconds), emotion and, if known, speaker.
 
-    An emotion may have any common name ("anger"), or be a group of Islam et al.; any other word stays unchanged.
+    An emotion may have any common name ("anger"); any other word, such as a group of Islam et al., stays unchanged.
     Raise CorpusError if the file, a line or a column is missing or invalid, or two turns overlap.
     """
     try:
@@ -152,14 +149,13 @@ def read_turns(path: Path) -> list[Turn]:
     for number, row in enumerate(rows, start=2):
         try:
             start, end, word = float(row["start"]), float(row["end"]), row["emotion"].strip()
+            if not 0 <= start < end < float("inf") or not word:
+                raise ValueError
         except KeyError as error:
             raise CorpusError(f"{path} has no column {error}; it needs start, end and emotion.") from None
         except (TypeError, ValueError, AttributeError):
             raise CorpusError(f"{path}, line {number}: start and end are seconds, emotion is a word.") from None
-        if not 0 <= start < end < float("inf") or not word:
-            raise CorpusError(f"{path}, line {number}: start and end are seconds, emotion is a word.")
-        group = next((label for label in LABEL_SETS[GROUPS].labels if label == word.lower()), None)
-        turns.append(Turn(start, end, find_emotion(word) or group or word.lower(), (row.get("speaker") or "").strip()))
+        turns.append(Turn(start, end, find_emotion(word) or word.lower(), (row.get("speaker") or "").strip()))
     turns.sort(key=lambda turn: turn.start)
     if not turns:
         raise CorpusError(f"{path} contains no turns.")

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.data.cache import Cache, compute_clips, preprocessing_options, recording_seed
-from ser_engine.data.degrade import degradation_key, degrade
+from ser_engine.data.cache import Cache, compute_clips, preprocessing_options
+from ser_engine.data.degrade import degradation_key
+from ser_engine.data.preprocess import clean_clip
 from ser_engine.features.encoder import MAX_SAMPLES, STATISTICS, Encoding, compute_lower_states, encode_audio
 from ser_engine.settings import Settings
+from ser_engine.types import CleanSpeech
 
 LAYERS = 8
 """Of Whisper-base: the input of the first of six blocks, the output of each, and the normalized last output."""
@@ -49,23 +51,12 @@ def _compute(
     checksums = read_config(settings.models_dir / "whisper-base")["weights"]
     degraded = degradation_key(degradation, babble)
     cache = Cache(settings.cache, f"whisper-base-{kind}", checksums, preprocessing_options(settings), degraded)
-    prepare = partial(_clean, settings=settings, degradation=degradation, babble=babble)
+    prepare = partial(clean_clip, settings=settings, degradation=degradation, babble=babble)
     compute = partial(_encode, settings=settings, lower=kind == "lower-states")
     return cache.load_all(compute_clips(paths, cache, prepare, compute, workers, degradation or kind))
 
 
-def _clean(data: bytes, settings: Settings, degradation: str, babble: Sequence[Path]) -> NDArray[np.float32]:
-    """Return the speech in a recording, degraded if that is asked for."""
-    from ser_engine.audio.clean import clean_speech
-    from ser_engine.audio.decode import load_audio
-
-    recording = load_audio(data, settings)
-    if degradation:
-        recording = degrade(recording, degradation, babble, settings, recording_seed(data))
-    return clean_speech(recording, settings).samples
-
-
-def _encode(clips: list[NDArray[np.float32]], settings: Settings, lower: bool) -> list[NDArray[np.float16]]:
+def _encode(clips: list[CleanSpeech], settings: Settings, lower: bool) -> list[NDArray[np.float16]]:
     import torch
 
     from ser_engine.models.whisper import shared_whisper
@@ -73,9 +64,9 @@ def _encode(clips: list[NDArray[np.float32]], settings: Settings, lower: bool) -
     torch.set_flush_denormal(True)
     encoder = shared_whisper(settings).encoder
     if lower:
-        states = (compute_lower_states(encoder, samples[None, :MAX_SAMPLES]) for samples in clips)
+        states = (compute_lower_states(encoder, clip.samples[None, :MAX_SAMPLES]) for clip in clips)
         return [state[0].numpy().astype(np.float16) for state in states]
-    return [_pack(encode_audio(encoder, samples[None])[0]) for samples in clips]
+    return [_pack(encode_audio(encoder, clip.samples[None])[0]) for clip in clips]
 
 
 def _pack(encoding: Encoding) -> NDArray[np.float16]:

@@ -12,11 +12,12 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.data.augment import augment, get_recipe
+from ser_engine.data.augment import RECIPES, augment
 from ser_engine.data.cache import Cache, compute_clips, preprocessing_options, readable, recording_seed
+from ser_engine.data.degrade import degrade
 from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings
-from ser_engine.types import SAMPLE_RATE
+from ser_engine.types import SAMPLE_RATE, CleanSpeech
 
 PREPROCESSINGS = ("sharma", "gomes", "application", "none")
 """What happens to a clip before a system is given it; see `preprocess`."""
@@ -30,29 +31,39 @@ FULL_SCALE = 32767.0
 
 
 def preprocess(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.float32]:
-    """Return the samples that a system is given of a recording: float32 [n] at 16 kHz, empty for a dropped clip.
+    """Return the samples that a system is given of a recording: float32 [n] at 16 kHz; raise NoSpeech to drop it.
 
     "application": the speech that the application would classify. "sharma" (III.A): the same with noise reduction
     always on, and nothing under one second. "gomes" (III.A): 2.5 seconds from 0.5 on. "none": the whole recording.
     The last two resample to 16 kHz, and do nothing else.
     """
-    from ser_engine.audio.clean import clean_speech, resample
+    from ser_engine.audio.clean import resample
+    from ser_engine.audio.decode import load_audio
+
+    if preprocessing == "application":
+        return clean_clip(data, settings).samples
+    if preprocessing == "sharma":
+        samples = clean_clip(data, replace(settings, noise_reduction="always")).samples
+        minimum = round(MIN_S * SAMPLE_RATE)
+    else:
+        recording = load_audio(data, settings)
+        samples, minimum = resample(recording.samples, recording.rate), 1
+    if preprocessing == "gomes":
+        samples = samples[round(OFFSET_S * SAMPLE_RATE) :][: round(DURATION_S * SAMPLE_RATE)]
+    if len(samples) < minimum:
+        raise NoSpeech("The clip was dropped.")
+    return samples
+
+
+def clean_clip(data: bytes, settings: Settings, degradation: str = "", babble: Sequence[Path] = ()) -> CleanSpeech:
+    """Return the speech in a recording, degraded if that is asked for (`degrade`)."""
+    from ser_engine.audio.clean import clean_speech
     from ser_engine.audio.decode import load_audio
 
     recording = load_audio(data, settings)
-    if preprocessing in ("application", "sharma"):
-        paper = preprocessing == "sharma"
-        try:
-            samples = clean_speech(
-                recording, replace(settings, noise_reduction="always") if paper else settings
-            ).samples
-        except NoSpeech:
-            return np.zeros(0, np.float32)
-        return samples[:0] if paper and len(samples) < MIN_S * SAMPLE_RATE else samples
-    samples = resample(recording.samples, recording.rate)
-    if preprocessing == "gomes":
-        return samples[round(OFFSET_S * SAMPLE_RATE) :][: round(DURATION_S * SAMPLE_RATE)]
-    return samples
+    if degradation:
+        recording = degrade(recording, degradation, babble, settings, recording_seed(data))
+    return clean_speech(recording, settings)
 
 
 def preprocess_clips(
@@ -76,7 +87,7 @@ def preprocess_and_augment_clips(
     recording alone, not on the other clips.
     """
     columns = [preprocess_clips(paths, settings, preprocessing)]
-    recipe = get_recipe(augmentation) if augmentation else ()
+    recipe = RECIPES[augmentation] if augmentation else ()
     for copy, item in enumerate(recipe):
         cache = Cache(settings.cache, f"samples-{augmentation}-{item.name}", item, seed)
         prepare = partial(_augment, augmentation=augmentation, copy=copy, seed=seed)
@@ -101,7 +112,7 @@ def _augment(data: bytes, augmentation: str, copy: int, seed: int) -> NDArray[np
     if not len(samples):
         raise NoSpeech("The clip was dropped.")
     rng = np.random.default_rng([seed, copy, recording_seed(data)])
-    return _quantize(augment(get_recipe(augmentation)[copy], samples, rng))
+    return _quantize(augment(RECIPES[augmentation][copy], samples, rng))
 
 
 def _quantize(samples: NDArray[np.float32]) -> NDArray[np.int16]:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser_engine.data.cache import Cache, compute_clips, preprocessing_options
+from ser_engine.data.preprocess import clean_clip
 from ser_engine.settings import Settings
-from ser_engine.types import Transcript
+from ser_engine.types import CleanSpeech, Transcript
 
 if TYPE_CHECKING:
     from ser_engine.transcription.transcriber import Transcriber
-    from ser_engine.types import CleanSpeech
 
 BATCH = 16
 """Clips that a process takes at a time."""
@@ -34,17 +34,10 @@ def transcribe_clips(paths: Sequence[Path], settings: Settings, workers: int = 0
     name = f"transcripts-whisper-{settings.whisper}"
     cache = Cache(settings.cache, name, preprocessing_options(settings), settings.language, suffix=".json")
     worker = replace(settings, threads=1)
-    prepare, compute = partial(_clean, settings=worker), partial(_transcribe, settings=worker)
+    prepare, compute = partial(clean_clip, settings=worker), partial(_transcribe, settings=worker)
     entries = cache.load_all(compute_clips(paths, cache, prepare, compute, workers, "transcribing", BATCH))
     empty = {"text": "", "language": None, "confidence": 0.0}
     return [Transcript(**(entry or empty), segments=(), engine="cache") for entry in entries]
-
-
-def _clean(data: bytes, settings: Settings) -> CleanSpeech:
-    from ser_engine.audio.clean import clean_speech
-    from ser_engine.audio.decode import load_audio
-
-    return clean_speech(load_audio(data, settings), settings)
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from ser_engine.data.augment import RECIPES, apply
-from ser_engine.errors import InvalidSettings
 from tests.speech import RATE, noise, silence, speech, tone
 
 EVERY = pytest.mark.parametrize("recipe", list(RECIPES))
@@ -137,8 +136,3 @@ def test_paper_1_puts_noise_10_to_30_db_below_the_voice(seed: int) -> None:
     clip = speech()
     added = copies("sharma", clip, seed)["background"] - clip
     assert 9.9 <= 20 * np.log10(clip.std() / added.std()) <= 30.1
-
-
-def test_a_recipe_that_no_paper_has_is_one_sentence() -> None:
-    with pytest.raises(InvalidSettings, match=r"no augmentation “nobody”; there are sharma, islam, gomes\.$"):
-        copies("nobody", tone(1))
