@@ -59,14 +59,13 @@ def describe(
     utterances = list(_utterances(data, corpora))
     measures = measure_clips([utterance.path for utterance in utterances], settings)
     measured = [(utterance, values) for utterance, values in zip(utterances, measures, strict=True) if values]
-    names = sorted({utterance.corpus for utterance in utterances})
-    return {
-        "corpora": {name: _contents([u for u in utterances if u.corpus == name], measured) for name in names},
-        "unreadable": len(utterances) - len(measured),
-        "class_means": {"all": _class_means(measured)}
-        | {name: _class_means([(u, values) for u, values in measured if u.corpus == name]) for name in names},
-        "augmentations": augmented,
-    }
+    contents, means = {}, {"all": _class_means(measured)}
+    for name in sorted({utterance.corpus for utterance in utterances}):
+        own = [(utterance, values) for utterance, values in measured if utterance.corpus == name]
+        contents[name] = _contents([utterance for utterance in utterances if utterance.corpus == name], own)
+        means[name] = _class_means(own)
+    unreadable = len(utterances) - len(measured)
+    return {"corpora": contents, "unreadable": unreadable, "class_means": means, "augmentations": augmented}
 
 
 def write_description(description: dict[str, Any], results: Path) -> Path:
@@ -149,7 +148,7 @@ def _utterances(data: Path, corpora: Sequence[str]) -> Iterable[Utterance]:
 def _contents(utterances: Sequence[Utterance], measured: Sequence[tuple[Utterance, Measures]]) -> dict[str, Any]:
     """Return the size of a corpus, and its clips by emotion."""
     count = Counter(utterance.label or OTHER for utterance in utterances)
-    seconds = sum(values[0] for utterance, values in measured if utterance.corpus == utterances[0].corpus)
+    seconds = sum(values[0] for _, values in measured)
     return {
         "clips": len(utterances),
         "speakers": len({utterance.speaker for utterance in utterances}),

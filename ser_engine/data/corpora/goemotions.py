@@ -44,7 +44,7 @@ NATIVE = (
     "love", "nervousness", "optimism", "pride", "realization", "relief", "remorse", "sadness", "surprise", "neutral",
 )  # fmt: skip
 # The numbers of files that hold Ekman's labels already, in alphabetical order: anger, disgust, fear and so on.
-MAPPED = (ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED)
+MAPPED = tuple(sorted(LABELS))
 
 _GROUPS = {word: label for label, words in EKMAN.items() for word in words}
 # File name of a part → the label of each of its numbers; the authors' own files come first.
