@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,18 +136,14 @@ def find_sources(roots: Sequence[str]) -> list[Source]:
 def check_sources(sources: Sequence[Source], settings: Settings, labels: LabelSet, workers: int = 0) -> CheckReport:
     """Decode every clip of every source, with a progress bar, and return a report."""
     reports = tuple(SourceReport(source) for source in sources)
-    first: dict[bytes, Utterance] = {}
-    duplicates: dict[bytes, list[Utterance]] = {}
+    clips_of: defaultdict[bytes, list[Utterance]] = defaultdict(list)
     for report in reports:
         for row, audio in _measured_rows(report, settings, workers):
             report.add(row, audio, labels)
-            if audio.problem or audio.silent:
-                continue  # digital silence is the same everywhere
-            if audio.content in first:
-                duplicates.setdefault(audio.content, [first[audio.content]]).append(row.utterance)
-            else:
-                first[audio.content] = row.utterance
-    return CheckReport(labels, reports, tuple(Duplicates(tuple(clips)) for clips in duplicates.values()))
+            if not audio.problem and not audio.silent:  # digital silence is the same everywhere
+                clips_of[audio.content].append(row.utterance)
+    duplicates = tuple(Duplicates(tuple(clips)) for clips in clips_of.values() if len(clips) > 1)
+    return CheckReport(labels, reports, duplicates)
 
 
 def write_source_manifest(

@@ -18,12 +18,6 @@ COLUMNS = ("file", "test_fold")
 REGULAR_NAMES = {"oabiteneutral": "oafbiteneutral", "1040ithsadx": "1040ithsadxx"}
 
 
-def find_listing(corpus: str, folder: Path | None) -> Path | None:
-    """Return the corpus's listing in a folder, None if there is none."""
-    path = folder / f"{corpus}.csv" if folder else None
-    return path if path and path.is_file() else None
-
-
 def read_folds(utterances: Sequence[Utterance], path: Path) -> NDArray[np.int_]:
     """Return the fold, int [n], in which each utterance is tested: 0 for never, -1 for a clip that is not listed.
 

@@ -83,15 +83,15 @@ def read_records(path: Path, required: Sequence[str] = REQUIRED) -> Iterator[tup
         raise CorpusError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def write_manifest(clips: Iterable[Utterance | Row], path: Path) -> int:
-    """Write a manifest and return the number of its rows.
+def write_manifest(clips: Iterable[Utterance | Row], path: Path) -> None:
+    """Write a manifest.
 
     The suffix chooses the format (.csv, .tsv, everything else: a JSON object a line). Paths below the manifest's
     folder are written relative to it, so that the folder can be moved. A CSV's columns are those of the first row.
     """
     try:
         with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-            return _write((_fields(clip, path.parent.resolve()) for clip in clips), file, path.suffix.lower())
+            _write((_fields(clip, path.parent.resolve()) for clip in clips), file, path.suffix.lower())
     except OSError as error:
         raise CorpusError(f"{path} cannot be written: {error.strerror or error}.") from None
 
@@ -182,11 +182,9 @@ def _fields(clip: Utterance | Row, folder: Path) -> dict[str, Any]:
     return fields | dict(extra)
 
 
-def _write(records: Iterable[dict[str, Any]], file: TextIO, suffix: str) -> int:
-    count = 0
+def _write(records: Iterable[dict[str, Any]], file: TextIO, suffix: str) -> None:
     table: csv.DictWriter[str] | None = None
     for record in records:
-        count += 1
         if suffix not in (".csv", ".tsv"):
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
             continue
@@ -195,6 +193,5 @@ def _write(records: Iterable[dict[str, Any]], file: TextIO, suffix: str) -> int:
             table = csv.DictWriter(file, list(record), extrasaction="ignore", delimiter=delimiter)
             table.writeheader()
         table.writerow(record)
-    if not count and suffix in (".csv", ".tsv"):
+    if table is None and suffix in (".csv", ".tsv"):
         csv.writer(file).writerow(COLUMNS)
-    return count

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +34,5 @@ def pool_speech_states(
 
     config = network.config
     cache = Cache(settings.cache, "pooled", sorted((config.speech_source or {}).items()), config.layers != "last")
-    outcomes = compute_clips(files, cache, _load, compute, 1, "speech encoder", BATCH, threads=True)
+    outcomes = compute_clips(files, cache, load_samples, compute, 1, "speech encoder", BATCH, threads=True)
     return np.stack(cache.load_all(outcomes))
-
-
-def _load(data: bytes) -> NDArray[Any]:
-    return load_samples(io.BytesIO(data))

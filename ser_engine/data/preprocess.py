@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,9 +95,9 @@ def preprocess_and_augment_clips(
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def load_samples(file: Path | BinaryIO) -> NDArray[np.float32]:
-    """Return float32 [n] at 16 kHz from a file of `preprocess_clips`; empty for a dropped clip."""
-    samples: NDArray[np.int16] = np.load(file)
+def load_samples(file: Path | bytes) -> NDArray[np.float32]:
+    """Return float32 [n] at 16 kHz from a file of `preprocess_clips` or its bytes; empty for a dropped clip."""
+    samples: NDArray[np.int16] = np.load(io.BytesIO(file) if isinstance(file, bytes) else file)
     return samples.astype(np.float32) / FULL_SCALE
 
 
@@ -108,7 +107,7 @@ def _preprocess(data: bytes, preprocessing: str, settings: Settings) -> NDArray[
 
 def _augment(data: bytes, augmentation: str, copy: int, seed: int) -> NDArray[np.int16]:
     """Return one augmented copy of the samples in a file of `preprocess_clips`, given the file's bytes."""
-    samples = load_samples(io.BytesIO(data))
+    samples = load_samples(data)
     if not len(samples):
         raise NoSpeech("The clip was dropped.")
     rng = np.random.default_rng([seed, copy, recording_seed(data)])

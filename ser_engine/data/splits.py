@@ -135,19 +135,13 @@ def repeat_for_copies(utterances: Sequence[Utterance], copies: int) -> list[Utte
 
 
 def assign_speaker_folds(utterances: Sequence[Utterance], seed: int = 0, folds: int = GROUPED_FOLDS) -> Rows:
-    """Return the fold, int [n] from 1, in which each utterance is tested; no speaker is in two folds.
-
-    RAVDESS has EmoBox's published folds; every other corpus is divided into `folds` groups of whole speakers, or into
-    as many as it has speakers.
-    """
+    """Return the fold, int [n] from 1, in which each utterance is tested; no speaker is in two folds."""
     return _grouped(utterances, [utterance.speaker for utterance in utterances], seed, folds, "speaker")
 
 
 def assign_sentence_folds(utterances: Sequence[Utterance], seed: int = 0, folds: int = GROUPED_FOLDS) -> Rows:
-    """Return the fold, int [n] from 1, in which each utterance is tested; no sentence of a corpus is in two folds.
-
-    A clip without known words, in a corpus with known ones, counts as a sentence of its own (improvised speech).
-    """
+    """Return the fold, int [n] from 1, in which each utterance is tested; no sentence of a corpus is in two folds."""
+    # A clip without known words, in a corpus with known ones, counts as a sentence of its own (improvised speech).
     keys = [sentence_of(utterance) or f"{utterance.corpus}/clip {row}" for row, utterance in enumerate(utterances)]
     unknown = {utterance.corpus for utterance in utterances} - {u.corpus for u in utterances if sentence_of(u)}
     if unknown:
@@ -191,10 +185,9 @@ def describe_split(protocol: str, utterances: Sequence[Utterance], folds: Sequen
         "copies of the same clips": [(utterance.corpus, utterance.path) for utterance in utterances],
     }
     common = [name for name, values in sides.items() if shared_values(values, folds)]
-    apart = [name for name in ("speakers", "sentences") if name not in common]
-    if None in sentences and "sentences" in apart:
-        apart.remove("sentences")  # not known
-    notes = [f"shares {_and(common)}"] if common else [f"shares no {' and no '.join(apart)}"] if apart else []
+    measured = ("speakers",) if None in sentences else ("speakers", "sentences")
+    apart = [name for name in measured if name not in common]
+    notes = [f"shares {_and(common)}" if common else f"shares no {' and no '.join(apart)}"]
     if None in sentences:
         notes.append("some sentences unknown" if any(sentences) else "sentences unknown")
     return "; ".join([PROTOCOLS[protocol].title, *notes])
@@ -241,16 +234,15 @@ def _published(utterances: Sequence[Utterance], listings: Path | None) -> Rows:
     result = np.full(len(utterances), -1)
     for corpus in sorted({utterance.corpus for utterance in utterances}):
         rows = [i for i, utterance in enumerate(utterances) if utterance.corpus == corpus]
-        path = emobox.find_listing(corpus, listings)
-        if path is None and _speaker_folds(corpus):
+        if listings and (path := listings / f"{corpus}.csv").is_file():
+            result[rows] = emobox.read_folds([utterances[i] for i in rows], path)
+        elif _speaker_folds(corpus):
             result[rows] = [_published_fold(utterances[i].speaker) for i in rows]
-        elif path is None:
+        else:
             raise CorpusError(
                 f"EmoBox's folds for {corpus} are read from {corpus}.csv in the folder that SER_EMOBOX names, but "
                 f"there is none in {listings}."
             )
-        else:
-            result[rows] = emobox.read_folds([utterances[i] for i in rows], path)
     return result
 
 

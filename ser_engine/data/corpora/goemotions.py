@@ -25,7 +25,7 @@ LABELS = (NEUTRAL, HAPPY, SAD, ANGRY, FEARFUL, DISGUST, SURPRISED)
 """Those of our emotions that its texts are labeled with, in our order: all but calm."""
 
 # The authors' data/ekman_mapping.json (in the folder above; section 5.4 of the paper has the same grouping), with our
-# names for Ekman's six. Their 28 words are in the order of their data/emotions.txt, which is that of the numbers.
+# names for Ekman's six.
 EKMAN: Mapping[str, tuple[str, ...]] = {
     ANGRY: ("anger", "annoyance", "disapproval"),
     DISGUST: ("disgust",),
@@ -38,15 +38,12 @@ EKMAN: Mapping[str, tuple[str, ...]] = {
     SURPRISED: ("surprise", "realization", "confusion", "curiosity"),
     NEUTRAL: ("neutral",),
 }  # fmt: skip
-NATIVE = (
-    "admiration", "amusement", "anger", "annoyance", "approval", "caring", "confusion", "curiosity", "desire",
-    "disappointment", "disapproval", "disgust", "embarrassment", "excitement", "fear", "gratitude", "grief", "joy",
-    "love", "nervousness", "optimism", "pride", "realization", "relief", "remorse", "sadness", "surprise", "neutral",
-)  # fmt: skip
 # The numbers of files that hold Ekman's labels already, in alphabetical order: anger, disgust, fear and so on.
 MAPPED = tuple(sorted(LABELS))
 
 _GROUPS = {word: label for label, words in EKMAN.items() for word in words}
+# The authors' data/emotions.txt, whose order is that of the numbers: alphabetical, and neutral last.
+NATIVE = (*sorted(word for word in _GROUPS if word != NEUTRAL), NEUTRAL)
 # File name of a part → the label of each of its numbers; the authors' own files come first.
 FORMS: dict[str, tuple[str, ...]] = {
     "{}.tsv": tuple(_GROUPS[word] for word in NATIVE),

@@ -10,7 +10,6 @@ from ser_engine.data.corpora.base import Annotate, Codes, Corpus, Utterance
 from ser_engine.errors import CorpusError
 from ser_engine.labels import ANGRY, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED
 
-EXCITED = "exc"
 # Sharma (2023, section 3A) removes xxx (no majority), neu, oth and fru. It does not name exc, yet its 13,390 clips are
 # those of its five corpora without any excited ones; "iemocap-4" counts them as happy, as most papers do.
 EMOTION_CODES: dict[str, str | None] = {
@@ -21,7 +20,7 @@ EMOTION_CODES: dict[str, str | None] = {
     "neu": NEUTRAL,
     "sad": SAD,
     "sur": SURPRISED,
-    EXCITED: None,
+    "exc": None,
     "fru": None,
     "oth": None,
     "xxx": None,
@@ -100,7 +99,7 @@ CORPUS = Corpus(
         "neu": 1708,
         "sad": 1084,
         "sur": 107,
-        EXCITED: 1041,
+        "exc": 1041,
         "fru": 1849,
         "oth": 3,
         "xxx": 2507,
