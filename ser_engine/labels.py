@@ -124,12 +124,7 @@ def group_scores(scores: Scores) -> Scores:
 
     A group's probability is the sum of its emotions', divided by the sum of all groups'. Islam (section 3.5) leaves
     neutral out and decides among four groups, however probable neutral is: see `ungrouped_probability`. Groups for
-    which the model has no label are missing.
-
-    Raises
-    ------
-    InvalidSettings
-        The model has no label of any group.
+    which the model has no label are missing. Raise InvalidSettings if it has no label of any group.
     """
     groups = [find_group(label) for label in scores.labels]
     labels = LABEL_SETS[GROUPS].order(group for group in groups if group)

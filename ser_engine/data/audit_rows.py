@@ -205,8 +205,7 @@ class _NameReader:
             return [CORPORA[corpus]] if corpus in CORPORA else []
         if self._only:
             return [self._only]
-        likely = [self._likely] if self._likely else []
-        return likely + [other for other in CORPORA.values() if other is not self._likely]
+        return sorted(CORPORA.values(), key=lambda other: other is not self._likely)  # the likely one first
 
 
 class _AudioReader:

@@ -17,7 +17,6 @@ def balance_to_count(
     count: int,
     rng: np.random.Generator,
     prefer: NDArray[np.int_] | None = None,
-    repeat: bool = True,
 ) -> NDArray[np.int_]:
     """Return rows, int [m] in ascending order, with each class `count` times.
 
@@ -29,18 +28,14 @@ def balance_to_count(
     count : rows of each class in the result
     rng : chooses the rows that are left out of a class that has more, or repeated in one that has fewer
     prefer : int [n]; rows with a lower number are taken first, such as recordings before their augmented copies
-    repeat : whether the rows of a class that has fewer are repeated; if not, it stays as it is
     """
     labels = np.asarray(labels)
     order = rng.permutation(len(labels))
     if prefer is not None:
         order = order[np.argsort(np.asarray(prefer)[order], kind="stable")]
-    chosen = [np.zeros(0, int)]
-    for label in np.unique(labels):
-        rows = order[labels[order] == label]
-        # `resize` repeats the rows as often as needed.
-        chosen.append(np.resize(rows, count if repeat else min(count, len(rows))))
-    return np.sort(np.concatenate(chosen))
+    # `resize` repeats the rows as often as needed.
+    chosen = [np.resize(order[labels[order] == label], count) for label in np.unique(labels)]
+    return np.sort(np.concatenate([np.zeros(0, int), *chosen]))
 
 
 def balance_to_harmonic_mean(labels: Sequence[str] | NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.int_]:

@@ -12,7 +12,7 @@ import io
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -71,10 +71,9 @@ def build_conversation(
     pieces: list[Samples] = []
     turns: list[Turn] = []
     length = _pause(pieces, TURN_S, rng)
-    number = 0
+    takers = cycle(chosen)
     while length < seconds * SAMPLE_RATE:
-        speaker = chosen[number % speakers]
-        number += 1
+        speaker = next(takers)
         emotions = [emotion for emotion, clips in sorted(by_speaker[speaker].items()) if clips]
         if not emotions:
             raise CorpusError(f"There are not enough clips of {speaker} for {seconds:g} s; ask for less.")

@@ -42,13 +42,13 @@ def is_manifest(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def read_manifest(path: Path, corpus: str = "") -> Iterator[Utterance]:
+def read_manifest(path: Path) -> Iterator[Utterance]:
     """Yield the utterances of a manifest, one row in memory at a time, without opening the clips.
 
-    `corpus` is the corpus of rows that name none; by default the manifest's own name.
+    The corpus of rows that name none is the manifest's own name.
     Raise CorpusError if there is no such file, or a row cannot be understood; the sentence names the line.
     """
-    for row in read_rows_or_errors(path, corpus):
+    for row in read_rows_or_errors(path):
         if isinstance(row, CorpusError):
             raise row
         yield row.utterance

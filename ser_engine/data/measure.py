@@ -16,6 +16,7 @@ from ser_engine.audio.decode import load_audio
 from ser_engine.data.manifest import Row
 from ser_engine.data.pool import map_clips
 from ser_engine.errors import SerError
+from ser_engine.models.store import sha256
 from ser_engine.settings import Settings
 
 # The peak of a silent clip, relative to full scale: 16-bit samples within ±33. Speech recorded more faintly than that
@@ -53,8 +54,7 @@ class AudioProperties:
 def measure_clip(path: Path, settings: Settings) -> AudioProperties:
     """Decode and measure a clip; a file that is missing or not a recording has a `problem` and raises no error."""
     try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256(path)
         recording = load_audio(path, settings)
     except FileNotFoundError:
         return AudioProperties(missing=True, problem="There is no such file.")
@@ -67,7 +67,7 @@ def measure_clip(path: Path, settings: Settings) -> AudioProperties:
     return AudioProperties(
         seconds=round(len(samples) / rate, 4),
         sample_rate=rate,
-        sha256=sha256,
+        sha256=digest,
         content=hashlib.sha256(rate.to_bytes(4, "little") + samples.tobytes()).digest()[:16],
         peak_db=round(20 * float(np.log10(max(peak, 1e-9))), 1),
         bandwidth_hz=_bandwidth(samples, rate),

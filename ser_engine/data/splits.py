@@ -14,9 +14,9 @@ from ser_engine.data import emobox
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.data.corpora.registry import CORPORA
 from ser_engine.errors import CorpusError
-from ser_engine.settings import Settings
 
 Rows = NDArray[np.int_]
+NONE: Rows = np.array([], int)
 
 GROUPED_FOLDS = 5
 AUTHORS_SPLIT = "authors-split"
@@ -101,13 +101,12 @@ def make_folds(
     protocol : a key of `PROTOCOLS`
     utterances, labels : n clips and their classes; for "augmented-before-split" with copies (`repeat_for_copies`)
     folds : their number, if the protocol does not fix it; corpora with fewer speakers or sentences have fewer
-    listings : folder of EmoBox's listings, which only "emobox" reads (default: SER_EMOBOX)
+    listings : folder of EmoBox's listings, which only "emobox" reads
     """
     if protocol == AUTHORS_SPLIT:
         raise CorpusError(f"{protocol} is for corpora of written sentences, and cannot split recordings.")
     if not utterances:
         raise CorpusError(f"There are no clips for {protocol} to split.")
-    listings = listings if listings or protocol != "emobox" else Settings.from_env().emobox
     makers: Mapping[str, Callable[[], list[Fold]]] = {
         "paper": lambda: _random(labels, seed, test=0.2, validation=0.2),
         "70-10-20": lambda: _random(labels, seed, test=0.2, validation=0.1 / 0.8),
@@ -248,9 +247,8 @@ def _published(utterances: Sequence[Utterance], listings: Path | None) -> Rows:
 
 def folds_by_number(numbers: Rows) -> list[Fold]:
     """Return a fold for each number from 1: its own rows are its test, all others but those at -1 its training."""
-    none = np.array([], int)
     return [
-        Fold(str(number), np.flatnonzero((numbers != number) & (numbers >= 0)), none, np.flatnonzero(numbers == number))
+        Fold(str(number), np.flatnonzero((numbers != number) & (numbers >= 0)), NONE, np.flatnonzero(numbers == number))
         for number in np.unique(numbers[numbers > 0])
     ]
 
@@ -269,9 +267,8 @@ def _stratified(labels: Sequence[str], seed: int, folds: int) -> list[Fold]:
 
     _require(labels, folds, f"{folds} folds need one each")
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    none = np.array([], int)
     return [
-        Fold(str(number), train, none, test)
+        Fold(str(number), train, NONE, test)
         for number, (train, test) in enumerate(splitter.split(np.zeros(len(labels)), labels), start=1)
     ]
 

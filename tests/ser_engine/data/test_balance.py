@@ -39,12 +39,6 @@ def test_what_has_fewer_repeats_all_its_rows_evenly() -> None:
     assert set(times.values()) == {2, 3}
 
 
-def test_or_stays_as_it_is_if_nothing_shall_be_repeated() -> None:
-    rows = balance_to_count(LABELS, 5, rng(), repeat=False)
-    assert classes(rows) == {"sad": 5, "happy": 5, "calm": 3}
-    assert len(set(rows.tolist())) == len(rows)
-
-
 def test_a_seed_gives_the_same_rows_and_another_seed_others() -> None:
     first, again, other = (balance_to_count(LABELS, 8, rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, again)

@@ -275,16 +275,13 @@ def test_published_folds_are_found_by_name_whatever_the_copy_is_called(tmp_path:
     assert (two.test.tolist(), two.train.tolist()) == ([4], [0, 1, 2, 3])
 
 
-def test_ravdess_needs_no_listing_and_the_others_say_which_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ravdess_needs_no_listing_and_the_others_say_which_folder(tmp_path: Path) -> None:
     folds = made("emobox", spoken("ravdess", 24), listings=tmp_path)
     assert [len(fold.test) for fold in folds] == [12] * 6
     with pytest.raises(CorpusError, match=r"mine\.csv in the folder that SER_EMOBOX names"):
         made("emobox", said(), listings=tmp_path)
     listing(tmp_path, "mine", {utterance.name: 1 + i % 2 for i, utterance in enumerate(said())})
-    monkeypatch.setenv("SER_EMOBOX", str(tmp_path))
-    assert len(made("emobox", said())) == 2
+    assert len(made("emobox", said(), listings=tmp_path)) == 2
 
 
 @pytest.mark.parametrize(
