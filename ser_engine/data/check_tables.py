@@ -74,13 +74,11 @@ def problem_lines(report: SourceReport) -> Iterator[str]:
 
 def _source(report: SourceReport) -> Iterator[str]:
     corpus = report.source.corpus
+    clips = _against(report.clips, corpus.expected_clips if corpus else None)
+    speakers = _against(len(report.speakers), corpus.expected_speakers if corpus else None)
     yield f"{report.source.title}  {report.source.root}"
-    if corpus is None:
-        yield f"  {report.clips} clips, {len(report.speakers)} speakers{_hours(report)}"
-    else:
-        clips = _against(report.clips, corpus.expected_clips)
-        speakers = _against(len(report.speakers), corpus.expected_speakers)
-        yield f"  {clips} clips, {speakers} speakers{_hours(report)}"
+    yield f"  {clips} clips, {speakers} speakers{_hours(report)}"
+    if corpus:
         rows = []
         for native in [*corpus.labels, *sorted(set(report.natives) - set(corpus.labels))]:
             count, expected = report.natives[native], corpus.expected_labels.get(native, 0)
@@ -146,8 +144,8 @@ def _hours(report: SourceReport) -> str:
     return f", {report.seconds / HOUR:.2f} hours{' at ' * bool(rates)}{rates}"
 
 
-def _against(count: int, expected: int) -> str:
-    return f"{count} of {expected}" if count != expected else f"all {expected}"
+def _against(count: int, expected: int | None) -> str:
+    return str(count) if expected is None else f"all {expected}" if count == expected else f"{count} of {expected}"
 
 
 def _difference(difference: int) -> str:

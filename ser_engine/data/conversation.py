@@ -30,9 +30,6 @@ from ser_engine.types import SAMPLE_RATE
 
 Samples = NDArray[np.float32]
 
-# As long as the first clip of Islam et al. (section 3.5.2): two minutes and 22 seconds.
-SECONDS = 142.0
-SPEAKERS = 2
 # Sentences that a speaker says in one emotion before the other answers.
 SENTENCES = (1, 3)
 # Seconds between sentences of one speaker, and between two speakers; now and then both are silent for longer.
