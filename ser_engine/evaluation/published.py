@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ser_engine.errors import InvalidRecord
-from ser_engine.evaluation.record import figures
+from ser_engine.evaluation.record import Figures, Table, figures, read_fields
 
 FILE = "published.toml"
 
 
-@dataclass(frozen=True)
+METRICS = ("UA", "WA", "UA_plus_WA", "macro_f1", "weighted_f1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PublishedFigure:
     """What a paper reports for one of its systems.
 
@@ -24,23 +27,23 @@ class PublishedFigure:
     paper, table : key of docs/papers.bib, and where in the paper
     system, protocol, corpora : as the paper describes them
     speaker_independent : whether no tested speaker is in training
-    metrics : UA, WA, macro_f1, weighted_f1 in percent, those that the paper gives
+    metrics : those of `METRICS` that the paper gives, in percent
     derived : metrics that the paper does not print but its table implies
     per_class : precision, recall and f1 by emotion, in percent
     note : what the paper leaves open
     """
 
     id: str
-    paper: str
-    table: str
-    system: str
-    protocol: str
-    speaker_independent: bool
-    corpora: tuple[str, ...]
-    metrics: Mapping[str, float]
-    derived: tuple[str, ...]
-    per_class: Mapping[str, Mapping[str, float]]
-    note: str
+    paper: str = ""
+    table: str = ""
+    system: str = ""
+    protocol: str = "not described"
+    speaker_independent: bool = False
+    corpora: tuple[str, ...] = ()
+    metrics: Figures = field(default_factory=dict)
+    derived: tuple[str, ...] = ()
+    per_class: Table = field(default_factory=dict)
+    note: str = ""
 
 
 def read_published(results: Path) -> dict[str, PublishedFigure]:
@@ -58,17 +61,7 @@ def read_published(results: Path) -> dict[str, PublishedFigure]:
 
 
 def _figure(entry: Mapping[str, Any]) -> PublishedFigure:
-    per_class = entry.get("per_class", {})
-    return PublishedFigure(
-        id=str(entry["id"]),
-        paper=str(entry.get("paper", "")),
-        table=str(entry.get("table", "")),
-        system=str(entry.get("system", "")),
-        protocol=str(entry.get("protocol", "not described")),
-        speaker_independent=entry.get("speaker_independent") is True,
-        corpora=tuple(map(str, entry.get("corpora", ()))),
-        metrics=figures({key: entry.get(key) for key in ("UA", "WA", "UA_plus_WA", "macro_f1", "weighted_f1")}) or {},
-        derived=tuple(map(str, entry.get("derived", ()))),
-        per_class={label: row for label in per_class if (row := figures(per_class[label]))},
-        note=str(entry.get("note", "")),
-    )
+    """Return a figure without what does not have its shape; the file has its metrics next to the other entries."""
+    values, _ = read_fields(PublishedFigure, entry)
+    metrics = figures({name: entry.get(name) for name in METRICS})
+    return PublishedFigure(**values | {"id": str(entry["id"]), "metrics": metrics})

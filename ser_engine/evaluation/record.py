@@ -10,10 +10,11 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ser_engine.errors import InvalidRecord
 from ser_engine.io import write_json
@@ -100,11 +101,6 @@ class RunRecord:
     """Sentences about parts of the file that could not be read; not written."""
 
     @property
-    def source(self) -> str:
-        """The first part of the id: a paper's key, or "ours"."""
-        return self.id.split("/")[0]
-
-    @property
     def leaky(self) -> bool:
         """Whether the run repeats a leak on purpose."""
         from ser_engine.data.splits import PROTOCOLS
@@ -141,22 +137,15 @@ def _read(path: Path, id: str, _changed: int, _size: int) -> RunRecord:
     entry = read_object(path, f"{id}/{FILE}")
     if entry.get("version") != VERSION:
         raise InvalidRecord(f"{id}/{FILE} is of version {entry.get('version')}, not {VERSION}.")
-    problems: list[str] = []
-    values: dict[str, Any] = {}
-    for item in fields(RunRecord):
-        if item.name not in ("id", "problems") and item.name in entry:
-            value = _READERS[str(item.type)](entry[item.name])
-            if value is None:
-                problems.append(f"{id}/{FILE} has an entry “{item.name}” of the wrong shape, which is left out.")
-            else:
-                values[item.name] = value
-    record = RunRecord(id=id, **values)
+    values, misshapen = read_fields(RunRecord, entry)
+    record = RunRecord(**values | {"id": id})
+    problems = [f"{id}/{FILE} has an entry “{name}” of the wrong shape, which is left out." for name in misshapen]
     if record.kind == "emotion" and "UA" not in record.metrics:
         raise InvalidRecord(f"{id}/{FILE} has no unweighted accuracy (metrics, UA), so the run cannot be compared.")
     if record.confusion and not _fits(record):
         problems.append(f"{id}/{FILE} has a confusion matrix that does not fit its labels; it is left out.")
-        record = RunRecord(id=id, **values | {"confusion": ()})
-    return RunRecord(id=id, **{**values, "confusion": record.confusion}, problems=tuple(problems))
+        record = replace(record, confusion=())
+    return replace(record, problems=tuple(problems))
 
 
 def _fits(record: RunRecord) -> bool:
@@ -197,14 +186,13 @@ def read_curves(name: str, files: Iterable[Path]) -> LearningCurves:
     try:
         for line in (line for file in files if file.exists() for line in file.read_text("utf-8").splitlines()):
             entry = json.loads(line)
-            epoch = entry["epoch"]
-            if not isinstance(epoch, int):
-                raise TypeError
+            measured = figures(entry)
+            epoch = int(measured.pop("epoch"))
             trainings.add((str(entry.get("fold")), str(entry.get("member"))))
-            for key, value in entry.items():
-                if key not in ("fold", "member", "epoch") and (measured := _number(value)) is not None:
-                    points[key][epoch].append(measured)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            for key in measured:
+                if key not in ("fold", "member"):
+                    points[key][epoch].append(measured[key])
+    except (OSError, ValueError, KeyError):
         return LearningCurves(problem=f"{name}/{HISTORY} is damaged, so its learning curves are not drawn.")
     curves = {
         key: [(epoch, sum(values) / len(values), min(values), max(values)) for epoch, values in sorted(epochs.items())]
@@ -226,59 +214,41 @@ def read_object(path: Path, name: str) -> dict[str, Any]:
     return entry
 
 
-def _number(value: object) -> float | None:
-    """Return a finite number, None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return value
+def figures(value: object) -> dict[str, float]:
+    """Return the entries of a JSON object that are finite numbers; none of anything else."""
+    return {name: item for name, item in value.items() if _is_number(item)} if isinstance(value, dict) else {}
 
 
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
-def figures(value: object) -> dict[str, float] | None:
-    """Return the entries of a JSON object that are finite numbers; None if it is no object."""
-    if not isinstance(value, dict):
-        return None
-    return {str(key): number for key, item in value.items() if (number := _number(item)) is not None}
+def read_fields(kind: type, entry: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the entries for the fields of a dataclass, and the names of those that do not have the field's shape."""
+    values, misshapen = {}, []
+    for name, hint in get_type_hints(kind).items():
+        if name in entry:
+            try:
+                values[name] = _read_as(hint, entry[name])
+            except (TypeError, ValueError):
+                misshapen.append(name)
+    return values, misshapen
 
 
-def _table(value: object) -> dict[str, dict[str, float]] | None:
-    if not isinstance(value, dict):
-        return None
-    rows = {str(key): figures(row) for key, row in value.items()}
-    return None if None in rows.values() else {key: row for key, row in rows.items() if row is not None}
-
-
-def _interval(value: object) -> tuple[float, float] | None:
-    bounds = [_number(bound) for bound in value] if isinstance(value, list) else []
-    return (bounds[0], bounds[1]) if len(bounds) == 2 and bounds[0] is not None and bounds[1] is not None else None
-
-
-def _matrix(value: object) -> tuple[tuple[int, ...], ...] | None:
-    if not isinstance(value, list) or not all(isinstance(row, list) and row for row in value):
-        return None
-    cells = tuple(tuple(_integer(cell) for cell in row) for row in value)
-    return None if any(None in row for row in cells) else cells  # type: ignore[return-value]
-
-
-def _typed(kind: type) -> Any:
-    return lambda value: value if isinstance(value, kind) else None
-
-
-_READERS: dict[str, Any] = {
-    "str": _typed(str),
-    "bool": _typed(bool),
-    "int": _integer,
-    "int | None": _integer,
-    "float | None": _number,
-    "Kind": lambda value: value if value in get_args(Kind) else None,
-    "tuple[str, ...]": lambda value: tuple(map(str, value)) if isinstance(value, list) else None,
-    "tuple[float, float] | None": _interval,
-    "tuple[tuple[int, ...], ...]": _matrix,
-    "Figures": figures,
-    "Table": _table,
-    "Mapping[str, Any]": _typed(dict),
-}
-"""How each annotation of `RunRecord` is read; None for a value of the wrong shape."""
+def _read_as(hint: Any, value: Any) -> Any:
+    """Return a JSON value as the type of an annotation; raise TypeError or ValueError if it has another shape."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is UnionType:  # with None, for a field that may be absent
+        return _read_as(inner[0], value)
+    if origin is Literal and value in inner:
+        return value
+    if origin is tuple and isinstance(value, list):
+        hints = inner[:1] * len(value) if Ellipsis in inner else inner
+        return tuple(_read_as(hint, item) for hint, item in zip(hints, value, strict=True))
+    if hint == Figures and isinstance(value, dict):
+        return figures(value)
+    if origin is Mapping and isinstance(value, dict):
+        return {key: _read_as(inner[1], item) for key, item in value.items()}
+    if hint is Any or (_is_number(value) if hint is float else type(value) is hint):
+        return value
+    raise TypeError

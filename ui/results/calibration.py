@@ -50,7 +50,7 @@ def _panel(title: str, x: str, rows: Points, figure: go.Figure) -> None:
 def points(entries: Any, names: Sequence[str]) -> Points:
     """Return the rows of a list in a record that have all of these numbers."""
     rows = [figures(entry) for entry in entries] if isinstance(entries, list) else []
-    return [row for row in rows if row and set(names) <= set(row)]
+    return [row for row in rows if set(names) <= set(row)]
 
 
 def reliability(bins: Sequence[Mapping[str, float]]) -> go.Figure:

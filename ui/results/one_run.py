@@ -180,7 +180,7 @@ def show_audit(run: RunRecord) -> None:
     if not findings:
         note("Training and test data share nothing that they should not.")
     titles = {"clips": "Clips in all", "tested": "Tested clips", "speakers": "Speakers"}
-    counts = figures(run.audit) or {}
+    counts = figures(run.audit)
     st.html(theme.facts([(title, f"{counts[key]:,.0f}") for key, title in titles.items() if key in counts]))
 
 

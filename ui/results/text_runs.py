@@ -53,6 +53,6 @@ def show(runs: Sequence[RunRecord], folder: Path) -> None:
 def abstentions(run: RunRecord) -> str | None:
     """Return the share of each acted corpus on which the model abstains: "RAVDESS 100%, CREMA-D 92%"."""
     acted = run.details.get("acted")
-    shares = {name: (figures(row) or {}).get("abstains") for name, row in (acted or {}).items()}
+    shares = {name: figures(row).get("abstains") for name, row in (acted or {}).items()}
     named = {wording.CORPORA.get(name, name): share for name, share in shares.items() if share is not None}
     return ", ".join(f"{name} {share:.0f}%" for name, share in named.items()) or None
