@@ -24,24 +24,20 @@ def measure_predictions(predictions: Predictions) -> dict[str, Any]:
     with speech: a clip without speech gets no answer.
     """
     true, predicted = predictions.targets, predicted_classes(predictions.main)
-    speakers = predictions.speakers
-    measured = report(true, predicted, speakers.tolist(), predictions.labels, predictions.folds)
-    measured["interval"] = measured["metrics"].pop("UA_ci95")
-    measured["tested"] = len(true)
+    measured = report(true, predicted, predictions.speakers.tolist(), predictions.labels, predictions.folds)
     if len(np.unique(predictions.folds)) > 1:
         answered = predicted >= 0
         measured["calibration"] = calibration.measure(true[answered], calibrated(predictions)[answered])
         measured["metrics"]["ECE"] = measured["calibration"].pop("ECE")
-    measured |= measure_groups(predictions.utterances, true, predicted)
-    measured["perceived"] = measure_listeners(predictions.utterances)
-    degraded = predictions.by_prefix(DEGRADED)
-    measured["degradations"] = {name: _measure_degraded(predictions, log_probs) for name, log_probs in degraded.items()}
-    components = predictions.by_prefix(COMPONENT)
-    measured["components"] = {
-        name: accuracies(true, predicted_classes(log_probs)) for name, log_probs in components.items()
-    }
     corpora = np.array([utterance.corpus for utterance in predictions.utterances])
-    measured["corpus_probe"] = corpus_probe.summarize(predictions.by_prefix(corpus_probe.PREFIX), corpora)
+    degraded, components = predictions.by_prefix(DEGRADED), predictions.by_prefix(COMPONENT)
+    measured |= {
+        **measure_groups(predictions.utterances, true, predicted),
+        "perceived": measure_listeners(predictions.utterances),
+        "degradations": {name: _measure_degraded(predictions, log_probs) for name, log_probs in degraded.items()},
+        "components": {name: accuracies(true, predicted_classes(part)) for name, part in components.items()},
+        "corpus_probe": corpus_probe.summarize(predictions.by_prefix(corpus_probe.PREFIX), corpora),
+    }
     return {name: value for name, value in measured.items() if value != {}}
 
 
@@ -56,12 +52,8 @@ def calibrated(predictions: Predictions) -> NDArray[np.float32]:
 
 def fold_temperatures(predictions: Predictions) -> dict[str, float]:
     """Return for each fold the temperature that is fitted on the clips of the others that have speech."""
-    has_speech = predicted_classes(predictions.main) >= 0
-    others = {str(fold): has_speech & (predictions.folds != fold) for fold in np.unique(predictions.folds)}
-    return {
-        fold: calibration.fit_temperature(predictions.main[rows], predictions.targets[rows])
-        for fold, rows in others.items()
-    }
+    folds = predictions.folds
+    return {str(fold): overall_temperature(predictions.select(folds != fold)) for fold in np.unique(folds)}
 
 
 def overall_temperature(predictions: Predictions) -> float:
@@ -77,8 +69,8 @@ def _measure_degraded(predictions: Predictions, log_probs: NDArray[np.float32]) 
     low, high = interval_over_speakers(true, predicted, predictions.speakers.tolist())
     return {
         **accuracies(true, predicted),
-        "UA_low": round(low, 2),
-        "UA_high": round(high, 2),
+        "UA_low": low,
+        "UA_high": high,
         "lost": round(unweighted_accuracy(true, predicted_classes(predictions.main)) - ua, 2),
         "no_speech": int((predicted < 0).sum()),
     }
@@ -124,7 +116,7 @@ def measure_groups(
             result[name][value] = {**accuracies(true[rows], predicted[rows]), "clips": int(rows.sum())}
             if name == "by_corpus":
                 low, high = interval_over_speakers(true[rows], predicted[rows], speakers[rows].tolist())
-                result[name][value] |= {"UA_low": round(low, 2), "UA_high": round(high, 2)}
+                result[name][value] |= {"UA_low": low, "UA_high": high}
     return result
 
 
@@ -135,14 +127,12 @@ def measure_external(predictions: Predictions, temperature: float, threshold: fl
     probability, the share of the clips whose top probability reaches the threshold, and how many of these are right.
     """
     true, predicted = predictions.targets, predicted_classes(predictions.main)
-    speakers = predictions.speakers.tolist()
     shared = np.unique(true)
     among = predicted_classes(predictions.main[:, shared])
     among = np.where(among < 0, among, shared[among])
     answered = predicted >= 0
     confidence = softmax(predictions.main[answered] / temperature, axis=1).max(axis=1)
     sure, right = confidence >= threshold, (predicted == true)[answered]
-    low, high = interval_over_speakers(true, among, speakers)
     return {
         "confidence": {
             "mean": round(float(confidence.mean()), 4),
@@ -153,7 +143,7 @@ def measure_external(predictions: Predictions, temperature: float, threshold: fl
         "no_speech": int((~answered).sum()),
         "UA": round(unweighted_accuracy(true, predicted), 2),
         "UA_among_shared_labels": round(unweighted_accuracy(true, among), 2),
-        "UA_among_shared_labels_ci95": [round(low, 2), round(high, 2)],
+        "UA_among_shared_labels_ci95": list(interval_over_speakers(true, among, predictions.speakers.tolist())),
         "shared_labels": [predictions.labels[i] for i in shared],
     }
 

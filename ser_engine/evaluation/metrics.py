@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 BOOTSTRAPS = 1000
@@ -43,8 +43,13 @@ def interval_over_speakers(
     for _ in range(BOOTSTRAPS):
         drawn = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
         figures.append(unweighted_accuracy(true[drawn], predicted[drawn]))
+    return interval(figures)
+
+
+def interval(figures: ArrayLike) -> tuple[float, float]:
+    """Return the 95% interval of bootstrapped figures in percent, to two digits."""
     low, high = np.percentile(figures, [2.5, 97.5])
-    return float(low), float(high)
+    return round(float(low), 2), round(float(high), 2)
 
 
 def class_figures(
@@ -71,41 +76,26 @@ def report(
     labels: Sequence[str],
     folds: NDArray[np.str_] | None = None,
 ) -> dict[str, Any]:
-    """Return the figures of a run's predictions.
+    """Return the figures of a run's predictions, as entries of a `RunRecord`.
 
-    A clip without speech (`predictions.NO_SPEECH`) is an outcome of its own: an error in recall and accuracy, and no
-    prediction of any class in precision.
-
-    Parameters
-    ----------
-    true, predicted : int [n], indices into `labels`; -1 in `predicted` for no speech
-    speakers : n names
-    folds : [n], in which fold each was tested; with two or more, deviations over the folds are added
-
-    Returns
-    -------
-    dict
-        `metrics` in percent, `per_class`, `confusion` as counts (rows: true; columns: labels, then no speech) and
-        `no_speech`, the number of clips without speech.
+    A clip without speech (-1 in `predicted`) is an error in recall and accuracy, and no prediction of any class in
+    precision. With two or more `folds`, the names of those in which the clips were tested, means and deviations over
+    the folds are added.
     """
     by_class, means = class_figures(true, predicted, labels)
     ua, wa = unweighted_accuracy(true, predicted), weighted_accuracy(true, predicted)
-    result: dict[str, Any] = {
-        "metrics": {
-            "WA": round(wa, 2),
-            "UA": round(ua, 2),
-            "UA_plus_WA": round(ua + wa, 2),
-            **means,
-            "UA_ci95": [round(bound, 2) for bound in interval_over_speakers(true, predicted, speakers)],
-        },
+    metrics = {"WA": round(wa, 2), "UA": round(ua, 2), "UA_plus_WA": round(ua + wa, 2), **means}
+    if folds is not None and len(np.unique(folds)) > 1:
+        for name, figures in _over_folds(true, predicted, folds, labels).items():
+            (metrics if name == "metrics" else by_class[name]).update(figures)
+    return {
+        "metrics": metrics,
         "per_class": by_class,
         "confusion": confusion_matrix(true, predicted, labels=[*range(len(labels)), -1])[:-1].tolist(),
         "no_speech": int((predicted < 0).sum()),
+        "interval": list(interval_over_speakers(true, predicted, speakers)),
+        "tested": len(true),
     }
-    if folds is not None and len(np.unique(folds)) > 1:
-        for name, figures in _over_folds(true, predicted, folds, labels).items():
-            (result["metrics"] if name == "metrics" else result["per_class"][name]).update(figures)
-    return result
 
 
 def _over_folds(
@@ -116,24 +106,15 @@ def _over_folds(
     A class counts in the folds in which it was tested. The deviation is that of the folds as they are, not of an
     estimate for others (papers' tables give the same).
     """
-    rows = [folds == fold for fold in np.unique(folds)]
-    whole = {
-        "WA": [weighted_accuracy(true[chosen], predicted[chosen]) for chosen in rows],
-        "UA": [unweighted_accuracy(true[chosen], predicted[chosen]) for chosen in rows],
-    }
+    parts = [(true[folds == fold], predicted[folds == fold]) for fold in np.unique(folds)]
+    whole = {"WA": [weighted_accuracy(*part) for part in parts], "UA": [unweighted_accuracy(*part) for part in parts]}
+    classes = range(len(labels))
+    by_fold = np.array([precision_recall_fscore_support(*part, labels=classes, zero_division=0) for part in parts])
     result = {"metrics": _mean_and_deviation(whole)}
     for label in np.unique(true):
-        tested = [chosen for chosen in rows if (true[chosen] == label).any()]
-        figures = np.array(
-            [
-                precision_recall_fscore_support(
-                    true[chosen] == label, predicted[chosen] == label, average="binary", zero_division=0
-                )[:3]
-                for chosen in tested
-            ]
-        )
-        named = dict(zip(("precision", "recall", "f1"), 100 * figures.T, strict=True))
-        result[labels[label]] = _mean_and_deviation(named)
+        precision, recall, f1, support = by_fold[:, :, label].T
+        named = {"precision": precision, "recall": recall, "f1": f1}
+        result[labels[label]] = _mean_and_deviation({name: 100 * share[support > 0] for name, share in named.items()})
     return result
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, precision_recall_fscore_support
 
-from ser_engine.evaluation.metrics import BOOTSTRAPS, percent
+from ser_engine.evaluation.metrics import BOOTSTRAPS, interval, percent
 
 LOWEST, HIGHEST = 0.01, 0.99
 """Bounds of a threshold: beyond them a label would be present or absent in any text."""
@@ -83,23 +83,18 @@ def measure_marks(true: Marks, predicted: Marks, labels: Sequence[str], seed: in
     """
     precision, recall, f1, support = precision_recall_fscore_support(true, predicted, zero_division=0)
     counts, rng = _counts(true, predicted), np.random.default_rng(seed)
-    drawn = np.array([_f1(*_resampled_sums(counts, rng)) for _ in range(BOOTSTRAPS)])
-    bounds = [_interval(drawn[:, label]) for label in range(len(labels))]
+    drawn = 100 * np.array([_f1(*_resampled_sums(counts, rng)) for _ in range(BOOTSTRAPS)])
+    per_class: dict[str, dict[str, float]] = {}
+    for i, label in enumerate(labels):
+        shares = {"precision": precision[i], "recall": recall[i], "f1": f1[i]}
+        low, high = interval(drawn[:, i])
+        per_class[label] = {name: percent(share) for name, share in shares.items()}
+        per_class[label] |= {"support": int(support[i]), "f1_low": low, "f1_high": high}
     return {
-        "metrics": {"macro_f1": percent(f1), "weighted_f1": round(100 * float(np.average(f1, weights=support)), 2)},
-        "interval": _interval(drawn.mean(axis=1)),
-        "per_class": {
-            label: {
-                "precision": round(100 * float(precision[i]), 2),
-                "recall": round(100 * float(recall[i]), 2),
-                "f1": round(100 * float(f1[i]), 2),
-                "support": int(support[i]),
-                "f1_low": bounds[i][0],
-                "f1_high": bounds[i][1],
-            }
-            for i, label in enumerate(labels)
-        },
-        "details": {"weighted_f1_ci95": list(_interval(drawn @ (support / support.sum())))},
+        "metrics": {"macro_f1": percent(f1), "weighted_f1": percent(np.average(f1, weights=support))},
+        "interval": interval(drawn.mean(axis=1)),
+        "per_class": per_class,
+        "details": {"weighted_f1_ci95": list(interval(drawn @ (support / support.sum())))},
     }
 
 
@@ -117,8 +112,3 @@ def _resampled_sums(counts: NDArray[np.int_], rng: np.random.Generator) -> NDArr
 def _f1(true_positives: NDArray[np.int_], totals: NDArray[np.int_]) -> NDArray[np.float64]:
     """Return F1 = 2 TP / (2 TP + FP + FN); `totals` is the denominator, and F1 is 0 where that is 0."""
     return np.divide(2 * true_positives, totals, out=np.zeros(len(totals)), where=totals > 0)
-
-
-def _interval(shares: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.percentile(shares, [2.5, 97.5])
-    return round(100 * float(low), 2), round(100 * float(high), 2)
