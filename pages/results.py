@@ -273,13 +273,13 @@ def show_corpora(description: Description) -> None:
         means = description.means[corpus][quantity]
         with place:
             st.html(theme.line("caption", title))
-            alt = ", ".join(f"{label} {spread.mean:.4g}" for label, spread in means.items())
+            alt = ", ".join(f"{label} {average:.4g}" for label, (average, _) in means.items())
             draw(corpus_charts.class_means(means, quantity), f"{title} by emotion: {alt}", quantity)
             as_table(
                 {
                     "Emotion": [label.capitalize() for label in means],
-                    "Mean": [f"{spread.mean:.4g}" for spread in means.values()],
-                    "Deviation": [f"{spread.std:.3g}" for spread in means.values()],
+                    "Mean": [f"{average:.4g}" for average, _ in means.values()],
+                    "Deviation": [f"{deviation:.3g}" for _, deviation in means.values()],
                 }
             )
     note(

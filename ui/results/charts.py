@@ -7,6 +7,7 @@ are written out or in a table next to the figure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -135,19 +136,18 @@ def speakers(run: RunRecord) -> go.Figure:
     return figure
 
 
+def curve(x: Sequence[object], y: Sequence[float], width: float, hover: str, **style: Any) -> go.Scatter:
+    """Return a line through marked points; `hover` is Plotly's template of what is written at a point."""
+    line = {"color": ACCENT, "width": width}
+    return go.Scatter(x=x, y=y, mode="lines+markers", line=line, hovertemplate=f"{hover}<extra></extra>", **style)
+
+
 def learning_curve(history: LearningCurves, quantity: str) -> go.Figure:
     """Draw one quantity over epochs: the mean of all trainings, and their range shaded."""
     epochs, means, lowest, highest = zip(*history.curves[quantity], strict=True)
     figure = go.Figure()
     range_band(figure, epochs, lowest, highest)
-    figure.add_scatter(
-        x=epochs,
-        y=means,
-        mode="lines+markers",
-        line={"color": ACCENT, "width": 2.5},
-        marker_size=6,
-        hovertemplate=f"epoch %{{x}}, {quantity}: %{{y:.3f}}<extra></extra>",
-    )
+    figure.add_trace(curve(epochs, means, 2.5, f"epoch %{{x}}, {quantity}: %{{y:.3f}}", marker_size=6))
     plain(figure, 240, left=48, bottom=40)
     figure.update_xaxes(title_text="epoch", showgrid=False, nticks=8)
     return figure.update_yaxes(nticks=5)
@@ -156,17 +156,10 @@ def learning_curve(history: LearningCurves, quantity: str) -> go.Figure:
 def response_times(segments: Sequence[Mapping[str, object]]) -> go.Figure:
     """Draw the milliseconds until each segment's prediction (Islam et al., figure 34), and their median."""
     values = [float(str(segment["response_ms"])) for segment in segments]
-    figure = go.Figure(
-        go.Scatter(
-            x=[segment["end"] for segment in segments],
-            y=values,
-            mode="lines+markers",
-            line={"color": ACCENT, "width": 1.5},
-            marker={"size": 6, "color": ACCENT},
-            text=[segment["predicted"] or segment["state"] for segment in segments],
-            hovertemplate="%{x:.0f} s: %{y:.0f} ms, %{text}<extra></extra>",
-        )
-    )
+    ends = [segment["end"] for segment in segments]
+    answers = [segment["predicted"] or segment["state"] for segment in segments]
+    marker = {"size": 6, "color": ACCENT}
+    figure = go.Figure(curve(ends, values, 1.5, "%{x:.0f} s: %{y:.0f} ms, %{text}", marker=marker, text=answers))
     figure.add_hline(y=float(np.median(values)), line={"color": GRAY, "width": 1.5, "dash": "dash"})
     plain(figure, 260, left=60)
     figure.update_xaxes(ticksuffix=" s", showgrid=False, nticks=7)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
+from typing import get_args
+
+import pandas as pd
 
 from ser_engine.errors import InvalidRecord
 from ser_engine.evaluation.published import PublishedFigure, read_published
@@ -76,11 +77,8 @@ def read_results(folder: Path) -> Results:
         for id in run.published
         if published and id not in published
     ]
-    kinds: dict[Kind, list[RunRecord]] = defaultdict(list)
-    for run in records:
-        kinds[run.kind].append(run)
-    runs = sorted(kinds.pop("emotion", []), key=_rank)
-    return Results(tuple(runs), {kind: tuple(rest) for kind, rest in kinds.items()}, published, tuple(problems))
+    emotion, *others = ((kind, tuple(run for run in records if run.kind == kind)) for kind in get_args(Kind))
+    return Results(tuple(sorted(emotion[1], key=_rank)), dict(others), published, tuple(problems))
 
 
 def _rank(run: RunRecord) -> tuple[bool, bool, float, str]:
@@ -154,25 +152,19 @@ def row(run: RunRecord, paper: PublishedFigure | None) -> Row:
 
 def to_csv(results: Results) -> str:
     """Return the whole table as CSV, one row per run, in the order of the page; figures as they were stored."""
-    text = io.StringIO()
     rows = [
         row(run, results.paper(run)) | {"speaker_independent": "yes" if run.speaker_independent else "no"}
         for run in results.runs
     ]
-    table = csv.DictWriter(text, [*rows[0]] if rows else ["run"], lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()
+    return str(pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n"))
 
 
 def on_unseen_speakers(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Return one run, that with the lowest seed, of each system that was tested on unseen speakers."""
     unseen = [run for run in runs if run.speaker_independent]
-    first: dict[tuple[object, ...], int] = {}
-    for run in unseen:
-        key = (*_system(run), run.protocol)
-        first[key] = min(run.seed, first.get(key, run.seed))
-    return [run for run in unseen if run.seed == first[*_system(run), run.protocol]]
+    highest_first = sorted(unseen, key=lambda run: -run.seed)
+    lowest = {(*_system(run), run.protocol): run.seed for run in highest_first}
+    return [run for run in unseen if run.seed == lowest[*_system(run), run.protocol]]
 
 
 def best(runs: Sequence[RunRecord]) -> RunRecord | None:

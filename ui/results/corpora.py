@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,8 @@ class Contents:
     by_emotion: Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation of a quantity over the clips of one emotion."""
-
-    mean: float
-    std: float
+Spread = tuple[float, float]
+"""Mean and standard deviation of a quantity over the clips of one emotion."""
 
 
 @dataclass(frozen=True)
@@ -72,35 +68,22 @@ class Description:
     @property
     def emotions(self) -> tuple[str, ...]:
         """The emotions that occur, the most frequent first."""
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
         for contents in self.corpora.values():
-            for emotion, clips in contents.by_emotion.items():
-                counts[emotion] = counts.get(emotion, 0) + clips
-        return tuple(sorted(counts, key=lambda emotion: -counts[emotion]))
+            counts.update(contents.by_emotion)
+        return tuple(emotion for emotion, _ in counts.most_common())
 
 
 def read_description(folder: Path) -> Description | None:
     """Return the description in a results folder, None where there is none.
 
-    Raises
-    ------
-    InvalidRecord
-        The file is not as `ser describe` writes it.
+    Raise InvalidRecord if the file is not as `ser describe` writes it.
     """
     path = folder / FILE
-    try:
-        stamp = path.stat()
-    except OSError:
+    if not path.exists():
         return None
-    return _read(path, stamp.st_mtime_ns, stamp.st_size)
-
-
-@lru_cache(maxsize=4)
-def _read(path: Path, _changed: int, _size: int) -> Description:
-    """Read the file once for each time that it has changed."""
-    entry = read_object(path, FILE)
     try:
-        return _description(entry)
+        return _description(read_object(path, FILE))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InvalidRecord(f"{FILE} is damaged, so the corpora are not shown; ser describe writes it again.") from None
 
@@ -110,12 +93,7 @@ def _description(entry: Mapping[str, Any]) -> Description:
     return Description(
         corpora={name: Contents(**contents) for name, contents in entry["corpora"].items()},
         unreadable=int(entry["unreadable"]),
-        means={
-            name: {
-                quantity: {label: Spread(**row[quantity]) for label, row in emotions.items()} for quantity in QUANTITIES
-            }
-            for name, emotions in entry["class_means"].items()
-        },
+        means={name: _means(emotions) for name, emotions in entry["class_means"].items()},
         clip=str(pictures.get("clip", "")),
         original=Picture(**pictures["original"]) if pictures else None,
         recipes={
@@ -124,3 +102,10 @@ def _description(entry: Mapping[str, Any]) -> Description:
             if isinstance(copies, dict) and recipe != "original"
         },
     )
+
+
+def _means(emotions: Mapping[str, Any]) -> dict[str, dict[str, Spread]]:
+    return {
+        quantity: {label: (row[quantity]["mean"], row[quantity]["std"]) for label, row in emotions.items()}
+        for quantity in QUANTITIES
+    }

@@ -70,18 +70,19 @@ def distribution(corpora: Mapping[str, Contents], emotions: Sequence[str]) -> go
 def class_means(means: Mapping[str, Spread], quantity: str) -> go.Figure:
     """Draw the mean of a quantity for each emotion, with its deviation between clips (Sharma, figures 3 and 4)."""
     hertz = quantity.endswith("_hz")
-    shown = sorted(means.items(), key=lambda item: item[1].mean)
+    labels = sorted(means, key=means.__getitem__)
+    averages, deviations = zip(*(means[label] for label in labels), strict=True)
     figure = go.Figure(
         go.Scatter(
-            x=[spread.mean for _, spread in shown],
-            y=[label.capitalize() for label, _ in shown],
+            x=averages,
+            y=[label.capitalize() for label in labels],
             mode="markers",
             marker={**DISC, "size": 11},
-            error_x={"array": [spread.std for _, spread in shown], "color": GRAY, "thickness": 2, "width": 5},
+            error_x={"array": deviations, "color": GRAY, "thickness": 2, "width": 5},
             hovertemplate="%{y}: %{x:,.0f} Hz<extra></extra>" if hertz else "%{y}: %{x:.3f}<extra></extra>",
         )
     )
-    plain(figure, 34 * len(shown) + 40, left=88, right=12)
+    plain(figure, 34 * len(labels) + 40, left=88, right=12)
     figure.update_xaxes(rangemode="tozero", nticks=5, ticksuffix=" Hz" if hertz else "")
     label_rows(figure)
     return figure

@@ -142,12 +142,18 @@ def show_corpus_probe(run: RunRecord) -> None:
 def show_learning(run: RunRecord, folder: Path) -> None:
     """Draw the learning curves, or say why there are none."""
     st.subheader("Learning curves", anchor=False)
+    history = show_curves(run, folder, "learning")
+    if not history.curves and not history.problem:
+        note("No learning curves: this system is not trained in epochs, or has no history.")
+
+
+def show_curves(run: RunRecord, folder: Path, key: str) -> LearningCurves:
+    """Draw the learning curves of a run, say if its history is damaged, and return them."""
     history = read_curves(run.id, [folder / run.id / HISTORY])
     if history.problem:
         st.warning(history.problem, icon=":material/draft:")
-    elif not history.curves:
-        note("No learning curves: this system is not trained in epochs, or has no history.")
-    draw_curves(history, "learning")
+    draw_curves(history, key)
+    return history
 
 
 def draw_curves(history: LearningCurves, key: str) -> None:

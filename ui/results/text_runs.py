@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ser_engine.evaluation.record import HISTORY, RunRecord, figures, read_curves
+from ser_engine.evaluation.record import RunRecord, figures
 from ui import wording
 from ui.panels import section, table
 from ui.results import one_run
@@ -44,10 +44,7 @@ def show(runs: Sequence[RunRecord], folder: Path) -> None:
             }
             support = [f"{row.get('support', 0):.0f}" for row in run.per_class.values()]
             table({"Emotion": list(run.per_class), **columns, "Sentences": support})
-            history = read_curves(run.id, [folder / run.id / HISTORY])
-            if history.problem:
-                st.warning(history.problem, icon=":material/draft:")
-            one_run.draw_curves(history, f"text-{run.id}")
+            one_run.show_curves(run, folder, f"text-{run.id}")
 
 
 def abstentions(run: RunRecord) -> str | None:
