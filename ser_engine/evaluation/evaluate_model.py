@@ -85,14 +85,12 @@ class Provenance:
 
     def findings(self, tested: Sequence[Utterance]) -> dict[str, Any]:
         """Return the finding that takes the place of a split's audit."""
-        kinds: dict[bool | None, tuple[str, Severity]] = {
-            True: ("trained-on", "leak"),
-            None: ("training-unknown", "warning"),
-            False: ("trained-on-others", "note"),
+        kinds: dict[bool | None, tuple[str, Severity, int]] = {
+            True: ("trained-on", "leak", len(tested)),
+            None: ("training-unknown", "warning", len(tested)),
+            False: ("trained-on-others", "note", 0),
         }
-        kind, severity = kinds[self.trained_on]
-        count = 0 if self.trained_on is False else len(tested)
-        finding = Finding(kind, severity, count, len(tested), self.sentence)
+        finding = Finding(*kinds[self.trained_on], len(tested), self.sentence)
         corpora = tuple(sorted({utterance.corpus for utterance in tested}))
         speakers = len({utterance.speaker for utterance in tested})
         return Findings(len(tested), len(tested), speakers, corpora, (finding,)).to_dict()
@@ -112,20 +110,19 @@ def evaluate_model(plan: Plan, settings: Settings, data: Path, results: Path, wo
 
     label_set = LABEL_SETS[plan.label_set]
     labels, sums = merged([label_set.mapping.get(label, label) for label in analyzer.model.labels])
-    names = [str(label_set.of(utterance)) for utterance in utterances]
-    left_out = Counter(label for label in names if label not in labels)
-    chosen = [utterance for utterance, label in zip(utterances, names, strict=True) if label in labels]
+    counts = Counter(str(label_set.of(utterance)) for utterance in utterances)
+    left_out = {label: counts[label] for label in sorted(counts) if label not in labels}
+    chosen = [utterance for utterance in utterances if label_set.of(utterance) in labels]
     if not chosen:
         raise CorpusError(f"{analyzer.model.id} has the labels {', '.join(labels)}, and no clip has one of them.")
 
     version = fingerprint(folder, analyzer.model.labels, analyzer.settings, plan.words)
     scored = score([utterance.path for utterance in chosen], analyzer, version, plan.words, workers)
-    readable = [row for row, result in enumerate(scored) if not result.error]
+    readable = [(clip, result) for clip, result in zip(chosen, scored, strict=True) if not result.error]
     if not readable:
         raise CorpusError(f"None of the {len(chosen)} clips could be read.")
-    tested = [chosen[row] for row in readable]
-    probabilities = _probabilities([scored[row] for row in readable], analyzer.model.labels) @ sums
-    predictions = _predictions(plan, tested, probabilities, labels, settings)
+    probabilities = _probabilities([result for _, result in readable], analyzer.model.labels) @ sums
+    predictions = _predictions(plan, [clip for clip, _ in readable], probabilities, labels, settings)
     corpora = tuple(sorted({clip.corpus for clip in predictions.utterances}))
     which = "every clip once" if plan.protocol == AS_IS else f"the test clips of {plan.protocol}"
     record = RunRecord(
@@ -140,15 +137,14 @@ def evaluate_model(plan: Plan, settings: Settings, data: Path, results: Path, wo
         labels=tuple(labels),
         **_measure(predictions),
         audit=provenance.findings(predictions.utterances),
-        clips=len(tested),
-        dropped=len(chosen) - len(tested),
+        clips=len(readable),
+        dropped=len(chosen) - len(readable),
         seconds=round(sum(result.seconds for result in scored), 2),
         size_mb=round(sum(file.stat().st_size for file in folder.iterdir() if file.suffix in WEIGHTS) / 1e6, 2),
         note=provenance.sentence,
         seed=plan.seed,
-        config={name: list(value) if isinstance(value, tuple) else value for name, value in vars(plan).items()}
-        | {"fingerprint": version},
-        details={"left_out": dict(sorted(left_out.items()))} if left_out else {},
+        config={**vars(plan), "corpora": list(plan.corpora), "fingerprint": version},
+        details={"left_out": left_out} if left_out else {},
     )
     record.write(results)
     return record
@@ -225,5 +221,4 @@ def _measure(predictions: Predictions) -> dict[str, Any]:
 
 def _name(plan: Plan, id: str, corpora: Sequence[str]) -> str:
     """Return "<model>-<corpora>" in characters that every file system takes."""
-    parts = (id, "_".join(corpora))
-    return "-".join(re.sub(r"[^\w.]+", "_", part).strip("_.") for part in parts)
+    return "-".join(re.sub(r"[^\w.]+", "_", part).strip("_.") for part in (id, "_".join(corpora)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from ser_engine.data.conversation import Turn, read_turns
 from ser_engine.data.corpora import registry
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.evaluation.metrics import class_figures, percent
+from ser_engine.evaluation.predictions import NO_SPEECH
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.labels import GROUPS, LABEL_SETS, find_emotion, find_group, group_scores
 from ser_engine.live.player import CHUNK_S
@@ -131,9 +132,9 @@ def segments(turns: Sequence[Turn], timeline: Sequence[Update], duration_s: floa
     result = []
     for number in range(int(duration_s / SEGMENT_S + 1e-6)):
         start, end = number * SEGMENT_S, (number + 1) * SEGMENT_S
-        shares: dict[str, float] = {}
+        shares: dict[str, float] = defaultdict(float)
         for turn in turns:
-            shares[turn.emotion] = shares.get(turn.emotion, 0) + max(0.0, min(end, turn.end) - max(start, turn.start))
+            shares[turn.emotion] += max(0.0, min(end, turn.end) - max(start, turn.start))
         true = max(shares, key=shares.__getitem__) if sum(shares.values()) >= LABELED_S else None
         shown = [update for update in timeline if start < update.end <= end + 1e-6]
         result.append(Segment(start, end, true, shown[-1] if shown else None))
@@ -176,9 +177,8 @@ def _measure(measured: Sequence[Segment], labels: tuple[str, ...], groups: bool)
     if not rows:
         return {}
     true_labels = np.array([label for label, _ in rows])
-    none = len(labels)
-    predicted = np.array([labels.index(answer) if answer in labels else none for _, answer in rows])
-    answered = predicted != none
+    predicted = np.array([labels.index(answer) if answer in labels else NO_SPEECH for _, answer in rows])
+    answered = predicted != NO_SPEECH
     return {
         "labels": list(labels),
         "tested": len(rows),
@@ -187,7 +187,7 @@ def _measure(measured: Sequence[Segment], labels: tuple[str, ...], groups: bool)
         "metrics": _figures(true_labels, predicted, labels),
         "metrics_of_answered": _figures(true_labels[answered], predicted[answered], labels),
         "per_class": class_figures(true_labels, predicted, labels)[0],
-        "confusion": confusion_matrix(true_labels, predicted, labels=range(none)).tolist(),
+        "confusion": confusion_matrix(true_labels, predicted, labels=range(len(labels))).tolist(),
     }
 
 
@@ -199,7 +199,7 @@ def _figures(true: NDArray[np.int_], predicted: NDArray[np.int_], labels: Sequen
 
 
 def _response_times(seconds: Sequence[float]) -> dict[str, float]:
-    """Return mean, median, 95th percentile and most of the response times, in milliseconds."""
+    """Return mean, median, 95th percentile and most of the response times, in milliseconds; nothing for none."""
     if not seconds:
         return {}
     times = 1000 * np.array(seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -67,8 +67,8 @@ class Predictions:
         numbers = np.arange(len(self.utterances))[rows]
         utterances = [self.utterances[row] for row in numbers]
         outputs = {name: array[numbers] for name, array in self.outputs.items()}
-        return Predictions(
-            utterances, self.labels, self.targets[numbers], self.folds[numbers], outputs, self.calibrated
+        return replace(
+            self, utterances=utterances, targets=self.targets[numbers], folds=self.folds[numbers], outputs=outputs
         )
 
 
@@ -132,5 +132,4 @@ def align_predictions(
         names[tested] = name
     if len(rows) != len(places) or (rows < 0).any() or not np.array_equal(predictions.folds[rows], names):
         raise InvalidSettings(f"The run {folder} has other clips or folds than these; train it again.")
-    aligned = predictions.select(rows)
-    return Predictions(list(utterances), aligned.labels, aligned.targets, names, aligned.outputs, aligned.calibrated)
+    return replace(predictions.select(rows), utterances=list(utterances), folds=names)
