@@ -9,19 +9,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 BINS = 15
 COVERAGE = 0.8
 """Share of recordings that get an answer; of the others, whose answers are the least probable, "not sure" is said."""
-# The coverages of the curve.
 STEPS = np.linspace(0.05, 1.0, 20)
+"""Coverages of the curve."""
 
 
 def fit_temperature(log_probabilities: NDArray[np.float32], true: NDArray[np.int_]) -> float:
     """Return the temperature that makes held-out log-probabilities [n, labels] most likely (Guo et al., 2017)."""
-    from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax
-
     rows = np.arange(len(true))
 
     def loss(log_temperature: float) -> float:

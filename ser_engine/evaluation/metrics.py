@@ -22,9 +22,9 @@ def weighted_accuracy(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> fl
     return 100.0 * float(np.mean(true == predicted))
 
 
-def percent(shares: NDArray[np.floating[Any] | np.bool_]) -> float:
-    """Return the mean of shares [n], at least one, or how many of n are true, in percent, to two digits."""
-    return round(100.0 * float(shares.mean()), 2)
+def percent(shares: ArrayLike) -> float:
+    """Return a share, the mean of shares [n], or how many of n are true, in percent, to two digits."""
+    return round(100.0 * float(np.asarray(shares).mean()), 2)
 
 
 def accuracies(true: NDArray[np.int_], predicted: NDArray[np.int_]) -> dict[str, float]:
@@ -46,7 +46,7 @@ def interval_over_speakers(
     return interval(figures)
 
 
-def interval(figures: ArrayLike) -> tuple[float, float]:
+def interval(figures: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
     """Return the 95% interval of bootstrapped figures in percent, to two digits."""
     low, high = np.percentile(figures, [2.5, 97.5])
     return round(float(low), 2), round(float(high), 2)
@@ -61,12 +61,11 @@ def class_figures(
     present = np.unique(true)
     shares = {"precision": precision, "recall": recall, "f1": f1}
     by_class = {
-        labels[i]: {name: round(100 * float(values[i]), 2) for name, values in shares.items()}
-        | {"support": int(support[i])}
+        labels[i]: {name: percent(values[i]) for name, values in shares.items()} | {"support": int(support[i])}
         for i in present
     }
-    weighted = round(100 * float(np.average(f1[present], weights=support[present])), 2)
-    return by_class, {"macro_f1": percent(f1[present]), "weighted_f1": weighted}
+    weighted = np.average(f1[present], weights=support[present])
+    return by_class, {"macro_f1": percent(f1[present]), "weighted_f1": percent(weighted)}
 
 
 def report(

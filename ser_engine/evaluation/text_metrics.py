@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_curve, precision_recall_fscore_support
+from sklearn.metrics import f1_score, precision_recall_curve, precision_recall_fscore_support
 
 from ser_engine.evaluation.metrics import BOOTSTRAPS, interval, percent
 
@@ -73,7 +73,7 @@ def present_labels(probabilities: Probabilities, thresholds: Probabilities) -> M
 
 def macro_f1(true: Marks, predicted: Marks) -> float:
     """Return the mean of the labels' F1, in percent."""
-    return 100 * float(_f1(*_counts(true, predicted).sum(axis=0)).mean())
+    return 100 * float(f1_score(true, predicted, average="macro", zero_division=0))
 
 
 def measure_marks(true: Marks, predicted: Marks, labels: Sequence[str], seed: int = 0) -> dict[str, Any]:
@@ -82,8 +82,7 @@ def measure_marks(true: Marks, predicted: Marks, labels: Sequence[str], seed: in
     "per_class" has precision, recall, f1, f1_low, f1_high and support; "details" has "weighted_f1_ci95".
     """
     precision, recall, f1, support = precision_recall_fscore_support(true, predicted, zero_division=0)
-    counts, rng = _counts(true, predicted), np.random.default_rng(seed)
-    drawn = 100 * np.array([_f1(*_resampled_sums(counts, rng)) for _ in range(BOOTSTRAPS)])
+    drawn = _resampled_f1(true, predicted, seed)
     per_class: dict[str, dict[str, float]] = {}
     for i, label in enumerate(labels):
         shares = {"precision": precision[i], "recall": recall[i], "f1": f1[i]}
@@ -98,17 +97,14 @@ def measure_marks(true: Marks, predicted: Marks, labels: Sequence[str], seed: in
     }
 
 
-def _counts(true: Marks, predicted: Marks) -> NDArray[np.int_]:
-    """Return [n, 2, labels]: true positives, and how often a label is true plus how often it is predicted."""
-    return np.stack([true & predicted, true.astype(int) + predicted], axis=1).astype(int)
-
-
-def _resampled_sums(counts: NDArray[np.int_], rng: np.random.Generator) -> NDArray[np.int_]:
-    """Return the sums [2, labels] over n sentences drawn with replacement."""
-    times = np.bincount(rng.integers(len(counts), size=len(counts)), minlength=len(counts))
-    return np.tensordot(times, counts, axes=1)
-
-
-def _f1(true_positives: NDArray[np.int_], totals: NDArray[np.int_]) -> NDArray[np.float64]:
-    """Return F1 = 2 TP / (2 TP + FP + FN); `totals` is the denominator, and F1 is 0 where that is 0."""
-    return np.divide(2 * true_positives, totals, out=np.zeros(len(totals)), where=totals > 0)
+def _resampled_f1(true: Marks, predicted: Marks, seed: int) -> NDArray[np.float64]:
+    """Return the labels' F1 on n sentences drawn with replacement, in percent, `BOOTSTRAPS` times: [times, labels]."""
+    clips, rng = len(true), np.random.default_rng(seed)
+    # F1 = 2 TP / (2 TP + FP + FN): twice the hits, and how often a label is true plus how often it is predicted.
+    counts = np.stack([2 * (true & predicted), true.astype(int) + predicted], axis=1)
+    result = np.zeros((BOOTSTRAPS, true.shape[1]))
+    for f1 in result:
+        times = np.bincount(rng.integers(clips, size=clips), minlength=clips)
+        hits, totals = np.tensordot(times, counts, axes=1)
+        np.divide(hits, totals, out=f1, where=totals > 0)
+    return 100 * result
