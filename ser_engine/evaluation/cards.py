@@ -42,6 +42,7 @@ whispering and singing are not in the training data. The model rates how a voice
 
 def write_card(folder: Path, record: RunRecord, base_model: str = "") -> None:
     """Write folder/README.md of an audio model; `base_model` is the id of the frozen model that it is averaged with."""
+    system = record.id.rpartition("/")[0]
     text = f"""{FRONT_MATTER}
 # {record.model}
 
@@ -63,7 +64,7 @@ Probabilities are scaled with a temperature that was fitted on the other folds; 
 
 ## Training
 
-Made by `ser train configs/{_config(record)}` (seed {record.seed}); the whole run is in `results/{record.id}/`.
+Made by `ser train configs/{system}.toml` (seed {record.seed}); the whole run is in `results/{record.id}/`.
 {_augmentation(record.config)}{_cost(record)}
 
 {_training_data(record.corpora)}
@@ -73,6 +74,7 @@ Made by `ser train configs/{_config(record)}` (seed {record.seed}); the whole ru
 
 def write_fused_card(folder: Path, record: RunRecord, audio_model: str) -> None:
     """Write folder/README.md of a model that combines an audio model and a text model."""
+    system = record.id.rpartition("/")[0]
     text_model, words, audio = record.config["text_model"], record.details["words"], record.components["audio"]
     text = f"""{FRONT_MATTER}
 # {record.model}
@@ -103,7 +105,7 @@ The expected calibration error is {record.metrics["ECE"]} points. {_abstention(r
 
 ## Training
 
-Made by `ser train configs/{_config(record)}`; the whole run is in `results/{record.id}/`. Nothing was trained but the
+Made by `ser train configs/{system}.toml`; the whole run is in `results/{record.id}/`. Nothing was trained but the
 two models, whose cards have the cost.
 
 {_training_data(record.corpora)}
@@ -113,16 +115,12 @@ two models, whose cards have the cost.
 
 def accuracy_table(record: RunRecord) -> str:
     """Return a Markdown table of UA with its interval and WA: all clips, each corpus, each gender."""
-    low, high = record.interval or (float("nan"), float("nan"))
-    overall = {**record.metrics, "UA_low": low, "UA_high": high}
-    rows = [f"| all | {_figures(overall)} | {record.tested or _clips(record):,} |"]
-    rows += [f"| {get_corpus(id).title} | {_figures(row)} | {row['clips']:,} |" for id, row in record.by_corpus.items()]
-    rows += [f"| {gender} speakers | {_figures(row)} | {row['clips']:,} |" for gender, row in record.by_gender.items()]
+    interval = dict(zip(("UA_low", "UA_high"), record.interval or (), strict=False))
+    groups = {"all": {**record.metrics, **interval, "clips": record.tested or 0}}
+    groups |= {get_corpus(id).title: dict(row) for id, row in record.by_corpus.items()}
+    groups |= {f"{gender} speakers": dict(row) for gender, row in record.by_gender.items()}
+    rows = [f"| {name} | {_figures(row)} | {row['clips']:,} |" for name, row in groups.items()]
     return "\n".join(["| tested on | UA | 95% interval | WA | clips |", "|---|---|---|---|---|", *rows])
-
-
-def _clips(record: RunRecord) -> int:
-    return int(sum(row["clips"] for row in record.by_corpus.values()))
 
 
 def _figures(row: Mapping[str, float]) -> str:
@@ -130,13 +128,7 @@ def _figures(row: Mapping[str, float]) -> str:
     return f"{row['UA']:.1f} | {interval} | {row['WA']:.1f}"
 
 
-def _config(record: RunRecord) -> str:
-    """Return the path of the record's TOML below configs/."""
-    return f"{record.id.rpartition('/')[0]}.toml"
-
-
 def _frozen(record: RunRecord) -> str:
-    """Return what heads on the frozen encoder are."""
     members, attentive = record.config["members"], record.config["attentive"]
     return (
         "Whisper-base's encoder, frozen, processes the recording at its true length; an ensemble of "
@@ -147,7 +139,6 @@ def _frozen(record: RunRecord) -> str:
 
 
 def _tuned(record: RunRecord, base_model: str) -> str:
-    """Return what tuned blocks averaged with a frozen model are."""
     config, parts = record.config, record.components
     first, last = LOWER_BLOCKS + 1, LOWER_BLOCKS + config["blocks"]
     return (
@@ -161,23 +152,17 @@ def _tuned(record: RunRecord, base_model: str) -> str:
 
 def _per_class_table(record: RunRecord) -> str:
     """Return the table of each emotion's figures next to listeners', with a sentence on who the listeners were."""
-    rows = [
-        f"| {label} | {row['recall']} | {row['precision']} | {_listeners_of(label, record.perceived)} "
-        f"| {row['support']:.0f} |"
-        for label, row in record.per_class.items()
-    ]
-    table = ["| emotion | recall | precision | listeners | clips |", "|---|---|---|---|---|", *rows]
-    listeners = [
+    lines = ["| emotion | recall | precision | listeners | clips |\n|---|---|---|---|---|\n"]
+    for label, row in record.per_class.items():
+        votes = [corpus["per_label"] for corpus in record.perceived.values()]
+        heard = ", ".join(str(recalls[label]) for recalls in votes if label in recalls) or "–"
+        lines.append(f"| {label} | {row['recall']} | {row['precision']} | {heard} | {row['support']:.0f} |\n")
+    lines += [
         f"\nListeners: in {row['agreement']} of 100 clips of {get_corpus(id).title} ({row['clips']} clips), most "
         f"people named the intended emotion from the voice alone ({get_corpus(id).citation.split(',')[0]}).\n"
         for id, row in record.perceived.items()
     ]
-    return "\n".join(table) + "\n" + "".join(listeners)
-
-
-def _listeners_of(label: str, perceived: Mapping[str, Any]) -> str:
-    """Return listeners' recall of a label, for each corpus that has it."""
-    return ", ".join(str(row["per_label"][label]) for row in perceived.values() if label in row["per_label"]) or "–"
+    return "".join(lines)
 
 
 def _training_data(corpora: Sequence[str]) -> str:
@@ -193,16 +178,15 @@ training clip by its checksum: the engine warns when one of them is analyzed, si
 
 
 def _degradations(table: Mapping[str, Mapping[str, float]]) -> str:
-    """Return the table of the same clips under degradations."""
-    if not table:
-        return ""
-    rows = [f"| {TITLES[name]} | {_figures(row)} | {row['lost']:.1f} |" for name, row in table.items()]
-    head = ["", "The same clips, all together, degraded:", "", "| degradation | UA | 95% interval | WA | UA lost |"]
-    return "\n".join([*head, "|---|---|---|---|---|", *rows, ""])
+    head = (
+        "\nThe same clips, all together, degraded:\n\n"
+        "| degradation | UA | 95% interval | WA | UA lost |\n|---|---|---|---|---|\n"
+    )
+    rows = [f"| {TITLES[name]} | {_figures(row)} | {row['lost']:.1f} |\n" for name, row in table.items()]
+    return "".join([head, *rows]) if rows else ""
 
 
 def _probe(probe: Mapping[str, float]) -> str:
-    """Return the paragraph on how well corpora can be told apart."""
     if not probe:
         return ""
     return (
@@ -213,13 +197,11 @@ def _probe(probe: Mapping[str, float]) -> str:
 
 
 def _augmentation(config: Mapping[str, Any]) -> str:
-    """Return the sentence on degraded clips in training."""
     titles = [TITLES[name] for name in config.get("augmentation", ())]
     return f"In training, {AUGMENTED} of 100 clips are degraded: {' or '.join(titles)}. " if titles else ""
 
 
 def _abstention(record: RunRecord) -> str:
-    """Return what withholding uncertain answers is worth."""
     threshold = record.calibration["threshold"]
     coverage, accuracy, without = (100 * threshold[key] for key in ("coverage", "accuracy", "without"))
     return (
@@ -230,7 +212,6 @@ def _abstention(record: RunRecord) -> str:
 
 
 def _confidence_elsewhere(record: RunRecord) -> str:
-    """Return the confidence on corpora that are not in training."""
     sentences = ""
     for id, row in record.external.items():
         confidence = row["confidence"]
@@ -253,7 +234,6 @@ def _cost(record: RunRecord) -> str:
 
 
 def _external(figures: Mapping[str, Any]) -> str:
-    """Return the paragraph on corpora that are not in training."""
     lines = []
     for id, row in figures.items():
         low, high = row["UA_among_shared_labels_ci95"]

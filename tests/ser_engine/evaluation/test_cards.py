@@ -22,6 +22,7 @@ RECORD = RunRecord(
     config={"members": 13, "attentive": 8, "augmentation": ["telephone"]},
     corpus_probe={"encoder": 98.89, "model": 87.78, "chance": 33.34},
     no_speech=29,
+    tested=1801,
     metrics={"UA": 61.11, "WA": 62.22, "ECE": 3.21},
     interval=(58.88, 64.44),
     by_corpus={
