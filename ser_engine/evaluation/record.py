@@ -142,15 +142,12 @@ def _read(path: Path, id: str, _changed: int, _size: int) -> RunRecord:
     problems = [f"{id}/{FILE} has an entry “{name}” of the wrong shape, which is left out." for name in misshapen]
     if record.kind == "emotion" and "UA" not in record.metrics:
         raise InvalidRecord(f"{id}/{FILE} has no unweighted accuracy (metrics, UA), so the run cannot be compared.")
-    if record.confusion and not _fits(record):
+    size = len(record.labels)
+    fits = len(record.confusion) == size and all(len(row) == size + 1 and min(row) >= 0 for row in record.confusion)
+    if record.confusion and not fits:
         problems.append(f"{id}/{FILE} has a confusion matrix that does not fit its labels; it is left out.")
         record = replace(record, confusion=())
     return replace(record, problems=tuple(problems))
-
-
-def _fits(record: RunRecord) -> bool:
-    size = len(record.labels)
-    return len(record.confusion) == size and all(len(row) == size + 1 and min(row) >= 0 for row in record.confusion)
 
 
 def find_records(results: Path) -> Iterator[str]:

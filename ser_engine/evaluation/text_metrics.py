@@ -99,12 +99,12 @@ def measure_marks(true: Marks, predicted: Marks, labels: Sequence[str], seed: in
 
 def _resampled_f1(true: Marks, predicted: Marks, seed: int) -> NDArray[np.float64]:
     """Return the labels' F1 on n sentences drawn with replacement, in percent, `BOOTSTRAPS` times: [times, labels]."""
-    clips, rng = len(true), np.random.default_rng(seed)
+    count, rng = len(true), np.random.default_rng(seed)
     # F1 = 2 TP / (2 TP + FP + FN): twice the hits, and how often a label is true plus how often it is predicted.
     counts = np.stack([2 * (true & predicted), true.astype(int) + predicted], axis=1)
     result = np.zeros((BOOTSTRAPS, true.shape[1]))
     for f1 in result:
-        times = np.bincount(rng.integers(clips, size=clips), minlength=clips)
+        times = np.bincount(rng.integers(count, size=count), minlength=count)
         hits, totals = np.tensordot(times, counts, axes=1)
         np.divide(hits, totals, out=f1, where=totals > 0)
     return 100 * result
