@@ -57,22 +57,18 @@ class Resampler:
 
     def add(self, samples: Samples, rate: int) -> Samples:
         """Add float32 [n] at `rate` Hz and return the samples that are ready."""
-        if rate == self._rate:
-            return self._run(samples)
-        tail = self.finish()
-        self._rate = rate
-        if rate != self.target:
-            self._stream = soxr.ResampleStream(rate, self.target, 1, dtype="float32", quality="HQ")
-        return np.concatenate([tail, self._run(samples)])
+        tail = np.zeros(0, np.float32)
+        if rate != self._rate:
+            tail, self._rate = self.finish(), rate
+            if rate != self.target:
+                self._stream = soxr.ResampleStream(rate, self.target, 1, dtype="float32", quality="HQ")
+        return np.concatenate([tail, self._stream.resample_chunk(samples) if self._stream else samples])
 
     def finish(self) -> Samples:
         """Return the samples held back, and start over."""
         stream, self._stream, self._rate = self._stream, None, 0
         empty = np.zeros(0, np.float32)
         return stream.resample_chunk(empty, last=True) if stream else empty
-
-    def _run(self, samples: Samples) -> Samples:
-        return self._stream.resample_chunk(samples) if self._stream else samples
 
 
 class RingBuffer:
@@ -84,27 +80,21 @@ class RingBuffer:
     def __init__(self, length: int) -> None:
         self.total = 0
         """Samples added so far."""
-        self._length = length
-        self._held = np.zeros(2 * length, np.float32)
-        self._end = 0
+        self._held = np.zeros(length, np.float32)
         self._lock = threading.Lock()
 
     def add(self, samples: Samples) -> None:
         """Append samples; beyond `length` the oldest are dropped."""
-        samples = samples[-self._length :] if (skipped := len(samples) - self._length) > 0 else samples
+        latest = samples[-len(self._held) :]
         with self._lock:
-            if self._end + len(samples) > len(self._held):
-                recent = self._held[self._end - min(self._end, self._length) : self._end].copy()
-                self._held[: len(recent)], self._end = recent, len(recent)
-            self._held[self._end : self._end + len(samples)] = samples
-            self._end += len(samples)
-            self.total += len(samples) + max(0, skipped)
+            self.total += len(samples)
+            self._held[np.arange(self.total - len(latest), self.total) % len(self._held)] = latest
 
     def between(self, start: int, end: int) -> Samples:
         """Return a copy of samples `start` to `end` of the stream, as far as they are still held."""
         with self._lock:
-            first = self.total - self._end
-            return self._held[max(0, start - first) : max(0, end - first)].copy()
+            first, last = max(0, start, self.total - len(self._held)), min(end, self.total)
+            return self._held[np.arange(first, last) % len(self._held)]
 
 
 class SessionAudio:
@@ -116,8 +106,7 @@ class SessionAudio:
     def __init__(self, seconds: float) -> None:
         self.rate = 0
         """Samples per second, 0 before the first chunk."""
-        self._seconds, self._length = seconds, 0
-        self._chunks: list[bytes] = []
+        self._seconds, self._pcm = seconds, bytearray()
         self._resampler: Resampler | None = None
 
     def add(self, samples: Samples, rate: int) -> None:
@@ -138,11 +127,9 @@ class SessionAudio:
             out.setnchannels(1)
             out.setsampwidth(2)
             out.setframerate(self.rate or 16_000)
-            for chunk in self._chunks:
-                out.writeframesraw(chunk)
+            out.writeframes(self._pcm)
         return file.getvalue()
 
     def _store(self, samples: Samples) -> None:
-        samples, scale = samples[: round(self._seconds * self.rate) - self._length], FULL_SCALE["int16"]
-        self._chunks.append(np.clip(np.round(samples * scale), -scale, scale - 1).astype("<i2").tobytes())
-        self._length += len(samples)
+        samples, scale = samples[: round(self._seconds * self.rate) - len(self._pcm) // 2], FULL_SCALE["int16"]
+        self._pcm += np.clip(np.round(samples * scale), -scale, scale - 1).astype("<i2").tobytes()

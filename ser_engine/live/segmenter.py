@@ -66,11 +66,6 @@ class Segmenter:
             taken.append(self._waiting.popleft())
         return taken
 
-    def current(self) -> SpeechSegment | None:
-        """Return the open segment up to now; None during a pause."""
-        start = self._open  # read once: another thread may close it
-        return None if start is None else self._cut(start, self._audio.total / SAMPLE_RATE)
-
     def _new_spans(self, speech: Sequence[Span]) -> list[Span]:
         """Return the spans that belong to no closed segment.
 

@@ -7,8 +7,6 @@ arrives, and can be played faster than real time.
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -100,7 +98,7 @@ class LiveSession:
     """One person's session: `push` audio to get updates, then `finish` it.
 
     To be used from one thread; others may meanwhile read `timeline` and `level_db`, and take segments of speech.
-    Several sessions can share one `Analyzer`.
+    Several sessions can share one `Analyzer`. Raise InvalidSettings for an invalid window, hop or gate.
 
     Parameters
     ----------
@@ -111,11 +109,6 @@ class LiveSession:
     words : whether to offer segments of speech for transcription; see `take_segments`
     max_lag_s : the most that a window may lag behind the audio when it is scored, where `push` gets `behind_s`
     clock : monotonic seconds; used only where `push` gets `behind_s`
-
-    Raises
-    ------
-    InvalidSettings
-        An invalid window, hop or gate.
     """
 
     def __init__(
@@ -138,6 +131,10 @@ class LiveSession:
             raise InvalidSettings(f"The gate of a live session is {' or '.join(get_args(Gate))}, not “{gate}”.")
         self.analyzer = analyzer
         self.gate: Gate = gate
+        self.timeline: tuple[Update, ...] = ()
+        """All updates so far."""
+        self.duration_s = 0.0
+        """Seconds of audio pushed so far."""
         self.skipped = 0
         """Windows skipped so far."""
         self.finished = False
@@ -146,23 +143,11 @@ class LiveSession:
         self._last = 0
         self._max_lag_s, self._clock, self._late = max_lag_s, clock, False
         self._skipped_in_a_row = 0
-        self._received_s = 0.0
         self._resampler = Resampler(SAMPLE_RATE)
         held = window_s + PIECE_S + 1 + (LONGEST_S + window_s if words else 0)
         self._audio = RingBuffer(round(held * SAMPLE_RATE))
         self._segmenter = Segmenter(self._audio) if words else None
         self._stored = SessionAudio(MAX_SESSION_S) if keep_audio else None
-        self._timeline: list[Update] = []
-
-    @property
-    def timeline(self) -> tuple[Update, ...]:
-        """All updates so far."""
-        return tuple(self._timeline)
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds of audio pushed so far."""
-        return self._received_s
 
     @property
     def level_db(self) -> float:
@@ -195,13 +180,13 @@ class LiveSession:
         if not MIN_RATE <= rate <= MAX_RATE:
             allowed = f"{MIN_RATE // 1000} to {MAX_RATE // 1000} kHz"
             raise InvalidAudio(f"The microphone has a sample rate of {rate / 1000:g} kHz; {allowed} is supported.")
-        if self._received_s + len(mono) / rate > MAX_SESSION_S:
+        if self.duration_s + len(mono) / rate > MAX_SESSION_S:
             raise TooLarge(f"A live session lasts at most {MAX_SESSION_S / 60:g} minutes.")
         begun = self._clock()
         updates: list[Update] = []
         for first in range(0, len(mono), PIECE_S * rate):
             piece = mono[first : first + PIECE_S * rate]
-            self._received_s += len(piece) / rate
+            self.duration_s += len(piece) / rate
             if self._stored:
                 self._stored.add(piece, rate)
             self._audio.add(self._resampler.add(piece, rate))
@@ -219,7 +204,7 @@ class LiveSession:
             self._stored.finish()
         updates = self._score_due(None)
         end = self._audio.total
-        if end and (end - self._last >= LEAST_REST_S * SAMPLE_RATE or not self._timeline):
+        if end and (end - self._last >= LEAST_REST_S * SAMPLE_RATE or not self.timeline):
             updates.append(self._score_window(end))
         if self._segmenter:
             self._segmenter.close(end / SAMPLE_RATE)
@@ -232,10 +217,6 @@ class LiveSession:
         by `lost_segments`.
         """
         return self._segmenter.take() if self._segmenter else []
-
-    def current_segment(self) -> SpeechSegment | None:
-        """Return the speech since the last pause, to be transcribed before it ends; None during a pause."""
-        return self._segmenter.current() if self._segmenter else None
 
     @property
     def lost_segments(self) -> int:
@@ -299,7 +280,7 @@ class LiveSession:
             self._segmenter.add_window(end / SAMPLE_RATE, spans)
         seconds = speech.quality.speech_s if speech else 0.0
         update = Update(begin, end / SAMPLE_RATE, state, scores, seconds, level, self.skipped)
-        self._timeline.append(update)
+        self.timeline += (update,)
         return update
 
 
@@ -327,12 +308,9 @@ def decibels(samples: NDArray[np.float32]) -> float:
 
 def to_csv(updates: Sequence[Update]) -> str:
     """Format a timeline as CSV: one row per window, one column per label, empty in windows without scores."""
+    import pandas as pd
+
     labels = next((update.scores.labels for update in updates if update.scores), ())
-    text = io.StringIO()
-    fields = ("start", "end", "state", "top", "speech_s", "level_db", "skipped", *labels)
-    table = csv.DictWriter(text, fields, lineterminator="\n")
-    table.writeheader()
-    for update in updates:
-        row = update.to_dict()
-        table.writerow(row | (row.pop("scores") or {}))
-    return text.getvalue()
+    rows = [row | (row.pop("scores") or {}) for row in (update.to_dict() for update in updates)]
+    columns = ["start", "end", "state", "top", "speech_s", "level_db", "skipped", *labels]
+    return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")

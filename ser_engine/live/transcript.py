@@ -7,17 +7,15 @@ of speech that ended at a pause, and a thread of the caller transcribes them whe
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine.audio.clean import clean_speech
 from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings
+from ser_engine.transcription.transcriber import Transcriber
 from ser_engine.types import SAMPLE_RATE, Recording, SourceInfo, TranscriptSegment
-
-if TYPE_CHECKING:
-    from ser_engine.transcription.transcriber import Transcriber
 
 LIVE = SourceInfo("live", "LIVE", "PCM", 1, SAMPLE_RATE, 0)
 """The source of a session's audio in the engine's reports."""
@@ -37,8 +35,6 @@ class SpeechSegment:
 
     def transcribe(self, transcriber: Transcriber, settings: Settings) -> tuple[TranscriptSegment, ...]:
         """Return the words with their times in the session; empty without intelligible speech."""
-        from ser_engine.audio.clean import clean_speech
-
         try:
             speech = clean_speech(Recording(self.samples, SAMPLE_RATE, LIVE), settings)
         except NoSpeech:
