@@ -7,7 +7,7 @@ numpy alone, so that a page can draw an answer without loading a model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,10 @@ class Span:
         """Length in seconds."""
         return self.end - self.start
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the times as JSON-ready values."""
+        return {"start": round(self.start, 2), "end": round(self.end, 2)}
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -73,22 +77,14 @@ class Quality:
 
     Attributes
     ----------
-    duration_s, speech_s
-        Seconds of the whole recording, and of the speech found in it.
-    sample_rate
-        The file's own rate in Hz.
-    bandwidth_hz
-        The frequency below which practically all of the energy lies, at most half of `sample_rate`.
-    snr_db
-        Level of speech relative to the pauses, in dB; None without a pause to measure.
-    clipping
-        Share (0 to 1) of samples that are pinned at full scale.
-    level_db
-        Root-mean-square level of the speech, in dB below full scale (0 is the loudest possible).
-    noise_reduced
-        Whether noise reduction was applied.
-    warnings
-        Plain sentences about defects, the most important first.
+    duration_s, speech_s : seconds of the whole recording, and of the speech found in it
+    sample_rate : the file's own, in Hz
+    bandwidth_hz : the frequency below which practically all of the energy lies, at most half of `sample_rate`
+    snr_db : level of speech relative to the pauses, in dB; None without a pause to measure
+    clipping : share (0 to 1) of samples that are pinned at full scale
+    level_db : root-mean-square level of the speech, in dB below full scale (0 is the loudest possible)
+    noise_reduced : whether noise reduction was applied
+    warnings : plain sentences about defects, the most important first
     """
 
     duration_s: float
@@ -103,15 +99,13 @@ class Quality:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready values, rounded for reading."""
-        return {
+        return asdict(self) | {
             "duration_s": round(self.duration_s, 3),
             "speech_s": round(self.speech_s, 3),
-            "sample_rate": self.sample_rate,
             "bandwidth_hz": round(self.bandwidth_hz),
             "snr_db": None if self.snr_db is None else round(self.snr_db, 1),
             "clipping": round(self.clipping, 5),
             "level_db": round(self.level_db, 1),
-            "noise_reduced": self.noise_reduced,
             "warnings": list(self.warnings),
         }
 
@@ -186,22 +180,15 @@ class CleanSpeech:
 
 
 @dataclass(frozen=True)
-class TranscriptSegment:
-    """Words with their times (seconds of the original recording) and Whisper's confidence in them (0 to 1)."""
+class TranscriptSegment(Span):
+    """Words with their times and Whisper's confidence in them (0 to 1)."""
 
-    start: float
-    end: float
     text: str
     confidence: float
 
     def to_dict(self) -> dict[str, Any]:
         """Return the segment as JSON-ready values."""
-        return {
-            "start": round(self.start, 2),
-            "end": round(self.end, 2),
-            "text": self.text,
-            "confidence": round(self.confidence, 3),
-        }
+        return super().to_dict() | {"text": self.text, "confidence": round(self.confidence, 3)}
 
 
 @dataclass(frozen=True)
@@ -296,21 +283,14 @@ class TextPrediction:
 
 
 @dataclass(frozen=True)
-class TimelineWindow:
-    """The scores of one window of a long recording; `start` and `end` are seconds of the original recording."""
+class TimelineWindow(Span):
+    """The scores of one window of a long recording."""
 
-    start: float
-    end: float
     scores: Scores
 
     def to_dict(self) -> dict[str, Any]:
         """Return the window as JSON-ready values."""
-        return {
-            "start": round(self.start, 2),
-            "end": round(self.end, 2),
-            "top": self.scores.top,
-            "scores": self.scores.to_dict(),
-        }
+        return super().to_dict() | {"top": self.scores.top, "scores": self.scores.to_dict()}
 
 
 @dataclass(frozen=True)
