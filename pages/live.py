@@ -55,13 +55,7 @@ def live_page() -> None:
 def show_session(state: LiveState, model: str) -> None:
     """Draw the session as it is now; rerun the whole page when something else on it changes."""
     before = st.session_state.get("live-drawn")
-    live_chart.draw(
-        view.moment(state),
-        key=CHART,
-        start=lambda: start(state, model),
-        stop=state.stop,
-        fail=state.fail,
-    )
+    live_chart.draw(view.moment(state), key=CHART, start=lambda: start(state, model), stop=state.stop)
     now = (state.number, state.active, finished(state))
     st.session_state["live-drawn"] = now
     if before is not None and before != now:

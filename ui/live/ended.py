@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from ser_engine.live.session import to_csv
 from ui import wording
 from ui.live import view
+from ui.live.job import LiveJob
 from ui.panels import download, note, section
-
-if TYPE_CHECKING:
-    from ui.live.job import LiveJob
 
 
 def show(job: LiveJob, discard: Callable[[], None]) -> None:
@@ -25,7 +22,7 @@ def show(job: LiveJob, discard: Callable[[], None]) -> None:
     scored = sum(update.scores is not None for update in job.session.timeline)
     windows = f"{scored} of {len(job.session.timeline)} windows had enough speech"
     section("Session", f"{wording.seconds(seconds)}; {windows}. It is gone when you leave, unless you save it.")
-    st.audio(job.wav(), format="audio/wav", alt="Recording of the session")
+    st.audio(job.wav, format="audio/wav", alt="Recording of the session")
     if job.settings.transcribe:
         st.subheader("Transcript", anchor=False)
         if job.words:
@@ -33,7 +30,7 @@ def show(job: LiveJob, discard: Callable[[], None]) -> None:
         else:
             note("No words were recognized." if job.transcribed.is_set() else "The last words are being transcribed.")
     with st.container(horizontal=True):
-        download("Save recording", job.wav, "live-session.wav", "audio/wav")
+        download("Save recording", lambda: job.wav, "live-session.wav", "audio/wav")
         download("Timeline as CSV", lambda: to_csv(job.session.timeline), "live-session.csv", "text/csv")
         download(
             "Timeline as JSON",

@@ -13,17 +13,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from functools import cached_property
+from typing import Any, Literal
 
-import numpy as np
+from av import AudioFrame
 from numpy.typing import NDArray
 
+from ser_engine import Analyzer, Settings
+from ser_engine.audio.decode import load_audio
 from ser_engine.errors import SerError, TooLarge
 from ser_engine.live.session import LiveSession
-from ser_engine.types import TranscriptSegment
-
-if TYPE_CHECKING:
-    from ser_engine import Analyzer, Settings
+from ser_engine.types import Recording, TranscriptSegment
 
 CONNECT_S = 10.0
 """How long the first sound may take before the recorder is offered instead."""
@@ -31,8 +31,6 @@ LOST_S = 4.0
 """Without a frame for so long, the browser is gone: a silent microphone sends frames, too."""
 POLL_S = 0.02
 """How often the queue is polled: a frame's length."""
-BATCH_S = 0.1
-"""How much is scored at once at most, so that the session knows how much is waiting."""
 NICE = 10
 """Niceness of the transcribing thread on Linux, so that it never delays scores."""
 
@@ -40,46 +38,22 @@ Ending = Literal["stopped", "left", "lost", "unreachable", "full", "failed"]
 """Why a session ended: by the person, the page, the connection, no connection at all, an hour, or an error."""
 
 
-class Frame(Protocol):
-    """The part of `av.AudioFrame` that is used."""
-
-    samples: int
-    sample_rate: int
-
-    def to_ndarray(self) -> NDArray[Any]: ...  # noqa: D102
-
-
-class Sound:
-    """A frame that comes from no connection: float or int16 samples [n] at a rate in Hz."""
-
-    def __init__(self, samples: NDArray[Any], sample_rate: int) -> None:
-        self._array, self.samples, self.sample_rate = samples, len(samples), sample_rate
-
-    def to_ndarray(self) -> NDArray[Any]:
-        """Return the samples."""
-        return self._array
-
-
 class LiveJob:
-    """One session, started on creation.
+    """One session, started on creation; a `recording` is scored before any frames.
 
     Attributes
     ----------
-    session
-        The scored windows so far; any thread may read its `timeline` and `level_db`.
-    words
-        The transcript so far, in order; replaced as a whole.
-    ending
-        Why it ended; None while it goes on. With "failed", `error` is a sentence.
-    ended, transcribed
-        Set when the last score, and the last word, is there.
-    sink
-        Where a connection puts its frames; set by `ui.live.microphone`.
-    hang_up
-        Closes the connection, if there is one; called at the end of the session, even if the page is gone.
+    session : the scored windows so far; any thread may read its `timeline` and `level_db`
+    words : the transcript so far, in order; replaced as a whole
+    ending : why it ended; None while it goes on. With "failed", `error` is a sentence
+    ended, transcribed : set when the last score, and the last word, is there
+    sink : where a connection puts its frames; set by `ui.live.microphone`
+    hang_up : closes the connection, if there is one; called at the end of the session, even if the page is gone
     """
 
-    def __init__(self, analyzer: Analyzer, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, analyzer: Analyzer, clock: Callable[[], float] = time.monotonic, recording: Recording | None = None
+    ) -> None:
         self.settings: Settings = analyzer.settings
         self.session = LiveSession(analyzer, keep_audio=True, words=self.settings.transcribe, clock=clock)
         self.words: tuple[TranscriptSegment, ...] = ()
@@ -88,13 +62,12 @@ class LiveJob:
         self.ended, self.transcribed = threading.Event(), threading.Event()
         self.sink: Any = None
         self.hang_up: Callable[[], object] | None = None
-        self._analyzer, self._clock = analyzer, clock
-        self._frames: deque[Frame] = deque()
+        self._analyzer, self._clock, self._recording = analyzer, clock, recording
+        self._frames: deque[AudioFrame] = deque()
         self._last_frame_at: float | None = None
         self._started_at = clock()
         self._deciding = threading.Lock()
         self._over, self._discarded = threading.Event(), threading.Event()
-        self._wav: bytes | None = None
         threading.Thread(target=self._score, name="live-scores", daemon=True).start()
         if self.settings.transcribe:
             threading.Thread(target=self._transcribe, name="live-words", daemon=True).start()
@@ -106,7 +79,7 @@ class LiveJob:
         """Whether any sound has come."""
         return self._last_frame_at is not None
 
-    def take(self, frame: Frame) -> None:
+    def take(self, frame: AudioFrame) -> None:
         """Queue a frame; cheap enough for the server's event loop."""
         if not self._over.is_set():
             self._frames.append(frame)
@@ -127,14 +100,15 @@ class LiveJob:
         self._discarded.set()
         self.end("stopped")
 
+    @cached_property
     def wav(self) -> bytes:
-        """Return the session as a wav file, made once; call it after the end."""
-        if self._wav is None:
-            self._wav = self.session.wav()
-        return self._wav
+        """The session as a wav file, made once; to be read after the end."""
+        return self.session.wav()
 
     def _score(self) -> None:
         try:
+            if self._recording is not None:
+                self.session.push(self._recording.samples, self._recording.rate)  # no window of it is ever late
             while not self._over.wait(POLL_S):
                 self._push()
                 self._check_timeouts()
@@ -160,16 +134,10 @@ class LiveJob:
     def _push(self) -> None:
         """Score all waiting frames."""
         while self._frames:
-            frame = self._frames.popleft()
-            rate, chunk = frame.sample_rate, [_channels_last(frame)]
-            length = len(chunk[0])
-            self._last_frame_at = self._clock()
-            while self._frames and length < BATCH_S * rate and self._frames[0].sample_rate == rate:
-                chunk.append(_channels_last(self._frames.popleft()))
-                length += len(chunk[-1])
-            # All frames of a connection are of one length; a recording is never behind.
-            behind_s = None if isinstance(frame, Sound) else len(self._frames) * frame.samples / rate
-            self.session.push(np.concatenate(chunk), rate, behind_s)
+            frame, self._last_frame_at = self._frames.popleft(), self._clock()
+            # All frames of a connection are of one length.
+            waiting_s = len(self._frames) * frame.samples / frame.sample_rate
+            self.session.push(_channels_last(frame), frame.sample_rate, waiting_s)
 
     def _check_timeouts(self) -> None:
         now = self._clock()
@@ -201,27 +169,15 @@ class LiveJob:
 
 
 def play(recording: bytes, analyzer: Analyzer) -> LiveJob:
-    """Return a session of a recording instead of a microphone, which ends with it.
-
-    Raises
-    ------
-    SerError
-        The recording cannot be decoded.
-    """
-    from ser_engine.audio.decode import load_audio
-
-    waveform = load_audio(recording, analyzer.settings, name="Your recording.wav")
-    job = LiveJob(analyzer)
-    job.take(Sound(waveform.samples, waveform.rate))
+    """Return a session of a recording instead of a microphone, which ends with it; SerError if it cannot be decoded."""
+    job = LiveJob(analyzer, recording=load_audio(recording, analyzer.settings))
     job.end("stopped")
     return job
 
 
-def _channels_last(frame: Frame) -> NDArray[Any]:
-    """Return a frame's samples as [n] or [n, channels]; packed ones, as WebRTC's are, come as [1, n * channels]."""
+def _channels_last(frame: AudioFrame) -> NDArray[Any]:
+    """Return a frame's samples as [n, channels]; packed ones, as WebRTC's are, come as [1, n * channels]."""
     samples = frame.to_ndarray()
-    if samples.ndim == 1:
-        return samples
     return samples.reshape(frame.samples, -1) if samples.shape[0] == 1 else samples.T
 
 

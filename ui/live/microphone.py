@@ -11,14 +11,12 @@ answer to the first fits none of them.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
+from ser_engine import Settings
 from ui.live.job import LiveJob
-
-if TYPE_CHECKING:
-    from ser_engine import Settings
 
 # The processing that browsers apply to calls distorts the voice.
 PLAIN = {"echoCancellation": False, "noiseSuppression": False, "autoGainControl": False}
@@ -26,13 +24,10 @@ PLAIN = {"echoCancellation": False, "noiseSuppression": False, "autoGainControl"
 
 def ice_servers(settings: Settings) -> list[dict[str, Any]]:
     """Return the STUN and TURN servers of the settings."""
-    urls = settings.turn.split()
-    if not urls:
-        return []
-    server: dict[str, Any] = {"urls": urls}
+    server: dict[str, Any] = {"urls": settings.turn.split()}
     if settings.turn_user:
         server |= {"username": settings.turn_user, "credential": settings.turn_password}
-    return [server]
+    return [server] if server["urls"] else []
 
 
 def connect(job: LiveJob, key: str) -> None:
@@ -45,6 +40,9 @@ def connect(job: LiveJob, key: str) -> None:
     if context is not None:
         # It mistakes runs of a fragment for visits to another page, after which it would hang up.
         context._last_rendered_run_count = None
+    if job.sink is None:
+        job.connect()
+        job.sink = Sink(job.take, lambda: job.end("left"))
     try:
         context = webrtc_streamer(
             key=key,
@@ -52,7 +50,7 @@ def connect(job: LiveJob, key: str) -> None:
             # Without this, the library would use public servers.
             rtc_configuration={"iceServers": ice_servers(job.settings)},
             media_stream_constraints={"audio": PLAIN, "video": False},
-            sink_audio_track=_sink(job, Sink),
+            sink_audio_track=job.sink,
             media_toggle_controls=False,
         )
     except Exception:
@@ -81,11 +79,3 @@ def forget(key: str) -> None:
     """Forget a connection that has ended."""
     hang_up(key)
     st.session_state.pop(key, None)
-
-
-def _sink(job: LiveJob, kind: type) -> Any:
-    """Return the session's sink, the same in every run."""
-    if job.sink is None:
-        job.connect()
-        job.sink = kind(job.take, lambda: job.end("left"))
-    return job.sink

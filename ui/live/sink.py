@@ -29,7 +29,6 @@ class Sink:
         self._take, self._ended = take, ended
         self._track: MediaStreamTrack | None = None
         self._task: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def addTrack(self, track: MediaStreamTrack) -> None:
         """Use this track instead of any other."""
@@ -43,21 +42,20 @@ class Sink:
     def start(self) -> None:
         """Start to receive; called by streamlit-webrtc on the event loop."""
         if self._track is not None and self._task is None:
-            self._loop = asyncio.get_running_loop()
-            self._task = self._loop.create_task(self._receive(self._track))
+            self._task = asyncio.get_running_loop().create_task(self._receive(self._track))
 
     def stop(self) -> None:
         """Release the track, from any thread; may be called again."""
-        track, task, loop = self._track, self._task, self._loop
+        track, task = self._track, self._task
         self._track = self._task = None
         if track is None:
             return
-        if task is None or loop is None or loop.is_closed():
+        if task is None or task.get_loop().is_closed():
             track.stop()
             self._ended()
         else:
             with suppress(RuntimeError):  # the loop has just closed, with its tasks
-                loop.call_soon_threadsafe(release, track, task)
+                task.get_loop().call_soon_threadsafe(release, track, task)
 
     async def _receive(self, track: MediaStreamTrack) -> None:
         try:

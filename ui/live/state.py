@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import streamlit as st
 
+from ser_engine import Analyzer
 from ui.live.job import LiveJob
 from ui.live.view import Course
 
-if TYPE_CHECKING:
-    from ser_engine import Analyzer
-
 Phase = Literal["idle", "connecting", "live", "ended"]
-
-PROBLEMS = ("insecure", "denied", "absent", "busy", "elsewhere", "failed")
-"""Why a browser could not start; index.js of the component has a sentence for each."""
 
 ENDINGS = {
     "stopped": "Stopped.",
@@ -32,13 +27,11 @@ ENDINGS = {
 class LiveState:
     """The sessions of one tab.
 
-    `number` counts the sessions and names their connections. `problem` is why the browser could not start, `course`
-    the data of the timeline.
+    `number` counts the sessions and names their connections. `course` is the data of the timeline.
     """
 
     job: LiveJob | None = None
     number: int = 0
-    problem: str | None = None
     course: Course = field(default_factory=Course, repr=False)
 
     @property
@@ -81,18 +74,13 @@ class LiveState:
         """Replace the last session, and its sound, by this one or by none."""
         if self.job is not None:
             self.job.discard()
-        self.job, self.problem, self.course = job, None, Course()
+        self.job, self.course = job, Course()
         self.number += 1
 
     def stop(self) -> None:
         """End the session."""
         if self.job is not None:
             self.job.end("stopped")
-
-    def fail(self, problem: object) -> None:
-        """Remember why the browser could not start."""
-        if problem in PROBLEMS:
-            self.problem = str(problem)
 
 
 def current() -> LiveState:

@@ -119,12 +119,10 @@ def groups(scores: Scores, points: Sequence[Point]) -> dict[str, Any] | None:
         return None
     top, probability = four.ranked()[0]
     rest = ungrouped_probability(scores)
-    return {
+    return scale(four, points) | {
         "names": [GROUPS.get(label, label.capitalize()) for label in four.labels],
-        "values": [round(float(value), 3) for value in four.probabilities],
         "headline": f"{GROUPS.get(top, top.capitalize())}, {wording.percent(probability)}",
         "note": f"Without neutral and calm, which have a probability of {wording.percent(rest)}." if rest else "",
-        "columns": columns(points),
     }
 
 

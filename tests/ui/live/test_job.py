@@ -82,8 +82,8 @@ def test_frames_of_a_connection_give_the_sessions_own_answers(tiny: Analyzer) ->
 
 def test_the_sound_can_be_saved_and_is_what_was_spoken(tiny: Analyzer) -> None:
     job = spoken(tiny, speech())
-    samples, rate = soundfile.read(io.BytesIO(job.wav()), dtype="float32")
-    assert rate == 48_000 and job.wav() is job.wav()
+    samples, rate = soundfile.read(io.BytesIO(job.wav), dtype="float32")
+    assert rate == 48_000 and job.wav is job.wav
     said = soxr.resample(speech(), RATE, rate)[: len(samples)]
     assert len(samples) >= 0.98 * len(said) and np.corrcoef(samples, said)[0, 1] > 0.999
 
@@ -172,8 +172,5 @@ def test_a_state_has_one_session_at_a_time_and_counts_them(tiny: Analyzer) -> No
     before = state.microphone
     state.start(tiny)
     assert state.job is not first and state.microphone != before
-    state.fail("denied")
-    state.fail("<script>")
-    assert state.problem == "denied"
     state.replace(None)
-    assert state.phase == "idle" and state.problem is None
+    assert state.phase == "idle"

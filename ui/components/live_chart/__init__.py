@@ -13,13 +13,7 @@ from ui.components.browser import component
 _component = component("live_chart", Path(__file__).parent)
 
 
-def draw(
-    moment: Mapping[str, Any],
-    key: str,
-    start: Callable[[], None],
-    stop: Callable[[], None],
-    fail: Callable[[object], None],
-) -> None:
+def draw(moment: Mapping[str, Any], key: str, start: Callable[[], None], stop: Callable[[], None]) -> None:
     """Draw a moment of a session in the component, which stays mounted.
 
     Parameters
@@ -27,17 +21,10 @@ def draw(
     moment : value of `ui.live.view.moment`
     key : identifies this component in the session
     start, stop : called before the next run, after a click; start only if the browser has granted its microphone
-    fail : called with one of `ui.live.state.PROBLEMS` if the browser cannot start
     """
 
-    def event(name: str) -> Any:
-        return st.session_state[key].get(name)
+    def on(event: str, act: Callable[[], None]) -> Callable[[], None]:
+        # The value of a trigger is there in one run only, and None in all others.
+        return lambda: act() if st.session_state[key].get(event) is not None else None
 
-    # The value of a trigger is there in one run only, and None in all others.
-    _component(
-        key=key,
-        data=dict(moment),
-        on_start_change=lambda: start() if event("start") is not None else None,
-        on_stop_change=lambda: stop() if event("stop") is not None else None,
-        on_problem_change=lambda: fail(event("problem")) if event("problem") is not None else None,
-    )
+    _component(key=key, data=dict(moment), on_start_change=on("start", start), on_stop_change=on("stop", stop))

@@ -84,7 +84,6 @@ class Live {
     this.problem = kind;
     this.release();
     this.draw();
-    this.send("problem", kind);
   }
 
   /** Return whether this tab may record, and hold the lock until `release`; a closed tab frees it. */
