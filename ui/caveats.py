@@ -11,15 +11,11 @@ from ui import wording
 
 OUR_CORPORA = {"ravdess", "cremad", "tess"}
 """Training corpora of the bundled models: 117 actors in all."""
-ACTORS = (
-    "They do not show what a person feels. The model was trained on about a hundred actors speaking North American "
-    "English; everyday emotions are subtler, and other speakers, languages and cultures sound different."
-)
-OTHERS = (
-    "They do not show what a person feels. The model was trained on recordings of a limited number of people, most "
-    "likely actors; everyday emotions are subtler, and other speakers, languages and cultures sound different."
-)
+ACTORS = "about a hundred actors speaking North American English"
+OTHERS = "recordings of a limited number of people, most likely actors"
 LIMITS = (
+    "They do not show what a person feels. The model was trained on {}; everyday emotions are subtler, and other "
+    "speakers, languages and cultures sound different.",
     "They are not a lie detector and not a diagnosis.",
     "They are no basis for decisions about a person, be it in hiring, education, policing, insurance or health care.",
 )
@@ -44,7 +40,8 @@ def show(card: Mapping[str, Any] | None, labels: Sequence[str]) -> None:
     with st.container(border=True, key="caveats"):
         st.header("What these numbers can and cannot mean", anchor=False)
         st.markdown(meaning(card, labels))
-        st.markdown("\n".join(f"- {sentence}" for sentence in (ACTORS if ours(card) else OTHERS, *LIMITS)))
+        speakers = ACTORS if ours(card) else OTHERS
+        st.markdown("\n".join(f"- {sentence.format(speakers)}" for sentence in LIMITS))
         measured = wording.accuracy(card)
         if not measured:
             st.markdown("The accuracy of this model has not been measured here.")

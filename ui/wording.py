@@ -79,23 +79,18 @@ def kind(labels: Sequence[str]) -> str:
     return "emotion" if set(labels) <= set(EMOTIONS) else "label"
 
 
-def adjective(label: str) -> str:
-    """Return the emotion as an adjective: "angry", "disgusted"."""
-    return ADJECTIVES.get(label, label)
-
-
 def headline(scores: Scores, threshold: float | None = None) -> str:
     """Return the result in two or three words, the more careful the lower its probability: "Probably angry".
 
     Below `threshold`, where the model has such a threshold, the result is "Not sure" between the first two.
     """
-    label, probability = scores.ranked()[0]
-    if threshold is not None and probability < threshold and len(scores.labels) > 1:
-        return f"Not sure: {adjective(label)} or {adjective(scores.ranked()[1][0])}"
-    for least, word in CERTAINTY:
-        if probability >= least:
-            return f"{word} {adjective(label)}"
-    return f"Unclear, possibly {adjective(label)}"
+    ranked = scores.ranked()
+    adjective, *others = (ADJECTIVES.get(label, label) for label, _ in ranked)
+    probability = ranked[0][1]
+    if threshold is not None and probability < threshold and others:
+        return f"Not sure: {adjective} or {others[0]}"
+    certainty = next((word for least, word in CERTAINTY if probability >= least), "Unclear, possibly")
+    return f"{certainty} {adjective}"
 
 
 def explanation(scores: Scores, threshold: float | None = None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import logging
 import wave
@@ -27,19 +26,9 @@ _component = component("three_second_recorder", Path(__file__).parent)
 def record(key: str) -> bytes | None:
     """Draw the recorder; return a new recording once, in the first run of the page after it was made.
 
-    Parameters
-    ----------
-    key
-        Identifies this recorder in the session.
+    It is a wav file of exactly three seconds: mono, 16-bit PCM, at 48 kHz (or the browser's own rate where it does not
+    convert). `key` identifies this recorder in the session.
 
-    Returns
-    -------
-    bytes or None
-        A wav file of exactly three seconds: mono, 16-bit PCM, at 48 kHz (or the browser's own rate where it does not
-        convert). None unless there is a new recording.
-
-    Notes
-    -----
     Elements above the recorder must not come and go while it records: Streamlit makes an element anew when its place
     changes, which ends a recording.
     """
@@ -48,7 +37,7 @@ def record(key: str) -> bytes | None:
         on_recording_change=lambda: _store(key),
         on_problem_change=lambda: _note(key),
     )
-    arrived = st.session_state.pop(_arrived(key), None)
+    arrived = st.session_state.pop(f"{key}-arrived", None)
     if arrived is None:
         return None
     try:
@@ -61,17 +50,11 @@ def record(key: str) -> bytes | None:
 
 def problem(key: str) -> str | None:
     """Return why the last recording failed, as one of `PROBLEMS`; None if it did not."""
-    return st.session_state.get(_problem(key))
+    return st.session_state.get(f"{key}-problem")
 
 
 def decode(text: object) -> bytes:
-    """Return the wav file that the browser sent as base64.
-
-    Raises
-    ------
-    InvalidAudio
-        It is not three seconds of mono 16-bit PCM.
-    """
+    """Return the wav file that the browser sent as base64; InvalidAudio if it is not three seconds of mono 16 bits."""
     damaged = InvalidAudio("The recording arrived damaged; please record again.")
     if not isinstance(text, str) or len(text) > MAX_BASE64:
         raise damaged
@@ -81,7 +64,7 @@ def decode(text: object) -> bytes:
             rate = wav.getframerate()
             frames = wav.readframes(wav.getnframes())
             shape = (wav.getnchannels(), wav.getsampwidth(), len(frames))
-    except (binascii.Error, ValueError, EOFError, wave.Error):
+    except (ValueError, EOFError, wave.Error):
         raise damaged from None
     if rate not in RATES or shape != (1, 2, 2 * SECONDS * rate):
         raise damaged
@@ -94,21 +77,13 @@ def decode(text: object) -> bytes:
 
 def _store(key: str) -> None:
     """Store a recording that has just arrived."""
-    st.session_state[_arrived(key)] = st.session_state[key].get("recording")
-    st.session_state.pop(_problem(key), None)
+    st.session_state[f"{key}-arrived"] = st.session_state[key].get("recording")
+    st.session_state.pop(f"{key}-problem", None)
 
 
 def _note(key: str) -> None:
     """Remember why the browser could not record."""
     kind = st.session_state[key].get("problem")
     if kind in PROBLEMS:
-        st.session_state[_problem(key)] = kind
+        st.session_state[f"{key}-problem"] = kind
         logging.getLogger(__name__).info("A browser could not record: %s", kind)
-
-
-def _arrived(key: str) -> str:
-    return f"{key}-arrived"
-
-
-def _problem(key: str) -> str:
-    return f"{key}-problem"
