@@ -1,8 +1,7 @@
 """The 173 features of Gomes' SVM (III.C): MFCC, mel, chroma, spectral contrast and tonnetz, as means over time.
 
-All are librosa's functions with their defaults. Two things differ: pitch classes are tuned to 440 Hz instead of to a
-tuning that librosa estimates per clip, and the tonnetz uses that same chroma instead of a constant-Q one, which alone
-would cost more than ten times all the others.
+They are as in `spectra`, and the tonnetz uses that same chroma instead of a constant-Q one, which alone would cost more
+than ten times all the others.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """The 94 features of Sharma's classical systems (III.B): chroma, mel, MFCC, zero crossings and spectral centroid.
 
-Each is averaged over a clip's frames, as the paper's number of features implies. All are librosa's functions with
-their defaults, and 60 mel bands. One thing differs: pitch classes are tuned to 440 Hz instead of to a tuning that
-librosa estimates per clip; a voice has none, and the estimate costs as much as everything else together. The paper's
-standard scaling is part of the system.
+Each is averaged over a clip's frames, as the paper's number of features implies. There are 60 mel bands; all else is
+as in `spectra`. The paper's standard scaling is part of the system.
 """
 
 from __future__ import annotations

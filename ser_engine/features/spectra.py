@@ -1,7 +1,9 @@
 """Spectra shared by the acoustic features: one Fourier transform per clip, and filters on it.
 
 Everything is librosa's, with its defaults (window of 2,048 samples, hop of 512, centered), but the filters are
-computed once instead of per clip, and the transform once instead of per feature.
+computed once instead of per clip, and the transform once instead of per feature. Pitch classes are tuned to 440 Hz
+instead of to a tuning that librosa estimates per clip; a voice has none, and the estimate costs as much as everything
+else together.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ Frames = NDArray[np.floating]
 """One row per feature, one column per frame."""
 
 
-def pad(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pad float32 [n] with silence to at least one window, contiguous."""
-    return np.pad(np.asarray(samples, np.float32), (0, max(0, WINDOW - len(samples))))
+def pad(samples: NDArray[np.float32], length: int = WINDOW) -> NDArray[np.float32]:
+    """Pad float32 [n] with silence to at least `length`, contiguous."""
+    return np.pad(np.asarray(samples, np.float32), (0, max(0, length - len(samples))))
 
 
 def magnitude(samples: NDArray[np.float32]) -> Frames:

@@ -51,8 +51,7 @@ def jet_blocks(samples: Samples, hop: int = BLOCK) -> Images:
     """
     import librosa
 
-    padded = np.pad(np.asarray(samples, np.float32), (0, max(0, BLOCK - len(samples))))
-    blocks = np.lib.stride_tricks.sliding_window_view(padded, BLOCK)[::hop]
+    blocks = np.lib.stride_tricks.sliding_window_view(spectra.pad(samples, BLOCK), BLOCK)[::hop]
     peaks = np.abs(blocks).max(axis=1, keepdims=True)
     blocks = np.divide(blocks, peaks, out=np.zeros(blocks.shape, np.float32), where=peaks > 0)
     spectrum = librosa.stft(blocks, n_fft=BLOCK_FFT, win_length=BLOCK_WINDOW, hop_length=BLOCK_SHIFT)
@@ -66,8 +65,7 @@ def mel_image(samples: Samples) -> Images:
     the width, as by Keras's resizing of a figure.
     """
     length = round(MEL_SECONDS * SAMPLE_RATE)
-    cut = np.pad(np.asarray(samples[:length], np.float32), (0, max(0, length - len(samples))))
-    power = spectra.mel(spectra.magnitude(cut) ** 2, SAMPLE_RATE, MEL_BANDS)
+    power = spectra.mel(spectra.magnitude(spectra.pad(samples[:length], length)) ** 2, SAMPLE_RATE, MEL_BANDS)
     return _apply_colors(_enlarge(_to_levels(power), MEL_SIZE, MEL_SIZE), "magma")[None]
 
 
@@ -93,17 +91,15 @@ def spectrogram_image(samples: Samples) -> Images:
     """
     import librosa
 
-    padded = np.pad(np.asarray(samples, np.float32), (0, max(0, FRAME_FFT - len(samples))))
+    padded = spectra.pad(samples, FRAME_FFT)
     spectrum = librosa.stft(padded, n_fft=FRAME_FFT, win_length=FRAME_WINDOW, hop_length=FRAME_SHIFT)
     return _resize(_apply_colors(_to_levels(np.abs(spectrum) ** 2), "magma"), FRAME_SIZE)[None]
 
 
+_JET_SHAPE = (3, BLOCK_FFT // 2 + 1, BLOCK // BLOCK_SHIFT + 1)
 IMAGES: dict[str, tuple[Callable[[Samples], Images], tuple[int, int, int]]] = {
-    "jet-blocks": (jet_blocks, (3, BLOCK_FFT // 2 + 1, BLOCK // BLOCK_SHIFT + 1)),
-    "jet-blocks-overlapping": (
-        partial(jet_blocks, hop=OVERLAPPING_HOP),
-        (3, BLOCK_FFT // 2 + 1, BLOCK // BLOCK_SHIFT + 1),
-    ),
+    "jet-blocks": (jet_blocks, _JET_SHAPE),
+    "jet-blocks-overlapping": (partial(jet_blocks, hop=OVERLAPPING_HOP), _JET_SHAPE),
     "mel-image": (mel_image, (3, MEL_SIZE, MEL_SIZE)),
     "mfcc-image": (mfcc_image, (3, MFCC_SIZE, MFCC_SIZE)),
     "spectrogram-image": (spectrogram_image, (3, FRAME_SIZE, FRAME_SIZE)),
