@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.analyzer import Analyzer
+from ser_engine.data.corpora.base import AUDIO_SUFFIXES
 from ser_engine.errors import InvalidAudio, SerError
 from ser_engine.settings import Settings
 from ser_engine.types import Analysis, Recording
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 Time = float | str | Any
 """Seconds, or anything that `pandas.Timedelta` takes."""
 
-SUFFIXES = frozenset(
-    [".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma"]
-)
+SUFFIXES = AUDIO_SUFFIXES | {".aac", ".aif", ".aiff", ".mp4", ".oga", ".wma"}
 BATCH = 16
 """Recordings that are analyzed together."""
 
@@ -111,14 +110,15 @@ def process_files(
 
     analyzer = analyzer or _shared_analyzer(Settings.from_env())
     spans = list(zip(files, starts or [None] * len(files), ends or [None] * len(files), strict=True))
-    rows: list[tuple[str, float, float | None, Analysis | None]] = []
+    rows: list[Row] = []
     with tqdm(total=len(spans), unit="file", disable=not verbose) as bar:
         for first in range(0, len(spans), BATCH):
-            for row, error in _process_batch(spans[first : first + BATCH], analyzer, transcribe):
-                if error is not None and errors == "raise":
-                    raise error
-                if error is not None:
-                    warnings.warn(f"{row[0]}: {error}", stacklevel=2)
+            for row in _process_batch(spans[first : first + BATCH], analyzer, transcribe):
+                file, *_, result = row
+                if isinstance(result, SerError):
+                    if errors == "raise":
+                        raise result
+                    warnings.warn(f"{file}: {result}", stacklevel=2)
                 rows.append(row)
                 bar.update()
     return _table(rows, analyzer.model.labels)
@@ -196,9 +196,9 @@ def process_signal(
     from ser_engine.audio.decode import load_samples
 
     analyzer = analyzer or _shared_analyzer(Settings.from_env())
-    recording = _cut(load_samples(signal, sampling_rate, analyzer.settings, file), _seconds(start), _seconds(end))
-    analysis = analyzer.analyze(recording, transcribe=transcribe)
     begin = _seconds(start) or 0.0
+    recording = _cut(load_samples(signal, sampling_rate, analyzer.settings, file), begin, _seconds(end))
+    analysis = analyzer.analyze(recording, transcribe=transcribe)
     return _table([(file, begin, begin + recording.duration_s, analysis)], analysis.scores.labels)
 
 
@@ -207,45 +207,36 @@ def _shared_analyzer(settings: Settings) -> Analyzer:
     return Analyzer(settings)
 
 
-Row = tuple[str, float, float | None, Analysis | None]
+Row = tuple[str, float, float | None, Analysis | SerError]
+"""File, start and end in seconds (None for the end of a file that could not be read), and the result."""
 
 
 def _process_batch(
     spans: Iterable[tuple[str | Path, Time | None, Time | None]], analyzer: Analyzer, transcribe: bool | None
-) -> Iterator[tuple[Row, SerError | None]]:
-    """Yield the row of each part of a file, and the error that it ended in."""
+) -> Iterator[Row]:
+    """Yield the row of each part of a file."""
     from ser_engine.audio.decode import load_audio
 
-    rows: list[Row] = []
-    errors: list[SerError | None] = []
-    recordings: list[Recording] = []
+    parts: list[tuple[str, float, float | None, Recording | SerError]] = []
     for file, start, end in spans:
-        begin, stop = _seconds(start), _seconds(end)
+        begin, stop = _seconds(start) or 0.0, _seconds(end)
         try:
             recording = _cut(load_audio(file, analyzer.settings), begin, stop)
-            recordings.append(recording)
-            stop = (begin or 0.0) + recording.duration_s
-            errors.append(None)
+            parts.append((str(file), begin, begin + recording.duration_s, recording))
         except SerError as error:
-            errors.append(error)
-        rows.append((str(file), begin or 0.0, stop, None))
+            parts.append((str(file), begin, stop, error))
+    recordings = [part for *_, part in parts if isinstance(part, Recording)]
     results = iter(analyzer.analyze_batch(recordings, transcribe=transcribe))
-    for (file, begin, stop, _), failure in zip(rows, errors, strict=True):
-        result = failure or next(results)
-        if isinstance(result, SerError):
-            yield (file, begin, stop, None), result
-        else:
-            yield (file, begin, stop, result), None
+    for name, begin, stop, part in parts:
+        yield name, begin, stop, part if isinstance(part, SerError) else next(results)
 
 
-def _cut(recording: Recording, start: float | None, end: float | None) -> Recording:
+def _cut(recording: Recording, start: float, end: float | None) -> Recording:
     """Return the part of a recording between two moments in seconds."""
-    if start is None and end is None:
-        return recording
-    first = round((start or 0.0) * recording.rate)
+    first = round(start * recording.rate)
     last = len(recording.samples) if end is None else round(end * recording.rate)
     if not 0 <= first < min(last, len(recording.samples)):
-        raise InvalidAudio(f"The recording has no part from {start or 0.0:g} s to {last / recording.rate:g} s.")
+        raise InvalidAudio(f"The recording has no part from {start:g} s to {last / recording.rate:g} s.")
     return replace(recording, samples=recording.samples[first:last])
 
 
@@ -262,7 +253,7 @@ def _table(rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFrame:
 
     files, starts, ends = ([row[column] for row in rows] for column in range(3))
     times = [pd.to_timedelta(np.array(seconds, np.float64), unit="s") for seconds in (starts, ends)]
-    analyses = [analysis for *_, analysis in rows]
+    analyses = [None if isinstance(result, SerError) else result for *_, result in rows]
     nothing = np.full(len(labels), np.nan, np.float32)
     scores = np.array([each.scores.probabilities if each else nothing for each in analyses], np.float32)
     table = pd.DataFrame(
