@@ -32,43 +32,26 @@ class Settings:
 
     Attributes
     ----------
-    model
-        Emotion model: the name of a folder in `models_dir`, a path, or "hf:OWNER/NAME@COMMIT" for one of the Hugging
-        Face hub; if empty, the one that models/DEFAULT names.
-    models_dir
-        Folder of the bundled models.
-    whisper
-        Whisper's size. "base" is bundled; others are searched in `whisper_dir`.
-    whisper_dir
-        Folder of official Whisper checkpoints (NAME.pt); Whisper's own cache by default.
-    allow_download
-        Whether missing weights may be downloaded from their publisher.
-    download_timeout_s
-        Seconds without a byte after which a download is given up.
-    transcribe
-        Whether words are transcribed.
-    language
-        Two-letter code of the spoken language; if empty, Whisper detects it.
-    noise_reduction
-        "auto" (only where the signal-to-noise ratio is low), "always" (as Sharma, III.A) or "off".
-    max_bytes, max_seconds
-        Limits of a recording, checked before it is decoded to memory.
-    min_speech_s
-        Seconds of speech below which no emotion is predicted.
-    data
-        Folder of corpora, one subfolder each; only training and evaluation read it.
-    emobox
-        Folder of EmoBox's published listings, one CSV per corpus; only the protocol "emobox" reads it.
-    cache
-        Folder of cached features and of the state of training runs.
-    results
-        Folder of measured runs; the results page reads it.
-    threads
-        Threads that torch may use; 0 for as many as this process has cores.
-    turn
-        TURN or STUN servers for live sessions where browser and server do not reach each other: addresses such as
+    model : emotion model: the name of a folder in `models_dir`, a path, or "hf:OWNER/NAME@COMMIT" for one of the
+        Hugging Face hub; if empty, the one that models/DEFAULT names
+    models_dir : folder of the bundled models
+    whisper : Whisper's size. "base" is bundled; others are searched in `whisper_dir`
+    whisper_dir : folder of official Whisper checkpoints (NAME.pt); Whisper's own cache by default
+    allow_download : whether missing weights may be downloaded from their publisher
+    download_timeout_s : seconds without a byte after which a download is given up
+    transcribe : whether words are transcribed
+    language : two-letter code of the spoken language; if empty, Whisper detects it
+    noise_reduction : "auto" (only where the signal-to-noise ratio is low), "always" (as Sharma, III.A) or "off"
+    max_bytes, max_seconds : limits of a recording, checked before it is decoded to memory
+    min_speech_s : seconds of speech below which no emotion is predicted
+    data : folder of corpora, one subfolder each; only training and evaluation read it
+    emobox : folder of EmoBox's published listings, one CSV per corpus; only the protocol "emobox" reads it
+    cache : folder of cached features and of the state of training runs
+    results : folder of measured runs; the results page reads it
+    threads : threads that torch may use; 0 for as many as this process has cores
+    turn : TURN or STUN servers for live sessions where browser and server do not reach each other: addresses such as
         "turn:turn.example.org:3478", separated by spaces. `turn_user` and `turn_password` hold for all of them, and
-        are sent to every visitor's browser.
+        are sent to every visitor's browser
     """
 
     model: str = ""
@@ -114,10 +97,7 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Return the defaults, overridden by SER_MODEL, SER_WHISPER, SER_MAX_SECONDS and so on.
 
-        Raises
-        ------
-        InvalidSettings
-            A value has another type; the message names the variable.
+        Raise InvalidSettings for a value of another type; the message names the variable.
         """
         given: dict[str, Any] = {}
         for item in fields(cls):

@@ -49,9 +49,7 @@ DOCUMENTS = (
 )
 # How recordings begin (offset, bytes), to distinguish damaged ones from other files.
 RECORDINGS = (
-    (0, b"RIFF", "a WAV"),
-    (0, b"RIFX", "a WAV"),
-    (0, b"RF64", "a WAV"),
+    (0, (b"RIFF", b"RIFX", b"RF64"), "a WAV"),
     (0, b"fLaC", "a FLAC"),
     (0, b"OggS", "an Ogg"),
     (0, b"ID3", "an MP3"),
@@ -101,9 +99,8 @@ def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -
         raise InvalidAudio(_explain_failure(data))
     if not len(samples):
         raise InvalidAudio("The recording is empty or cut off: it contains 0 samples.")
-    container, codec, channels, rate = format_
-    checksum = hashlib.sha256(data).hexdigest()
-    return Recording(samples, rate, SourceInfo(name, container, codec, channels, rate, len(data), checksum))
+    info = SourceInfo(name, *format_, len(data), hashlib.sha256(data).hexdigest())
+    return Recording(samples, info.rate, info)
 
 
 def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, name: str = "") -> Recording:
@@ -118,14 +115,14 @@ def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, na
     channels = np.atleast_2d(samples)
     if not channels.size:
         raise InvalidAudio("The recording is empty: it contains 0 samples.")
-    _check_format(("SAMPLES", str(samples.dtype).upper(), len(channels), rate), 0.0, 0, settings)
+    format_ = ("SAMPLES", str(samples.dtype).upper(), len(channels), rate)
+    _check_format(format_, 0.0, 0, settings)
     _check_seconds(channels.shape[1] / rate, settings)
     scale = 1.0 if samples.dtype.kind == "f" else -float(np.iinfo(samples.dtype).min)
     mono = (channels.mean(axis=0, dtype=np.float64) / scale).astype(np.float32)
     if not (np.abs(mono) <= MAX_SAMPLE).all():
         raise InvalidAudio("The recording contains samples that are NaN, infinite or absurdly large.")
-    source = SourceInfo(name, "SAMPLES", str(samples.dtype).upper(), len(channels), rate, samples.nbytes)
-    return Recording(mono, rate, source)
+    return Recording(mono, rate, SourceInfo(name, *format_, samples.nbytes))
 
 
 def encode_wav(samples: NDArray[np.float32], rate: int) -> bytes:
