@@ -11,17 +11,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.errors import InvalidAudio, NoSpeech, SerError, TooLarge
 from ser_engine.models import trained_on
+from ser_engine.models.base import Model
+from ser_engine.models.cards import read_cards, read_figures
+from ser_engine.models.registry import find_model, load_model
 from ser_engine.settings import Settings
 from ser_engine.transcription.alignment import replace_words, select_words
+from ser_engine.transcription.transcriber import Transcriber, load_transcriber
 from ser_engine.types import (
-    STAGES,
+    SAMPLE_RATE,
     Analysis,
     CleanSpeech,
     Prediction,
@@ -33,15 +37,14 @@ from ser_engine.types import (
     Transcript,
 )
 
-if TYPE_CHECKING:
-    from ser_engine.models.base import Model
-    from ser_engine.transcription.transcriber import Transcriber
-
 Progress = Callable[[str, float | None], None]
-"""Called with (stage, None) when a stage of `STAGES` begins and with (stage, seconds) when it ends."""
+"""Called with (stage, None) when a stage of `types.STAGES` begins and with (stage, seconds) when it ends."""
 
 Source = bytes | str | Path | Recording | NDArray[Any]
 """The bytes of an encoded recording, its path, a decoded recording, or samples [n] or [channels, n]."""
+
+_Preprocessed = tuple[Recording, CleanSpeech, dict[str, float]]  # and the seconds of each stage so far
+_Part = tuple[Span, CleanSpeech, Transcript | None]  # of a recording: its speech, and the words said in it
 
 # A recording longer than this gets a timeline of overlapping windows, which are as long as the utterances that the
 # models were trained on. A window with less speech than the last figure is left out.
@@ -96,16 +99,10 @@ class Analyzer:
         InvalidSettings
             Whisper does not know the language that the settings name.
         """
-        transcribe = self.settings.transcribe if transcribe is None else transcribe
-        seconds: dict[str, float] = {}
         begun = time.perf_counter()
-        recording, speech = self._preprocess(source, sampling_rate, name, seconds, progress)
-        with _stage("transcribe", seconds, progress):
-            transcript = self.transcriber.transcribe(speech) if transcribe else None
-        with _stage("classify", seconds, progress):
-            ((prediction, timeline),) = self._classify([speech], [transcript])
-        seconds["total"] = time.perf_counter() - begun
-        return self._analysis(recording, speech, transcript, prediction, timeline, seconds)
+        preprocessed = self._preprocess(source, sampling_rate, name, progress)
+        (analysis,) = self._predict([preprocessed], transcribe, progress)
+        return replace(analysis, seconds={**analysis.seconds, "total": time.perf_counter() - begun})
 
     def analyze_batch(
         self,
@@ -120,63 +117,35 @@ class Analyzer:
         Parameters and errors are as of `analyze`, but an error of one recording (InvalidAudio, TooLarge, NoSpeech) is
         returned in its place. The time of a stage that is shared is divided evenly.
         """
-        transcribe = self.settings.transcribe if transcribe is None else transcribe
-        results: list[Analysis | SerError] = []
-        pending: list[tuple[int, Recording, CleanSpeech, dict[str, float]]] = []
-        for row, (source, name) in enumerate(zip(sources, names or [""] * len(sources), strict=True)):
-            seconds: dict[str, float] = {}
+        results: list[_Preprocessed | SerError] = []
+        for source, name in zip(sources, names or [""] * len(sources), strict=True):
             try:
-                pending.append((row, *self._preprocess(source, sampling_rate, name, seconds, None), seconds))
-                results.append(NoSpeech(""))  # until it is analyzed
+                results.append(self._preprocess(source, sampling_rate, name))
             except (InvalidAudio, TooLarge, NoSpeech) as error:
                 results.append(error)
-        if not pending:
-            return results
-        shared: dict[str, float] = {}
-        speeches = [speech for _, _, speech, _ in pending]
-        with _stage("transcribe", shared, None):
-            transcripts = self.transcriber.transcribe_all(speeches) if transcribe else [None] * len(speeches)
-        with _stage("classify", shared, None):
-            classified = self._classify(speeches, transcripts)
-        for (row, recording, speech, seconds), transcript, (prediction, timeline) in zip(
-            pending, transcripts, classified, strict=True
-        ):
-            seconds |= {stage: duration / len(pending) for stage, duration in shared.items()}
-            seconds["total"] = sum(seconds.values())
-            results[row] = self._analysis(recording, speech, transcript, prediction, timeline, seconds)
-        return results
+        pending = [result for result in results if not isinstance(result, SerError)]
+        analyses = iter(self._predict(pending, transcribe) if pending else ())
+        return [result if isinstance(result, SerError) else next(analyses) for result in results]
 
     def rescore(self, analysis: Analysis, words: str) -> Analysis:
         """Return the analysis of the same recording with these words instead, all else unchanged.
 
         A model that uses text caches what it computes from the latest recordings, so that the speech is not encoded
-        again. `analysis` comes from this analyzer.
-
-        Raises
-        ------
-        WeightsUnavailable
-            The model is not available any more.
+        again. `analysis` comes from this analyzer. Raise WeightsUnavailable if the model is not there any more.
         """
         transcript = replace_words(analysis.transcript, words, analysis.speech.segments)
         if not self.model.uses_text:
             return replace(analysis, transcript=transcript)
         ((prediction, timeline),) = self._classify([analysis.speech], [transcript])
-        modalities = prediction.modalities
-        return replace(
-            analysis, transcript=transcript, scores=prediction.scores, timeline=timeline, modalities=modalities
-        )
+        return replace(analysis, transcript=transcript, timeline=timeline, **vars(prediction))
 
     def _preprocess(
-        self,
-        source: Source,
-        sampling_rate: int | None,
-        name: str,
-        seconds: dict[str, float],
-        progress: Progress | None,
-    ) -> tuple[Recording, CleanSpeech]:
+        self, source: Source, sampling_rate: int | None, name: str, progress: Progress | None = None
+    ) -> _Preprocessed:
         from ser_engine.audio.clean import clean_speech
         from ser_engine.audio.decode import load_audio, load_samples
 
+        seconds: dict[str, float] = {}
         with _stage("decode", seconds, progress):
             if isinstance(source, np.ndarray):
                 recording = load_samples(source, sampling_rate, self.settings, name)
@@ -185,7 +154,35 @@ class Analyzer:
             else:
                 recording = load_audio(source, self.settings, name)
         with _stage("clean", seconds, progress):
-            return recording, clean_speech(recording, self.settings)
+            return recording, clean_speech(recording, self.settings), seconds
+
+    def _predict(
+        self, pending: Sequence[_Preprocessed], transcribe: bool | None, progress: Progress | None = None
+    ) -> list[Analysis]:
+        """Transcribe and classify recordings together; the time of both is divided evenly."""
+        transcribe = self.settings.transcribe if transcribe is None else transcribe
+        shared: dict[str, float] = {}
+        speeches = [speech for _, speech, _ in pending]
+        with _stage("transcribe", shared, progress):
+            transcripts = self.transcriber.transcribe_all(speeches) if transcribe else [None] * len(speeches)
+        with _stage("classify", shared, progress):
+            classified = self._classify(speeches, transcripts)
+        analyses = []
+        for (recording, speech, seconds), transcript, (prediction, timeline) in zip(
+            pending, transcripts, classified, strict=True
+        ):
+            seconds = seconds | {stage: duration / len(pending) for stage, duration in shared.items()}
+            seconds["total"] = sum(seconds.values())
+            if trained_on.contains(self._trained_on, recording.source.sha256):
+                quality = replace(speech.quality, warnings=(trained_on.WARNING, *speech.quality.warnings))
+                speech = replace(speech, quality=quality)
+            analyses.append(
+                Analysis(
+                    recording.source.name, self.model.id, prediction.scores, transcript, timeline, speech.quality,
+                    seconds, recording, speech, prediction.modalities, self.model.threshold,
+                )
+            )  # fmt: skip
+        return analyses
 
     def _classify(
         self, speeches: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None]
@@ -194,40 +191,23 @@ class Analyzer:
 
         Each window is scored with the words said in it.
         """
-        windows = [cut_windows(speech) for speech in speeches]
-        parts = [_cut(*recording) for recording in zip(speeches, transcripts, windows, strict=True)]
+        parts = [_cut_windows(*both) for both in zip(speeches, transcripts, strict=True)]
         flat = [part for own in parts for part in own]
-        predictions = iter(self.model.predict([speech for speech, _ in flat], [words for _, words in flat]))
+        predictions = iter(self.model.predict([speech for _, speech, _ in flat], [words for *_, words in flat]))
         classified: list[tuple[Prediction, tuple[TimelineWindow, ...]]] = []
-        for own, spans in zip(parts, windows, strict=True):
+        for own in parts:
             scored = [next(predictions) for _ in own]
-            pairs = zip(spans, scored, strict=True) if len(own) > 1 else ()
-            timeline = tuple(TimelineWindow(span.start, span.end, prediction.scores) for span, prediction in pairs)
-            weights = [speech.duration_s for speech, _ in own]
-            classified.append((_mean(scored, weights) if timeline else scored[0], timeline))
+            if len(own) == 1:
+                classified.append((scored[0], ()))
+                continue
+            pairs = zip(own, scored, strict=True)
+            timeline = tuple(TimelineWindow(span.start, span.end, each.scores) for (span, *_), each in pairs)
+            classified.append((_mean(scored, [speech.duration_s for _, speech, _ in own]), timeline))
         return classified
-
-    def _analysis(
-        self,
-        recording: Recording,
-        speech: CleanSpeech,
-        transcript: Transcript | None,
-        prediction: Prediction,
-        timeline: tuple[TimelineWindow, ...],
-        seconds: dict[str, float],
-    ) -> Analysis:
-        if trained_on.contains(self._trained_on, recording.source.sha256):
-            quality = replace(speech.quality, warnings=(trained_on.WARNING, *speech.quality.warnings))
-            speech = replace(speech, quality=quality)
-        return Analysis(
-            recording.source.name, self.model.id, prediction.scores, transcript, timeline, speech.quality, seconds,
-            recording, speech, prediction.modalities, self.model.threshold,
-        )  # fmt: skip
 
     def warm_up(self) -> None:
         """Load every model and run it once, so that the first analysis does not wait for it."""
         from ser_engine.audio.vad import detect_speech
-        from ser_engine.types import SAMPLE_RATE
 
         noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
         detect_speech(noise)
@@ -241,8 +221,6 @@ class Analyzer:
         """The emotion model that the settings name, loaded at first use."""
         with self._loading:
             if self._model is None:
-                from ser_engine.models.registry import find_model, load_model
-
                 folder = find_model(self.settings)
                 self._trained_on = trained_on.read_digests(folder)
                 self._model = load_model(folder, self.settings)
@@ -253,78 +231,48 @@ class Analyzer:
         """Whisper, loaded at first use."""
         with self._loading:
             if self._transcriber is None:
-                from ser_engine.transcription.transcriber import load_transcriber
-
                 self._transcriber = load_transcriber(self.settings, self._on_download)
             return self._transcriber
 
     def card(self) -> dict[str, Any] | None:
         """Return the emotion model's measured figures without loading it: see `models.cards.read_figures`."""
-        from ser_engine.models.cards import read_figures
-
         return read_figures(self.settings)
 
     def cards(self) -> dict[str, str]:
         """Return the cards of the emotion model and its parts, by their names: see `models.cards.read_cards`."""
-        from ser_engine.models.cards import read_cards
-
         return read_cards(self.settings)
 
 
-def cut_windows(speech: CleanSpeech) -> list[Span]:
-    """Return the windows of a long recording that contain enough speech; none for a short one."""
+def _cut_windows(speech: CleanSpeech, transcript: Transcript | None) -> list[_Part]:
+    """Return the windows of a long recording that contain enough speech; the whole where there are fewer than two."""
     duration = speech.quality.duration_s
-    if duration <= TIMELINE_FROM_S:
-        return []
-    starts = np.arange(0.0, duration - WINDOW_S + HOP_S, HOP_S)
-    windows = [Span(float(start), float(min(start + WINDOW_S, duration))) for start in starts]
-    return [
-        window
-        for window in windows
-        if sum(max(0.0, min(window.end, s.end) - max(window.start, s.start)) for s in speech.segments)
-        >= WINDOW_SPEECH_S
-    ]
-
-
-def _cut(
-    speech: CleanSpeech, transcript: Transcript | None, windows: Sequence[Span]
-) -> list[tuple[CleanSpeech, Transcript | None]]:
-    """Return the speech of each window with the words said in it; the whole where there are fewer than two."""
-    if len(windows) < 2:
-        return [(speech, transcript)]
-    return [
-        (
-            replace(speech, samples=speech.between(window.start, window.end)),
-            transcript and select_words(transcript, window.start, window.end),
-        )
-        for window in windows
-    ]
+    windows: list[_Part] = []
+    starts = np.arange(0.0, duration - WINDOW_S + HOP_S, HOP_S) if duration > TIMELINE_FROM_S else ()
+    for start in starts:
+        span = Span(float(start), float(min(start + WINDOW_S, duration)))
+        if sum(max(0.0, min(span.end, s.end) - max(span.start, s.start)) for s in speech.segments) >= WINDOW_SPEECH_S:
+            part = replace(speech, samples=speech.between(span.start, span.end))
+            windows.append((span, part, transcript and select_words(transcript, span.start, span.end)))
+    return windows if len(windows) > 1 else [(Span(0.0, duration), speech, transcript)]
 
 
 def _mean(predictions: Sequence[Prediction], weights: Sequence[float]) -> Prediction:
     """Return the weighted mean; the mean of a modality is over the predictions that have it."""
 
-    def mean(pairs: Sequence[tuple[Scores, float]]) -> Scores:
-        scores, weights = zip(*pairs, strict=True)
-        probabilities = np.average([each.probabilities for each in scores], axis=0, weights=weights)
-        return Scores(scores[0].labels, probabilities.astype(np.float32))
+    def mean(scores: Sequence[Scores | None]) -> Scores:
+        pairs = [(each, weight) for each, weight in zip(scores, weights, strict=True) if each is not None]
+        kept, shares = zip(*pairs, strict=True)
+        probabilities = np.average([each.probabilities for each in kept], axis=0, weights=shares)
+        return Scores(kept[0].labels, probabilities.astype(np.float32))
 
-    weighted = list(zip(predictions, weights, strict=True))
-    modalities: dict[str, list[tuple[Scores, float]]] = {}
-    for name in ("audio", "text", "fused"):
-        for prediction, weight in weighted:
-            if name in prediction.modalities:
-                modalities.setdefault(name, []).append((prediction.modalities[name], weight))
-    return Prediction(
-        mean([(prediction.scores, weight) for prediction, weight in weighted]),
-        {name: mean(pairs) for name, pairs in modalities.items()},
-    )
+    names = [name for name in ("audio", "text", "fused") if any(name in each.modalities for each in predictions)]
+    modalities = {name: mean([each.modalities.get(name) for each in predictions]) for name in names}
+    return Prediction(mean([each.scores for each in predictions]), modalities)
 
 
 @contextmanager
 def _stage(stage: str, seconds: dict[str, float], progress: Progress | None) -> Iterator[None]:
     """Time one stage and report its begin and end."""
-    assert stage in STAGES
     if progress:
         progress(stage, None)
     begun = time.perf_counter()
