@@ -36,7 +36,7 @@ st.title("About", anchor=False)
 st.html(theme.line("lead", "A speech emotion recognizer that uses both how something is said and what is said."))
 
 st.header("How it works", anchor=False)
-whisper = engine.analyzer().settings.whisper
+whisper = engine.analyzer("").settings.whisper
 audio = AUDIO if card and card.get("architecture") in OURS else OTHER
 text = TEXT if card and card.get("architecture") == "fused" else ""
 each = f"each of {wording.count(len(labels))} {wording.kind(labels)}s" if labels else "each of its labels"

@@ -37,7 +37,7 @@ def listen_page() -> None:
         )
     )
     try:
-        engine.analyzer()
+        engine.analyzer("")
     except SerError as error:
         st.error(wording.verbatim(str(error)))
         return
@@ -60,7 +60,7 @@ def listen_page() -> None:
 
 def take_recording(state: session.Session) -> None:
     """Ask for a file or for three seconds of speech."""
-    limit_mb = max(1, engine.analyzer().settings.max_bytes // 2**20)
+    limit_mb = max(1, engine.analyzer("").settings.max_bytes // 2**20)
     with st.container(key="input"):
         left, right = st.columns(2, gap="medium")
         with left:
@@ -88,7 +88,7 @@ def show_progress(state: session.Session, job: Job, status: DeltaGenerator) -> N
         # Reading the session state is also where Streamlit ends a run that another click has superseded.
         session.current()
         so_far = job.steps
-        latest = (engine.download().under_way(), engine.fetching(job.engine), not warming.ended.is_set())
+        latest = (engine.download().under_way(), engine.fetching(job.engine), not warming.is_set())
         if so_far is not shown_steps:
             steps.html(theme.steps(so_far.times, so_far.running))
         if latest != shown_news:
@@ -103,7 +103,7 @@ def show_progress(state: session.Session, job: Job, status: DeltaGenerator) -> N
 def show_news(name: str, fetched: Fetched | None, fetching: str, cold: bool, place: DeltaGenerator) -> None:
     """Show what the analysis is waiting for: a download, models that still load, or only itself."""
     if fetched is not None:
-        text = sentences.fetching_whisper(engine.analyzer().settings.whisper, fetched.done, fetched.total)
+        text = sentences.fetching_whisper(engine.analyzer("").settings.whisper, fetched.done, fetched.total)
         place.progress(fetched.done / fetched.total if fetched.total else 0.0, text)
         return
     if fetching:
@@ -175,7 +175,7 @@ def show_result(result: session.Result) -> None:
 
 def words_key(result: session.Result) -> str:
     """Return the key of the field of a recording's transcript."""
-    return f"words-{result.digest}"
+    return f"words-{result.recording.digest}"
 
 
 def take_words(result: session.Result) -> None:

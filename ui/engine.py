@@ -59,20 +59,16 @@ def download() -> Download:
     return Download()
 
 
-def analyzer(model: str = "") -> Analyzer:
-    """Return the engine that all sessions share for this model; cheap until the first analysis."""
-    return _analyzer(model)
-
-
 @st.cache_resource(show_spinner=False)
-def _analyzer(model: str) -> Analyzer:
+def analyzer(model: str) -> Analyzer:
+    """Return the engine that all sessions share for this model; cheap until the first analysis."""
     settings = Settings.from_env()
     return Analyzer(replace(settings, model=model) if model else settings, on_download=download().update)
 
 
 def choices() -> tuple[str, ...]:
     """Return the available models: first "", that of the settings, then those of the models folder."""
-    settings = analyzer().settings
+    settings = analyzer("").settings
     own = settings.model
     if not own.startswith(PREFIX):  # not resolved, since that imports a large library
         with suppress(SerError):  # missing: the first analysis reports it, and the others remain
@@ -82,7 +78,7 @@ def choices() -> tuple[str, ...]:
 
 def title(model: str) -> str:
     """Return the name of a choice on the page."""
-    settings = analyzer().settings
+    settings = analyzer("").settings
     if model:
         return model
     if settings.model:
@@ -93,7 +89,7 @@ def title(model: str) -> str:
         return "default"
 
 
-def card(model: str = "") -> dict[str, Any] | None:
+def card(model: str) -> dict[str, Any] | None:
     """Return the measured figures of a model (`Analyzer.card`); None where there are none."""
     try:
         return analyzer(model).card()
@@ -103,33 +99,12 @@ def card(model: str = "") -> dict[str, Any] | None:
         return None
 
 
-def cards(model: str = "") -> dict[str, str]:
+def cards(model: str) -> dict[str, str]:
     """Return the cards of a model and of its parts as Markdown (`Analyzer.cards`), by their names."""
     try:
         return analyzer(model).cards()
     except SerError:
         return {}
-
-
-class WarmUp:
-    """Loads the models in a thread of its own; `ended` is set when that is done or has failed."""
-
-    def __init__(self, engine: Analyzer, fetching: Download) -> None:
-        self.ended = threading.Event()
-        self._engine, self._fetching = engine, fetching
-        threading.Thread(target=self._run, name="warm-up", daemon=True).start()
-
-    def _run(self) -> None:
-        time.sleep(PAINT_FIRST_S)
-        try:
-            self._engine.warm_up()
-        except Exception:
-            # The first analysis meets the same problem and reports it.
-            logging.getLogger(__name__).exception("The models could not be loaded beforehand")
-        finally:
-            self._fetching.forget()
-            self.ended.set()
-        charts.warm_up()
 
 
 def fetching(engine: Analyzer) -> str:
@@ -138,11 +113,25 @@ def fetching(engine: Analyzer) -> str:
     return name if name and name == downloading() else ""
 
 
-def warm_up(model: str = "") -> WarmUp:
-    """Start to load a model, once per process; call it at the end of a run, when the page has been sent."""
-    return _warm_up(model)
-
-
 @st.cache_resource(show_spinner=False)
-def _warm_up(model: str) -> WarmUp:
-    return WarmUp(analyzer(model), download())
+def warm_up(model: str) -> threading.Event:
+    """Start to load a model in a thread, once per process; call it at the end of a run, when the page has been sent.
+
+    The event is set when the model is loaded, or loading has failed.
+    """
+    engine, progress, ended = analyzer(model), download(), threading.Event()
+
+    def load() -> None:
+        time.sleep(PAINT_FIRST_S)
+        try:
+            engine.warm_up()
+        except Exception:
+            # The first analysis meets the same problem and reports it.
+            logging.getLogger(__name__).exception("The models could not be loaded beforehand")
+        finally:
+            progress.forget()
+            ended.set()
+        charts.warm_up()
+
+    threading.Thread(target=load, name="warm-up", daemon=True).start()
+    return ended

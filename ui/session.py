@@ -73,11 +73,6 @@ class Result:
     figures: dict[str, Figure] = field(default_factory=dict, repr=False)
 
     @property
-    def digest(self) -> str:
-        """Digest of the recording."""
-        return self.recording.digest
-
-    @property
     def original_words(self) -> str | None:
         """The transcript before edits; None where transcription is off."""
         return None if self.analysis.transcript is None else self.analysis.transcript.text
@@ -168,10 +163,8 @@ class Session:
     def give(self, recording: Recording) -> None:
         """Let a recording wait for its analysis, unless its result is shown already."""
         self.error = None
-        if self.result is not None and (recording.digest, self.model) == (self.result.digest, self.result.model):
-            self.waiting = None
-        else:
-            self.waiting = recording
+        shown = self.result and (self.result.recording.digest, self.result.model)
+        self.waiting = None if shown == (recording.digest, self.model) else recording
 
     def choose(self, model: str) -> None:
         """Choose a model, and analyze the recording that is shown with it."""
@@ -211,7 +204,7 @@ class Session:
 
         words = offered = analysis.transcript.text if analysis.transcript else ""
         before = self.result
-        if before is not None and before.digest == recording.digest and before.original_words == words:
+        if before is not None and before.recording.digest == recording.digest and before.original_words == words:
             words, offered = before.words, before.offered  # by another model: the edits stay
         self.result = Result(
             analysis=analysis,

@@ -191,7 +191,7 @@ def test_a_download_that_is_damaged_is_one_sentence_and_its_bar_goes(
     (said,) = (error.value for error in page.error)
     assert bars and "checksum" in said and not page.get("progress")
     # The warm-up may have been the second to try; then it still fetches when the page has its sentence.
-    assert engine.warm_up().ended.wait(60)
+    assert engine.warm_up("").wait(60)
     assert engine.download().under_way() is None
 
 

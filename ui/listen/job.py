@@ -33,18 +33,12 @@ class Abandoned(Exception):
 
 
 class Job:
-    """One analysis, started on creation.
+    """One analysis of `recording` by `engine`, started on creation.
 
     Attributes
     ----------
-    recording
-        The recording.
-    engine
-        The analyzer.
-    steps
-        The progress; replaced as a whole, so that any thread may read it at any time.
-    ended
-        Set at the end. Then either `analysis` is the result, or `error` a sentence.
+    steps : the progress; replaced as a whole, so that any thread may read it at any time
+    ended : set at the end; then either `analysis` is the result, or `error` a sentence
     """
 
     def __init__(self, engine: Analyzer, recording: Recording) -> None:

@@ -57,7 +57,7 @@ def test_there_is_no_choice_where_there_is_one_model(let_threads_end: Callable[[
 def test_the_default_comes_first_and_is_named(models: Path) -> None:
     assert engine.choices() == ("", "tiny-foreign", "tiny-words", FROZEN, VOICE)
     assert engine.title("") == (models / "DEFAULT").read_text().strip()
-    assert engine.analyzer() is engine.analyzer("") is not engine.analyzer("tiny-words")
+    assert engine.analyzer("") is engine.analyzer("") is not engine.analyzer("tiny-words")
 
 
 def test_another_model_answers_for_the_same_recording_and_its_words_count(page: AppTest) -> None:
