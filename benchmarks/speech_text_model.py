@@ -18,7 +18,8 @@ from ser_engine.models.speech_text import (
     SpeechText,
     SpeechTextForSequenceClassification,
     SpeechTextProcessor,
-    pooled_states,
+    speech_states,
+    text_states,
 )
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Quality, Span, Transcript
@@ -87,13 +88,14 @@ def _spread_scores(model: SpeechText) -> None:
     """
     sentences = list(SENTENCES)
     clips = [speech(sentence, VOICES[number % len(VOICES)]) for number, sentence in enumerate(sentences)]
-    states = pooled_states(model.network, model.processor, clips, sentences)
+    speech_part = speech_states(model.network, model.processor, clips)
+    text_part = text_states(model.network, model.processor, sentences)
     head = model.network.classifier
     assert isinstance(head, torch.nn.Linear)
     with torch.no_grad():
         head.weight.normal_(generator=torch.Generator().manual_seed(0))
         head.bias.zero_()
-        logits = model.network.classify(states.speech, states.text)
+        logits = model.network.classify(speech_part, text_part)
         scale = 1 / logits.std(dim=0).mean()
         head.weight *= scale
         head.bias -= logits.mean(dim=0) * scale

@@ -1,14 +1,34 @@
-"""Batches of clips of similar length, which need little padding."""
+"""Batches of clips of the same or of similar length, which need no or little padding."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TypeVar
 
 MAX_WASTE = 0.15
 """Largest share of padding in a batch."""
 MAX_CLIPS = 16
 MAX_SAMPLES = 16 * 10 * 16_000
 """Samples of a batch with its padding, which bounds memory: sixteen clips of ten seconds."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_alike(
+    compute: Callable[[list[Item]], Iterable[Result]], items: Sequence[Item], key: Callable[[Item], Hashable], size: int
+) -> list[Result]:
+    """Return the result for each item, computed in batches of at most `size` items that have the same key."""
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for row, item in enumerate(items):
+        groups[key(item)].append(row)
+    results: dict[int, Result] = {}
+    for rows in groups.values():
+        for first in range(0, len(rows), size):
+            batch = rows[first : first + size]
+            results |= dict(zip(batch, compute([items[row] for row in batch]), strict=True))
+    return [results[row] for row in range(len(items))]
 
 
 def length_groups(lengths: Sequence[int], clips: int = MAX_CLIPS, waste: float = MAX_WASTE) -> list[list[int]]:

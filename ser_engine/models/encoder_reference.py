@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from ser_engine.errors import InvalidSettings
 
-# Encoders that the papers name or that are in frequent use. A commit is given only where it was checked with the
-# publisher; for all others the user names the commit, so that the weights cannot change unnoticed.
-WELL_KNOWN: dict[str, str] = {
-    "facebook/hubert-base-ls960": "",
-    "facebook/hubert-large-ll60k": "",
-    "facebook/hubert-xlarge-ll60k": "",
-    "facebook/wav2vec2-base": "",
-    "facebook/wav2vec2-large": "",
-    "microsoft/wavlm-base-plus": "",
-    "microsoft/wavlm-large": "",
-    "openai/whisper-base": "",
-    "openai/whisper-small": "",
-    "openai/whisper-large-v3": "",
-    "google-bert/bert-base-uncased": "",
-    "google-bert/bert-base-multilingual-cased": "",
-    "sentence-transformers/all-MiniLM-L6-v2": "",
-}
 # Names from before the hub had owners for everything.
 FORMER_NAMES = {
     "bert-base-uncased": "google-bert/bert-base-uncased",
@@ -48,10 +30,7 @@ class EncoderReference:
     def parse(cls, text: str) -> EncoderReference:
         """Read "id", "id@commit" or a folder's path.
 
-        Raises
-        ------
-        InvalidSettings
-            It is empty, or the part after @ is no commit (40 hexadecimal digits; a branch would move).
+        Raise InvalidSettings if it is empty, or if the part after @ is no commit: a branch would move.
         """
         id, at, revision = text.strip().rpartition("@")
         # A folder may have an @ in its name.
@@ -64,13 +43,4 @@ class EncoderReference:
             raise InvalidSettings(
                 f"“{revision}” is no pinned revision of {id}: it takes the 40 hexadecimal digits of a commit."
             )
-        return cls(id, revision or WELL_KNOWN.get(id, ""))
-
-    @classmethod
-    def from_dict(cls, entries: Mapping[str, str]) -> EncoderReference:
-        """Read what `to_dict` wrote."""
-        return cls(**entries)
-
-    def to_dict(self) -> dict[str, str]:
-        """Return the reference as JSON-ready values."""
-        return asdict(self)
+        return cls(id, revision)

@@ -38,6 +38,7 @@ from transformers.utils.hub import cached_file
 
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.models.encoder_reference import HUB_ID, EncoderReference
+from ser_engine.models.hub_files import first_line
 from ser_engine.models.store import CONFIG, TENSORS, read_config, sha256
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.settings import Settings
@@ -58,7 +59,7 @@ UNREADABLE = (
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Transformers' progress bars and reports of tensors."""
+    """Silence Transformers' progress bars and reports of tensors: what matters in them is an error here."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -93,7 +94,7 @@ class _Source:
             raise self.failure(error) from error
 
     def failure(self, error: Exception) -> WeightsUnavailable:
-        reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+        reason = first_line(error)
         if self.folder:
             return WeightsUnavailable(f"The encoder in {self.folder} cannot be read: {reason}.")
         id, place = self.reference.id, self.settings.models_dir / "encoders" / self.reference.id
@@ -148,9 +149,8 @@ def load_encoder(
     if missing := sorted(report["missing_keys"]) + sorted(str(key[0]) for key in report["mismatched_keys"]):
         name = source.folder or reference.id
         raise WeightsUnavailable(f"The encoder in {name} is incomplete or of another kind: {missing[0]} is missing.")
-    if (
-        not source.folder and not reference.sha256
-    ):  # the commit identifies the weights, but the files may move to a folder
+    # The commit identifies the weights, but the files may move to a folder.
+    if not source.folder and not reference.sha256:
         digest = _fingerprint(Path(source.read(cached_file, filename=CONFIG)).parent)
     return encoder.eval(), replace(reference, sha256=digest or reference.sha256)
 
@@ -322,18 +322,13 @@ def _bundled_whisper(
         encoder = WhisperEncoder(config)
     state = {_renamed(name): tensor.detach() for name, tensor in bundled.encoder.state_dict().items()}
     encoder.load_state_dict(state if shared else {name: tensor.clone() for name, tensor in state.items()}, assign=True)
-    return _mark_initialized(encoder).eval(), replace(reference, sha256=digest)
+    parts: list[Any] = [*encoder.modules(), *encoder.parameters()]
+    for part in parts:
+        part._is_hf_initialized = True  # keeps Transformers from initializing these weights at random
+    return encoder.eval(), replace(reference, sha256=digest)
 
 
 def _renamed(name: str) -> str:
     for old, new in RENAMED:
         name = name.replace(old, new)
     return name
-
-
-def _mark_initialized(encoder: WhisperEncoder) -> WhisperEncoder:
-    """Keep Transformers from initializing these weights at random."""
-    parts: list[Any] = [*encoder.modules(), *encoder.parameters()]
-    for part in parts:
-        part._is_hf_initialized = True
-    return encoder

@@ -8,8 +8,7 @@ batches, with the padding masked. Whisper encodes a clip at its true length, wit
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,6 +17,8 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.masking_utils import create_bidirectional_mask
+
+from ser_engine.models.batching import map_alike
 
 MIN_SAMPLES = 400
 """Samples that wav2vec 2.0's convolutions need for one frame, and Whisper's spectrogram for one column: 25 ms."""
@@ -47,9 +48,17 @@ def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
     return (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
 
 
+def transformer_layers(encoder: nn.Module) -> list[nn.Module]:
+    """Return the layers of an encoder's transformer, the lowest first: its list of as many as its config says."""
+    count = encoder.config.num_hidden_layers  # type: ignore[union-attr]
+    lists = (list(part.children()) for part in encoder.modules() if isinstance(part, nn.ModuleList))
+    return next((layers for layers in lists if len(layers) == count), [])
+
+
 class PooledEncoder(nn.Module):
     """An encoder of speech with a mean over time; `encoder` is Transformers' own module.
 
+    Its forward maps samples [batch, n] and each clip's real length to means over time [batch, layers, width].
     `convolutions` are the layers before the transformer, which "partial" freezing freezes.
     """
 
@@ -62,22 +71,6 @@ class PooledEncoder(nn.Module):
         self.all_layers = all_layers
         self.layers = state_count(encoder.config) if all_layers else 1
 
-    def layers_from_bottom(self) -> list[nn.Module]:
-        """Return the transformer's layers, the lowest first."""
-        raise NotImplementedError
-
-    def forward(self, input_values: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Map samples [batch, n] and each clip's real length to means over time [batch, layers, width]."""
-        raise NotImplementedError
-
-
-class Passthrough(nn.Module):
-    """Replaces the convolutions, which run before."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return the features unchanged."""
-        return features
-
 
 class PooledWaveEncoder(PooledEncoder):
     """HuBERT, wav2vec 2.0 or WavLM, whose convolutions read samples."""
@@ -85,13 +78,9 @@ class PooledWaveEncoder(PooledEncoder):
     def __init__(self, encoder: PreTrainedModel, all_layers: bool) -> None:
         super().__init__(encoder, all_layers)
         self.convolutions = self.encoder.feature_extractor
-        self.encoder.feature_extractor = Passthrough()
+        self.encoder.feature_extractor = nn.Identity()  # the convolutions run before
         if all_layers:
             self.encoder.config.layerdrop = 0.0  # a skipped layer has no states
-
-    def layers_from_bottom(self) -> list[nn.Module]:
-        """Return the transformer's layers, the lowest first."""
-        return list(self.encoder.encoder.layers)
 
     def forward(self, input_values: Tensor, lengths: Sequence[int]) -> Tensor:
         """Map samples [batch, n] and each clip's real length to means over time [batch, layers, width]."""
@@ -113,14 +102,9 @@ class PooledWaveEncoder(PooledEncoder):
 
     def convolve(self, input_values: Tensor, lengths: Sequence[int]) -> list[Tensor]:
         """Return the convolutions' features [frames, width] of each clip, computed on it alone."""
-        by_length: dict[int, list[int]] = defaultdict(list)
-        for row, length in enumerate(lengths):
-            by_length[length].append(row)
-        features: dict[int, Tensor] = {}
-        for length, rows in by_length.items():
-            for row, feature in zip(rows, self.convolutions(input_values[rows, :length]), strict=True):
-                features[row] = feature.transpose(0, 1)
-        return [features[row] for row in range(len(lengths))]
+        clips = [samples[:length] for samples, length in zip(input_values, lengths, strict=True)]
+        features = map_alike(lambda alike: self.convolutions(torch.stack(alike)), clips, len, len(clips))
+        return [feature.transpose(0, 1) for feature in features]
 
 
 class PooledWhisper(PooledEncoder):
@@ -133,10 +117,6 @@ class PooledWhisper(PooledEncoder):
         del self.encoder.conv1, self.encoder.conv2
         if all_layers:
             self.encoder.layerdrop = 0.0
-
-    def layers_from_bottom(self) -> list[nn.Module]:
-        """Return the transformer's layers, the lowest first."""
-        return list(self.encoder.layers)
 
     def forward(self, input_values: Tensor, lengths: Sequence[int]) -> Tensor:
         """Map samples [batch, n] and each clip's real length to means over time [batch, layers, width]."""
@@ -192,12 +172,6 @@ class PooledTextEncoder(nn.Module):
     def __init__(self, encoder: PreTrainedModel) -> None:
         super().__init__()
         self.encoder: Any = encoder
-
-    def layers_from_bottom(self) -> list[nn.Module]:
-        """Return the transformer's layers, the lowest first."""
-        count = self.encoder.config.num_hidden_layers
-        lists: Iterable[nn.Module] = (part for part in self.encoder.modules() if isinstance(part, nn.ModuleList))
-        return next((list(part.children()) for part in lists if len(list(part.children())) == count), [])
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Map tokens and their mask, each [batch, tokens], to means over the real ones: [batch, width]."""

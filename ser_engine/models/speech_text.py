@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.base import Model
@@ -27,12 +25,10 @@ from ser_engine.settings import Settings
 from ser_engine.types import CleanSpeech, Prediction, Scores, Transcript
 
 __all__ = [
-    "PooledStates",
     "SpeechText",
     "SpeechTextConfig",
     "SpeechTextForSequenceClassification",
     "SpeechTextProcessor",
-    "pooled_states",
 ]
 
 TEXTS = 32
@@ -43,39 +39,15 @@ CLIPS_PER_THREAD = 3
 Samples = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class PooledStates:
-    """Pooled states of n clips in frozen encoders.
-
-    `speech` is float32 [n, layers, width] and `text` float32 [n, width], zero without words; None for an encoder that
-    the network does not have. Rows go to the network's forward as `speech_states` and `text_states`.
-    """
-
-    speech: Tensor | None
-    text: Tensor | None
-
-
-def pooled_states(
-    network: SpeechTextForSequenceClassification,
-    processor: SpeechTextProcessor,
-    clips: Sequence[Samples],
-    texts: Sequence[str | None] | None = None,
-    progress: bool = False,
-) -> PooledStates:
-    """Run the encoders over many clips (float32 [n] at 16 kHz), in batches of similar length, and pool their states."""
-    return PooledStates(
-        speech_states(network, processor, clips, progress),
-        text_states(network, processor, texts or [None] * len(clips)),
-    )
-
-
 def speech_states(
     network: SpeechTextForSequenceClassification,
     processor: SpeechTextProcessor,
     clips: Sequence[Samples],
-    progress: bool = False,
 ) -> Tensor | None:
-    """Return pooled states of speech float32 [n, layers, width] on the CPU; None without an encoder of speech."""
+    """Return pooled states of clips (float32 [n] at 16 kHz), float32 [n, layers, width] on the CPU.
+
+    They are encoded in batches of similar length; None without an encoder of speech.
+    """
     if network.speech is None or not clips:
         return None
     on_cpu = network.device.type == "cpu"
@@ -89,8 +61,7 @@ def speech_states(
         return speech.float().cpu()
 
     with _evaluation(network):
-        results = parallel_map(pooled, groups) if on_cpu else map(pooled, groups)
-        states = torch.cat(list(tqdm(results, desc="speech encoder", total=len(groups), disable=not progress)))
+        states = torch.cat(list(parallel_map(pooled, groups) if on_cpu else map(pooled, groups)))
     order = [row for group in groups for row in group]
     return states[torch.tensor(order).argsort()]
 
@@ -150,11 +121,6 @@ class SpeechText(Model):
         self.network, self.processor = network.eval(), processor
         self.uses_audio, self.uses_text = network.speech is not None, network.text is not None
         self._speech_cache: LRUCache[Tensor] = LRUCache()
-
-    @property
-    def device(self) -> str:
-        """Where the network computes, as torch names it."""
-        return str(self.network.device)
 
     def predict(
         self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None

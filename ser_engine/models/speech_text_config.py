@@ -25,7 +25,7 @@ class SpeechTextConfig(PreTrainedConfig):
 
     Attributes
     ----------
-    speech_source, text_source : the encoders, as `EncoderReference.to_dict`; None omits that part
+    speech_source, text_source : the encoders, the entries of an `EncoderReference`; None omits that part
     speech_config, text_config : the encoders' own configs
     head : "linear" (Sharma 2023, III.D; Islam) or "two-layer" (Jafarzadeh, 3.3: two feed-forward layers)
     hidden : width between the two layers, which Jafarzadeh does not state

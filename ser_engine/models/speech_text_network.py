@@ -1,8 +1,8 @@
 """Sharma's network (2023, section III.D.2), and encoders of speech or text alone as the same without a part.
 
 The last hidden states of a speech encoder and of a text encoder, each averaged over real positions, dropout,
-concatenated, one linear classifier. A clip without words (or audio) has a zero vector
-there, in training (text dropout) as in inference.
+concatenated, one linear classifier. A clip without words (or audio) has a zero vector there, in training (text
+dropout) as in inference.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,15 +20,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
-from transformers.utils.hub import cached_file
 
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.models.adapters import adapt
 from ser_engine.models.encoder_reference import EncoderReference
 from ser_engine.models.encoders import UNREADABLE, encoder_from_config, load_encoder, quiet
-from ser_engine.models.pooled_encoders import PooledTextEncoder, Standardization, pooled_encoder
-from ser_engine.models.speech_text_config import ARCHITECTURE, FREEZING, TRAINED, WHOLE, SpeechTextConfig
-from ser_engine.models.store import CONFIG, TENSORS, read_config, read_tensors, verify, write_config, write_tensors
+from ser_engine.models.pooled_encoders import (
+    PooledTextEncoder,
+    Standardization,
+    pooled_encoder,
+    transformer_layers,
+)
+from ser_engine.models.speech_text_config import ARCHITECTURE, WHOLE, SpeechTextConfig
+from ser_engine.models.store import TENSORS, read_config, read_tensors, verify, write_config, write_tensors
 from ser_engine.settings import Settings
 
 
@@ -97,8 +102,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         labels: Tensor | None = None,
         speech_states: Tensor | None = None,
         text_states: Tensor | None = None,
-        return_dict: bool | None = None,
-    ) -> SequenceClassifierOutput | tuple[Any, ...]:
+    ) -> SequenceClassifierOutput:
         """Return logits [batch, labels], and the loss where labels are given.
 
         Parameters
@@ -112,8 +116,7 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
             speech_states, text_states = self.encode(input_values, attention_mask, input_ids, text_attention_mask)
         logits = self.classify(speech_states, text_states)
         loss = None if labels is None else functional.cross_entropy(logits.float(), labels)
-        out = SequenceClassifierOutput(loss=loss, logits=logits)
-        return out.to_tuple() if return_dict is False else out
+        return SequenceClassifierOutput(loss=loss, logits=logits)
 
     def encode(
         self,
@@ -145,18 +148,16 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
             raise ValueError("Neither speech nor text is given.")
         parts = []
         if self.speech is not None:
-            parts.append(self.zeros(given, "speech") if speech_states is None else self._mix_layers(speech_states))
+            zeros = given.new_zeros(len(given), self.widths[0])
+            parts.append(zeros if speech_states is None else self._mix_layers(speech_states))
         if self.text is not None:
-            parts.append(self.zeros(given, "text") if text_states is None else self._standardize_text(text_states))
+            text = given.new_zeros(len(given), self.widths[-1]) if text_states is None else text_states
+            parts.append(self.text_standard(text) if self.config.standardized else text)
         parts = [self.dropout(part) for part in parts]
         if self.training and len(parts) == 2:
             parts = self._leave_out(parts)
         logits: torch.Tensor = self.classifier(torch.cat(parts, dim=1))
         return logits
-
-    def zeros(self, like: Tensor, part: str) -> Tensor:
-        """Return zero vectors [batch, width] for a part that is left out."""
-        return like.new_zeros((len(like), self.widths[0 if part == "speech" else -1]))
 
     def fit_standardization(self, speech_states: Tensor | None, text_states: Tensor | None) -> None:
         """Fit the standardization to the training clips' states, for a network that is `standardized`."""
@@ -175,10 +176,6 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
             return states[:, -1]
         return torch.einsum("blw,l->bw", states, self.layer_logits.softmax(dim=0))
 
-    def _standardize_text(self, states: Tensor) -> Tensor:
-        """Standardize states of text [batch, width] where configured; no words stay a zero vector."""
-        return self.text_standard(states) if self.config.standardized else states
-
     def _leave_out(self, parts: list[Tensor]) -> list[Tensor]:
         """Leave out the words of some clips and the audio of others, but never both of one clip."""
         chance = torch.rand(len(parts[0]), 1, device=parts[0].device)
@@ -191,15 +188,13 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
 
     def freeze(self, freezing: str) -> None:
         """Set which parameters are trained: see `SpeechTextConfig`. Fine-tuned encoders are saved whole afterwards."""
-        if not FREEZING.fullmatch(freezing):
-            raise InvalidSettings(f"Freezing is head, partial, entire or top-N, not “{freezing}”.")
-        self.config.freezing = freezing
+        self.config.override({"freezing": freezing})
         if freezing != "head":
             self.config.stored = WHOLE
         for part in self._encoders():
             part.requires_grad_(freezing in ("partial", "entire"))
             if freezing.startswith("top-"):
-                for layer in part.layers_from_bottom()[-int(freezing[4:]) :]:
+                for layer in transformer_layers(part.encoder)[-int(freezing[4:]) :]:
                     layer.requires_grad_(True)
             for name, parameter in part.named_parameters():
                 if "lora_" in name:
@@ -235,10 +230,9 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         labels: Sequence[str],
         speech: str | None,
         text: str | None,
-        settings: Settings | None = None,
+        settings: Settings,
         seed: int = 0,
         speech_overrides: Mapping[str, Any] | None = None,
-        text_overrides: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Self:
         """Return a network of pre-trained encoders and a new head, in evaluation mode.
@@ -248,31 +242,26 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         labels : emotions in the order of the logits
         speech, text : encoders as `EncoderReference.parse` reads them; None leaves that part out
         seed : of the head's initialization
-        speech_overrides, text_overrides : entries of the encoders' own configs (mask_time_prob, layerdrop)
+        speech_overrides : entries of the speech encoder's own config (mask_time_prob, layerdrop)
         options : further entries of `SpeechTextConfig`
 
-        Raises
-        ------
-        WeightsUnavailable, InvalidSettings
-            See `load_encoder`; or an option is invalid.
+        Raise WeightsUnavailable or InvalidSettings as `load_encoder` does, or InvalidSettings for an invalid option.
         """
         names = [str(label) for label in labels]
         config = SpeechTextConfig(
             id2label=dict(enumerate(names)), label2id={name: number for number, name in enumerate(names)}
         ).override(options)  # raises before anything is loaded
-        settings = settings or Settings.from_env()
         encoders: dict[str, PreTrainedModel] = {}
         with torch.random.fork_rng(devices=[]):
             if speech:
                 reference, shared = EncoderReference.parse(speech), config.freezing == "head"
                 encoder, pinned = load_encoder(reference, "speech", settings, speech_overrides, shared)
                 encoders["speech_encoder"] = encoder
-                config.speech_source, config.speech_config = pinned.to_dict(), encoder.config
+                config.speech_source, config.speech_config = asdict(pinned), encoder.config
             if text:
-                reference = EncoderReference.parse(text)
-                encoder, pinned = load_encoder(reference, "text", settings, text_overrides)
+                encoder, pinned = load_encoder(EncoderReference.parse(text), "text", settings)
                 encoders["text_encoder"] = encoder
-                config.text_source, config.text_config = pinned.to_dict(), encoder.config
+                config.text_source, config.text_config = asdict(pinned), encoder.config
             torch.manual_seed(seed)
             network = cls(config, **encoders)
         network.train(False)
@@ -290,12 +279,12 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         save_directory: str | os.PathLike[str],
         is_main_process: bool = True,
         state_dict: dict[str, Tensor] | None = None,
-        push_to_hub: bool = False,
-        **kwargs: Any,
+        max_shard_size: Any = None,
     ) -> None:
         """Write config.json and model.safetensors with its checksum.
 
-        Frozen encoders are stored as references, fine-tuned ones as tensors.
+        Frozen encoders are stored as references, fine-tuned ones as tensors; `max_shard_size`, which Transformers'
+        `push_to_hub` gives, is not used.
         """
         if not is_main_process:
             return
@@ -304,33 +293,17 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         self.config.architectures = [type(self).__name__]
         self.config.dtype = str(self.dtype).removeprefix("torch.")
         write_config(folder, json.loads(self.config.to_json_string()) | {"weights": {TENSORS: checksum}})
-        if push_to_hub:
-            self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        settings: Settings | None = None,
-        revision: str = "main",
-        **overrides: Any,
+        cls, save_directory: str | os.PathLike[str], *, settings: Settings
     ) -> Self:
         """Read what `save_pretrained` wrote, in evaluation mode, with the encoders that it refers to.
 
-        Parameters
-        ----------
-        pretrained_model_name_or_path : a folder, or the id of a repository at the hub
-        overrides : entries of `SpeechTextConfig` to change (freezing, text_dropout)
-
-        Raises
-        ------
-        WeightsUnavailable
-            A file is missing or differs from its checksum; an encoder is missing or is another; a tensor is missing,
-            superfluous, or of another shape.
+        Raise WeightsUnavailable if a file is missing or differs from its checksum, if an encoder is missing or is
+        another, or if a tensor is missing, superfluous, or of another shape.
         """
-        settings = settings or Settings.from_env()
-        folder = _folder(str(pretrained_model_name_or_path), revision, settings)
+        folder = Path(save_directory)
         verify(folder)
         written = read_config(folder)
         if written.get("model_type") != ARCHITECTURE:
@@ -342,11 +315,9 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
             config = SpeechTextConfig(**known)
         except (*UNREADABLE, InvalidSettings):
             raise unfit from None
-        stored = config.stored
-        config.override(overrides)
         try:
             with torch.random.fork_rng(devices=[]):  # loading must not advance the random state
-                if stored == WHOLE:
+                if config.stored == WHOLE:
                     return cls._read_whole(folder, config)
                 return cls._read_trained(folder, config, settings)
         except UNREADABLE as error:
@@ -372,36 +343,15 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         shared = config.freezing == "head"
         encoders = {}
         if config.speech_source:
-            reference = EncoderReference.from_dict(config.speech_source)
+            reference = EncoderReference(**config.speech_source)
             encoders["speech_encoder"], _ = load_encoder(reference, "speech", settings, shared=shared)
         if config.text_source:
-            reference = EncoderReference.from_dict(config.text_source)
+            reference = EncoderReference(**config.text_source)
             encoders["text_encoder"], _ = load_encoder(reference, "text", settings)
         model = cls(config, **encoders)
         trained = read_tensors(folder)
-        unfrozen, model.config.stored = model.config.stored, TRAINED
-        expected = set(model.stored_names())
-        model.config.stored = unfrozen
-        if set(trained) != expected:
+        if set(trained) != set(model.stored_names()):
             raise ValueError
         model.load_state_dict(trained, strict=False)
         model.train(False)
         return model
-
-
-def _folder(name: str, revision: str, settings: Settings) -> Path:
-    """Return the folder of a saved model, downloaded from the hub where the settings permit."""
-    folder = Path(name).expanduser()
-    if folder.is_dir() or name.count("/") != 1:
-        return folder
-    try:
-        for file in (TENSORS, CONFIG):
-            found = cached_file(name, file, revision=revision, local_files_only=not settings.allow_download)
-        return Path(str(found)).parent
-    except UNREADABLE:
-        way = (
-            "could not be downloaded"
-            if settings.allow_download
-            else "is not on this computer: set SER_ALLOW_DOWNLOAD=yes"
-        )
-        raise WeightsUnavailable(f"The model {name} {way}.") from None

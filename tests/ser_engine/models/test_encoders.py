@@ -18,7 +18,7 @@ from transformers import Wav2Vec2FeatureExtractor
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.features.encoder import compute_hidden_states
-from ser_engine.models.encoder_reference import WELL_KNOWN, EncoderReference
+from ser_engine.models.encoder_reference import EncoderReference
 from ser_engine.models.encoders import Kind, load_encoder, load_feature_extractor, load_tokenizer
 from ser_engine.models.pooled_encoders import pooled_encoder
 from ser_engine.models.whisper import shared_whisper
@@ -56,17 +56,6 @@ def test_a_folder_may_have_an_at_in_its_name(tmp_path: Path) -> None:
 def test_what_is_not_pinned_is_refused(name: str) -> None:
     with pytest.raises(InvalidSettings, match=r"\.$"):
         EncoderReference.parse(name)
-
-
-def test_the_table_pins_by_commits_or_not_at_all() -> None:
-    assert "facebook/hubert-base-ls960" in WELL_KNOWN
-    for id, revision in WELL_KNOWN.items():
-        assert "/" in id and (not revision or EncoderReference.parse(f"{id}@{revision}"))
-
-
-def test_a_reference_is_kept_as_json() -> None:
-    reference = EncoderReference("owner/model", COMMIT, "ab")
-    assert EncoderReference.from_dict(json.loads(json.dumps(reference.to_dict()))) == reference
 
 
 # --- what is loaded is what was written

@@ -15,7 +15,8 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.models.batching import length_groups
 from ser_engine.models.speech_text import (
     SpeechText,
-    pooled_states,
+    speech_states,
+    text_states,
 )
 from tests.ser_engine.models.tiny_encoders import SPEECH
 from tests.ser_engine.models.tiny_networks import (
@@ -74,8 +75,8 @@ def test_what_lies_in_the_padding_is_not_heard(here: Settings) -> None:
 def test_whisper_hears_a_long_clip_in_equal_stretches(here: Settings) -> None:
     network, processor = build(here, "whisper")
     clip = np.tile(speech()[:RATE], 5)[: 4 * RATE + 640]  # positions for two seconds: three stretches
-    whole = pooled_states(network, processor, [clip]).speech
-    parts = pooled_states(network, processor, np.array_split(clip, 3)).speech
+    whole = speech_states(network, processor, [clip])
+    parts = speech_states(network, processor, np.array_split(clip, 3))
     assert whole is not None and parts is not None
     torch.testing.assert_close(whole[0], parts.mean(dim=0), atol=1e-4, rtol=1e-3)
 
@@ -120,16 +121,17 @@ def test_little_of_a_batch_is_padding() -> None:
 def test_left_out_is_a_zero_vector(here: Settings) -> None:
     network, processor = build(here)
     linear: Any = network.classifier
-    states = pooled_states(network, processor, CLIPS[:2], ["dogs", ""])
-    assert states.speech is not None and states.text is not None
-    assert states.text[0].any() and not states.text[1].any()
-    scores = network.classify(states.speech, states.text)
-    expected = states.speech[1, 0] @ linear.weight[:, :16].T + linear.bias
+    speech = speech_states(network, processor, CLIPS[:2])
+    text = text_states(network, processor, ["dogs", ""])
+    assert speech is not None and text is not None
+    assert text[0].any() and not text[1].any()
+    scores = network.classify(speech, text)
+    expected = speech[1, 0] @ linear.weight[:, :16].T + linear.bias
     torch.testing.assert_close(scores[1], expected)
-    torch.testing.assert_close(network.classify(states.speech, None)[1], expected)
+    torch.testing.assert_close(network.classify(speech, None)[1], expected)
     torch.testing.assert_close(logits((network, processor), CLIPS[:2], ["dogs", ""]), scores, atol=1e-5, rtol=0)
-    words = states.text[0] @ linear.weight[:, 16:].T + linear.bias
-    torch.testing.assert_close(network.classify(None, states.text)[0], words)
+    words = text[0] @ linear.weight[:, 16:].T + linear.bias
+    torch.testing.assert_close(network.classify(None, text)[0], words)
     with pytest.raises(ValueError, match="Neither"):
         network.classify(None, None)
 
