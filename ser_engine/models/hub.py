@@ -9,9 +9,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import threading
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,10 +24,11 @@ from transformers import (
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
 )
-from transformers.utils import logging
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.base import Model
+from ser_engine.models.batching import map_alike
+from ser_engine.models.encoders import quiet
 from ser_engine.models.hub_files import PREPROCESSOR, first_line, id_of
 from ser_engine.models.hub_labels import merged, names
 from ser_engine.models.store import CONFIG, read_config
@@ -72,16 +71,8 @@ class HubModel(Model):
         and AST pad to a fixed length themselves.
         """
         features = [self._features(speech) for speech in batch]
-        by_shape: dict[object, list[int]] = defaultdict(list)
-        for i, tensors in enumerate(features):
-            by_shape[tuple((name, tensor.shape) for name, tensor in tensors.items())].append(i)
-        predictions: dict[int, Prediction] = {}
-        for rows in by_shape.values():
-            for first in range(0, len(rows), BATCH):
-                chunk = rows[first : first + BATCH]
-                for i, probabilities in zip(chunk, self._probabilities([features[i] for i in chunk]), strict=True):
-                    predictions[i] = Prediction(Scores(self.labels, probabilities))
-        return [predictions[i] for i in range(len(batch))]
+        rows = map_alike(self._probabilities, features, _shapes, BATCH)
+        return [Prediction(Scores(self.labels, probabilities)) for probabilities in rows]
 
     def _features(self, speech: CleanSpeech) -> dict[str, Tensor]:
         """Return the model's inputs for one recording, each [1, ...]."""
@@ -102,7 +93,7 @@ class HubModel(Model):
     def save(self, folder: Path) -> None:
         """Write config.json, model.safetensors and preprocessor_config.json into `folder`, the first one last."""
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as part, _quiet():
+        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as part, quiet():
             self.extractor.save_pretrained(part)
             self.model.save_pretrained(part)
             for file in sorted(Path(part).iterdir(), key=lambda file: file.name == CONFIG):
@@ -119,12 +110,16 @@ class HubModel(Model):
             A file is missing or damaged, it is a model of another kind, or its head is not in the checkpoint.
         """
         id = id_of(folder)
-        with _LOADING, _quiet():
+        with _LOADING, quiet():
             config = _config(folder, id)
             extractor = _extractor(folder, id)
             model, report = _model(folder, id, config)
         _refuse_random(id, model, report)
         return cls(id, model, extractor)
+
+
+def _shapes(features: dict[str, Tensor]) -> tuple[tuple[str, torch.Size], ...]:
+    return tuple((name, tensor.shape) for name, tensor in features.items())
 
 
 def _config(folder: Path, id: str) -> Any:
@@ -213,17 +208,3 @@ def _refuse_random(id: str, model: Any, report: dict[str, Any]) -> None:
             f"{id} was made with a head of its own ({head[0]}) that {type(model).__name__} does not have; choose "
             "another model."
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Transformers' reports and progress bars: what matters in them is an error here."""
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

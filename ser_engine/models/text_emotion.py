@@ -23,6 +23,7 @@ from ser_engine.errors import WeightsUnavailable
 from ser_engine.labels import EMOTIONS, NEUTRAL
 from ser_engine.models.encoder_reference import EncoderReference
 from ser_engine.models.encoders import UNREADABLE, encoder_of, load_encoder
+from ser_engine.models.pooled_encoders import masked_mean
 from ser_engine.models.quantization import quantize
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.models.store import TENSORS, read_config, read_tensors, sha256, write_config, write_tensors
@@ -57,9 +58,7 @@ class TextEmotionNetwork(nn.Module):
     def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """Map tokens and their mask, int [batch, tokens], to logits [batch, labels]; a row may have no token."""
         states = self.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
-        shares = mask.unsqueeze(2).to(states.dtype)
-        mean = (states * shares).sum(dim=1) / shares.sum(dim=1).clamp(min=1)
-        logits: torch.Tensor = self.classifier(self.dropout(mean))
+        logits: Tensor = self.classifier(self.dropout(masked_mean(states, mask)))
         return logits
 
     @classmethod

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from whisper.model import AudioEncoder
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.features.encoder import STATISTICS, Encoding, compute_long_states, pool_states
 from ser_engine.models.base import Model
+from ser_engine.models.batching import map_alike
 from ser_engine.models.store import read_config, read_tensors, write_config, write_tensors
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.settings import Settings
@@ -231,17 +231,12 @@ class WhisperEncoderModel(Model):
         self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
     ) -> list[Prediction]:
         """Return the prediction for each recording; those of equal length are encoded together."""
-        by_length: dict[int, list[int]] = defaultdict(list)
-        for i, speech in enumerate(batch):
-            by_length[len(speech.samples)].append(i)
-        predictions: dict[int, Prediction] = {}
-        for rows in by_length.values():
-            for first in range(0, len(rows), BATCH):
-                chunk = rows[first : first + BATCH]
-                states = compute_long_states(self.encoder, np.stack([batch[i].samples for i in chunk]))
-                for i, probabilities in zip(chunk, self.predict_proba(states), strict=True):
-                    predictions[i] = Prediction(Scores(self.labels, probabilities))
-        return [predictions[i] for i in range(len(batch))]
+
+        def probabilities(clips: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+            return self.predict_proba(compute_long_states(self.encoder, np.stack(clips)))
+
+        rows = map_alike(probabilities, [speech.samples for speech in batch], len, BATCH)
+        return [Prediction(Scores(self.labels, row)) for row in rows]
 
 
 class WhisperStatistics(WhisperEncoderModel):
