@@ -61,8 +61,5 @@ class Model(ABC):
     def load(cls, folder: Path, settings: Settings) -> Self:
         """Read what `save` wrote.
 
-        Raises
-        ------
-        WeightsUnavailable
-            A file is missing or its checksum differs.
+        Raise WeightsUnavailable if a file is missing, differs from its checksum or does not fit the others.
         """

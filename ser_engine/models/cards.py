@@ -17,11 +17,7 @@ def read_figures(settings: Settings) -> dict[str, Any] | None:
     Keys: `id, architecture, labels, corpora` (of its training), `protocol, UA, WA, UA_ci95, ECE, per_corpus {corpus:
     {UA, WA, UA_ci95}}, per_label {label: {recall, precision}}, listeners {corpus: {agreement, per_label {label:
     percent}}}`, in percent; `not_sure` is a `calibration.threshold`, from 0 to 1.
-
-    Raises
-    ------
-    WeightsUnavailable
-        There is no such model.
+    Raise WeightsUnavailable if there is no such model.
     """
     config = read_config(find_model(settings, fetch=False))
     if MEASURED not in config:
@@ -34,11 +30,7 @@ def read_cards(settings: Settings) -> dict[str, str]:
     """Return the cards of the emotion model and its parts, by their names, as Markdown without front matter.
 
     A card is a folder's README.md; folders without one are left out.
-
-    Raises
-    ------
-    WeightsUnavailable
-        There is no such model, or one of its parts is missing.
+    Raise WeightsUnavailable if there is no such model, or if one of its parts is missing.
     """
     folder = find_model(settings, fetch=False)
     texts = {}

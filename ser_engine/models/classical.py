@@ -129,10 +129,7 @@ ESTIMATORS: dict[str, Callable[[int, Parameters], BaseEstimator]] = {
 def make_estimator(name: str, seed: int, parameters: Parameters) -> Pipeline:
     """Return an unfitted pipeline of standard scaling and the estimator of that name.
 
-    Raises
-    ------
-    InvalidSettings
-        There is no such estimator, or it does not take these parameters.
+    Raise InvalidSettings if there is no such estimator, or if it does not take these parameters.
     """
     if name not in ESTIMATORS:
         raise InvalidSettings(f"There is no classical system “{name}”; there are {', '.join(ESTIMATORS)}.")
@@ -159,11 +156,9 @@ class Classical(Model):
 
     Parameters
     ----------
-    id : name of the model
-    labels : emotions in the order of the scores
+    id, labels, card : see `Model`
     features : "acoustic94" or "acoustic173"
     pipeline : fitted on such features, with labels as its classes
-    card : further entries of config.json
     """
 
     def __init__(
@@ -198,12 +193,9 @@ class Classical(Model):
 
     @classmethod
     def load(cls, folder: Path, settings: Settings) -> Classical:
-        """Read what `save` wrote, checked against its checksum, without running any code from the file.
+        """Read what `save` wrote, without running any code from the file.
 
-        Raises
-        ------
-        WeightsUnavailable
-            A file is missing, differs from its checksum, or holds types that no classical system consists of.
+        Raise WeightsUnavailable as `Model.load` does, or if the file holds types of which no classical system consists.
         """
         import skops.io
         from skops.io.exceptions import UntrustedTypesFoundException
@@ -212,7 +204,7 @@ class Classical(Model):
         config = read_config(folder)
         try:
             asked = skops.io.get_untrusted_types(file=folder / FILE)
-            if unknown := [kind for kind in asked if not _known(kind)]:
+            if unknown := [kind for kind in asked if kind not in TRUSTED and not kind.startswith(TRUSTED_MODULES)]:
                 raise WeightsUnavailable(f"{folder / FILE} holds {unknown[0]}, which no model here consists of.")
             pipeline = skops.io.load(folder / FILE, trusted=asked)
             id, labels, features = config["id"], tuple(config["labels"]), config["features"]
@@ -223,7 +215,3 @@ class Classical(Model):
         written = {"id", "architecture", "features", "labels", "weights"}
         card = {key: value for key, value in config.items() if key not in written}
         return cls(id, labels, features, pipeline, card)
-
-
-def _known(kind: str) -> bool:
-    return kind in TRUSTED or kind.startswith(TRUSTED_MODULES)

@@ -31,11 +31,8 @@ def download(url: str, target: Path, checksum: str, timeout_s: float, progress: 
     """Download `url` to `target` by way of `target`.part, from which a later attempt resumes.
 
     `checksum` is the file's SHA-256; `timeout_s` the seconds without a byte after which the download is given up.
-
-    Raises
-    ------
-    WeightsUnavailable
-        No connection, an error of the server, a stall, a wrong checksum, a full disk; the text says which.
+    Raise WeightsUnavailable whose text says which: no connection, an error of the server, a stall, a wrong checksum or
+    a full disk.
     """
     part = target.with_name(target.name + ".part")
     with _DOWNLOADING, _disk_errors(target):
@@ -60,7 +57,9 @@ def _transfer(url: str, part: Path, timeout_s: float, progress: Progress) -> Non
     total = done + response.length if response.length is not None else 0
     reported = 0.0
     with response, part.open("ab" if done else "wb") as file:
-        _check_space(url, part.parent, total - done)
+        needed, free = total - done, shutil.disk_usage(part.parent).free
+        if needed > free:
+            raise _failure(url, f"it needs {_mb(needed)} MB more in {part.parent}, where {_mb(free)} MB are free")
         while chunk := _receive(response, url, timeout_s):
             file.write(chunk)
             done += len(chunk)
@@ -86,12 +85,6 @@ def _open(url: str, start: int, timeout_s: float) -> tuple[HTTPResponse, int]:
 def _receive(response: HTTPResponse, url: str, timeout_s: float) -> bytes:
     with _network_errors(url, timeout_s):
         return response.read1(_CHUNK)
-
-
-def _check_space(url: str, folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise _failure(url, f"it needs {_mb(needed)} MB more in {folder}, where {_mb(free)} MB are free")
 
 
 @contextmanager

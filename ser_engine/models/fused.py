@@ -30,11 +30,10 @@ class Fused(Model):
 
     Parameters
     ----------
-    id : name of the model
+    id, card : see `Model`
     audio : calibrated model of audio, whose labels are this model's
     text : model of text
     parts : the references (`store.reference`) to the folders of "audio" and "text"
-    card : further entries of config.json (corpora, measured figures)
     """
 
     def __init__(
@@ -59,18 +58,13 @@ class Fused(Model):
         The scores by audio are cached, so that edited words cost the text model alone.
         """
         transcripts = transcripts or [None] * len(batch)
-        return [
-            self._fuse(audio, text, transcript.confidence if transcript else 0.0)
-            for audio, text, transcript in zip(
-                self._audio_scores(batch), self.predict_text(transcripts), transcripts, strict=True
-            )
-        ]
-
-    def _fuse(self, audio: Scores, text: TextPrediction | None, confidence: float) -> Prediction:
-        fused = fuse(audio, text, confidence)
-        if text is None or not is_informative(text, self.labels):
-            return Prediction(fused, {"audio": audio, "fused": fused})
-        return Prediction(fused, {"audio": audio, "text": text_scores(text, self.labels), "fused": fused})
+        texts = self.predict_text(transcripts)
+        predictions = []
+        for audio, text, transcript in zip(self._audio_scores(batch), texts, transcripts, strict=True):
+            fused = fuse(audio, text, transcript.confidence if transcript else 0.0)
+            words = {"text": text_scores(text, self.labels)} if is_informative(text, self.labels) else {}
+            predictions.append(Prediction(fused, {"audio": audio, **words, "fused": fused}))
+        return predictions
 
     def clear_cache(self) -> None:
         """Drop the cached scores of this model and of its audio model."""
@@ -84,19 +78,10 @@ class Fused(Model):
             lambda rows: [prediction.scores for prediction in self.audio.predict([batch[row] for row in rows])],
         )
 
-    def predict_text(self, transcripts: Sequence[Transcript | None]) -> list[TextPrediction | None]:
-        """Return the predictions by text alone; None without words or in a language that the text model lacks."""
-        texts = {
-            row: transcript.text
-            for row, transcript in enumerate(transcripts)
-            if transcript is not None and self._is_readable(transcript)
-        }
-        predictions = dict(zip(texts, self.text.predict(list(texts.values())), strict=True))
-        return [predictions.get(row) for row in range(len(transcripts))]
-
-    def _is_readable(self, transcript: Transcript) -> bool:
-        known = transcript.language is None or transcript.language in self.text.languages  # None: written by hand
-        return known and bool(transcript.text.strip())
+    def predict_text(self, transcripts: Sequence[Transcript | None]) -> list[TextPrediction]:
+        """Return the predictions by text alone, which abstain in a language that the text model lacks."""
+        known = (None, *self.text.languages)  # words without a language were written by hand
+        return self.text.predict([said.text if said and said.language in known else None for said in transcripts])
 
     def save(self, folder: Path) -> None:
         """Write config.json into `folder`; it refers to the two models, whose folders stay where they are."""
@@ -107,10 +92,7 @@ class Fused(Model):
     def load(cls, folder: Path, settings: Settings, parts: Mapping[str, Any] | None = None) -> Fused:
         """Read what `save` wrote; `parts` are the two loaded models.
 
-        Raises
-        ------
-        WeightsUnavailable
-            The config.json does not fit the models.
+        Raise WeightsUnavailable if the config.json does not fit the models.
         """
         config, parts = read_config(folder), parts or {}
         id, audio, text = config.get("id"), parts.get(AUDIO), parts.get(TEXT)

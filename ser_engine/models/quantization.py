@@ -23,22 +23,12 @@ _CHUNK = 1 << 20  # elements per step, so that the search needs little memory
 
 
 def quantize(tensors: Mapping[str, Tensor], keep: Collection[str] = ()) -> dict[str, Tensor]:
-    """Store matrices in 8 bits and everything else in 16.
+    """Store matrices in 8 bits and everything else in 16; tensors that `keep` names are stored in 16, too.
 
-    Parameters
-    ----------
-    tensors
-        Name to tensor. A floating tensor of two or more dimensions and at least `MIN_SIZE` elements becomes int8
-        of the same shape and float32 scales [rows] under NAME.scale, where a row is what one index of the first
-        dimension selects. Other floating tensors become float16 (float32 where float16 would overflow); integers
-        and booleans are kept as they are.
-    keep
-        Names of tensors to store in float16 whatever their size.
-
-    Raises
-    ------
-    ValueError
-        A weight is NaN or infinite, `keep` names no tensor, or both NAME and NAME.scale are there already.
+    A floating tensor of two or more dimensions and at least `MIN_SIZE` elements becomes int8 of the same shape and
+    float32 scales [rows] under NAME.scale, where a row is what one index of the first dimension selects. Other floating
+    tensors become float16 (float32 where float16 would overflow); integers and booleans are kept as they are.
+    Raise ValueError if a weight is NaN or infinite, if `keep` names no tensor, or if a NAME.scale is there already.
     """
     if unknown := set(keep) - set(tensors):
         raise ValueError(f"there is no tensor {', '.join(sorted(unknown))} to keep in float16")

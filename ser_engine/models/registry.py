@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -50,51 +51,34 @@ AUDIO_CLASSIFIERS = frozenset(
 def load_model(folder: Path, settings: Settings) -> Model:
     """Load the model in `folder`, whatever its architecture, and the models that it consists of.
 
-    Raises
-    ------
-    WeightsUnavailable
-        The folder holds no model, or one of an architecture that this version does not know.
+    Raise WeightsUnavailable if the folder holds no model, or one of an architecture that this version does not know.
     """
     from ser_engine.models.parallel import set_up_torch
 
-    architecture = _architecture(folder)
-    if architecture in PARTS:
-        raise _unknown(folder, architecture)
     set_up_torch(settings.threads)
-    model: Model = _load(folder, settings)
+    model: Model = _load(folder, settings, ARCHITECTURES.keys() - set(PARTS))
     return model
 
 
-def _load(folder: Path, settings: Settings) -> Any:
-    architecture = _architecture(folder)
-    if architecture not in ARCHITECTURES:
-        raise _unknown(folder, architecture)
-    module, name = ARCHITECTURES[architecture]
-    model_class = getattr(import_module(module), name)
-    parts = {name: _load(verify_part(part, folder, settings), settings) for name, part in references(folder).items()}
-    return model_class.load(folder, settings, parts) if parts else model_class.load(folder, settings)
-
-
-def _architecture(folder: Path) -> str:
+def _load(folder: Path, settings: Settings, known: Collection[str]) -> Any:
     config = read_config(folder)
     # A folder of Transformers has no such entry, but one for its kind; `HubModel.load` checks that it is for audio.
     default = "transformers" if "model_type" in config else "no kind is named"
-    return str(config.get("architecture", default))
-
-
-def _unknown(folder: Path, architecture: str) -> WeightsUnavailable:
-    return WeightsUnavailable(f"{folder.name} is of a kind that this version does not know ({architecture}).")
+    architecture = str(config.get("architecture", default))
+    if architecture not in known:
+        raise WeightsUnavailable(f"{folder.name} is of a kind that this version does not know ({architecture}).")
+    module, name = ARCHITECTURES[architecture]
+    model_class = getattr(import_module(module), name)
+    places = {name: verify_part(part, folder, settings) for name, part in references(folder).items()}
+    parts = {name: _load(place, settings, ARCHITECTURES) for name, place in places.items()}
+    return model_class.load(folder, settings, parts) if parts else model_class.load(folder, settings)
 
 
 def find_model(settings: Settings, fetch: bool = True) -> Path:
     """Return the folder of the emotion model: the one that `settings.model` names, or else models/DEFAULT.
 
     "hf:..." is a model of the hub (see `hub_files.find_hub_model`), downloaded where `fetch` and the settings permit.
-
-    Raises
-    ------
-    WeightsUnavailable
-        There is no such model; the text lists the available ones.
+    Raise WeightsUnavailable if there is no such model; the text lists the available ones.
     """
     name = settings.model
     if not name:

@@ -39,10 +39,7 @@ def _sha256(path: Path, _inode: int, _size: int, _mtime_ns: int) -> str:
 def verify(folder: Path) -> None:
     """Check every file that the folder's config.json names under "weights" against its checksum.
 
-    Raises
-    ------
-    WeightsUnavailable
-        A file is missing, is a git-lfs pointer or differs, or the config cannot be used.
+    Raise WeightsUnavailable if a file is missing, is a git-lfs pointer or differs, or if the config cannot be used.
     """
     checksums = read_config(folder).get("weights")
     if not isinstance(checksums, dict) or not checksums:
@@ -121,11 +118,7 @@ def reference(folder: Path) -> dict[str, str]:
     """Return how config.json refers to the model in `folder`: its id, and the sha256 of all that decides its answers.
 
     That is its config.json, which has its weights' checksums, without the measured figures.
-
-    Raises
-    ------
-    WeightsUnavailable
-        The folder holds no model, or one without checksums.
+    Raise WeightsUnavailable if the folder holds no model, or one without checksums.
     """
     config = read_config(folder)
     if not config.get("weights"):
@@ -150,10 +143,7 @@ def _is_reference(entry: Any) -> bool:
 def find_part(id: str, folder: Path, settings: Settings) -> Path:
     """Return the folder of a part of the model in `folder`: its sibling, or one of `settings.models_dir`.
 
-    Raises
-    ------
-    WeightsUnavailable
-        There is no such folder.
+    Raise WeightsUnavailable if there is no such folder.
     """
     for place in (folder.parent / id, settings.models_dir / id):
         if (place / CONFIG).is_file():
@@ -164,10 +154,7 @@ def find_part(id: str, folder: Path, settings: Settings) -> Path:
 def verify_part(part: Mapping[str, str], folder: Path, settings: Settings) -> Path:
     """Return the folder of a part of the model in `folder` if it is the one that the model was made of.
 
-    Raises
-    ------
-    WeightsUnavailable
-        There is no such folder, or it holds another model.
+    Raise WeightsUnavailable if there is no such folder, or if it holds another model.
     """
     place = find_part(part["id"], folder, settings)
     if reference(place)["sha256"] != part["sha256"]:
@@ -178,10 +165,7 @@ def verify_part(part: Mapping[str, str], folder: Path, settings: Settings) -> Pa
 def part_folders(folder: Path, settings: Settings) -> tuple[Path, ...]:
     """Return the folders of all models that a model consists of, each before its own parts; empty for most.
 
-    Raises
-    ------
-    WeightsUnavailable
-        The folder holds no model, or one of its parts is missing.
+    Raise WeightsUnavailable if the folder holds no model, or if one of its parts is missing.
     """
     places = [find_part(part["id"], folder, settings) for part in references(folder).values()]
     return tuple(inner for place in places for inner in (place, *part_folders(place, settings)))

@@ -38,8 +38,4 @@ def read_digests(folder: Path) -> NDArray[np.uint64]:
 
 def contains(digests: NDArray[np.uint64], sha256: str) -> bool:
     """Whether a recording with this checksum (hexadecimal, empty if unknown) is among the digests."""
-    if not len(digests) or not sha256:
-        return False
-    digest = np.uint64(int(sha256[: 2 * WIDTH], 16))
-    place = int(np.searchsorted(digests, digest))
-    return place < len(digests) and bool(digests[place] == digest)
+    return bool(sha256) and np.uint64(int(sha256[: 2 * WIDTH], 16)) in digests

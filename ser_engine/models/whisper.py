@@ -23,24 +23,16 @@ if TYPE_CHECKING:
 
 BUNDLED = "base"
 
-
 _SHARED: dict[tuple[str, Path, Path], Whisper] = {}
 _SHARED_LOCK = threading.Lock()
 
 
-def load_whisper(
-    settings: Settings, progress: Progress | None = None, urls: Mapping[str, str] | None = None
-) -> Whisper:
+def load_whisper(settings: Settings, progress: Progress | None = None) -> Whisper:
     """Return Whisper of the size `settings.whisper`: float32, on the CPU, for inference only.
 
     "base" is bundled; another size is OpenAI's own file in `settings.whisper_dir`, downloaded where it is missing or
-    damaged and `settings.allow_download` permits. `urls` maps sizes to addresses that end in CHECKSUM/NAME.pt, by
-    default openai-whisper's own.
-
-    Raises
-    ------
-    WeightsUnavailable
-        The weights are missing, damaged or could not be downloaded; the text names the remedy.
+    damaged and `settings.allow_download` permits.
+    Raise WeightsUnavailable if the weights are missing, damaged or could not be downloaded; the text names the remedy.
     """
     import torch
 
@@ -50,7 +42,7 @@ def load_whisper(
         folder = settings.models_dir / f"whisper-{BUNDLED}"
         state = read_tensors(folder)
         return build_whisper(settings.whisper, read_config(folder)["dims"], state)
-    file = _official_file(settings, progress, urls)
+    file = _official_file(settings, progress)
     # Mapped, so that a large model is not in memory twice while it becomes float32.
     checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     return build_whisper(settings.whisper, checkpoint["dims"], dequantize(checkpoint["model_state_dict"]))
@@ -98,13 +90,11 @@ def _no_initialization() -> AbstractContextManager[Any]:
     return NoInitialization()
 
 
-def _official_file(settings: Settings, progress: Progress | None, urls: Mapping[str, str] | None) -> Path:
+def _official_file(settings: Settings, progress: Progress | None) -> Path:
     """Return the verified checkpoint of `settings.whisper`, downloaded if need be."""
-    if urls is None:
-        import whisper
+    import whisper
 
-        urls = whisper._MODELS
-    url = urls[settings.whisper]
+    url = whisper._MODELS[settings.whisper]
     checksum, name = urlsplit(url).path.split("/")[-2:]
     file = settings.whisper_dir / name
     damaged = file.is_file() and sha256(file) != checksum

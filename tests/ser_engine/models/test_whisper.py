@@ -116,48 +116,51 @@ def table(body: bytes, address: str = "http://127.0.0.1:9") -> dict[str, str]:
     return {"turbo": f"{address}/models/{hashlib.sha256(body).hexdigest()}/large-v3-turbo.pt"}
 
 
-def test_a_file_in_whispers_cache_is_used_without_network(nowhere, tmp_path):
+def test_a_file_in_whispers_cache_is_used_without_network(nowhere, tmp_path, monkeypatch):
     body = official(tmp_path)
     nowhere.whisper_dir.mkdir()
     (nowhere.whisper_dir / "large-v3-turbo.pt").write_bytes(body)
-    model = load_whisper(replace(nowhere, whisper="turbo", allow_download=True), urls=table(body))
+    monkeypatch.setattr(whisper, "_MODELS", table(body))
+    model = load_whisper(replace(nowhere, whisper="turbo", allow_download=True))
     exact = Whisper(ModelDimensions(**DIMS))
     exact.load_state_dict(tiny_state())
     assert torch.equal(outputs(model), outputs(exact.eval()))
     assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
 
 
-def test_the_heads_for_word_times_are_the_official_ones(nowhere, tmp_path):
+def test_the_heads_for_word_times_are_the_official_ones(nowhere, tmp_path, monkeypatch):
     """Turbo has 4 decoder layers of 20 heads; so has this one, a narrow one."""
     body = official(tmp_path, DIMS | {"n_text_state": 80, "n_audio_state": 80, "n_text_layer": 4, "n_text_head": 20})
     nowhere.whisper_dir.mkdir()
     (nowhere.whisper_dir / "large-v3-turbo.pt").write_bytes(body)
-    model = load_whisper(replace(nowhere, whisper="turbo"), urls=table(body))
+    monkeypatch.setattr(whisper, "_MODELS", table(body))
+    model = load_whisper(replace(nowhere, whisper="turbo"))
     assert model.alignment_heads.to_dense().sum() == 6  # the general choice would be 40
 
 
-def test_without_leave_nothing_is_fetched_and_the_ways_out_are_said(nowhere, server):
+def test_without_leave_nothing_is_fetched_and_the_ways_out_are_said(nowhere, server, monkeypatch):
     urls = table(server.body, server.address)
+    monkeypatch.setattr(whisper, "_MODELS", urls)
     with pytest.raises(WeightsUnavailable) as caught:
-        load_whisper(replace(nowhere, whisper="turbo"), urls=urls)
+        load_whisper(replace(nowhere, whisper="turbo"))
     for hint in ("turbo", "SER_ALLOW_DOWNLOAD=1", urls["turbo"], str(nowhere.whisper_dir)):
         assert hint in str(caught.value)
     nowhere.whisper_dir.mkdir()
     (nowhere.whisper_dir / "large-v3-turbo.pt").write_bytes(b"half a file")
     with pytest.raises(WeightsUnavailable, match=r"large-v3-turbo\.pt is damaged.*SER_ALLOW_DOWNLOAD=1"):
-        load_whisper(replace(nowhere, whisper="turbo"), urls=urls)
+        load_whisper(replace(nowhere, whisper="turbo"))
     assert server.ranges == []
 
 
-def test_with_leave_a_missing_or_damaged_file_is_fetched(nowhere, server, tmp_path):
+def test_with_leave_a_missing_or_damaged_file_is_fetched(nowhere, server, tmp_path, monkeypatch):
     server.body = official(tmp_path)
-    urls = table(server.body, server.address)
+    monkeypatch.setattr(whisper, "_MODELS", table(server.body, server.address))
     allowed = replace(nowhere, whisper="turbo", allow_download=True)
-    assert load_whisper(allowed, urls=urls).dims.n_vocab == DIMS["n_vocab"]
+    assert load_whisper(allowed).dims.n_vocab == DIMS["n_vocab"]
     file = nowhere.whisper_dir / "large-v3-turbo.pt"
     file.write_bytes(b"damaged")
     told: list[tuple[int, int]] = []
-    load_whisper(allowed, lambda done, total: told.append((done, total)), urls)
+    load_whisper(allowed, lambda done, total: told.append((done, total)))
     assert file.read_bytes() == server.body
     assert told[-1] == (len(server.body), len(server.body))
     assert len(server.ranges) == 2
