@@ -19,11 +19,7 @@ def adapt(encoder: PreTrainedModel, options: Mapping[str, Any]) -> None:
     """Insert adapters into an encoder, whose output stays the same until they are trained.
 
     `options` are "r" (the rank), "alpha" (the scale, times r) and "dropout".
-
-    Raises
-    ------
-    InvalidSettings
-        peft is not installed.
+    Raise InvalidSettings if peft is not installed.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model

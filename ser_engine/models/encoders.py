@@ -124,12 +124,8 @@ def load_encoder(
     overrides : entries of the encoder's own config to change (mask_time_prob, layerdrop)
     shared : whether the bundled Whisper may share tensors with the transcriber, which is for frozen encoders
 
-    Raises
-    ------
-    WeightsUnavailable
-        The weights are missing and may not be downloaded, are incomplete, or are not those of the reference.
-    InvalidSettings
-        An override is no entry of the config, or no commit is named for a hub's encoder.
+    Raise WeightsUnavailable if the weights are missing and may not be downloaded, are incomplete, or are not those of
+    the reference, or if no commit is named for a hub's encoder; InvalidSettings for an override of no entry.
     """
     if reference.id == BUNDLED and kind == "speech":
         return _bundled_whisper(reference, settings, overrides or {}, shared)

@@ -104,10 +104,8 @@ class HubModel(Model):
     def load(cls, folder: Path, settings: Settings) -> HubModel:
         """Read a folder as `save_pretrained` writes it, preferring safetensors to pickles.
 
-        Raises
-        ------
-        WeightsUnavailable
-            A file is missing or damaged, it is a model of another kind, or its head is not in the checkpoint.
+        Raise WeightsUnavailable if a file is missing or damaged, if it is a model of another kind, or if its head is
+        not in the checkpoint.
         """
         id = id_of(folder)
         with _LOADING, quiet():

@@ -46,11 +46,7 @@ def find_hub_model(text: str, settings: Settings, fetch: bool = True) -> Path:
     """Return the folder of the model "hf:...", downloaded if need be, where `fetch` and the settings permit.
 
     A folder of `settings.models_dir` takes precedence over a path, and that over an id.
-
-    Raises
-    ------
-    WeightsUnavailable
-        There is no such model, or it cannot be downloaded, or may not.
+    Raise WeightsUnavailable if there is no such model, or if it cannot be downloaded, or may not.
     """
     whole = text.removeprefix(PREFIX).strip()
     if not whole:

@@ -104,10 +104,9 @@ class SpeechText(Model):
 
     Parameters
     ----------
-    id : name of the model
+    id, card : see `Model`
     network : trained; its config holds the labels
     processor : of the network's encoders
-    card : further entries of config.json (corpora, measured figures)
     """
 
     def __init__(
@@ -181,10 +180,7 @@ class SpeechText(Model):
     def load(cls, folder: Path, settings: Settings) -> SpeechText:
         """Read what `save` wrote, and the encoders that it refers to.
 
-        Raises
-        ------
-        WeightsUnavailable
-            A file of the model or an encoder is missing, differs from its checksum or does not fit the others.
+        Raise WeightsUnavailable as `Model.load` does, or if an encoder is missing or is another.
         """
         network = SpeechTextForSequenceClassification.from_pretrained(folder, settings=settings)
         config, processor = read_config(folder), SpeechTextProcessor.from_pretrained(folder)

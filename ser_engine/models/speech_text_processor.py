@@ -72,9 +72,8 @@ class SpeechTextProcessor:
         return [len(ids) for ids in tokens["input_ids"]] if texts else []
 
     @classmethod
-    def from_encoders(cls, speech: str | None, text: str | None, settings: Settings | None = None) -> Self:
+    def from_encoders(cls, speech: str | None, text: str | None, settings: Settings) -> Self:
         """Return the processor of these encoders, named as in `SpeechTextForSequenceClassification.from_encoders`."""
-        settings = settings or Settings.from_env()
         return cls(
             load_feature_extractor(EncoderReference.parse(speech), settings) if speech else None,
             load_tokenizer(EncoderReference.parse(text), settings) if text else None,
@@ -100,13 +99,7 @@ class SpeechTextProcessor:
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> Self:
-        """Read what `save_pretrained` wrote.
-
-        Raises
-        ------
-        WeightsUnavailable
-            A file is damaged.
-        """
+        """Read what `save_pretrained` wrote; raises WeightsUnavailable if a file is damaged."""
         place = Path(folder)
         extractor = tokenizer = None
         try:

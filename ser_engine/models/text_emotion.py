@@ -65,13 +65,7 @@ class TextEmotionNetwork(nn.Module):
     def from_encoder(
         cls, encoder: str, labels: int, settings: Settings, dropout: float, seed: int
     ) -> TextEmotionNetwork:
-        """Return an untrained head on a pre-trained encoder, which is named as in `EncoderReference.parse`.
-
-        Raises
-        ------
-        WeightsUnavailable, InvalidSettings
-            See `load_encoder`.
-        """
+        """Return an untrained head on a pre-trained encoder, which is named as in `EncoderReference.parse`."""
         loaded, _ = load_encoder(EncoderReference.parse(encoder), "text", settings)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -202,10 +196,7 @@ class TextEmotion:
     def load(cls, folder: Path, settings: Settings) -> TextEmotion:
         """Read what `save` wrote; no other folder is needed.
 
-        Raises
-        ------
-        WeightsUnavailable
-            A file is missing, differs from its checksum or does not fit the others.
+        Raise WeightsUnavailable if a file is missing, differs from its checksum or does not fit the others.
         """
         config = read_config(folder)
         if config.get("architecture") != ARCHITECTURE:

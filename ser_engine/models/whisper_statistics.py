@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,11 @@ def _mean_and_deviation(frames: Tensor, shares: Tensor) -> Tensor:
     return torch.cat([mean.flatten(1), deviation.flatten(1)], dim=1)
 
 
+def mean_log_probs(heads: Iterable[nn.Module], *inputs: Tensor) -> Tensor:
+    """Return the mean of the heads' log-probabilities [batch, labels] of the same inputs."""
+    return torch.stack([head(*inputs).log_softmax(dim=1) for head in heads]).mean(dim=0)
+
+
 class Head(nn.Module):
     """An ensemble of heads on standardized statistics and standardized frames."""
 
@@ -175,14 +180,10 @@ class Head(nn.Module):
     def forward(self, statistics: Tensor, frames: Tensor, present: Tensor) -> Tensor:
         """Map what `collate` returns to log-probabilities [batch, labels], averaged by kind of head, then over both."""
         log_probs = []
-        if stats_heads := self.stats_heads():
-            standard = self.standardize(statistics)
-            log_probs.append(torch.stack([head(standard).log_softmax(dim=1) for head in stats_heads]).mean(dim=0))
-        if attentive_heads := self.attentive_heads():
-            standard = self.standardize_frames(frames)
-            log_probs.append(
-                torch.stack([head(standard, present).log_softmax(dim=1) for head in attentive_heads]).mean(dim=0)
-            )
+        if self.members:
+            log_probs.append(mean_log_probs(self.members, self.standardize(statistics)))
+        if self.attentive:
+            log_probs.append(mean_log_probs(self.attentive, self.standardize_frames(frames), present))
         return torch.stack(log_probs).mean(dim=0).log_softmax(dim=1)
 
     def embed(self, statistics: Tensor, frames: Tensor, present: Tensor) -> Tensor:
@@ -211,10 +212,8 @@ class WhisperEncoderModel(Model):
 
     Parameters
     ----------
-    id : name of the model
-    labels : emotions in the order of the scores
+    id, labels, card : see `Model`
     encoder : Whisper-base's audio encoder, float32, in evaluation mode
-    card : further entries of config.json (corpora, measured figures)
     """
 
     def __init__(
@@ -244,12 +243,9 @@ class WhisperStatistics(WhisperEncoderModel):
 
     Parameters
     ----------
-    id : name of the model
-    labels : emotions in the order of the head's outputs
-    head : trained
-    encoder : Whisper-base's audio encoder, float32, in evaluation mode
+    id, labels, encoder, card : see `WhisperEncoderModel`
+    head : trained; its outputs are in the order of the labels
     temperature : divisor of the log-probabilities, fitted on unseen speakers
-    card : further entries of config.json (corpora, measured figures)
     """
 
     def __init__(
@@ -277,7 +273,6 @@ class WhisperStatistics(WhisperEncoderModel):
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors (the head in float16) into `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.half().contiguous() for name, tensor in self.head.state_dict().items()}
         checksum = write_tensors(folder, tensors)
         config = {
@@ -296,10 +291,7 @@ class WhisperStatistics(WhisperEncoderModel):
     def load(cls, folder: Path, settings: Settings) -> WhisperStatistics:
         """Read what `save` wrote, and the encoder that it refers to.
 
-        Raises
-        ------
-        WeightsUnavailable
-            A file of the model or of its encoder is missing, differs from its checksum or does not fit the others.
+        Raise WeightsUnavailable as `Model.load` does, also for the encoder's files.
         """
         config, tensors = read_config(folder), read_tensors(folder)
         try:

@@ -29,6 +29,7 @@ from ser_engine.models.whisper_statistics import (
     WhisperEncoderModel,
     WhisperStatistics,
     collate,
+    mean_log_probs,
 )
 from ser_engine.settings import Settings
 
@@ -101,22 +102,16 @@ class TunedHead(nn.Module):
         return logits
 
 
-def mean_log_probs(heads: Sequence[TunedHead], lower: Tensor) -> Tensor:
-    """Return the mean of the heads' log-probabilities [batch, labels] for states [batch, t, width] of lower blocks."""
-    return torch.stack([head(lower).log_softmax(dim=1) for head in heads]).mean(dim=0)
-
-
 class WhisperTuned(WhisperEncoderModel):
     """Tuned heads and a model on the frozen encoder as one `Model`; safe to call from several threads.
 
     Parameters
     ----------
-    id : name of the model
+    id, card : see `Model`
     heads : trained, of one shape
     base_model : the model on the frozen encoder, whose labels are this model's
     part : the reference (`store.reference`) to its folder
     temperature : divisor of the mean log-probabilities, fitted on unseen speakers
-    card : further entries of config.json (corpora, measured figures)
     """
 
     def __init__(
@@ -143,7 +138,6 @@ class WhisperTuned(WhisperEncoderModel):
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors (the tuned heads, their matrices in 8 bits) into `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
         checksum = write_tensors(folder, quantize(nn.ModuleList(self.heads).state_dict()))
         config = {
             "id": self.id,
@@ -161,13 +155,7 @@ class WhisperTuned(WhisperEncoderModel):
 
     @classmethod
     def load(cls, folder: Path, settings: Settings, parts: Mapping[str, Any] | None = None) -> WhisperTuned:
-        """Read what `save` wrote; `parts` are the loaded base model.
-
-        Raises
-        ------
-        WeightsUnavailable
-            A file is missing, differs from its checksum or does not fit the others.
-        """
+        """Read what `save` wrote; `parts` are the loaded base model."""
         config, tensors = read_config(folder), read_tensors(folder)
         unfit = WeightsUnavailable(f"The config.json in {folder} does not fit its weights.")
         base_model = (parts or {}).get(BASE_MODEL)

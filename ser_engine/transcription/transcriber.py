@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.settings import Settings
-from ser_engine.transcription.language import resolve_language
+from ser_engine.errors import InvalidSettings
+from ser_engine.settings import Settings, variable
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Transcript, TranscriptSegment
 
 if TYPE_CHECKING:
@@ -218,6 +218,8 @@ def load_transcriber(settings: Settings, progress: Progress | None = None) -> Tr
 
     Raise WeightsUnavailable if they are not there, InvalidSettings for a language that Whisper does not know.
     """
+    from whisper.tokenizer import LANGUAGES
+
     from ser_engine.models.parallel import set_up_torch
     from ser_engine.models.whisper import shared_whisper
 
@@ -225,4 +227,9 @@ def load_transcriber(settings: Settings, progress: Progress | None = None) -> Tr
     precision = "int8" if settings.whisper == "base" else "float16"
     whisper = shared_whisper(settings, progress)
     engine = f"whisper-{settings.whisper} ({precision} weights)"
-    return Transcriber(whisper, engine, resolve_language(whisper, settings.language))
+    language = settings.language.lower() if whisper.is_multilingual else "en"
+    if language and language not in tuple(LANGUAGES)[: whisper.num_languages]:
+        raise InvalidSettings(
+            f"{variable('language')} is a language code of Whisper, such as en or de, not “{settings.language}”."
+        )
+    return Transcriber(whisper, engine, language or None)

@@ -33,8 +33,8 @@ from ser_engine.features.encoder import Encoding
 from ser_engine.io import atomic_write
 from ser_engine.models.store import reference
 from ser_engine.models.whisper import shared_whisper
-from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics
-from ser_engine.models.whisper_tuned import TunedHead, WhisperTuned, mean_log_probs
+from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics, mean_log_probs
+from ser_engine.models.whisper_tuned import TunedHead, WhisperTuned
 from ser_engine.training import heads
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, Count, Rate, Share, load_config
