@@ -75,10 +75,8 @@ def id_of(folder: Path) -> str:
 
 
 def _folder(name: str, settings: Settings) -> Path | None:
-    for folder in (settings.models_dir / name, Path(name).expanduser()):
-        if folder.is_dir():
-            return folder
-    return None
+    places = (settings.models_dir / name, Path(name).expanduser())
+    return next((place for place in places if place.is_dir()), None)
 
 
 def _cached(reference: Reference) -> Path | None:
@@ -100,7 +98,7 @@ def _cached(reference: Reference) -> Path | None:
             raise WeightsUnavailable(
                 f"“{reference.name}” is neither a folder nor an id of the hub, which looks like OWNER/NAME."
             ) from None
-        if (Path(found) / CONFIG).is_file() and _has(Path(found), weights):
+        if (Path(found) / CONFIG).is_file() and any(Path(found).glob(weights[0])):
             return Path(found)
     return None
 
@@ -128,13 +126,9 @@ def _download_model(reference: Reference, settings: Settings) -> Path:
         folder = _download(reference, (*_DESCRIPTION, *weights), settings.download_timeout_s)
         if not (folder / CONFIG).is_file():
             raise WeightsUnavailable(f"{reference} of the hub is not a model of Transformers: it has no {CONFIG}.")
-        if _has(folder, weights):
+        if any(folder.glob(weights[0])):
             return folder
     raise WeightsUnavailable(f"{reference} of the hub has no weights that Transformers can read.")
-
-
-def _has(folder: Path, patterns: tuple[str, ...]) -> bool:
-    return any(folder.glob(patterns[0]))
 
 
 def _download(reference: Reference, patterns: tuple[str, ...], timeout_s: float) -> Path:

@@ -251,19 +251,17 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
         config = SpeechTextConfig(
             id2label=dict(enumerate(names)), label2id={name: number for number, name in enumerate(names)}
         ).override(options)  # raises before anything is loaded
-        encoders: dict[str, PreTrainedModel] = {}
+        speech_encoder = text_encoder = None
         with torch.random.fork_rng(devices=[]):
             if speech:
                 reference, shared = EncoderReference.parse(speech), config.freezing == "head"
-                encoder, pinned = load_encoder(reference, "speech", settings, speech_overrides, shared)
-                encoders["speech_encoder"] = encoder
-                config.speech_source, config.speech_config = asdict(pinned), encoder.config
+                speech_encoder, pinned = load_encoder(reference, "speech", settings, speech_overrides, shared)
+                config.speech_source, config.speech_config = asdict(pinned), speech_encoder.config
             if text:
-                encoder, pinned = load_encoder(EncoderReference.parse(text), "text", settings)
-                encoders["text_encoder"] = encoder
-                config.text_source, config.text_config = asdict(pinned), encoder.config
+                text_encoder, pinned = load_encoder(EncoderReference.parse(text), "text", settings)
+                config.text_source, config.text_config = asdict(pinned), text_encoder.config
             torch.manual_seed(seed)
-            network = cls(config, **encoders)
+            network = cls(config, speech_encoder, text_encoder)
         network.train(False)
         return network
 
@@ -340,15 +338,13 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
     @classmethod
     def _read_trained(cls, folder: Path, config: SpeechTextConfig, settings: Settings) -> Self:
         """Read the encoders from their own places, and the trained tensors from the folder."""
-        shared = config.freezing == "head"
-        encoders = {}
+        speech_encoder = text_encoder = None
         if config.speech_source:
-            reference = EncoderReference(**config.speech_source)
-            encoders["speech_encoder"], _ = load_encoder(reference, "speech", settings, shared=shared)
+            reference, shared = EncoderReference(**config.speech_source), config.freezing == "head"
+            speech_encoder, _ = load_encoder(reference, "speech", settings, shared=shared)
         if config.text_source:
-            reference = EncoderReference(**config.text_source)
-            encoders["text_encoder"], _ = load_encoder(reference, "text", settings)
-        model = cls(config, **encoders)
+            text_encoder, _ = load_encoder(EncoderReference(**config.text_source), "text", settings)
+        model = cls(config, speech_encoder, text_encoder)
         trained = read_tensors(folder)
         if set(trained) != set(model.stored_names()):
             raise ValueError

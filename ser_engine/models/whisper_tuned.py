@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from whisper.model import AudioEncoder, ResidualAttentionBlock
+from whisper.model import AudioEncoder
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.features.encoder import LOWER_BLOCKS, average_pairs, pool_states
@@ -56,8 +56,7 @@ class TunedHead(nn.Module):
 
     def __init__(self, encoder: AudioEncoder, blocks: int, config: HeadConfig) -> None:
         super().__init__()
-        own = [copy.deepcopy(block) for block in encoder.blocks[LOWER_BLOCKS : LOWER_BLOCKS + blocks]]
-        self.blocks = nn.ModuleList(block for block in own if isinstance(block, ResidualAttentionBlock))
+        self.blocks = nn.ModuleList(copy.deepcopy(list(encoder.blocks)[LOWER_BLOCKS : LOWER_BLOCKS + blocks]))
         self.blocks.requires_grad_(True)
         self.register_buffer("frame_mean", torch.zeros(config.width))
         self.register_buffer("frame_scale", torch.ones(config.width))

@@ -7,7 +7,6 @@ trained first, on frozen blocks; then both are trained, and a moving average of 
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +30,7 @@ from ser_engine.evaluation.predictions import COMPONENT, DEGRADED, MAIN, Outputs
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.features.encoder import Encoding
 from ser_engine.io import atomic_write
+from ser_engine.models.batching import map_alike
 from ser_engine.models.store import reference
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics, mean_log_probs
@@ -336,17 +336,12 @@ def _standardize(member: TunedHead, frames: Sequence[Lower], rng: np.random.Gene
 
 def _by_length(compute: Callable[[Tensor], Tensor], clips: Sequence[Lower]) -> list[NDArray[Any]]:
     """Return what is computed of n clips, in batches of one length, in their order."""
-    rows_of = defaultdict(list)
-    for row, states in enumerate(clips):
-        rows_of[len(states)].append(row)
-    results: dict[int, NDArray[Any]] = {}
+
+    def compute_array(batch: list[Lower]) -> NDArray[Any]:
+        return compute(torch.from_numpy(np.stack(batch)).float()).numpy()
+
     with torch.inference_mode():
-        for rows in rows_of.values():
-            for first in range(0, len(rows), heads.SCORED):
-                batch = rows[first : first + heads.SCORED]
-                values = compute(torch.from_numpy(np.stack([clips[row] for row in batch])).float()).numpy()
-                results |= dict(zip(batch, values, strict=True))
-    return [results[row] for row in range(len(clips))]
+        return map_alike(compute_array, clips, len, heads.SCORED)
 
 
 def _stack(compute: Callable[[Tensor], Tensor], clips: Sequence[Lower]) -> NDArray[np.float32]:
