@@ -56,12 +56,8 @@ CONFIDENT = 0.85
 def fuse(audio: Scores, text: TextPrediction | None, confidence: float, weight: float = WEIGHT) -> Scores:
     """Return the fused scores, for the labels of `audio` in their order.
 
-    Parameters
-    ----------
-    audio : calibrated scores of the voice
-    text : prediction from the words; None without words
-    confidence : the recognizer's confidence in the words, 0 to 1; NaN counts as 0
-    weight : w, 0 or more; the bound on conflict holds up to `WEIGHT`
+    `audio` is calibrated; `text` is None without words; `confidence` is the recognizer's in the words, 0 to 1 (NaN
+    counts as 0). The bound on conflict holds for a `weight` up to `WEIGHT`.
     """
     return apply_odds(audio, label_odds(text, confidence, audio.labels, weight))
 

@@ -68,14 +68,9 @@ def names(id: str, id2label: Mapping[int, str], count: int) -> tuple[str, ...]:
 
 
 def merged(classes: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Return the labels of the scores, and the matrix that sums a model's classes to them.
+    """Return the labels [k] of the scores, and the matrix float32 [classes, k] that sums a model's classes to them.
 
-    Our emotions come first, in their usual order, then all others in the model's order.
-
-    Returns
-    -------
-    tuple
-        labels [k]; float32 [classes, k], one 1 in each row
+    Our emotions come first, in their usual order, then all others in the model's order. Each row has one 1.
     """
     unique = dict.fromkeys(classes)
     labels = (*(label for label in EMOTIONS if label in unique), *(label for label in unique if label not in EMOTIONS))

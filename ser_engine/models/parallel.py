@@ -43,11 +43,7 @@ def parallel_map(compute: Callable[[Batch], Result], batches: Sequence[Batch]) -
         started.wait()
 
     with ThreadPoolExecutor(threads, initializer=start) as pool:
-        futures = [pool.submit(alone, batch) for batch in batches]
+        results = pool.map(alone, batches)
         started.wait()
         torch.set_num_threads(threads)  # threads that others begin from now on get the number that was set last
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        yield from results
