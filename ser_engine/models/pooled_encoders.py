@@ -48,9 +48,9 @@ def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
     return (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
 
 
-def transformer_layers(encoder: nn.Module) -> list[nn.Module]:
+def transformer_layers(encoder: Any) -> list[nn.Module]:
     """Return the layers of an encoder's transformer, the lowest first: its list of as many as its config says."""
-    count = encoder.config.num_hidden_layers  # type: ignore[union-attr]
+    count = encoder.config.num_hidden_layers
     lists = (list(part.children()) for part in encoder.modules() if isinstance(part, nn.ModuleList))
     return next((layers for layers in lists if len(layers) == count), [])
 
