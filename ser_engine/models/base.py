@@ -37,6 +37,11 @@ class Model(ABC):
         except (KeyError, TypeError, ValueError):
             return None
 
+    @property
+    def device(self) -> str:
+        """Where the model computes, as torch names it."""
+        return "cpu"
+
     @abstractmethod
     def predict(
         self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None

@@ -50,6 +50,11 @@ class Fused(Model):
 
     uses_text = True
 
+    @property
+    def device(self) -> str:
+        """Where the audio model computes, as torch names it."""
+        return self.audio.device
+
     def predict(
         self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
     ) -> list[Prediction]:

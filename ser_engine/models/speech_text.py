@@ -121,6 +121,11 @@ class SpeechText(Model):
         self.uses_audio, self.uses_text = network.speech is not None, network.text is not None
         self._speech_cache: LRUCache[Tensor] = LRUCache()
 
+    @property
+    def device(self) -> str:
+        """Where the network computes, as torch names it."""
+        return str(self.network.device)
+
     def predict(
         self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
     ) -> list[Prediction]:

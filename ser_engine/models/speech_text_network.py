@@ -25,6 +25,7 @@ from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.models.adapters import adapt
 from ser_engine.models.encoder_reference import EncoderReference
 from ser_engine.models.encoders import UNREADABLE, encoder_from_config, load_encoder, quiet
+from ser_engine.models.hub_files import find_hub_model
 from ser_engine.models.pooled_encoders import (
     PooledTextEncoder,
     Standardization,
@@ -298,10 +299,12 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
     ) -> Self:
         """Read what `save_pretrained` wrote, in evaluation mode, with the encoders that it refers to.
 
+        `save_directory` is a folder or an id of the hub, found as by `hub_files.find_hub_model`.
+
         Raise WeightsUnavailable if a file is missing or differs from its checksum, if an encoder is missing or is
         another, or if a tensor is missing, superfluous, or of another shape.
         """
-        folder = Path(save_directory)
+        folder = find_hub_model(str(save_directory), settings)
         verify(folder)
         written = read_config(folder)
         if written.get("model_type") != ARCHITECTURE:

@@ -172,7 +172,7 @@ def test_damage_is_told(here: Settings, tmp_path: Path) -> None:
     edited(tmp_path, labels=["happy", *LABELS[1:]])
     with pytest.raises(WeightsUnavailable, match="does not fit"):
         SpeechText.load(tmp_path, here)
-    with pytest.raises(WeightsUnavailable, match="holds no model"):
+    with pytest.raises(WeightsUnavailable, match="There is no folder"):
         SpeechText.load(tmp_path / "nothing", here)
 
 
