@@ -19,6 +19,7 @@ from torch.nn import functional
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.models import store
 from ser_engine.papers.audioset_patches import BANDS, PATCH_FRAMES, VGGISH, YAMNET, FrontEnd, patches
+from ser_engine.papers.image_backbones import convolutions
 from ser_engine.settings import Settings
 
 ARCHITECTURE = "audio-embedding"
@@ -79,12 +80,8 @@ class VGGish(Extractor):
         self, filters: tuple[int, ...] = VGGISH_FILTERS, dense: int = VGGISH_DENSE, width: int = VGGISH_EMBEDDING
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        channels, pools = 1, 0
-        for count in filters:
-            layers += [nn.Conv2d(channels, count, 3, padding=1), nn.ReLU()] if count else [nn.MaxPool2d(2)]
-            channels, pools = count or channels, pools + (not count)
-        self.features = nn.Sequential(*layers)
+        self.features, channels = convolutions(1, filters)
+        pools = list(filters).count(0)
         flat = channels * (PATCH_FRAMES >> pools) * (BANDS >> pools)
         self.embeddings = nn.Sequential(
             nn.Linear(flat, dense), nn.ReLU(), nn.Linear(dense, dense), nn.ReLU(), nn.Linear(dense, width)
@@ -115,7 +112,8 @@ class Step(nn.Module):
 class YAMNet(Extractor):
     """MobileNet v1 on patches; its embedding is the mean over the last layer's maps.
 
-    `layers` are the filters and strides of each; the last one's filters are the width of the embedding.
+    `layers` are the filters and strides of each; the last one's filters are the width of the embedding. `logits`, for
+    AudioSet's own sounds, only belong to the published weights.
     """
 
     front_end = YAMNET
@@ -143,11 +141,6 @@ class YAMNet(Extractor):
             for part in step.values():  # type: ignore[operator]
                 maps = part(maps)
         return maps.mean(dim=(2, 3))
-
-    def classify(self, embeddings: Tensor) -> Tensor:
-        """Map embeddings [batch, 1024] to the probability of each of AudioSet's sounds [batch, 521]."""
-        scores: torch.Tensor = self.logits(embeddings).sigmoid()
-        return scores
 
 
 EXTRACTORS: dict[str, type[VGGish] | type[YAMNet]] = {"vggish": VGGish, "yamnet": YAMNet}

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import get_window
 
 from ser_engine.types import SAMPLE_RATE
 
@@ -53,16 +54,10 @@ def patches(samples: NDArray[np.float32], front_end: FrontEnd) -> NDArray[np.flo
     length = PATCH + (-(-beyond // hop) * hop if front_end.pad_end else beyond)
     padded = np.pad(np.asarray(samples, np.float32), (0, length - len(samples)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::SHIFT]
-    magnitude = np.abs(np.fft.rfft(frames * _window(), FFT))
+    magnitude = np.abs(np.fft.rfft(frames * get_window("hann", WINDOW), FFT))
     levels = np.log(magnitude @ _filters() + front_end.offset).astype(np.float32)
     views = np.lib.stride_tricks.sliding_window_view(levels, PATCH_FRAMES, axis=0)[:: front_end.hop]
     return views.swapaxes(1, 2).copy()
-
-
-@lru_cache
-def _window() -> NDArray[np.float64]:
-    """Return the periodic Hann window, float64 [400]."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
 
 
 @lru_cache

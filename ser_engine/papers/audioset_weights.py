@@ -26,6 +26,7 @@ from torch import Tensor
 
 from ser_engine.errors import InvalidSettings, SerError, WeightsUnavailable
 from ser_engine.models import store
+from ser_engine.models.encoders import UNREADABLE
 from ser_engine.papers.audioset import ARCHITECTURE, EXTRACTORS, SOURCES
 
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -87,29 +88,16 @@ def _load_tensors(name: str, file: Path) -> dict[str, Tensor]:
     """Return the network's tensors in the file, by our names."""
     if not file.is_file():
         raise WeightsUnavailable(f"There is no file {file}; get {SOURCES[name]}.")
-    if file.suffix == ".pth":
-        return _load_torch(file)
-    arrays = _load_npz(file) if file.suffix == ".npz" else _load_keras(file)
+    kind = {".pth": "torch", ".npz": "NumPy"}.get(file.suffix, "Keras")
+    try:
+        if kind == "torch":
+            stored = torch.load(file, map_location="cpu", weights_only=True)
+            # torchvggish's file may also contain the reduction of embeddings for YouTube-8M, which Islam does not use.
+            return {key: tensor for key, tensor in stored.items() if key.startswith(("features.", "embeddings."))}
+        arrays = dict(np.load(file, allow_pickle=False)) if kind == "NumPy" else _load_keras(file)
+    except (*UNREADABLE, BadZipFile):
+        raise WeightsUnavailable(f"{file} cannot be read as a {kind} file.") from None
     return _rename_vggish(arrays) if name == "vggish" else _rename_yamnet(arrays)
-
-
-def _load_torch(file: Path) -> dict[str, Tensor]:
-    from pickle import UnpicklingError
-
-    try:
-        stored = torch.load(file, map_location="cpu", weights_only=True)
-        # torchvggish's file may also contain the reduction of embeddings for YouTube-8M, which Islam does not use.
-        return {name: tensor for name, tensor in stored.items() if name.startswith(("features.", "embeddings."))}
-    except (OSError, RuntimeError, EOFError, AttributeError, UnpicklingError):
-        raise WeightsUnavailable(f"{file} cannot be read as a torch file.") from None
-
-
-def _load_npz(file: Path) -> Arrays:
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            return dict(stored)
-    except (OSError, ValueError, EOFError, BadZipFile):
-        raise WeightsUnavailable(f"{file} cannot be read as a NumPy file.") from None
 
 
 def _load_keras(file: Path) -> Arrays:
@@ -123,11 +111,8 @@ def _load_keras(file: Path) -> Arrays:
         if isinstance(item, h5py.Dataset):
             arrays[path] = np.asarray(item)
 
-    try:
-        with h5py.File(file, "r") as stored:
-            stored.visititems(add)
-    except OSError:
-        raise WeightsUnavailable(f"{file} cannot be read as a Keras file.") from None
+    with h5py.File(file, "r") as stored:
+        stored.visititems(add)
     return arrays
 
 

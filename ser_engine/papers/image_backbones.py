@@ -6,13 +6,17 @@ scales them as its ImageNet weights require. These weights are optional: see `lo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ser_engine.errors import WeightsUnavailable
+from ser_engine.models.encoders import UNREADABLE
+from ser_engine.models.store import TENSORS
 from ser_engine.settings import Settings, variable
 
 # Mean and deviation of ImageNet's colors, with which ResNet-34's and VGG16's public weights were trained; the others
@@ -22,6 +26,15 @@ PLUS_MINUS_ONE = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 # Simonyan and Zisserman (2015), table 1, column D: filters of 3x3 convolutions; 0 is max pooling of 2x2.
 VGG16_FILTERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
+
+
+def convolutions(channels: int, filters: Sequence[int]) -> tuple[nn.Sequential, int]:
+    """Return 3x3 convolutions of so many filters, 0 for max pooling of 2x2, and the channels that they lead to."""
+    layers: list[nn.Module] = []
+    for count in filters:
+        layers += [nn.Conv2d(channels, count, 3, padding=1), nn.ReLU()] if count else [nn.MaxPool2d(2)]
+        channels = count or channels
+    return nn.Sequential(*layers), channels
 
 
 class ImageNetwork(nn.Module):
@@ -90,18 +103,11 @@ class VGG16(ImageNetwork):
     def __init__(
         self, outputs: int, size: int = 224, dropout: float = 0.0, filters: tuple[int, ...] = VGG16_FILTERS
     ) -> None:
-        layers: list[nn.Module] = []
-        channels, side = 3, size
-        for count in filters:
-            if count:
-                layers += [nn.Conv2d(channels, count, 3, padding=1), nn.ReLU()]
-                channels = count
-            else:
-                layers.append(nn.MaxPool2d(2))
-                side //= 2
+        body, channels = convolutions(3, filters)
+        side = size >> list(filters).count(0)
         head = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels * side * side, outputs))
-        super().__init__(nn.Sequential(*layers), head, IMAGENET_COLORS)
-        for layer in layers:
+        super().__init__(body, head, IMAGENET_COLORS)
+        for layer in body:
             if isinstance(layer, nn.Conv2d):  # without batch norm, the signal vanishes with torch's own initialization
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(cast(Tensor, layer.bias))
@@ -194,12 +200,10 @@ def load_imagenet(network: ImageNetwork, source: str | Path, settings: Settings)
 def _find_weights(source: str | Path, published: str, settings: Settings) -> Path:
     """Return the file of weights that `source` names."""
     local = Path(source).expanduser()
-    if local.is_file():
-        return local
+    if local.is_file() or (local / TENSORS).is_file():
+        return local if local.is_file() else local / TENSORS
     if local.is_dir():
-        if (file := local / "model.safetensors").is_file():
-            return file
-        raise WeightsUnavailable(f"{local} contains no model.safetensors with ImageNet weights.")
+        raise WeightsUnavailable(f"{local} contains no {TENSORS} with ImageNet weights.")
     hub, _, revision = str(source).partition("@")
     if not revision:
         raise WeightsUnavailable(
@@ -209,7 +213,7 @@ def _find_weights(source: str | Path, published: str, settings: Settings) -> Pat
     from transformers.utils.hub import cached_file
 
     try:
-        path = cached_file(hub, "model.safetensors", revision=revision, local_files_only=not settings.allow_download)
+        path = cached_file(hub, TENSORS, revision=revision, local_files_only=not settings.allow_download)
     except (OSError, ValueError):
         path = None
     if path is None:
@@ -223,17 +227,12 @@ def _find_weights(source: str | Path, published: str, settings: Settings) -> Pat
 
 def _load_tensors(file: Path) -> dict[str, Tensor]:
     """Return the tensors of a .safetensors or of a torch file; no code in it is run."""
-    from pickle import UnpicklingError
-
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        stored: Any = torch.load(file, map_location="cpu", weights_only=True)
-        if isinstance(stored, dict) and all(isinstance(value, Tensor) for value in stored.values()):
-            return stored
-    except (OSError, RuntimeError, EOFError, SafetensorError, UnpicklingError):
-        pass
-    raise WeightsUnavailable(f"{file} cannot be read as weights.")
+        stored: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+        if not all(isinstance(value, Tensor) for value in stored.values()):
+            raise ValueError
+    except UNREADABLE:
+        raise WeightsUnavailable(f"{file} cannot be read as weights.") from None
+    return stored

@@ -137,16 +137,8 @@ class Network(Model):
         self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
     ) -> list[Prediction]:
         """Return the prediction for each recording, the mean over its blocks."""
-        predictions: list[Prediction] = []
-        waiting: list[NDArray[Any]] = []
-        for number, speech in enumerate(batch, start=1):
-            waiting.append(INPUTS[self.features].extract(speech.samples, self.settings))
-            if number == len(batch) or sum(map(len, waiting)) >= BATCH:  # a clip can have hundreds of blocks
-                ends = np.cumsum([len(blocks) for blocks in waiting])
-                clips = np.split(self.score(np.concatenate(waiting)), ends[:-1])
-                predictions += [Prediction(Scores(self.labels, rows.mean(axis=0))) for rows in clips]
-                waiting = []
-        return predictions
+        clips = (INPUTS[self.features].extract(speech.samples, self.settings) for speech in batch)
+        return [Prediction(Scores(self.labels, self.score(blocks).mean(axis=0))) for blocks in clips]
 
     def score(self, blocks: NDArray[Any]) -> NDArray[np.float32]:
         """Map blocks [n, *shape] of the input, not yet standardized, to probabilities float32 [n, labels]."""
