@@ -7,6 +7,7 @@ models/yamnet.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
 
@@ -120,26 +121,24 @@ class YAMNet(Extractor):
 
     def __init__(self, layers: tuple[tuple[int, int], ...] = YAMNET_LAYERS, classes: int = YAMNET_CLASSES) -> None:
         super().__init__()
-        self.layers = nn.ModuleDict()
+        named: dict[str, nn.Module] = {}
         channels = 1
         for number, (count, stride) in enumerate(layers, start=1):
             if number == 1:
-                steps = {"conv": Step(channels, count, 3, stride, 1)}
+                steps: dict[str, nn.Module] = {"conv": Step(channels, count, 3, stride, 1)}
             else:
                 steps = {
                     "depthwise_conv": Step(channels, channels, 3, stride, channels),
                     "pointwise_conv": Step(channels, count, 1, 1, 1),
                 }
-            self.layers[f"layer{number}"] = nn.ModuleDict(steps)
+            named[f"layer{number}"] = nn.Sequential(OrderedDict(steps))
             channels = count
+        self.layers = nn.Sequential(OrderedDict(named))
         self.logits = nn.Linear(channels, classes)
 
     def forward(self, levels: Tensor) -> Tensor:
         """Map patches float32 [batch, 96, 64] to embeddings [batch, 1024]."""
-        maps = levels.unsqueeze(1)
-        for step in self.layers.values():
-            for part in step.values():  # type: ignore[operator]
-                maps = part(maps)
+        maps: Tensor = self.layers(levels.unsqueeze(1))
         return maps.mean(dim=(2, 3))
 
 

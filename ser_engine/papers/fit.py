@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
 
 import numpy as np
 import pydantic.dataclasses
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
@@ -19,8 +16,8 @@ from ser_engine.evaluation.metrics import unweighted_accuracy
 from ser_engine.papers.augment_images import IMAGE_AUGMENTATIONS
 from ser_engine.papers.cnn1d import CNN1D, penalty
 from ser_engine.papers.network import Blocks
-from ser_engine.training.config import STRICT, Count, ExperimentConfig, Natural, Rate
-from ser_engine.training.state import save_checkpoint
+from ser_engine.training.config import STRICT, Count, ExperimentConfig, Exponent, Natural, Rate
+from ser_engine.training.state import copy_weights, load_checkpoint, save_checkpoint
 from ser_engine.training.system import Task
 
 SCORED = 64
@@ -52,7 +49,7 @@ class FitConfig(ExperimentConfig):
     epochs: Count = 10
     batch: Count = 32
     learning_rate: Rate = 1e-3
-    weight_decay: Annotated[float, Field(ge=0, le=100)] = 0.0
+    weight_decay: Exponent = 0.0
     patience: Natural = 0
 
 
@@ -64,7 +61,8 @@ def fit(module: nn.Module, training: Examples, validation: Examples | None, conf
     kind = torch.optim.AdamW if config.weight_decay else torch.optim.Adam
     optimizer = kind(trainable, lr=config.learning_rate, weight_decay=config.weight_decay)
     checkpoint = task.state.folder / f"fold-{task.number}.pt"
-    progress = _resume(checkpoint, module, optimizer)
+    progress = {"epochs": 0, "best_loss": float("inf"), "best_epoch": 0, "best": None}
+    progress = load_checkpoint(checkpoint, progress, module=module, optimizer=optimizer)
     history = task.state.history(task.number, task.name, keep=progress["epochs"])
     for epoch in tqdm(range(progress["epochs"], config.epochs), desc=f"fold {task.name}", leave=False):
         if config.patience and epoch - progress["best_epoch"] > config.patience:
@@ -75,9 +73,9 @@ def fit(module: nn.Module, training: Examples, validation: Examples | None, conf
         progress["epochs"] = epoch + 1
         loss = entry.get("validation_loss", entry["loss"])
         if not config.patience or loss < progress["best_loss"]:
-            progress |= {"best_loss": loss, "best_epoch": epoch, "best": _copy_tensors(module)}
+            progress |= {"best_loss": loss, "best_epoch": epoch, "best": copy_weights(module)}
         history(entry)
-        save_checkpoint(checkpoint, {"module": module.state_dict(), "optimizer": optimizer.state_dict(), **progress})
+        save_checkpoint(checkpoint, progress, module=module, optimizer=optimizer)
     module.load_state_dict(progress["best"] or module.state_dict())
     checkpoint.unlink(missing_ok=True)
     return module.cpu().eval()
@@ -122,17 +120,3 @@ def _validate(module: nn.Module, validation: Examples, device: torch.device) -> 
         "validation_loss": loss.item(),
         "validation_UA": unweighted_accuracy(validation.targets, logits.argmax(dim=1).numpy()),
     }
-
-
-def _copy_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
-
-
-def _resume(checkpoint: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Load the state of an earlier attempt, if there is one, and return its progress."""
-    if not checkpoint.exists():
-        return {"epochs": 0, "best_loss": float("inf"), "best_epoch": 0, "best": None}
-    progress: dict[str, Any] = torch.load(checkpoint, weights_only=True)
-    module.load_state_dict(progress.pop("module"))
-    optimizer.load_state_dict(progress.pop("optimizer"))
-    return progress

@@ -13,6 +13,8 @@ from typing import cast
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from transformers import BitConfig, BitModel, MobileNetV2Config, MobileNetV2Model, ResNetConfig, ResNetModel
+from transformers.utils.hub import cached_file
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.encoders import UNREADABLE
@@ -80,8 +82,6 @@ class MobileNetV2(ImageNetwork):
     """
 
     def __init__(self, outputs: int, depth_multiplier: float = 1.0, dropout: float = 0.2) -> None:
-        from transformers import MobileNetV2Config, MobileNetV2Model
-
         body = MobileNetV2Model(MobileNetV2Config(depth_multiplier=depth_multiplier))
         head = nn.Sequential(
             nn.Flatten(), nn.Dropout(dropout), nn.Linear(body.conv_1x1.convolution.out_channels, outputs)
@@ -131,8 +131,6 @@ class ResNet50V2(ImageNetwork):
         dense: int = 1024,
         dropout: float = 0.4,
     ) -> None:
-        from transformers import BitConfig, BitModel
-
         config = BitConfig(
             layer_type="preactivation",
             depths=list(depths),
@@ -159,8 +157,6 @@ class ResNet34(ImageNetwork):
         widths: tuple[int, ...] = (64, 128, 256, 512),
         stem: int = 64,
     ) -> None:
-        from transformers import ResNetConfig, ResNetModel
-
         config = ResNetConfig(layer_type="basic", depths=list(depths), hidden_sizes=list(widths), embedding_size=stem)
         head = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1], outputs))
         super().__init__(ResNetModel(config), head, IMAGENET_COLORS)
@@ -210,8 +206,6 @@ def _find_weights(source: str | Path, published: str, settings: Settings) -> Pat
             f"{source} is not a folder, and as an id of the Hugging Face hub it needs a revision: “{hub}@” and a "
             f"commit; {published} has the weights for this network."
         )
-    from transformers.utils.hub import cached_file
-
     try:
         path = cached_file(hub, TENSORS, revision=revision, local_files_only=not settings.allow_download)
     except (OSError, ValueError):

@@ -53,7 +53,13 @@ class Clips:
         return np.array([self.order.index(label) for label in self.labels], int)
 
     def select(self, rows: Sequence[int]) -> Clips:
-        """Return some of the clips, with the classes that occur; the others count as dropped."""
+        """Return some of the clips, with the classes that occur; the others count as dropped.
+
+        Raise CorpusError if there are none.
+        """
+        if not rows:
+            corpora = ", ".join(sorted({utterance.corpus for utterance in self.utterances}))
+            raise CorpusError(f"No clip of {corpora or 'these corpora'} could be used.")
         labels = self.labels[list(rows)]
         order = tuple(label for label in self.order if label in set(labels.tolist()))
         dropped = self.dropped + len(self.utterances) - len(rows)

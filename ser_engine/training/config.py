@@ -42,17 +42,6 @@ def one_of(*choices: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def some_of(*choices: str) -> AfterValidator:
-    """Return a validator of names that all have to be among `choices`."""
-
-    def check(names: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := sorted(set(names) - set(choices)):
-            raise ValueError(f"there is no {', '.join(unknown)}; there are {', '.join(choices)}")
-        return names
-
-    return AfterValidator(check)
-
-
 Names = Annotated[tuple[str, ...], AfterValidator(distinct)]
 Count = Annotated[int, Field(ge=1, le=10**6)]
 Natural = Annotated[int, Field(ge=0, le=10**6)]
@@ -105,6 +94,8 @@ class ExperimentConfig:
     def __post_init__(self) -> None:
         if (self.balance == "count") != bool(self.balance_to):
             raise InvalidSettings("balance = “count” and balance_to belong together.")
+        if PROTOCOLS[self.protocol].leaky and self.system != "classical":
+            raise InvalidSettings(f"{self.protocol} is for classical systems.")
 
 
 def config_name(path: Path) -> str:

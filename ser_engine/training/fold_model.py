@@ -38,9 +38,10 @@ def train_fold_model(path: Path, fold: str, settings: Settings, data: Path) -> t
     folder = settings.cache / "fold-models" / f"{path.stem}-fold-{fold}-{run.state.folder.name}"
     if not (folder / CONFIG).exists():
         fitted = run.system.fit(run.prepared, Task.of(left_out, number, RunState(folder)))
-        card = {"corpora": list(config.corpora), "fold": fold}
-        card["unseen_speakers"] = sorted({utterance.speaker for utterance in unseen})
-        run.system.export(fitted, run.prepared, card, _temperature(run, number, folder)).save(folder)
+        model = run.system.export(fitted, run.prepared, _temperature(run, number, folder))
+        speakers = sorted({utterance.speaker for utterance in unseen})
+        model.card = {"corpora": list(config.corpora), "fold": fold, "unseen_speakers": speakers}
+        model.save(folder)
     return folder, unseen
 
 

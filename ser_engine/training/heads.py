@@ -29,8 +29,8 @@ from ser_engine.training.config import (
     Names,
     Rate,
     Share,
-    some_of,
 )
+from ser_engine.training.system import Workspace
 
 LENGTH_JITTER = 8.0
 """Frames of 40 ms by which the clips of a batch may differ at random; little of a batch is padding."""
@@ -61,7 +61,7 @@ class HeadTrainingConfig(ExperimentConfig):
     """
 
     external: Names = ()
-    degradations: Annotated[Names, some_of(*TITLES)] = ()
+    degradations: Names = ()
     augmentation: Names = ()
     hidden: Count = 256
     dropout: Dropout = 0.3
@@ -77,6 +77,9 @@ class HeadTrainingConfig(ExperimentConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if unknown := sorted(set(self.degradations) - set(TITLES)):
+            names = f"there is no {', '.join(unknown)}; there are {', '.join(TITLES)}"
+            raise InvalidSettings(f"degradations is {self.degradations!r}, but {names}.")
         if unknown := sorted(set(self.augmentation) - set(self.degradations)):
             raise InvalidSettings(f"Augmentations have to be tested as degradations, too: {', '.join(unknown)}.")
         if "babble" in self.degradations and not self.external:
@@ -182,10 +185,17 @@ def sampling_weights(clips: Clips, rows: Rows, config: HeadTrainingConfig) -> ND
     return weights
 
 
-def babble_recordings(config: HeadTrainingConfig, data: Any) -> list[Any]:
-    """Return the recordings of external corpora that babble is made of; none if there is no babble."""
+def encode_copies(
+    encode: Callable[..., list[Any]], clips: Clips, config: HeadTrainingConfig, workspace: Workspace
+) -> dict[str, list[Any]]:
+    """Return what `encode` computes of all clips, as they are under "" and under the name of each degradation.
+
+    Babble is made of the recordings of external corpora.
+    """
     corpora = config.external if "babble" in config.degradations else ()
-    return [utterance.path for corpus in corpora for utterance in registry.read_corpus(corpus, data)]
+    babble = [clip.path for corpus in corpora for clip in registry.read_corpus(corpus, workspace.data)]
+    names = ("", *config.degradations)
+    return {name: encode(clips.paths, workspace.settings, degradation=name, babble=babble) for name in names}
 
 
 def predict_copies(
@@ -199,10 +209,10 @@ def predict_copies(
     `copies` holds the features of all clips, under "" as they are and under the name of each degradation; a feature of
     None has no speech.
     """
-    outputs: Outputs = {}
-    for name, features in copies.items():
-        outputs[f"{DEGRADED}{name}" if name else MAIN] = at_speech(log_probs, features, rows, classes)
-    return outputs
+    return {
+        f"{DEGRADED}{name}" if name else MAIN: at_speech(log_probs, features, rows, classes)
+        for name, features in copies.items()
+    }
 
 
 def at_speech(

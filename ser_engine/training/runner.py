@@ -166,7 +166,7 @@ def prepare_run(
     prepared = system.prepare(system.clips())
     lasting = {name: value for name, value in config_entries(config).items() if name not in ("note", "hardware")}
     fingerprint = digest(PIPELINE, str(lasting), prepared.clips.digest(), prepared.identity)
-    state = RunState.open(settings.cache, id, fingerprint)
+    state = RunState(settings.cache / "runs" / id / fingerprint)
     return Run(id, system, prepared, system.split(prepared.clips), state)
 
 
@@ -193,7 +193,9 @@ def _save_model(run: Run, fitted: Any, record: RunRecord, temperature: float) ->
     folder = system.settings.models_dir / record.model
     if not is_main_process():
         return
-    system.export(fitted, run.prepared, system.card(record), temperature).save(folder)
+    model = system.export(fitted, run.prepared, temperature)
+    model.card = system.card(record)
+    model.save(folder)
     if recordings := system.training_files(run.prepared):
         trained_on.write_digests(folder, recordings)
     system.write_card(folder, record)

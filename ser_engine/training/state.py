@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +34,6 @@ class RunState:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    @classmethod
-    def open(cls, cache: Path, name: str, fingerprint: str) -> RunState:
-        """Return the state of the run `name`, of this very configuration and these very features."""
-        return cls(cache / "runs" / name / fingerprint)
-
     @contextmanager
     def timed(self, fold: str) -> Iterator[None]:
         """Add to the seconds that a fold takes, however often it is interrupted."""
@@ -50,9 +45,9 @@ class RunState:
                 with (self.folder / f"fold-{fold}.seconds").open("a", encoding="utf-8") as file:
                     file.write(f"{time.perf_counter() - begun:.3f}\n")
 
-    def seconds(self, folds: Collection[str] = ()) -> float:
-        """Return the seconds of all folds, or of some."""
-        files = [self.folder / f"fold-{fold}.seconds" for fold in folds] or self.folder.glob("fold-*.seconds")
+    def seconds(self, folds: Iterable[str]) -> float:
+        """Return the seconds of some folds."""
+        files = [self.folder / f"fold-{fold}.seconds" for fold in folds]
         return sum(float(line) for file in files for line in file.read_text(encoding="utf-8").split())
 
     def outputs(self, number: int) -> dict[str, NDArray[np.float32]] | None:
@@ -113,9 +108,25 @@ class History:
             file.write(json.dumps({"fold": self.fold, **rounded}) + "\n")
 
 
-def save_checkpoint(target: Path, state: Mapping[str, Any]) -> None:
-    """Save a torch checkpoint with `atomic_write`."""
+def load_checkpoint(file: Path, progress: dict[str, Any], **parts: Any) -> dict[str, Any]:
+    """Restore torch modules, optimizers and schedules, and return their progress; if there is no file, `progress`."""
     import torch
 
-    with atomic_write(target) as part:
-        torch.save(dict(state), part)
+    if file.exists():
+        progress = torch.load(file, map_location="cpu", weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(progress.pop(name))
+    return progress
+
+
+def save_checkpoint(file: Path, progress: Mapping[str, Any], **parts: Any) -> None:
+    """Save what `load_checkpoint` reads."""
+    import torch
+
+    with atomic_write(file) as part_file:
+        torch.save({**progress, **{name: part.state_dict() for name, part in parts.items()}}, part_file)
+
+
+def copy_weights(module: Any) -> dict[str, Any]:
+    """Return a copy of a torch module's tensors on the CPU, by name."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -18,6 +19,8 @@ from ser_engine.data.splits import Fold
 from ser_engine.evaluation.evaluate import measure_predictions
 from ser_engine.evaluation.predictions import Outputs, Predictions
 from ser_engine.evaluation.record import RunRecord
+from ser_engine.models.base import Model
+from ser_engine.models.store import TENSORS
 from ser_engine.settings import Settings
 from ser_engine.training.clips import Clips, Rows, load_clips
 from ser_engine.training.config import ExperimentConfig
@@ -44,6 +47,8 @@ class Workspace:
 
 class Exported(Protocol):
     """A trained model; usually a `models.base.Model`."""
+
+    card: dict[str, Any]
 
     def save(self, folder: Path) -> None:
         """Write config.json and the weights into `folder`."""
@@ -101,15 +106,17 @@ class System(ABC, Generic[Config, Features, Fitted]):
     def predict(self, fitted: Fitted, prepared: Prepared[Features], rows: Rows) -> Outputs:
         """Return log-probabilities float32 [rows, classes] by name: `MAIN`, and degraded clips or components."""
 
-    def export(
-        self, fitted: Fitted, prepared: Prepared[Features], card: Mapping[str, Any], temperature: float
-    ) -> Exported:
-        """Return what was fitted on all clips as a model; only systems that can be saved have it."""
+    def export(self, fitted: Fitted, prepared: Prepared[Features], temperature: float) -> Exported:
+        """Return what was fitted as a model, still without its card; only systems that can be saved have it."""
         raise NotImplementedError
 
     def size(self, fitted: Fitted) -> int:
-        """Return the size in bytes of what was fitted, as it would be stored; 0 if unknown."""
-        return 0
+        """Return the size in bytes of a fitted model's tensors, as they are stored; 0 if it becomes a model later."""
+        if not isinstance(fitted, Model):
+            return 0
+        with TemporaryDirectory() as folder:
+            fitted.save(Path(folder))
+            return (Path(folder) / TENSORS).stat().st_size
 
     def clips(self) -> Clips:
         """Return the clips of the experiment."""

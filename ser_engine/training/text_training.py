@@ -24,9 +24,10 @@ from ser_engine.data.corpora.goemotions import Sentences
 from ser_engine.data.splits import AUTHORS_SPLIT
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.text_metrics import best_thresholds, macro_f1, present_labels
+from ser_engine.models.batching import length_groups
 from ser_engine.models.text_emotion import TextEmotionNetwork
 from ser_engine.training.config import STRICT, Count, Dropout, ExperimentConfig, Exponent, Natural, Rate, Share
-from ser_engine.training.state import save_checkpoint
+from ser_engine.training.state import copy_weights, load_checkpoint, save_checkpoint
 from ser_engine.training.system import Task
 
 VALIDATION_BATCH = 64
@@ -122,12 +123,8 @@ def train_network(
     optimizer = torch.optim.AdamW(parameter_groups(network, config))
     schedule = get_linear_schedule_with_warmup(optimizer, config.warmup, config.epochs * steps)
     checkpoint = task.state.folder / "epoch.pt"
-    done: dict[str, Any] = {"epochs": 0, "best": None, "best_f1": -1.0}
     parts: dict[str, Any] = {"module": network, "optimizer": optimizer, "schedule": schedule}
-    if checkpoint.exists():
-        done = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        for name, part in parts.items():
-            part.load_state_dict(done.pop(name))
+    done = load_checkpoint(checkpoint, {"epochs": 0, "best": None, "best_f1": -1.0}, **parts)
     history = task.state.history(task.number, task.name, keep=done["epochs"])
     for epoch in range(done["epochs"], config.epochs):
         loss = _train_epoch(network, train, config, optimizer, schedule, epoch)
@@ -135,9 +132,8 @@ def train_network(
         history({"epoch": epoch + 1, "loss": loss, **measured})
         done["epochs"] = epoch + 1
         if measured["validation_macro_f1"] > done["best_f1"]:
-            best = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-            done |= {"best": best, "best_f1": measured["validation_macro_f1"]}
-        save_checkpoint(checkpoint, done | {name: part.state_dict() for name, part in parts.items()})
+            done |= {"best": copy_weights(network), "best_f1": measured["validation_macro_f1"]}
+        save_checkpoint(checkpoint, done, **parts)
     network.load_state_dict(done["best"])
     return network.cpu().eval()
 
@@ -145,11 +141,9 @@ def train_network(
 def logits_of(network: TextEmotionNetwork, tokens: Tokens) -> Tensor:
     """Return logits float32 [n, labels], without dropout."""
     logits = torch.zeros(tokens.labels.shape)
-    order = sorted(range(len(tokens)), key=lambda row: len(tokens.rows[row]))
     network.eval()
     with torch.inference_mode():
-        for first in range(0, len(order), VALIDATION_BATCH):
-            rows = order[first : first + VALIDATION_BATCH]
+        for rows in length_groups([len(row) for row in tokens.rows], VALIDATION_BATCH, waste=1.0):
             logits[rows] = network(*_batch(network, tokens, rows)).float().cpu()
     return logits
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import Dataset, Sampler
 from transformers import (
     EarlyStoppingCallback,
@@ -31,7 +31,6 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from ser_engine.data.augment import RECIPES
 from ser_engine.data.preprocess import PREPROCESSINGS, load_samples
-from ser_engine.data.splits import PROTOCOLS
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.metrics import unweighted_accuracy, weighted_accuracy
 from ser_engine.models.speech_text import SpeechTextConfig, SpeechTextForSequenceClassification, SpeechTextProcessor
@@ -56,7 +55,6 @@ class SpeechTextTraining(ExperimentConfig):
     augmentation : key of `augment.RECIPES`: each training clip gets one copy for each augmentation; copies are never
         tested
     epochs, batch, accumulation, learning_rate, weight_decay, warmup : AdamW with a linear schedule
-    class_weights : whether the loss weights classes by their inverse frequency in training
     gradient_checkpointing : whether to save memory at the price of time
     patience : epochs without a higher UA + WA on the validation part after which training ends with the best epoch;
         0 for all epochs
@@ -74,7 +72,6 @@ class SpeechTextTraining(ExperimentConfig):
     learning_rate: Rate = 5e-5
     weight_decay: Exponent = 0.01
     warmup: Natural = 500
-    class_weights: bool = False
     gradient_checkpointing: bool = False
     patience: Natural = 0
 
@@ -82,8 +79,6 @@ class SpeechTextTraining(ExperimentConfig):
         super().__post_init__()
         if not self.speech and not self.text:
             raise InvalidSettings("There is neither an encoder of speech nor one of text.")
-        if PROTOCOLS[self.protocol].leaky:
-            raise InvalidSettings(f"{self.protocol} is for classical systems.")
         network = SpeechTextConfig().override(self.network)
         if network.standardized and (network.freezing != "head" or network.lora is not None):
             raise InvalidSettings("Only the states of frozen encoders can be standardized.")
@@ -122,20 +117,14 @@ class Examples(Dataset[dict[str, Any]]):
         return [len(np.load(file, mmap_mode="r")) for file in self.files]
 
 
-@dataclass(frozen=True)
-class Collator:
-    """Makes a batch of examples: tensors of states, or padded samples and tokens with their masks."""
-
-    processor: SpeechTextProcessor
-
-    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        """Return the arguments of the network's forward."""
-        labels = {"labels": torch.tensor([example["labels"] for example in examples])}
-        if "file" in examples[0]:
-            clips = [load_samples(example["file"]) for example in examples]
-            return self.processor(clips, [example["text"] for example in examples]) | labels
-        kinds = [name for name in ("speech_states", "text_states") if name in examples[0]]
-        return labels | {name: torch.from_numpy(np.stack([example[name] for example in examples])) for name in kinds}
+def collate(processor: SpeechTextProcessor, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    """Return a batch of examples for the network: tensors of states, or padded samples and tokens with their masks."""
+    labels = {"labels": torch.tensor([example["labels"] for example in examples])}
+    if "file" in examples[0]:
+        clips = [load_samples(example["file"]) for example in examples]
+        return processor(clips, [example["text"] for example in examples]) | labels
+    kinds = [name for name in ("speech_states", "text_states") if name in examples[0]]
+    return labels | {name: torch.from_numpy(np.stack([example[name] for example in examples])) for name in kinds}
 
 
 class EpochSampler(Sampler[int]):
@@ -212,15 +201,13 @@ def fine_tune(
     with PartialState().main_process_first():
         history = task.state.history(task.number, task.name, keep=_epochs_done(checkpoint))
     stops_early = bool(config.patience and validation)
-    loss = ClassWeightedLoss(train.labels, len(network.config.emotions))
     trainer = SeededTrainer(
         model=network,
         args=_training_arguments(config, folder, validation is not None, stops_early, network),
-        data_collator=Collator(processor),
+        data_collator=partial(collate, processor),
         train_dataset=train,
         eval_dataset=validation,
         compute_metrics=measure_accuracies,
-        compute_loss_func=loss if config.class_weights else None,
         callbacks=[HistoryCallback(history), *([EarlyStoppingCallback(config.patience)] if stops_early else [])],
     )
     trainer.train(resume_from_checkpoint=checkpoint)
@@ -238,20 +225,6 @@ def measure_accuracies(prediction: EvalPrediction) -> dict[str, float]:
     true, predicted = np.asarray(prediction.label_ids), np.asarray(logits).argmax(axis=1)
     ua, wa = unweighted_accuracy(true, predicted), weighted_accuracy(true, predicted)
     return {"UA": ua, "WA": wa, BEST: ua + wa}
-
-
-class ClassWeightedLoss:
-    """Cross-entropy with each class weighted by its inverse frequency among the training clips."""
-
-    def __init__(self, labels: NDArray[np.int_], count: int) -> None:
-        occurrences = np.bincount(labels, minlength=count)
-        self.weight = torch.from_numpy(len(labels) / (count * np.maximum(occurrences, 1))).float()
-
-    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        """Return the loss of a batch, as a share of all clips of the optimizer's step."""
-        weight = self.weight.to(outputs.logits.device)
-        losses = functional.cross_entropy(outputs.logits.float(), labels, weight=weight, reduction="sum")
-        return losses / (len(labels) if num_items_in_batch is None else num_items_in_batch)
 
 
 def _training_arguments(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ from ser_engine.data import splits
 from ser_engine.data.acoustic import acoustic_features
 from ser_engine.data.augment import RECIPES
 from ser_engine.data.preprocess import PREPROCESSINGS
-from ser_engine.errors import CorpusError, InvalidSettings
+from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.predictions import MAIN, Outputs
 from ser_engine.features import ACOUSTIC
 from ser_engine.models.classical import Classical, make_estimator, predict_proba
@@ -69,10 +68,8 @@ class ClassicalSystem(System[ClassicalConfig, NDArray[np.float32], Pipeline]):
             clips.paths, self.settings, config.features, config.preprocessing, config.augmentation, seed=config.seed
         )
         rows = [row for row, copies in enumerate(table) if copies is not None]
-        if not rows:
-            raise CorpusError(f"No clip of {', '.join(config.corpora)} could be used.")
-        features = np.stack([np.stack(copies) for copies in table if copies is not None])
         clips = clips.select(rows)
+        features = np.stack([np.stack(copies) for copies in table if copies is not None])
         if splits.PROTOCOLS[config.protocol].leaky:
             count, copies, width = features.shape
             utterances = splits.repeat_for_copies(clips.utterances, copies - 1)
@@ -105,11 +102,9 @@ class ClassicalSystem(System[ClassicalConfig, NDArray[np.float32], Pipeline]):
 
         return len(skops.io.dumps(fitted))
 
-    def export(
-        self, fitted: Pipeline, prepared: Prepared[NDArray[np.float32]], card: Mapping[str, Any], temperature: float
-    ) -> Classical:
+    def export(self, fitted: Pipeline, prepared: Prepared[NDArray[np.float32]], temperature: float) -> Classical:
         """Return the pipeline as a model."""
-        return Classical(self.config.id, prepared.clips.order, self.config.features, fitted, dict(card))
+        return Classical(self.config.id, prepared.clips.order, self.config.features, fitted)
 
 
 def describe_inputs(features: str, augmentation: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from shutil import copyfile
 from typing import Annotated, Any
@@ -44,6 +43,7 @@ from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, ExperimentConfig, load_config
 from ser_engine.training.heads import card_figures
 from ser_engine.training.system import Prepared, System, Task, Workspace, digest
+from ser_engine.training.systems.classical import log
 from ser_engine.types import Scores
 
 ODDS = "words.npz"
@@ -114,8 +114,7 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
             apply_odds(Scores(audio.labels, probabilities[row]), odds[row].astype(np.float64)).probabilities
             for row in rows
         ]
-        log_probs = np.log(np.maximum(np.stack(fused), 1e-9)).astype(np.float32)
-        return {MAIN: log_probs, f"{COMPONENT}audio": audio.main[rows], ODDS_OUTPUT: odds[rows]}
+        return {MAIN: log(np.stack(fused)), f"{COMPONENT}audio": audio.main[rows], ODDS_OUTPUT: odds[rows]}
 
     def measure(self, predictions: Predictions) -> dict[str, Any]:
         """Return the record's entries, and how often words are informative, change the answer, and what they cost."""
@@ -129,11 +128,8 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
         }
         return measure_predictions(predictions) | {"details": {"words": words}}
 
-    def export(
-        self, fitted: None, prepared: Prepared[Predictions], card: Mapping[str, Any], temperature: float
-    ) -> Fused:
+    def export(self, fitted: None, prepared: Prepared[Predictions], temperature: float) -> Fused:
         """Return both models as one."""
-        self.model.card = dict(card)
         return self.model
 
     def card(self, record: RunRecord) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -20,12 +18,10 @@ from ser_engine.data.acoustic import acoustic_features
 from ser_engine.data.augment import RECIPES
 from ser_engine.data.pool import map_clips
 from ser_engine.data.preprocess import PREPROCESSINGS, load_samples, preprocess_clips
-from ser_engine.data.splits import PROTOCOLS
-from ser_engine.errors import CorpusError, InvalidSettings
+from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.predictions import MAIN, Outputs
 from ser_engine.features import ACOUSTIC
 from ser_engine.features.spectrogram import IMAGES
-from ser_engine.models.store import TENSORS
 from ser_engine.papers.audioset import load_extractor
 from ser_engine.papers.augment_images import IMAGE_AUGMENTATIONS
 from ser_engine.papers.embedding_search import search
@@ -73,8 +69,6 @@ class NetworkConfig(FitConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if PROTOCOLS[self.protocol].leaky:
-            raise InvalidSettings(f"{self.protocol} is for classical systems.")
         possible = RECIPES if self.features in ACOUSTIC else IMAGE_AUGMENTATIONS if self.features in IMAGES else ()
         if self.augmentation and self.augmentation not in possible:
             names = ", ".join(possible) or "none"
@@ -114,10 +108,8 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
             computed = compute_blocks(clips.paths, config.features, config.preprocessing, self.settings)
             copies = [[blocks] if len(blocks) else [] for blocks in computed]
         rows = [row for row, blocks in enumerate(copies) if blocks]
-        if not rows:
-            raise CorpusError(f"No clip of {', '.join(config.corpora)} could be used.")
-        copies = [copies[row] for row in rows]
-        return Prepared(clips.select(rows), copies, digest(arrays=(blocks for clip in copies for blocks in clip)))
+        clips, copies = clips.select(rows), [copies[row] for row in rows]
+        return Prepared(clips, copies, digest(arrays=(blocks for clip in copies for blocks in clip)))
 
     def fit(self, prepared: Prepared[Copies], task: Task) -> Network:
         """Train a network; a recording is preferred to its augmented copies."""
@@ -156,17 +148,8 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
         scores = [fitted.score(blocks).mean(axis=0) for blocks in tqdm(tested, desc="testing", leave=False)]
         return {MAIN: log(np.stack(scores))}
 
-    def size(self, fitted: Network) -> int:
-        """Return the size in bytes of the stored weights."""
-        with TemporaryDirectory() as folder:
-            fitted.save(Path(folder))
-            return (Path(folder) / TENSORS).stat().st_size
-
-    def export(
-        self, fitted: Network, prepared: Prepared[Copies], card: Mapping[str, Any], temperature: float
-    ) -> Network:
+    def export(self, fitted: Network, prepared: Prepared[Copies], temperature: float) -> Network:
         """Return the network as a model."""
-        fitted.card = dict(card)
         return fitted
 
     def initial_module(self, classes: int) -> nn.Module:

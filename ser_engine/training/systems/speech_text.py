@@ -6,11 +6,9 @@ trained from samples and tokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +18,6 @@ from numpy.typing import NDArray
 from ser_engine.data.pooled_states import pool_speech_states
 from ser_engine.data.preprocess import load_samples, preprocess_and_augment_clips
 from ser_engine.data.transcripts import transcribe_clips
-from ser_engine.errors import CorpusError
 from ser_engine.evaluation.predictions import COMPONENT, MAIN, Outputs
 from ser_engine.models.speech_text import (
     SpeechText,
@@ -29,7 +26,6 @@ from ser_engine.models.speech_text import (
     speech_states,
     text_states,
 )
-from ser_engine.models.store import TENSORS
 from ser_engine.training.clips import Clips, Rows, hold_out, training_rows
 from ser_engine.training.system import Prepared, System, Task, Workspace, digest
 from ser_engine.training.systems.classical import describe_inputs, log
@@ -102,8 +98,6 @@ class SpeechTextSystem(System[SpeechTextTraining, Inputs, SpeechText]):
             clips.paths, settings, config.preprocessing, config.augmentation, config.seed
         )
         rows = [row for row, copies in enumerate(files) if len(np.load(copies[0], mmap_mode="r"))]
-        if not rows:
-            raise CorpusError(f"No clip of {', '.join(config.corpora)} could be used.")
         clips, files = clips.select(rows), [files[row] for row in rows]
         texts = [""] * len(files)
         if config.text:
@@ -145,31 +139,19 @@ class SpeechTextSystem(System[SpeechTextTraining, Inputs, SpeechText]):
             outputs[f"{COMPONENT}text"] = log(probabilities(network, None, text))
         return outputs
 
-    def size(self, fitted: SpeechText) -> int:
-        """Return the size in bytes of the stored tensors; encoders that stay as they are do not count."""
-        with TemporaryDirectory() as folder:
-            fitted.network.save_pretrained(folder)
-            return (Path(folder) / TENSORS).stat().st_size
-
-    def export(
-        self, fitted: SpeechText, prepared: Prepared[Inputs], card: Mapping[str, Any], temperature: float
-    ) -> SpeechText:
+    def export(self, fitted: SpeechText, prepared: Prepared[Inputs], temperature: float) -> SpeechText:
         """Return the network as a model."""
         fitted.network.config.score_temperature = temperature
-        return SpeechText(self.config.id, fitted.network, fitted.processor, dict(card))
+        return fitted
 
 
 def pooled_text(
     network: SpeechTextForSequenceClassification, processor: SpeechTextProcessor, texts: Sequence[str]
 ) -> NDArray[np.float32] | None:
     """Return pooled states of texts, float32 [n, width], each text encoded once; None without such an encoder."""
-    distinct = sorted(set(texts))
-    states = text_states(network, processor, distinct)
-    if states is None:
-        return None
-    places = {text: row for row, text in enumerate(distinct)}
-    pooled: NDArray[np.float32] = states.numpy()[[places[text] for text in texts]]
-    return pooled
+    distinct, rows = np.unique(texts, return_inverse=True)
+    states = text_states(network, processor, distinct.tolist())
+    return None if states is None else states.numpy()[rows]
 
 
 def states_of(

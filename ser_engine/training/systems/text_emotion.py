@@ -5,7 +5,7 @@ All figures but "float32" are those of the model as it is stored, in 8 bits, rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,11 +167,8 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
         """Return the size in bytes of the stored model."""
         return fitted.size
 
-    def export(
-        self, fitted: FittedText, prepared: Prepared[Sentences], card: Mapping[str, Any], temperature: float
-    ) -> TextEmotion:
-        """Return the stored model with its card."""
-        fitted.stored.card = dict(card)
+    def export(self, fitted: FittedText, prepared: Prepared[Sentences], temperature: float) -> TextEmotion:
+        """Return the stored model."""
         return fitted.stored
 
     def describe_data(self, clips: Clips, folds: Sequence[Fold]) -> dict[str, Any]:

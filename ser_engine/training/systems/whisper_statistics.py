@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,11 +72,7 @@ class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
 
     def prepare(self, clips: Clips) -> Prepared[Copies]:
         """Encode every clip as it is and under every degradation."""
-        babble = heads.babble_recordings(self.config, self.workspace.data)
-        copies = {
-            name: encode_clips(clips.paths, self.settings, degradation=name, babble=babble)
-            for name in ("", *self.config.degradations)
-        }
+        copies = heads.encode_copies(encode_clips, clips, self.config, self.workspace)
         arrays = (array for encodings in copies.values() for one in encodings if one is not None for array in one)
         return Prepared(clips, copies, digest(arrays=arrays))
 
@@ -92,10 +89,8 @@ class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
 
     def predict(self, fitted: Head, prepared: Prepared[Copies], rows: Rows) -> Outputs:
         """Return log-probabilities of the clips as they are and under every degradation."""
-        classes = len(prepared.clips.order)
-        return heads.predict_copies(
-            lambda encodings: log_probabilities(fitted, encodings), prepared.features, rows, classes
-        )
+        compute = partial(log_probabilities, fitted)
+        return heads.predict_copies(compute, prepared.features, rows, len(prepared.clips.order))
 
     def embed(self, fitted: Head, prepared: Prepared[Copies], rows: Rows) -> dict[str, NDArray[np.float32]]:
         """Return the mean of the layers' statistics, and the input of the heads' last layers."""
@@ -104,15 +99,13 @@ class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
         width = shape.hidden * (shape.members + shape.attentive)
         return {
             "encoder": heads.at_speech(mean_of_layers, encodings, rows, 2 * shape.width),
-            "model": heads.at_speech(lambda some: _by_length(fitted.embed, some), encodings, rows, width),
+            "model": heads.at_speech(partial(_by_length, fitted.embed), encodings, rows, width),
         }
 
-    def export(
-        self, fitted: Head, prepared: Prepared[Copies], card: Mapping[str, Any], temperature: float
-    ) -> WhisperStatistics:
+    def export(self, fitted: Head, prepared: Prepared[Copies], temperature: float) -> WhisperStatistics:
         """Return the head and the encoder as a model."""
         encoder = shared_whisper(replace(self.settings, whisper="base")).encoder
-        return WhisperStatistics(self.config.id, prepared.clips.order, fitted, encoder, temperature, dict(card))
+        return WhisperStatistics(self.config.id, prepared.clips.order, fitted, encoder, temperature)
 
     def training_files(self, prepared: Prepared[Copies]) -> list[Path]:
         """Return the recordings with speech."""
@@ -165,10 +158,9 @@ def train_head(
     head.mean.copy_(torch.from_numpy(statistics.mean(axis=0)))
     head.scale.copy_(torch.from_numpy(1.0 / (statistics.std(axis=0) + 1e-3)))
     distributions = torch.from_numpy(targets)
-    if members := head.stats_heads():
-        inputs = torch.stack([head.standardize(_stack_statistics(encodings)) for encodings in copies])
-        for number, member in enumerate(members):
-            heads.train_member(_StatisticsTask(member, inputs, config), distributions, weights, config, number, record)
+    inputs = torch.stack([head.standardize(_stack_statistics(encodings)) for encodings in copies])
+    for number, member in enumerate(head.stats_heads()):
+        heads.train_member(_StatisticsTask(member, inputs, config), distributions, weights, config, number, record)
     if attending := head.attentive_heads():
         frames = np.concatenate([encoding.frames for encoding in plain])
         head.frame_mean.copy_(torch.from_numpy(frames.mean(axis=0, dtype=np.float32)))

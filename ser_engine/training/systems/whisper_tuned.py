@@ -7,7 +7,7 @@ trained first, on frozen blocks; then both are trained, and a moving average of 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -113,11 +113,7 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
     def prepare(self, clips: Clips) -> Prepared[TunedFeatures]:
         """Compute the lower states of every copy of the clips, and read the base run's predictions."""
         config, workspace = self.config, self.workspace
-        babble = heads.babble_recordings(config, workspace.data)
-        copies = {
-            name: encode_lower_states(clips.paths, self.settings, degradation=name, babble=babble)
-            for name in ("", *config.degradations)
-        }
+        copies = heads.encode_copies(encode_lower_states, clips, config, workspace)
         folds = {fold.name: fold.test for fold in self.split(clips)}
         folder = workspace.results / config.base_run / config.protocol
         predictions = align_predictions(folder, clips.utterances, folds)
@@ -158,7 +154,8 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
         features, classes = prepared.features, len(prepared.clips.order)
         tuned = heads.predict_copies(partial(_stack, partial(mean_log_probs, fitted)), features.copies, rows, classes)
         frozen = {f"{DEGRADED}{name}" if name else MAIN: base[rows] for name, base in features.base.items()}
-        outputs = {name: average(tuned[name], frozen[name]) for name in tuned}
+        # The geometric mean of both parts.
+        outputs = {name: log_softmax((tuned[name] + frozen[name]) / 2, axis=-1).astype(np.float32) for name in tuned}
         return outputs | {f"{COMPONENT}tuned": tuned[MAIN], f"{COMPONENT}frozen": frozen[MAIN]}
 
     def embed(
@@ -176,13 +173,11 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
             "model": heads.at_speech(partial(_stack, embed), states, rows, self.config.hidden * len(fitted)),
         }
 
-    def export(
-        self, fitted: list[TunedHead], prepared: Prepared[TunedFeatures], card: Mapping[str, Any], temperature: float
-    ) -> WhisperTuned:
+    def export(self, fitted: list[TunedHead], prepared: Prepared[TunedFeatures], temperature: float) -> WhisperTuned:
         """Return the members and the base model as one model."""
         base = self.settings.models_dir / self.base_id
         base_model = WhisperStatistics.load(base, self.settings)
-        return WhisperTuned(self.config.id, fitted, base_model, reference(base), temperature, dict(card))
+        return WhisperTuned(self.config.id, fitted, base_model, reference(base), temperature)
 
     def training_files(self, prepared: Prepared[TunedFeatures]) -> list[Path]:
         """Return the recordings with speech."""
@@ -319,11 +314,7 @@ def _precision(config: TunedConfig) -> torch.dtype:
 def _frames(member: TunedHead, clips: Sequence[Lower], precision: torch.dtype) -> list[Lower]:
     """Return what the blocks of a member compute of n clips: float16 [t, width] each."""
     device = member.frame_mean.device
-
-    def compute(lower: Tensor) -> Tensor:
-        return member.frames(lower.to(device), dtype=precision).half().cpu()
-
-    return _by_length(compute, clips)
+    return _by_length(lambda lower: member.frames(lower.to(device), dtype=precision).half().cpu(), clips)
 
 
 def _standardize(member: TunedHead, frames: Sequence[Lower], rng: np.random.Generator) -> None:
@@ -347,12 +338,6 @@ def _by_length(compute: Callable[[Tensor], Tensor], clips: Sequence[Lower]) -> l
 def _stack(compute: Callable[[Tensor], Tensor], clips: Sequence[Lower]) -> NDArray[np.float32]:
     """Return what is computed of n clips, of one shape for all, as one array."""
     return np.stack(_by_length(compute, clips))
-
-
-def average(tuned: NDArray[np.float32], frozen: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the log-probabilities [..., labels] of the geometric mean of both parts."""
-    joint: NDArray[np.float32] = log_softmax((tuned + frozen) / 2, axis=-1).astype(np.float32)
-    return joint
 
 
 SYSTEM = WhisperTunedSystem

@@ -213,18 +213,6 @@ def test_training_ends_when_the_validation_part_gets_no_better(noise: Noise, tmp
     assert all({"validation_loss", "validation_UA"} <= set(line) for line in lines if "validation_WA" in line)
 
 
-def test_rare_classes_weigh_more_where_that_is_asked_for(noise: Noise, tmp_path: Path) -> None:
-    rare = np.array([0] * 14 + [1] * 2)
-    found = {}
-    for weighted in (False, True):
-        network, processor = noise.network()
-        clips = noise.examples(labels=rare)
-        config = noise.config(class_weights=weighted, epochs=3, learning_rate=5e-3)
-        train(network, processor, clips, config, tmp_path / str(weighted))
-        found[weighted] = scores(network, processor, clips)[:, 1].mean()
-    assert found[True] > found[False] + 0.05
-
-
 @pytest.mark.slow
 def test_two_processes_train_as_one_with_a_batch_as_large_as_both(home: Bench) -> None:
     """The command for machines with several GPUs, on two processes without one."""
