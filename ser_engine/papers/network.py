@@ -7,11 +7,10 @@ clip's scores are the mean over its blocks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,34 +47,24 @@ KINDS = {
 """The kinds of networks: module and class, imported when one is built."""
 
 
-class Input(NamedTuple):
-    """The shape of one block, and the function that computes [blocks, *shape] of float32 [n] at 16 kHz."""
-
-    shape: tuple[int, ...]
-    extract: Callable[[NDArray[np.float32], Settings], Blocks]
-
-
-def _acoustic(name: str, samples: NDArray[np.float32], settings: Settings) -> Blocks:
-    return ACOUSTIC[name](samples, SAMPLE_RATE)[None]
+SHAPES: dict[str, tuple[int, ...]] = {
+    **{name: (int(name.removeprefix("acoustic")),) for name in ACOUSTIC},
+    **{name: shape for name, (_, shape) in IMAGES.items()},
+    "vggish": (128,),
+    "yamnet": (1024,),
+}
+"""The features of networks by name, and the shape of one block of them."""
 
 
-def _images(name: str, samples: NDArray[np.float32], settings: Settings) -> Blocks:
-    return IMAGES[name][0](samples)
-
-
-def _embeddings(name: str, samples: NDArray[np.float32], settings: Settings) -> Blocks:
+def extract_blocks(features: str, samples: NDArray[np.float32], settings: Settings) -> Blocks:
+    """Return [blocks, *shape] of float32 [n] at 16 kHz; images are uint8, everything else float32."""
+    if features in ACOUSTIC:
+        return ACOUSTIC[features](samples, SAMPLE_RATE)[None]
+    if features in IMAGES:
+        return IMAGES[features][0](samples)
     from ser_engine.papers.audioset import load_extractor
 
-    return load_extractor(name, settings).embed(samples)
-
-
-INPUTS: dict[str, Input] = {
-    **{name: Input((int(name.removeprefix("acoustic")),), partial(_acoustic, name)) for name in ACOUSTIC},
-    **{name: Input(shape, partial(_images, name)) for name, (_, shape) in IMAGES.items()},
-    "vggish": Input((128,), partial(_embeddings, "vggish")),
-    "yamnet": Input((1024,), partial(_embeddings, "yamnet")),
-}
-"""The features of networks by name; images are uint8, everything else float32."""
+    return load_extractor(features, settings).embed(samples)
 
 
 def build(kind: str, outputs: int, options: Mapping[str, Any] | None = None) -> nn.Module:
@@ -98,7 +87,7 @@ class Network(Model):
     id : name of the model
     labels : emotions in the order of the scores
     kind, options : key of `KINDS`, and the parameters of its module
-    features : key of `INPUTS`
+    features : key of `SHAPES`
     module : maps [batch, *shape of the input] to logits [batch, labels], or [batch, 2 labels] with `genders`
     standardization : mean and deviation of vectors; None for images, which networks scale themselves
     genders : whether the first half of the outputs are women's emotions and the second half men's, which are added up
@@ -137,7 +126,7 @@ class Network(Model):
         self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
     ) -> list[Prediction]:
         """Return the prediction for each recording, the mean over its blocks."""
-        clips = (INPUTS[self.features].extract(speech.samples, self.settings) for speech in batch)
+        clips = (extract_blocks(self.features, speech.samples, self.settings) for speech in batch)
         return [Prediction(Scores(self.labels, self.score(blocks).mean(axis=0))) for blocks in clips]
 
     def score(self, blocks: NDArray[Any]) -> NDArray[np.float32]:
@@ -186,7 +175,7 @@ class Network(Model):
         try:
             labels, genders, temperature = tuple(config["labels"]), config["genders"], float(config["temperature"])
             kind, features, options = config["kind"], config["features"], config["options"]
-            shape = INPUTS[features].shape
+            shape = SHAPES[features]
             standardization = _pop_standardization(tensors, shape)
             module = build(kind, len(labels) * (2 if genders else 1), options)
             module.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupShuffleSplit
 
@@ -97,13 +98,10 @@ def _draw(utterances: list[Utterance], labels: list[str], config: ExperimentConf
     """Return at most `config.clips` clips, as even over the labels as can be, drawn with the seed."""
     if not config.clips or len(utterances) <= config.clips:
         return utterances
-    order = np.random.default_rng(config.seed).permutation(len(utterances))
-    turns: dict[str, int] = {}
-    ranked = []
-    for row in order:
-        turns[labels[row]] = turns.get(labels[row], 0) + 1
-        ranked.append((turns[labels[row]], labels[row], int(row)))
-    return [utterances[row] for row in sorted(row for _, _, row in sorted(ranked)[: config.clips])]
+    shuffled = np.random.default_rng(config.seed).permutation(len(utterances))
+    drawn = pd.DataFrame({"label": labels}).iloc[shuffled]
+    ranked = drawn.assign(turn=drawn.groupby("label").cumcount()).sort_values(["turn", "label"])
+    return [utterances[row] for row in sorted(ranked.index[: config.clips])]
 
 
 def training_rows(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from torch.nn import functional
 from ser_engine.data.corpora import registry
 from ser_engine.data.degrade import TITLES
 from ser_engine.errors import InvalidSettings
+from ser_engine.evaluation.cards import write_card
 from ser_engine.evaluation.predictions import DEGRADED, MAIN, Outputs
+from ser_engine.evaluation.record import RunRecord
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import (
     SPEAKER_INDEPENDENT,
@@ -30,7 +33,7 @@ from ser_engine.training.config import (
     Rate,
     Share,
 )
-from ser_engine.training.system import Workspace
+from ser_engine.training.system import Config, Features, Fitted, System, Workspace
 
 LENGTH_JITTER = 8.0
 """Frames of 40 ms by which the clips of a batch may differ at random; little of a batch is padding."""
@@ -88,6 +91,20 @@ class HeadTrainingConfig(ExperimentConfig):
             raise InvalidSettings(
                 f"A model's card states figures on unseen speakers: set save = false under {self.protocol}."
             )
+
+
+class HeadSystem(System[Config, Features, Fitted]):
+    """A system on Whisper's encoder, whose card has the measured figures; `base_id` is the model that it builds on."""
+
+    base_id = ""
+
+    def card(self, record: RunRecord) -> dict[str, Any]:
+        """Return the corpora and the measured figures."""
+        return {"corpora": list(record.corpora), "measured": card_figures(record)}
+
+    def write_card(self, folder: Path, record: RunRecord) -> None:
+        """Write the model card."""
+        write_card(folder, record, self.base_id)
 
 
 class MemberTask(ABC):
@@ -226,13 +243,13 @@ def at_speech(
     return result
 
 
-def card_figures(record: Any) -> dict[str, Any]:
+def card_figures(record: RunRecord) -> dict[str, Any]:
     """Return the figures of a record that stand in a model's config.json; `Analyzer.card` passes them on."""
     per_class = record.per_class.items()
     return {
         "protocol": record.protocol,
         **{key: record.metrics[key] for key in ("UA", "WA", "ECE")},
-        "UA_ci95": list(record.interval),
+        "UA_ci95": list(record.interval or ()),
         "per_corpus": record.by_corpus,
         "per_label": {label: {key: row[key] for key in ("recall", "precision")} for label, row in per_class},
         "not_sure": record.calibration["threshold"],

@@ -43,7 +43,9 @@ def run_experiment(path: Path, protocol: str, settings: Settings, data: Path, re
     system, config = run.system, run.system.config
     external = getattr(config, "external", ())
     if config.save or external:
-        fitted = run.fit_final()
+        task = system.final_task(run.prepared.clips, run.folds, run.state)
+        with run.state.timed(task.name):
+            fitted = system.fit(run.prepared, task)
         temperature = overall_temperature(predictions) if len(run.folds) > 1 and not system.calibrated else 1.0
         if external:
             below = float(record.calibration["threshold"]["below"])
@@ -139,12 +141,6 @@ class Run:
             seed=config.seed,
             config=config_entries(config),
         )
-
-    def fit_final(self) -> Any:
-        """Fit what is saved as a model: on all clips, unless the system says otherwise."""
-        task = self.system.final_task(self.prepared.clips, self.folds, self.state)
-        with self.state.timed(task.name):
-            return self.system.fit(self.prepared, task)
 
     def fold(self, name: str) -> tuple[int, Fold]:
         """Return the number of a fold and the fold itself; `InvalidSettings` names those that there are."""

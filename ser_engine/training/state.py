@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +96,10 @@ class History:
         self.path, self.fold = path, fold
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            entries = [(line, json.loads(line)) for line in lines]
-            valid = [
-                line for line, entry in entries if entry["epoch"] <= keep or entry.get("member", members) < members
-            ]
-            write_text(path, "".join(valid))
+            valid = (
+                entry["epoch"] <= keep or entry.get("member", members) < members for entry in map(json.loads, lines)
+            )
+            write_text(path, "".join(compress(lines, valid)))
 
     def __call__(self, entry: Mapping[str, float]) -> None:
         """Append one line."""

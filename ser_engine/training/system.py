@@ -17,7 +17,7 @@ from ser_engine.data import splits
 from ser_engine.data.audit import audit_folds
 from ser_engine.data.splits import Fold
 from ser_engine.evaluation.evaluate import measure_predictions
-from ser_engine.evaluation.predictions import Outputs, Predictions
+from ser_engine.evaluation.predictions import Outputs, Predictions, align_predictions
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.models.base import Model
 from ser_engine.models.store import TENSORS
@@ -127,6 +127,11 @@ class System(ABC, Generic[Config, Features, Fitted]):
         config, labels = self.config, clips.labels.tolist()
         listings = self.settings.emobox
         return splits.make_folds(config.protocol, clips.utterances, labels, config.seed, config.folds, listings)
+
+    def read_run(self, run: str, clips: Clips) -> Predictions:
+        """Return the predictions of a finished run, "<source>/<system>", for these clips in the same folds."""
+        folder = self.workspace.results / run / self.config.protocol
+        return align_predictions(folder, clips.utterances, {fold.name: fold.test for fold in self.split(clips)})
 
     def embed(self, fitted: Fitted, prepared: Prepared[Features], rows: Rows) -> dict[str, NDArray[np.float32]]:
         """Return embeddings float32 [rows, width] of the "encoder" and the "model" for the corpus probe, or nothing."""

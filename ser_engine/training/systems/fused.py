@@ -23,14 +23,7 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.cards import write_fused_card
 from ser_engine.evaluation.evaluate import calibrated, measure_predictions
 from ser_engine.evaluation.metrics import percent, unweighted_accuracy
-from ser_engine.evaluation.predictions import (
-    COMPONENT,
-    MAIN,
-    Outputs,
-    Predictions,
-    align_predictions,
-    predicted_classes,
-)
+from ser_engine.evaluation.predictions import COMPONENT, MAIN, Outputs, Predictions, predicted_classes
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.io import write_arrays
 from ser_engine.models import trained_on
@@ -96,9 +89,7 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
 
     def prepare(self, clips: Clips) -> Prepared[Predictions]:
         """Read the audio run's predictions, and the words of each clip, which are transcribed if they are not saved."""
-        folder = self.workspace.results / self.config.audio_run / self.config.protocol
-        folds = {fold.name: fold.test for fold in self.split(clips)}
-        audio = align_predictions(folder, clips.utterances, folds)
+        audio = self.read_run(self.config.audio_run, clips)
         audio.outputs[ODDS_OUTPUT] = self._odds(clips)
         return Prepared(clips, audio, digest(arrays=[audio.main, audio.outputs[ODDS_OUTPUT]]))
 

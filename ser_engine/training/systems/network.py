@@ -27,7 +27,7 @@ from ser_engine.papers.augment_images import IMAGE_AUGMENTATIONS
 from ser_engine.papers.embedding_search import search
 from ser_engine.papers.fit import Examples, FitConfig, fit
 from ser_engine.papers.image_backbones import ImageNetwork, load_imagenet
-from ser_engine.papers.network import INPUTS, KINDS, Blocks, Network, build, standardize
+from ser_engine.papers.network import KINDS, SHAPES, Blocks, Network, build, extract_blocks, standardize
 from ser_engine.settings import Settings
 from ser_engine.training.clips import Clips, Rows, hold_out, training_rows
 from ser_engine.training.config import STRICT, Count, Natural, one_of
@@ -48,7 +48,7 @@ class NetworkConfig(FitConfig):
     Attributes
     ----------
     kind, options : key of `papers.network.KINDS`, and what its module is built with
-    features : key of `papers.network.INPUTS`
+    features : key of `papers.network.SHAPES`
     preprocessing : one of `preprocess.PREPROCESSINGS`
     imagenet : initial weights of an image network, a hub id with its revision or a folder; random ones if empty
     trainable : "all", or "head" if the body keeps its initial weights
@@ -58,7 +58,7 @@ class NetworkConfig(FitConfig):
     """
 
     kind: Annotated[str, one_of(*KINDS)]
-    features: Annotated[str, one_of(*INPUTS)]
+    features: Annotated[str, one_of(*SHAPES)]
     options: dict[str, Any] = Field(default_factory=dict)
     preprocessing: Annotated[str, one_of(*PREPROCESSINGS)] = "none"
     imagenet: str = ""
@@ -193,8 +193,8 @@ def compute_blocks(paths: list[Path], features: str, preprocessing: str, setting
 def _extract(file: Path, features: str, settings: Settings) -> Blocks:
     samples = load_samples(file)
     if not len(samples):
-        return np.zeros((0, *INPUTS[features].shape), np.float32)
-    return INPUTS[features].extract(samples, settings)
+        return np.zeros((0, *SHAPES[features]), np.float32)
+    return extract_blocks(features, samples, settings)
 
 
 def _spread(blocks: Blocks, count: int) -> Blocks:

@@ -16,9 +16,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from ser_engine.data.encodings import encode_clips
-from ser_engine.evaluation.cards import write_card
 from ser_engine.evaluation.predictions import Outputs
-from ser_engine.evaluation.record import RunRecord
 from ser_engine.features.encoder import Encoding
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import (
@@ -32,7 +30,7 @@ from ser_engine.models.whisper_statistics import (
 from ser_engine.training import heads
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, Count, Rate
-from ser_engine.training.system import Prepared, System, Task, digest
+from ser_engine.training.system import Prepared, Task, digest
 
 LAYER_RATE = 5.0
 """Learning rate of the layer weights, in parts of the others': they have far to travel in few steps."""
@@ -60,7 +58,7 @@ class StatisticsConfig(heads.HeadTrainingConfig):
     learning_rate: Rate = 1e-3
 
 
-class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
+class WhisperStatisticsSystem(heads.HeadSystem[StatisticsConfig, Copies, Head]):
     """Heads on statistics and on frames of the frozen encoder."""
 
     config_class = StatisticsConfig
@@ -110,14 +108,6 @@ class WhisperStatisticsSystem(System[StatisticsConfig, Copies, Head]):
     def training_files(self, prepared: Prepared[Copies]) -> list[Path]:
         """Return the recordings with speech."""
         return [path for path, one in zip(prepared.clips.paths, prepared.features[""], strict=True) if one is not None]
-
-    def card(self, record: RunRecord) -> dict[str, Any]:
-        """Return the corpora and the measured figures."""
-        return {"corpora": list(record.corpora), "measured": heads.card_figures(record)}
-
-    def write_card(self, folder: Path, record: RunRecord) -> None:
-        """Write the model card."""
-        write_card(folder, record)
 
 
 def training_copies(

@@ -25,9 +25,7 @@ from whisper.model import AudioEncoder
 
 from ser_engine.data.encodings import encode_clips, encode_lower_states
 from ser_engine.errors import InvalidSettings
-from ser_engine.evaluation.cards import write_card
-from ser_engine.evaluation.predictions import COMPONENT, DEGRADED, MAIN, Outputs, align_predictions
-from ser_engine.evaluation.record import RunRecord
+from ser_engine.evaluation.predictions import COMPONENT, DEGRADED, MAIN, Outputs
 from ser_engine.features.encoder import Encoding
 from ser_engine.io import atomic_write
 from ser_engine.models.batching import map_alike
@@ -38,7 +36,7 @@ from ser_engine.models.whisper_tuned import TunedHead, WhisperTuned
 from ser_engine.training import heads
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, Count, Rate, Share, load_config
-from ser_engine.training.system import Prepared, System, Task, Workspace, digest
+from ser_engine.training.system import Prepared, Task, Workspace, digest
 from ser_engine.training.systems.whisper_statistics import StatisticsConfig, log_probabilities, training_copies
 
 TUNABLE_BLOCKS = 4
@@ -89,7 +87,7 @@ class TunedFeatures:
     base: dict[str, Any]
 
 
-class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
+class WhisperTunedSystem(heads.HeadSystem[TunedConfig, TunedFeatures, list[TunedHead]]):
     """Tuned members on states of the lower blocks, averaged with the frozen model."""
 
     config_class = TunedConfig
@@ -112,11 +110,9 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
 
     def prepare(self, clips: Clips) -> Prepared[TunedFeatures]:
         """Compute the lower states of every copy of the clips, and read the base run's predictions."""
-        config, workspace = self.config, self.workspace
-        copies = heads.encode_copies(encode_lower_states, clips, config, workspace)
-        folds = {fold.name: fold.test for fold in self.split(clips)}
-        folder = workspace.results / config.base_run / config.protocol
-        predictions = align_predictions(folder, clips.utterances, folds)
+        config = self.config
+        copies = heads.encode_copies(encode_lower_states, clips, config, self.workspace)
+        predictions = self.read_run(config.base_run, clips)
         base = {"": predictions.main} | {name: predictions.outputs[DEGRADED + name] for name in config.degradations}
         arrays = (states for features in copies.values() for states in features if states is not None)
         return Prepared(clips, TunedFeatures(copies, base), digest(arrays=arrays))
@@ -183,14 +179,6 @@ class WhisperTunedSystem(System[TunedConfig, TunedFeatures, list[TunedHead]]):
         """Return the recordings with speech."""
         states = prepared.features.copies[""]
         return [path for path, one in zip(prepared.clips.paths, states, strict=True) if one is not None]
-
-    def card(self, record: RunRecord) -> dict[str, Any]:
-        """Return the corpora and the measured figures."""
-        return {"corpora": list(record.corpora), "measured": heads.card_figures(record)}
-
-    def write_card(self, folder: Path, record: RunRecord) -> None:
-        """Write the model card."""
-        write_card(folder, record, base_model=self.base_id)
 
 
 class _HeadTask(heads.MemberTask):

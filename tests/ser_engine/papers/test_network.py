@@ -12,7 +12,7 @@ import torch
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.models import store
-from ser_engine.papers.network import INPUTS, Network, build, standardize
+from ser_engine.papers.network import SHAPES, Network, build, extract_blocks, standardize
 from tests.speech import noise, speech, taken_for_speech, tone
 
 LABELS = ("angry", "happy", "sad")
@@ -52,9 +52,9 @@ def network(kind: str, genders: bool = False) -> Network:
             layer.momentum = 1.0
     with torch.no_grad():
         module.train()(
-            torch.from_numpy(np.concatenate([INPUTS[features].extract(CLIPS[i].samples, Settings()) for i in (0, 1)]))
+            torch.from_numpy(np.concatenate([extract_blocks(features, CLIPS[i].samples, Settings()) for i in (0, 1)]))
         )
-    width = INPUTS[features].shape[0]
+    width = SHAPES[features][0]
     rows = (np.linspace(-1, 1, width, dtype=np.float32), np.linspace(1, 99, width, dtype=np.float32))
     standardization = rows if kind == "cnn1d" else None
     return Network(
@@ -81,7 +81,7 @@ def test_a_clip_scores_alone_as_in_a_batch_and_the_same_when_saved_and_read(kind
 
 def test_a_clip_s_scores_are_the_mean_over_its_blocks() -> None:
     model = network("mobilenet_v2")
-    blocks = INPUTS["jet-blocks"].extract(CLIPS[0].samples, Settings())
+    blocks = extract_blocks("jet-blocks", CLIPS[0].samples, Settings())
     assert len(blocks) == 3
     expected = np.mean([model.score(block[None])[0] for block in blocks], axis=0)
     np.testing.assert_allclose(model.predict(CLIPS)[0].scores.probabilities, expected, atol=1e-5)
@@ -100,7 +100,7 @@ def test_a_clip_of_more_blocks_than_a_batch_and_one_after_it() -> None:
 def test_probabilities_of_women_and_men_are_added_up(tmp_path: Path) -> None:
     model = network("mobilenet_v2", genders=True)
     model.temperature = 1.0
-    blocks = INPUTS["jet-blocks"].extract(CLIPS[3].samples, Settings())
+    blocks = extract_blocks("jet-blocks", CLIPS[3].samples, Settings())
     with torch.inference_mode():
         six = model.module(torch.from_numpy(blocks)).softmax(dim=1).numpy()[0]
     np.testing.assert_allclose(model.predict(CLIPS[3:])[0].scores.probabilities, six[:3] + six[3:], atol=1e-6)
@@ -125,15 +125,15 @@ def test_vectors_are_standardized() -> None:
 
 @pytest.mark.parametrize("name", ["acoustic94", "acoustic173", "acoustic371", "mel-image", "spectrogram-image"])
 def test_an_input_has_the_shape_that_it_states(name: str) -> None:
-    blocks = INPUTS[name].extract(CLIPS[1].samples, Settings())
-    assert blocks.shape == (1, *INPUTS[name].shape)
+    blocks = extract_blocks(name, CLIPS[1].samples, Settings())
+    assert blocks.shape == (1, *SHAPES[name])
     assert blocks.dtype == (np.uint8 if name.endswith("image") else np.float32)
 
 
 def test_every_kind_can_be_built_and_fits_its_inputs() -> None:
     for kind, options in TINY.items():
         features = FEATURES[kind]
-        assert build(kind, 3, options).eval()(torch.zeros(1, *INPUTS[features].shape)).shape == (1, 3)
+        assert build(kind, 3, options).eval()(torch.zeros(1, *SHAPES[features])).shape == (1, 3)
     assert build("embedding-mlp", 3)(torch.zeros(1, 128)).shape == (1, 3)
 
 
