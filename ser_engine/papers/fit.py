@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pydantic.dataclasses
@@ -61,7 +62,7 @@ def fit(module: nn.Module, training: Examples, validation: Examples | None, conf
     kind = torch.optim.AdamW if config.weight_decay else torch.optim.Adam
     optimizer = kind(trainable, lr=config.learning_rate, weight_decay=config.weight_decay)
     checkpoint = task.state.folder / f"fold-{task.number}.pt"
-    progress = {"epochs": 0, "best_loss": float("inf"), "best_epoch": 0, "best": None}
+    progress: dict[str, Any] = {"epochs": 0, "best_loss": float("inf"), "best_epoch": 0, "best": None}
     progress = load_checkpoint(checkpoint, progress, module=module, optimizer=optimizer)
     history = task.state.history(task.number, task.name, keep=progress["epochs"])
     for epoch in tqdm(range(progress["epochs"], config.epochs), desc=f"fold {task.name}", leave=False):
