@@ -14,13 +14,9 @@ import torch
 from transformers import BertConfig, BertModel, BertTokenizer, HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from ser_engine.models.encoders import quiet
-from ser_engine.models.speech_text import (
-    SpeechText,
-    SpeechTextForSequenceClassification,
-    SpeechTextProcessor,
-    speech_states,
-    text_states,
-)
+from ser_engine.models.speech_text import SpeechText, speech_states, text_states
+from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
+from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Quality, Span, Transcript
 from tests.speech import SENTENCES, VOICES, speech  # synthetic, so that no corpus is needed

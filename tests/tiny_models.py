@@ -27,7 +27,9 @@ def write_words(models: Path) -> None:
     """Write a model of speech and text, whose words weigh about as much as its voice."""
     import torch
 
-    from ser_engine.models.speech_text import SpeechText, SpeechTextForSequenceClassification, SpeechTextProcessor
+    from ser_engine.models.speech_text import SpeechText
+    from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
+    from ser_engine.models.speech_text_processor import SpeechTextProcessor
     from tests.ser_engine.models.tiny_encoders import write_speech, write_text
 
     write_speech(models / "encoders" / "hubert")

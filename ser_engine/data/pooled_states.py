@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from ser_engine.data.cache import Cache, compute_clips
 from ser_engine.data.preprocess import load_samples
-from ser_engine.models.speech_text import SpeechTextForSequenceClassification, SpeechTextProcessor, speech_states
+from ser_engine.models.speech_text import speech_states
+from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
+from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.settings import Settings
 
 BATCH = 64

@@ -24,13 +24,6 @@ from ser_engine.models.store import read_config, sha256, write_config
 from ser_engine.settings import Settings
 from ser_engine.types import CleanSpeech, Prediction, Scores, Transcript
 
-__all__ = [
-    "SpeechText",
-    "SpeechTextConfig",
-    "SpeechTextForSequenceClassification",
-    "SpeechTextProcessor",
-]
-
 TEXTS = 32
 """Texts that are encoded at once."""
 CLIPS_PER_THREAD = 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ser_engine.papers.cnn1d import initialize_as_keras
 
@@ -17,16 +16,9 @@ STRIDE, DENSE = 2, 32
 DROPOUT = 0.3
 
 
-class SamePool(nn.Module):
-    """Max pooling of POOL x POOL at stride 2 that halves each side, rounded up, as Keras's padding "same" does."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map [batch, channels, h, w], nothing below 0 as after a ReLU, to [batch, channels, h / 2, w / 2]."""
-        padding: list[int] = []
-        for size in (images.shape[3], images.shape[2]):
-            lacking = (-(-size // STRIDE) - 1) * STRIDE + POOL - size
-            padding += [lacking // 2, lacking - lacking // 2]
-        return functional.max_pool2d(functional.pad(images, padding), POOL, STRIDE)
+def pool() -> nn.MaxPool2d:
+    """Return max pooling that halves an even number of rows and columns, as Keras's padding "same" does."""
+    return nn.MaxPool2d(POOL, STRIDE, padding=1, ceil_mode=True)
 
 
 class CNN2D(nn.Module):
@@ -49,7 +41,7 @@ class CNN2D(nn.Module):
         for number, count in enumerate(filters, start=1):
             if number == len(filters):
                 layers.append(nn.Dropout(dropout))
-            layers += [nn.Conv2d(channels, count, KERNEL, padding="same"), nn.ReLU(), SamePool()]
+            layers += [nn.Conv2d(channels, count, KERNEL, padding="same"), nn.ReLU(), pool()]
             channels = count
         side = size // STRIDE ** len(filters)
         layers += [nn.Flatten(), nn.Linear(channels * side * side, dense), nn.ReLU()]

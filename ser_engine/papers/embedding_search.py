@@ -1,4 +1,4 @@
-"""Islam's training of a perceptron on embeddings, and the random search for its shape and training (3.3.2).
+"""Islam's multi-layer perceptron on embeddings, and the random search for its shape and training (3.3.2).
 
 scikit-learn draws the combinations; its own perceptron has neither dropout nor Adamax, so torch trains them.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ser_engine.papers.embedding_mlp import EmbeddingMLP
 from ser_engine.papers.fit import Examples
 
 # Table 4.
@@ -42,6 +42,28 @@ SPACE: dict[str, list[Any]] = {
 BATCH, PATIENCE, HALVE_AFTER = 256, 20, 3
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax}
+
+
+class EmbeddingMLP(nn.Module):
+    """Dense layers with ReLU, each followed by dropout.
+
+    The paper states neither the activation nor the places of the dropout: both are the usual ones.
+    `width` is that of an embedding, 128 for VGGish and 1024 for YAMNet; `hidden` of the paper is in table 4.
+    """
+
+    def __init__(
+        self, outputs: int, width: int = 128, hidden: tuple[int, ...] = (1024, 512), dropout: float = 0.2
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in pairwise((width, *hidden)):
+            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear((width, *hidden)[-1], outputs))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Map embeddings float32 [batch, width] to logits [batch, outputs]."""
+        logits: Tensor = self.layers(embeddings)
+        return logits
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import BitConfig, BitModel, MobileNetV2Config, MobileNetV2Model, ResNetConfig, ResNetModel
-from transformers.utils.hub import cached_file
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.encoders import UNREADABLE
+from ser_engine.models.hub_files import find_hub_model
 from ser_engine.models.store import TENSORS
-from ser_engine.settings import Settings, variable
+from ser_engine.settings import Settings
 
 # Mean and deviation of ImageNet's colors, with which ResNet-34's and VGG16's public weights were trained; the others
 # were trained on -1..1.
@@ -196,27 +196,17 @@ def load_imagenet(network: ImageNetwork, source: str | Path, settings: Settings)
 def _find_weights(source: str | Path, published: str, settings: Settings) -> Path:
     """Return the file of weights that `source` names."""
     local = Path(source).expanduser()
-    if local.is_file() or (local / TENSORS).is_file():
-        return local if local.is_file() else local / TENSORS
-    if local.is_dir():
-        raise WeightsUnavailable(f"{local} contains no {TENSORS} with ImageNet weights.")
-    hub, _, revision = str(source).partition("@")
-    if not revision:
+    if local.is_file():
+        return local
+    if not local.is_dir() and "@" not in str(source):
         raise WeightsUnavailable(
-            f"{source} is not a folder, and as an id of the Hugging Face hub it needs a revision: “{hub}@” and a "
+            f"{source} is not a folder, and as an id of the Hugging Face hub it needs a revision: “{source}@” and a "
             f"commit; {published} has the weights for this network."
         )
-    try:
-        path = cached_file(hub, TENSORS, revision=revision, local_files_only=not settings.allow_download)
-    except (OSError, ValueError):
-        path = None
-    if path is None:
-        allow = f"; set {variable('allow_download')}=1 to download them"
-        reason = " and could not be downloaded" if settings.allow_download else allow
-        raise WeightsUnavailable(
-            f"The ImageNet weights {source} are not on this computer{reason}, or give the folder of a copy of {hub}."
-        )
-    return Path(path)
+    file = find_hub_model(str(source), settings) / TENSORS
+    if not file.is_file():
+        raise WeightsUnavailable(f"{file.parent} contains no {TENSORS} with ImageNet weights.")
+    return file
 
 
 def _load_tensors(file: Path) -> dict[str, Tensor]:

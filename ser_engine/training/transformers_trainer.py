@@ -33,7 +33,9 @@ from ser_engine.data.augment import RECIPES
 from ser_engine.data.preprocess import PREPROCESSINGS, load_samples
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.metrics import unweighted_accuracy, weighted_accuracy
-from ser_engine.models.speech_text import SpeechTextConfig, SpeechTextForSequenceClassification, SpeechTextProcessor
+from ser_engine.models.speech_text_config import SpeechTextConfig
+from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
+from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.training.config import STRICT, Count, ExperimentConfig, Exponent, Natural, Rate, one_of
 from ser_engine.training.state import History
 from ser_engine.training.system import Task

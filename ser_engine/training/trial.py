@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ser_engine.errors import InvalidSettings
+from ser_engine.errors import InvalidRecord, InvalidSettings
 from ser_engine.io import write_text
 from ser_engine.settings import Settings
 from ser_engine.training.config import config_name, load_config
@@ -29,12 +29,13 @@ def run_trial(
 ) -> dict[str, Any]:
     """Train what a TOML describes with some entries changed, test it on some folds, and add that to trials.jsonl.
 
-    A trial that was run before is measured again and replaces its line; finished folds are not trained again.
+    A trial that was run before is measured again and its line replaced; finished folds are not trained again.
     `changes` are lines of TOML, "key = value"; `folds` are tested, each by a model trained on all the others. The
     result is {run, changed, folds, UA, WA, by_corpus {corpus: UA}, degradations {name: UA}, corpus_probe, clips,
     seconds, note}.
     """
     changed = read_changes(changes)
+    read_trials(results / TRIALS)  # a damaged file is reported before anything is trained
     run = prepare_run(path, protocol, settings, data, results, load_config(path, protocol, changed))
     for name in folds:
         run.fold(name)
@@ -71,29 +72,17 @@ def read_changes(changes: Sequence[str]) -> dict[str, Any]:
 
 
 def read_trials(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a trials.jsonl; none if there is no such file, and without damaged lines."""
+    """Return the lines of a trials.jsonl; none if there is no such file."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
         return []
-    trials = []
-    for line in lines:
-        try:
-            trial = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(trial, dict):
-            trials.append(trial)
-    return trials
+    except (TypeError, ValueError) as error:
+        raise InvalidRecord(f"{path} has a damaged line ({error}); mend or remove it.") from None
 
 
 def _add_trial(path: Path, line: dict[str, Any]) -> None:
-    """Replace an earlier trial of the same changes and folds, or append to the file."""
+    """Append a trial, in place of an earlier one of the same changes and folds."""
     same = ("run", "changed", "folds")
-    trials = read_trials(path)
-    places = [i for i, trial in enumerate(trials) if all(trial.get(key) == line[key] for key in same)]
-    if places:
-        trials[places[0]] = line
-    else:
-        trials.append(line)
-    write_text(path, "".join(json.dumps(trial, ensure_ascii=False) + "\n" for trial in trials))
+    others = [trial for trial in read_trials(path) if any(trial.get(key) != line[key] for key in same)]
+    write_text(path, "".join(json.dumps(trial, ensure_ascii=False) + "\n" for trial in (*others, line)))

@@ -19,13 +19,9 @@ from ser_engine.data.pooled_states import pool_speech_states
 from ser_engine.data.preprocess import load_samples, preprocess_and_augment_clips
 from ser_engine.data.transcripts import transcribe_clips
 from ser_engine.evaluation.predictions import COMPONENT, MAIN, Outputs
-from ser_engine.models.speech_text import (
-    SpeechText,
-    SpeechTextForSequenceClassification,
-    SpeechTextProcessor,
-    speech_states,
-    text_states,
-)
+from ser_engine.models.speech_text import SpeechText, speech_states, text_states
+from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
+from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.training.clips import Clips, Rows, hold_out, training_rows
 from ser_engine.training.system import Prepared, System, Task, Workspace, digest
 from ser_engine.training.systems.classical import describe_inputs, log

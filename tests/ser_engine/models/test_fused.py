@@ -18,7 +18,9 @@ from ser_engine.models.fused import Fused
 from ser_engine.models.fusion import fuse
 from ser_engine.models.lru_cache import LRUCache
 from ser_engine.models.registry import list_models, load_model
-from ser_engine.models.speech_text import SpeechText, SpeechTextForSequenceClassification, SpeechTextProcessor
+from ser_engine.models.speech_text import SpeechText
+from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
+from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.models.store import CONFIG, read_config, reference
 from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.types import CleanSpeech, Quality, Scores, Span, Transcript

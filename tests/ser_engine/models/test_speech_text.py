@@ -13,11 +13,7 @@ import torch
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings
 from ser_engine.models.batching import length_groups
-from ser_engine.models.speech_text import (
-    SpeechText,
-    speech_states,
-    text_states,
-)
+from ser_engine.models.speech_text import SpeechText, speech_states, text_states
 from tests.ser_engine.models.tiny_encoders import SPEECH
 from tests.ser_engine.models.tiny_networks import (
     CLIPS,

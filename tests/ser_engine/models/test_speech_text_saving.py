@@ -18,10 +18,8 @@ from transformers.utils.hub import PushToHubMixin
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models.speech_text import (
-    SpeechText,
-    SpeechTextForSequenceClassification,
-)
+from ser_engine.models.speech_text import SpeechText
+from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
 from ser_engine.models.store import sha256
 from ser_engine.models.whisper import shared_whisper
 from tests.ser_engine.models.tiny_encoders import SPEECH, write_speech

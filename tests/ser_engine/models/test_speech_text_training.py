@@ -11,13 +11,9 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from ser_engine import Settings
-from ser_engine.models.speech_text import (
-    SpeechText,
-    SpeechTextForSequenceClassification,
-    SpeechTextProcessor,
-    speech_states,
-    text_states,
-)
+from ser_engine.models.speech_text import SpeechText, speech_states, text_states
+from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
+from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from tests.ser_engine.models.tiny_networks import (
     CLIPS,
     LABELS,

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 
 from ser_engine import Settings
-from ser_engine.models.speech_text import (
-    SpeechTextForSequenceClassification,
-    SpeechTextProcessor,
-)
+from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
+from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.types import Prediction, Transcript
 from tests.ser_engine.models.tiny_encoders import SPEECH, write_speech, write_text
 from tests.speech import RATE, Samples, music, noise, speech

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ser_engine.cli.main import main
-from ser_engine.errors import InvalidSettings
+from ser_engine.errors import InvalidRecord, InvalidSettings
 from ser_engine.settings import PROJECT
 from ser_engine.training.trial import TRIALS, read_changes, read_trials, run_trial
 from tests.ser_engine.training.tiny import STATISTICS, Bench, make_bench
@@ -36,7 +36,7 @@ def test_each_trial_has_one_line_with_its_figures(bench: Bench) -> None:
     assert set(plain["by_corpus"]) == {"ravdess"} and set(plain["degradations"]) == {"telephone"}
     assert wider["changed"] == {"hidden": 24, "mixup": 0.0} and wider["note"] == "more room"
     again = run([], ["2", "1"], "once more")
-    assert read_trials(bench.results / TRIALS) == [again, wider]
+    assert read_trials(bench.results / TRIALS) == [wider, again]
     assert {key: again[key] for key in ("UA", "seconds")} == {key: plain[key] for key in ("UA", "seconds")}
 
 
@@ -64,7 +64,10 @@ def test_changes_are_entries_of_a_toml() -> None:
         read_changes(["dropout"])
 
 
-def test_a_damaged_log_loses_only_the_damaged_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ['{"run": ', "[1]"])
+def test_a_damaged_log_is_reported_and_stays_as_it_is(bench: Bench, line: str, tmp_path: Path) -> None:
     log = tmp_path / TRIALS
-    log.write_text('{"run": "a"}\n[1]\n{"run": \n{"run": "b"}\n', encoding="utf-8")
-    assert read_trials(log) == [{"run": "a"}, {"run": "b"}]
+    log.write_text(text := f'{{"run": "a"}}\n{line}\n', encoding="utf-8")
+    with pytest.raises(InvalidRecord, match="damaged line"):
+        run_trial(PROJECT / "configs" / "ours" / "svm.toml", [], ["1"], bench.settings, bench.data, tmp_path)
+    assert log.read_text(encoding="utf-8") == text

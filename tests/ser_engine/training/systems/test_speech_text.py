@@ -18,7 +18,9 @@ from ser_engine.data.pooled_states import pool_speech_states
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.evaluation.evaluate import recompute
 from ser_engine.models.registry import load_model
-from ser_engine.models.speech_text import SpeechText, SpeechTextForSequenceClassification, SpeechTextProcessor
+from ser_engine.models.speech_text import SpeechText
+from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
+from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.settings import PROJECT
 from ser_engine.training.config import load_config
 from ser_engine.training.runner import run_experiment
