@@ -18,10 +18,9 @@ from ui.results import (
     conversations,
     corpora,
     corpus_charts,
-    not_run,
     one_run,
     text_runs,
-    training_now,
+    unfinished,
 )
 from ui.wording import CORPORA, PAPERS
 
@@ -70,7 +69,7 @@ def results_page() -> None:
         st.html(theme.line("lead", comparison.explanation(results)))
     for problem in results.problems:
         st.warning(problem, icon=":material/draft:")
-    if training_now.find_trainings(settings.cache, time.time()):
+    if unfinished.find_trainings(settings.cache, time.time()):
         show_training_now(settings.cache)
     if results.runs:
         # A link to a run shows it first; a run that is chosen in the table is shown below the table.
@@ -102,7 +101,7 @@ def results_page() -> None:
 def show_training_now(cache: Path) -> None:
     """Draw the learning curves of runs in training, again every few seconds."""
     section("Training now")
-    for number, training in enumerate(training_now.find_trainings(cache, time.time())):
+    for number, training in enumerate(unfinished.find_trainings(cache, time.time())):
         st.subheader(training.name, anchor=False)
         if training.history.problem:
             note("Its history is being written.")
@@ -221,7 +220,7 @@ def show_published(results: Results) -> None:
 def show_not_run(results: Results) -> None:
     """List the experiments without a result."""
     measured = {run.id for run in (*results.runs, *(run for runs in results.others.values() for run in runs))}
-    waiting, problems = not_run.find_not_run(PROJECT / "configs", measured)
+    waiting, problems = unfinished.find_not_run(PROJECT / "configs", measured)
     for problem in problems:
         st.warning(problem, icon=":material/draft:")
     if not waiting:

@@ -13,8 +13,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from ser_engine.audio.level import level_gain
-from ser_engine.audio.quality import NOISE_REDUCED, measure_quality
+from ser_engine.audio.quality import NOISE_REDUCED, level_gain, measure_quality
 from ser_engine.audio.vad import detect_speech
 from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings

@@ -1,6 +1,6 @@
-"""Measure the quality of a recording, and warn in plain sentences.
+"""Measure the level and the quality of a recording, and warn in plain sentences.
 
-Everything is measured on the recording as it was decoded, before any cleaning, given the spans of speech in it.
+Quality is measured on the recording as it was decoded, before any cleaning, given the spans of speech in it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from ser_engine.types import Quality, Recording, Span
+
+# Speech is brought to this level, so that distance from the microphone is not mistaken for sadness; peaks stay under
+# full scale.
+LEVEL_DB, PEAK = -23.0, 0.98
 
 # Levels are measured in frames that hold at least one period of any voice.
 FRAME_S = 0.02
@@ -83,6 +87,24 @@ def measure_quality(recording: Recording, speech: Sequence[Span]) -> Quality:
         noise_reduced=False,
     )
     return replace(quality, warnings=_warnings(quality))
+
+
+def rms(samples: NDArray[np.floating]) -> float:
+    """Return the root mean square of float [n]; 0 for no samples."""
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
+
+
+def normalize_level(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale float32 [n] to `LEVEL_DB` (RMS), or less where peaks would exceed `PEAK`."""
+    return samples * level_gain(samples)
+
+
+def level_gain(samples: NDArray[np.float32]) -> np.float32:
+    """Return the factor by which `normalize_level` scales float32 [n]."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    if not peak:
+        return np.float32(1.0)
+    return np.float32(min(10 ** (LEVEL_DB / 20) / rms(samples), PEAK / peak))
 
 
 def _snr(powers: NDArray[np.float32], spoken: NDArray[np.bool_], paused: NDArray[np.bool_]) -> float | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.audio.level import normalize_level
+from ser_engine.audio.quality import normalize_level
 from ser_engine.types import SAMPLE_RATE, Span
 
 if TYPE_CHECKING:

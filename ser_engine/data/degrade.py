@@ -67,7 +67,7 @@ def telephone(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
 def add_babble(recording: Recording, babble: Sequence[Path], settings: Settings, rng: np.random.Generator) -> Recording:
     """Mix a recording with six other voices at once, 10 dB below the level of its speech."""
     from ser_engine.audio.clean import resample
-    from ser_engine.audio.level import rms
+    from ser_engine.audio.quality import rms
     from ser_engine.audio.vad import detect_speech
 
     if not babble:

@@ -53,7 +53,7 @@ def load_model(folder: Path, settings: Settings) -> Model:
 
     Raise WeightsUnavailable if the folder holds no model, or one of an architecture that this version does not know.
     """
-    from ser_engine.models.parallel import set_up_torch
+    from ser_engine.models.batching import set_up_torch
 
     set_up_torch(settings.threads)
     model: Model = _load(folder, settings, ARCHITECTURES.keys() - set(PARTS))

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.base import Model
-from ser_engine.models.batching import MAX_CLIPS, length_groups
+from ser_engine.models.batching import MAX_CLIPS, length_groups, parallel_map
 from ser_engine.models.lru_cache import LRUCache
-from ser_engine.models.parallel import parallel_map
 from ser_engine.models.speech_text_config import SpeechTextConfig
 from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
 from ser_engine.models.speech_text_processor import SpeechTextProcessor

@@ -220,7 +220,7 @@ def load_transcriber(settings: Settings, progress: Progress | None = None) -> Tr
     """
     from whisper.tokenizer import LANGUAGES
 
-    from ser_engine.models.parallel import set_up_torch
+    from ser_engine.models.batching import set_up_torch
     from ser_engine.models.whisper import shared_whisper
 
     set_up_torch(settings.threads)

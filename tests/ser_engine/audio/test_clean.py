@@ -11,8 +11,7 @@ import pytest
 from ser_engine import Settings
 from ser_engine.audio.clean import LOW_SNR_DB, PAD_S, clean_speech, reduce_noise, resample
 from ser_engine.audio.decode import load_audio
-from ser_engine.audio.level import LEVEL_DB, PEAK
-from ser_engine.audio.quality import measure_quality
+from ser_engine.audio.quality import LEVEL_DB, PEAK, measure_quality
 from ser_engine.audio.vad import detect_speech
 from ser_engine.data.corpora import registry
 from ser_engine.errors import NoSpeech

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ser_engine.audio.level import LEVEL_DB, PEAK, normalize_level, rms
+from ser_engine.audio.quality import LEVEL_DB, PEAK, normalize_level, rms
 from tests.speech import clicks, noise, silence, tone
 
 

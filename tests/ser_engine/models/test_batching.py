@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from ser_engine.models.parallel import parallel_map
+from ser_engine.models.batching import parallel_map
 from tests.threads import computing_on
 
 
