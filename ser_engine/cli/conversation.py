@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     if options.config:
         from ser_engine.training.fold_model import train_fold_model
 
-        folder, utterances = train_fold_model(options.config, options.fold, settings, settings.data)
+        folder, utterances = train_fold_model(options.config, options.fold, settings)
         model = str(folder)
     else:
         utterances = [utterance for name in options.corpora for utterance in registry.read_corpus(name, settings.data)]

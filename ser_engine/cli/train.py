@@ -25,6 +25,6 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     from ser_engine.training.runner import run_experiment
 
     for protocol in [options.protocol] if options.protocol else read_protocols(options.config):
-        record = run_experiment(options.config, protocol, settings, settings.data, settings.results)
+        record = run_experiment(options.config, protocol, settings)
         print_record(record, "metrics", "interval", "by_corpus", "external", "no_speech")
     return 0

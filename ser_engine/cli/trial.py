@@ -30,15 +30,6 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Run the trial and print its figures."""
     from ser_engine.training.trial import run_trial
 
-    line = run_trial(
-        options.config,
-        options.set,
-        options.folds,
-        settings,
-        settings.data,
-        settings.results,
-        options.protocol,
-        options.note,
-    )
+    line = run_trial(options.config, options.set, options.folds, settings, options.protocol, options.note)
     print_figures(line)
     return 0

@@ -94,7 +94,7 @@ def _official_file(settings: Settings, progress: Progress | None) -> Path:
     """Return the verified checkpoint of `settings.whisper`, downloaded if need be."""
     import whisper
 
-    url = whisper._MODELS[settings.whisper]
+    url: str = whisper._MODELS[settings.whisper]
     checksum, name = urlsplit(url).path.split("/")[-2:]
     file = settings.whisper_dir / name
     damaged = file.is_file() and sha256(file) != checksum

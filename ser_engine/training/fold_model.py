@@ -20,7 +20,7 @@ from ser_engine.training.state import RunState
 from ser_engine.training.system import Task
 
 
-def train_fold_model(path: Path, fold: str, settings: Settings, data: Path) -> tuple[Path, list[Utterance]]:
+def train_fold_model(path: Path, fold: str, settings: Settings) -> tuple[Path, list[Utterance]]:
     """Return the folder of a model that was trained on all folds but one, and the clips of that fold.
 
     The folder lies in `settings.cache` and is an emotion model like any other; its config.json names the speakers that
@@ -31,7 +31,7 @@ def train_fold_model(path: Path, fold: str, settings: Settings, data: Path) -> t
         raise InvalidSettings(f"{path} is of the system {config.system}; only whisper-statistics saves fold models.")
     # Only degradations that are trained on matter here, since nothing is tested.
     changed = replace(config, degradations=config.augmentation, id=f"{config.id}-fold-{fold}")
-    run = prepare_run(path, "", settings, data, settings.results, changed)
+    run = prepare_run(path, "", settings, changed)
     number, left_out = run.fold(fold)
     clips = run.prepared.clips
     unseen = [clips.utterances[row] for row in left_out.test]

@@ -21,6 +21,7 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.cards import write_card
 from ser_engine.evaluation.predictions import DEGRADED, MAIN, Outputs
 from ser_engine.evaluation.record import RunRecord
+from ser_engine.settings import Settings
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import (
     SPEAKER_INDEPENDENT,
@@ -33,7 +34,7 @@ from ser_engine.training.config import (
     Rate,
     Share,
 )
-from ser_engine.training.system import Config, Features, Fitted, System, Workspace
+from ser_engine.training.system import Config, Features, Fitted, System
 
 LENGTH_JITTER = 8.0
 """Frames of 40 ms by which the clips of a batch may differ at random; little of a batch is padding."""
@@ -203,16 +204,16 @@ def sampling_weights(clips: Clips, rows: Rows, config: HeadTrainingConfig) -> ND
 
 
 def encode_copies(
-    encode: Callable[..., list[Any]], clips: Clips, config: HeadTrainingConfig, workspace: Workspace
+    encode: Callable[..., list[Any]], clips: Clips, config: HeadTrainingConfig, settings: Settings
 ) -> dict[str, list[Any]]:
     """Return what `encode` computes of all clips, as they are under "" and under the name of each degradation.
 
     Babble is made of the recordings of external corpora.
     """
     corpora = config.external if "babble" in config.degradations else ()
-    babble = [clip.path for corpus in corpora for clip in registry.read_corpus(corpus, workspace.data)]
+    babble = [clip.path for corpus in corpora for clip in registry.read_corpus(corpus, settings.data)]
     names = ("", *config.degradations)
-    return {name: encode(clips.paths, workspace.settings, degradation=name, babble=babble) for name in names}
+    return {name: encode(clips.paths, settings, degradation=name, babble=babble) for name in names}
 
 
 def predict_copies(

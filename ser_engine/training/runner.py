@@ -30,14 +30,15 @@ from ser_engine.training.systems import system_class
 NO_ROWS: Rows = np.zeros(0, int)
 
 
-def run_experiment(path: Path, protocol: str, settings: Settings, data: Path, results: Path) -> RunRecord:
+def run_experiment(path: Path, protocol: str, settings: Settings) -> RunRecord:
     """Train and measure what the TOML at `path` describes, under one of its protocols (the first by default).
 
-    Writes results/<source>/<system>/<protocol>/{run.json, folds.json, predictions.npz, history.jsonl} and, if the
-    configuration says `save`, models/<id>/. A run that was stopped resumes where it was.
+    Reads the corpora of `settings.data`, and writes <source>/<system>/<protocol>/{run.json, folds.json,
+    predictions.npz, history.jsonl} in `settings.results` and, if the configuration says `save`, <id> in
+    `settings.models_dir`. A run that was stopped resumes where it was.
     Raise CorpusError, InvalidSettings or WeightsUnavailable if corpora, entries or initial weights are missing.
     """
-    run = prepare_run(path, protocol, settings, data, results)
+    run = prepare_run(path, protocol, settings)
     predictions = run.predictions(run.cross_validate())
     record = run.measure(predictions)
     system, config = run.system, run.system.config
@@ -52,7 +53,7 @@ def run_experiment(path: Path, protocol: str, settings: Settings, data: Path, re
             record = replace(record, external=_measure_external(run, fitted, external, temperature, below))
         if config.save:
             _save_model(run, fitted, record, temperature)
-    folder = record.write(results)
+    folder = record.write(settings.results)
     if record.kind == "emotion":  # a written sentence has several labels, and no speaker
         write_json(folder / "folds.json", fold_entries(predictions, {fold.name: len(fold.train) for fold in run.folds}))
         write_predictions(folder, predictions)
@@ -151,13 +152,11 @@ class Run:
         raise InvalidSettings(f"{self.id} has the folds {names}, and no fold {name}.")
 
 
-def prepare_run(
-    path: Path, protocol: str, settings: Settings, data: Path, results: Path, config: ExperimentConfig | None = None
-) -> Run:
+def prepare_run(path: Path, protocol: str, settings: Settings, config: ExperimentConfig | None = None) -> Run:
     """Compute the features of an experiment; `config` replaces the one that `path` describes."""
     config = config or load_config(path, protocol)
     id = f"{config_name(path)}/{config.protocol}"
-    workspace = Workspace(id, settings, data, results, path.resolve().parent.parent)
+    workspace = Workspace(id, settings, path.resolve().parent.parent)
     system = system_class(config.system)(config, workspace)
     prepared = system.prepare(system.clips())
     lasting = {name: value for name, value in config_entries(config).items() if name not in ("note", "hardware")}
@@ -173,7 +172,7 @@ def _measure_external(
     system, order = run.system, run.prepared.clips.order
     result = {}
     for corpus in corpora:
-        clips = replace(load_clips(system.config, system.workspace.data, [corpus]), order=order)
+        clips = replace(load_clips(system.config, system.settings.data, [corpus]), order=order)
         prepared = system.prepare_external(clips)
         rows = np.arange(len(prepared.clips.utterances))
         outputs = system.predict(fitted, prepared, rows)

@@ -36,12 +36,10 @@ Fitted = TypeVar("Fitted")
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where an experiment finds what it needs: the run's id, corpora, results, configurations, models and caches."""
+    """Where an experiment finds what it needs: the run's id, the settings with all folders, and the configurations."""
 
     id: str
     settings: Settings
-    data: Path
-    results: Path
     configs: Path
 
 
@@ -120,7 +118,7 @@ class System(ABC, Generic[Config, Features, Fitted]):
 
     def clips(self) -> Clips:
         """Return the clips of the experiment."""
-        return load_clips(self.config, self.workspace.data)
+        return load_clips(self.config, self.settings.data)
 
     def split(self, clips: Clips) -> list[Fold]:
         """Return the folds of the configuration's protocol."""
@@ -130,7 +128,7 @@ class System(ABC, Generic[Config, Features, Fitted]):
 
     def read_run(self, run: str, clips: Clips) -> Predictions:
         """Return the predictions of a finished run, "<source>/<system>", for these clips in the same folds."""
-        folder = self.workspace.results / run / self.config.protocol
+        folder = self.settings.results / run / self.config.protocol
         return align_predictions(folder, clips.utterances, {fold.name: fold.test for fold in self.split(clips)})
 
     def embed(self, fitted: Fitted, prepared: Prepared[Features], rows: Rows) -> dict[str, NDArray[np.float32]]:

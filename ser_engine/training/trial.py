@@ -18,14 +18,7 @@ TRIALS = "trials.jsonl"
 
 
 def run_trial(
-    path: Path,
-    changes: Sequence[str],
-    folds: Sequence[str],
-    settings: Settings,
-    data: Path,
-    results: Path,
-    protocol: str = "",
-    note: str = "",
+    path: Path, changes: Sequence[str], folds: Sequence[str], settings: Settings, protocol: str = "", note: str = ""
 ) -> dict[str, Any]:
     """Train what a TOML describes with some entries changed, test it on some folds, and add that to trials.jsonl.
 
@@ -35,8 +28,8 @@ def run_trial(
     seconds, note}.
     """
     changed = read_changes(changes)
-    read_trials(results / TRIALS)  # a damaged file is reported before anything is trained
-    run = prepare_run(path, protocol, settings, data, results, load_config(path, protocol, changed))
+    read_trials(settings.results / TRIALS)  # a damaged file is reported before anything is trained
+    run = prepare_run(path, protocol, settings, load_config(path, protocol, changed))
     for name in folds:
         run.fold(name)
     predictions = run.predictions(run.cross_validate(folds), folds)
@@ -54,7 +47,7 @@ def run_trial(
         "seconds": round(run.state.seconds(folds), 1),
         "note": note,
     }
-    _add_trial(results / TRIALS, line)
+    _add_trial(settings.results / TRIALS, line)
     return line
 
 

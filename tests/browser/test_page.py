@@ -367,7 +367,7 @@ def test_a_chosen_model_has_three_modalities_and_an_edited_transcript_changes_tw
     assert fits(page)
     page.set_viewport_size({"width": 1280, "height": 900})
     page.get_by_role("link", name="About").click()
-    expect(page.get_by_text("The accuracy of this model has not been measured here.")).to_be_visible()
+    expect(page.get_by_text("The accuracy of this model has not been measured here.").first).to_be_visible()
     page.get_by_role("link", name="Listen").click()
     answered(page, "tiny-words")
     expect(words(page)).to_have_value("kids are talking it is eleven")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -60,7 +60,7 @@ def server(
 ) -> Server:
     config = tmp_path_factory.mktemp("configs") / "unseen.toml"
     config.write_text(training.config, encoding="utf-8")
-    model, _ = train_fold_model(config, FOLD, Settings.from_env(), ser_data)
+    model, _ = train_fold_model(config, FOLD, replace(Settings.from_env(), data=ser_data))
     return app_server("app.py", {"SER_MODEL": str(model)})
 
 

@@ -134,7 +134,7 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
 
     def _odds(self, clips: Clips) -> NDArray[np.float32]:
         """Return by what the words of each clip multiply the odds of each label, [n, labels]."""
-        saved, identity = self.workspace.results / self.workspace.id / ODDS, self.identity(clips)
+        saved, identity = self.settings.results / self.workspace.id / ODDS, self.identity(clips)
         try:
             with np.load(saved, allow_pickle=False) as file:
                 if str(file["identity"]) == identity:

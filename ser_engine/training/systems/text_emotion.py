@@ -86,7 +86,7 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
 
     def clips(self) -> Clips:
         """Return the sentences of all parts, then those of acted corpora; a path is "<part>/<number>"."""
-        data = self.workspace.data
+        data = self.settings.data
         folder = goemotions.find_goemotions(self.config.corpora[0], data)
         utterances = []
         for part in PARTS:

@@ -70,7 +70,7 @@ class WhisperStatisticsSystem(heads.HeadSystem[StatisticsConfig, Copies, Head]):
 
     def prepare(self, clips: Clips) -> Prepared[Copies]:
         """Encode every clip as it is and under every degradation."""
-        copies = heads.encode_copies(encode_clips, clips, self.config, self.workspace)
+        copies = heads.encode_copies(encode_clips, clips, self.config, self.settings)
         arrays = (array for encodings in copies.values() for one in encodings if one is not None for array in one)
         return Prepared(clips, copies, digest(arrays=arrays))
 

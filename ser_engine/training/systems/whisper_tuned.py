@@ -111,7 +111,7 @@ class WhisperTunedSystem(heads.HeadSystem[TunedConfig, TunedFeatures, list[Tuned
     def prepare(self, clips: Clips) -> Prepared[TunedFeatures]:
         """Compute the lower states of every copy of the clips, and read the base run's predictions."""
         config = self.config
-        copies = heads.encode_copies(encode_lower_states, clips, config, self.workspace)
+        copies = heads.encode_copies(encode_lower_states, clips, config, self.settings)
         predictions = self.read_run(config.base_run, clips)
         base = {"": predictions.main} | {name: predictions.outputs[DEGRADED + name] for name in config.degradations}
         arrays = (states for features in copies.values() for states in features if states is not None)

@@ -23,7 +23,7 @@ def test_its_training_has_no_speaker_of_its_fold_and_it_is_saved(tmp_path: Path)
     bench = make_bench(tmp_path, Settings().models_dir)
     settings = bench.settings
     config = bench.write("tried", STATISTICS + 'augmentation = ["telephone"]\n')
-    folder, unseen = train_fold_model(config, "2", settings, bench.data)
+    folder, unseen = train_fold_model(config, "2", settings)
     assert folder.is_relative_to(settings.cache) and {clip.speaker for clip in unseen} == {"ravdess/04"}
     card = read_config(folder)
     assert (card["unseen_speakers"], card["fold"], card["corpora"]) == (["ravdess/04"], "2", ["ravdess"])
@@ -36,13 +36,13 @@ def test_its_training_has_no_speaker_of_its_fold_and_it_is_saved(tmp_path: Path)
     assert sum(prediction.scores.to_dict().values()) == pytest.approx(1, abs=1e-4)
 
     stamp = (folder / "model.safetensors").stat().st_mtime_ns
-    again, _ = train_fold_model(config, "2", settings, bench.data)
+    again, _ = train_fold_model(config, "2", settings)
     assert again == folder and (folder / "model.safetensors").stat().st_mtime_ns == stamp
 
     with pytest.raises(InvalidSettings, match=r"the folds 1, 2, 3, and no fold 7"):
-        train_fold_model(config, "7", settings, bench.data)
+        train_fold_model(config, "7", settings)
 
 
 def test_other_systems_are_refused() -> None:
     with pytest.raises(InvalidSettings, match="classical"):
-        train_fold_model(PROJECT / "configs" / "ours" / "svm.toml", "1", Settings(), Path("nowhere"))
+        train_fold_model(PROJECT / "configs" / "ours" / "svm.toml", "1", Settings())

@@ -21,7 +21,7 @@ from ser_engine.evaluation.record import RunRecord, read_record
 from ser_engine.models import trained_on
 from ser_engine.settings import PROJECT
 from ser_engine.training.runner import run_experiment
-from tests.ser_engine.training.tiny import LABELS, SILENT, STATISTICS, Bench, make_bench
+from tests.ser_engine.training.tiny import LABELS, SILENT, STATISTICS, Bench, bench_in, make_bench
 from tests.speech import encode, speech
 
 ID = "test/tried/speaker-independent"
@@ -42,7 +42,7 @@ class Ran:
     def again(self, cache: Path, results: Path) -> RunRecord:
         """Run the same once more with another cache, into another folder."""
         bench = replace(self.bench, settings=replace(self.bench.settings, cache=cache))
-        return run_experiment(bench.write("tried", STATISTICS), "", bench.settings, bench.data, results)
+        return run_experiment(bench.write("tried", STATISTICS), "", replace(bench.settings, results=results))
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,7 @@ def test_another_recording_under_the_same_name_is_another_run(ran: Ran, tmp_path
     shutil.copytree(ran.bench.settings.cache, tmp_path / "cache")
     shutil.copytree(ran.bench.data, tmp_path / "data")
     (tmp_path / "data" / "ravdess" / f"{SILENT}.wav").write_bytes(encode(speech("It is eleven o'clock.", "woman")))
-    bench = Bench(tmp_path, replace(ran.bench.settings, cache=tmp_path / "cache"))
+    bench = bench_in(tmp_path, ran.bench.settings)
     assert bench.run("tried", STATISTICS).no_speech == 0
 
 
@@ -210,7 +210,7 @@ def test_random_folds_are_measured_and_save_no_model(ran: Ran) -> None:
 
 
 def test_errors_come_before_anything_is_computed(ran: Ran, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, replace(ran.bench.settings, cache=tmp_path / "cache"))
+    bench = bench_in(tmp_path, ran.bench.settings)
     with pytest.raises(InvalidSettings, match="There is no system “wav2vec”"):
         bench.run("other", STATISTICS.replace("whisper-statistics", "wav2vec"))
     with pytest.raises(CorpusError, match="RAVDESS"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 def test_each_trial_has_one_line_with_its_figures(bench: Bench) -> None:
     def run(changes: list[str], folds: list[str], note: str = "") -> dict[str, Any]:
         path = bench.folder / "configs" / "test" / "tried.toml"
-        return run_trial(path, changes, folds, bench.settings, bench.data, bench.results, note=note)
+        return run_trial(path, changes, folds, bench.settings, note=note)
 
     plain = run([], ["1", "2"])
     wider = run(["hidden=24", "mixup = 0.0"], ["1"], "more room")
@@ -69,5 +70,5 @@ def test_a_damaged_log_is_reported_and_stays_as_it_is(bench: Bench, line: str, t
     log = tmp_path / TRIALS
     log.write_text(text := f'{{"run": "a"}}\n{line}\n', encoding="utf-8")
     with pytest.raises(InvalidRecord, match="damaged line"):
-        run_trial(PROJECT / "configs" / "ours" / "svm.toml", [], ["1"], bench.settings, bench.data, tmp_path)
+        run_trial(PROJECT / "configs" / "ours" / "svm.toml", [], ["1"], replace(bench.settings, results=tmp_path))
     assert log.read_text(encoding="utf-8") == text

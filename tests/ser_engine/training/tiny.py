@@ -82,7 +82,7 @@ class Bench:
 
     def run(self, name: str, toml: str, protocol: str = "") -> RunRecord:
         """Run an experiment."""
-        return run_experiment(self.write(name, toml), protocol, self.settings, self.data, self.results)
+        return run_experiment(self.write(name, toml), protocol, self.settings)
 
     def state(self, id: str) -> Path:
         """Return the folder of a run's state."""
@@ -97,4 +97,9 @@ class Bench:
 def make_bench(folder: Path, models: Path) -> Bench:
     """Write the corpora and return their bench, with these models."""
     write_corpora(folder / "data")
-    return Bench(folder, replace(Settings(), models_dir=models, cache=folder / "cache"))
+    return bench_in(folder, replace(Settings(), models_dir=models))
+
+
+def bench_in(folder: Path, settings: Settings) -> Bench:
+    """Return a bench of a folder: its corpora, results and caches, all else by the settings."""
+    return Bench(folder, replace(settings, **{name: folder / name for name in ("data", "results", "cache")}))

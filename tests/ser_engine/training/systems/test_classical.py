@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def test_copies_made_before_the_split_are_tested_and_the_record_says_so(bench: B
 
 def test_balancing_prefers_recordings_to_their_copies(bench: Bench) -> None:
     path = bench.write("balanced", toml('augmentation = "gomes"\nbalance = "count"\nbalance_to = 9\n'))
-    run = prepare_run(path, "", bench.settings, bench.data, bench.results)
+    run = prepare_run(path, "", bench.settings)
     clips = run.prepared.clips
     rows, copies = training_rows(run.system.config, clips.labels, np.arange(19), run.prepared.features.shape[1], 0)
     labels = clips.labels[rows]
@@ -153,7 +154,7 @@ def test_invalid_configurations_are_refused_before_any_work(bench: Bench, more: 
 def test_a_corpus_that_is_not_optional_has_to_be_there(bench: Bench, tmp_path: Path) -> None:
     shutil.copytree(bench.data / "emodb", tmp_path / "emodb")
     with pytest.raises(CorpusError, match="RAVDESS"):
-        run_experiment(bench.write("tried", toml()), "", bench.settings, tmp_path, tmp_path / "results")
+        run_experiment(bench.write("tried", toml()), "", replace(bench.settings, data=tmp_path))
 
 
 def test_a_system_that_cannot_be_fitted_is_an_error(bench: Bench) -> None:
@@ -164,7 +165,7 @@ def test_a_system_that_cannot_be_fitted_is_an_error(bench: Bench) -> None:
 def test_a_few_clips_are_drawn_from_all_labels(bench: Bench) -> None:
     def names(seed: int) -> list[str]:
         path = bench.write("few", toml(f"clips = 7\nseed = {seed}\n"))
-        clips = prepare_run(path, "", bench.settings, bench.data, bench.results).prepared.clips
+        clips = prepare_run(path, "", bench.settings).prepared.clips
         assert sorted(np.unique(clips.labels, return_counts=True)[1].tolist()) == [2, 2, 3]
         return [utterance.name for utterance in clips.utterances]
 
@@ -175,7 +176,7 @@ def test_a_few_clips_are_drawn_from_all_labels(bench: Bench) -> None:
 def test_the_smoke_configuration_runs_on_real_speech(ser_data: Path, tmp_path: Path) -> None:
     begun = time.monotonic()
     path = PROJECT / "configs" / "ours" / "smoke.toml"
-    record = run_experiment(path, "", Settings(cache=tmp_path / "cache"), ser_data, tmp_path / "results")
+    record = run_experiment(path, "", Settings(data=ser_data, cache=tmp_path / "cache", results=tmp_path / "results"))
     assert time.monotonic() - begun < 120
     assert record.clips == 240 and record.speaker_independent and len(record.labels) == 8
     assert record.metrics["UA"] > 100 / 8  # better than chance

@@ -114,5 +114,5 @@ def test_invalid_configurations_are_one_sentence(
 
 def test_missing_corpora_are_errors(ran: Ran, tmp_path: Path) -> None:
     with pytest.raises(CorpusError):
-        run_experiment(ran.bench.write("spoken", FUSED), "", ran.bench.settings, tmp_path, tmp_path)
+        run_experiment(ran.bench.write("spoken", FUSED), "", replace(ran.bench.settings, data=tmp_path))
     assert not (PROJECT / "models" / "both").exists()

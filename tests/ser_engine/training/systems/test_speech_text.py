@@ -268,10 +268,10 @@ def test_invalid_configurations_are_refused_before_anything_is_computed(
     changed = {line.split(" =")[0] for line in more.splitlines()}
     toml = "".join(line for line in TOML.splitlines(keepends=True) if line.split(" =")[0] not in changed)
     with pytest.raises(InvalidSettings, match=sentence):
-        run_experiment(home.write("wrong", toml + more), "", home.settings, tmp_path, tmp_path / "results")
+        run_experiment(home.write("wrong", toml + more), "", replace(home.settings, data=tmp_path))
 
 
 def test_missing_weights_are_an_error_before_any_corpus_is_read(home: Bench) -> None:
     path = home.write("absent", TOML + 'speech = "facebook/hubert-base-ls960@' + "0" * 40 + '"\n')
     with pytest.raises(WeightsUnavailable, match="SER_ALLOW_DOWNLOAD"):
-        run_experiment(path, "", home.settings, home.folder / "nowhere", home.results)
+        run_experiment(path, "", replace(home.settings, data=home.folder / "nowhere"))

@@ -209,7 +209,7 @@ def test_a_batch_is_as_long_as_its_longest_sentence(here: Settings) -> None:
 def test_a_run_has_a_record_a_model_and_a_card(here: Settings, config: Callable, tmp_path: Path) -> None:
     path, _ = config("false_positives = 0.1")
     results = tmp_path / "results"
-    record = run_experiment(path, "", here, here.data, results)
+    record = run_experiment(path, "", replace(here, results=results))
     assert read_record(results, ID) == record and len(history(results / ID, "history.jsonl")) == 3
     assert (record.kind, record.corpora, record.labels) == ("text-emotion", ("goemotions",), LABELS)
     assert record.split.startswith("the authors'") and record.size_mb and not record.audit
@@ -249,7 +249,7 @@ def test_the_float32_figure_is_of_the_model_before_quantization(
 
     monkeypatch.setattr(text_emotion, "quantize", ruined)
     monkeypatch.setattr(text_emotion, "dequantize", lambda state: state)
-    record = run_experiment(config("seed = 2")[0], "", here, here.data, tmp_path / "results")
+    record = run_experiment(config("seed = 2")[0], "", replace(here, results=tmp_path / "results"))
     assert record.details["float32"]["macro_f1"] > record.metrics["macro_f1"] + 10
 
 
@@ -257,11 +257,11 @@ def test_a_finished_training_is_not_repeated(
     here: Settings, config: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, _ = config("seed = 3")
-    first = run_experiment(path, "", here, here.data, tmp_path / "results")
+    first = run_experiment(path, "", replace(here, results=tmp_path / "results"))
     for outputs in here.cache.glob(f"runs/{ID}/*/outputs-0.npz"):
         outputs.unlink()
     monkeypatch.setattr(text_training, "_train_epoch", lambda *_: pytest.fail("it was trained again"))
-    again = run_experiment(path, "", here, here.data, tmp_path / "results")
+    again = run_experiment(path, "", replace(here, results=tmp_path / "results"))
     assert again.metrics == first.metrics and len(history(tmp_path / "results" / ID, "history.jsonl")) == 3
     assert not list(here.cache.rglob("*.part"))
 
@@ -269,14 +269,14 @@ def test_a_finished_training_is_not_repeated(
 def test_other_corpora_and_protocols_are_refused(here: Settings, config: Callable, tmp_path: Path) -> None:
     path, _ = config()
     with pytest.raises(CorpusError, match="GoEmotions was looked for"):
-        run_experiment(path, "", here, tmp_path, tmp_path / "results")
+        run_experiment(path, "", replace(here, data=tmp_path, results=tmp_path / "results"))
     for old, new, sentence in (
         ('"goemotions"', '"ravdess"', "corpora is one name"),
         ("authors-split", "speaker-independent", "the protocol is authors-split"),
     ):
         path.write_text(TOML.replace(old, new))
         with pytest.raises(InvalidSettings, match=sentence):
-            run_experiment(path, "", here, here.data, tmp_path / "results")
+            run_experiment(path, "", replace(here, results=tmp_path / "results"))
 
 
 def test_acted_sentences(here: Settings) -> None:

@@ -143,11 +143,11 @@ def test_invalid_configurations_are_one_sentence(old: str, new: str, reason: str
 def test_a_base_run_that_is_missing_or_of_other_clips_is_one_sentence(ran: Ran, tmp_path: Path) -> None:
     path = ran.bench.write("tuned", TUNED)
     with pytest.raises(InvalidSettings, match="holds no predictions"):
-        run_experiment(path, "", ran.bench.settings, ran.bench.data, tmp_path)
+        run_experiment(path, "", replace(ran.bench.settings, results=tmp_path))
     predictions = read_predictions(ran.bench.results / BASE)
     write_predictions(tmp_path / BASE, predictions.select(np.arange(1, 19)))
     with pytest.raises(InvalidSettings, match="has other clips or folds"):
-        run_experiment(path, "", ran.bench.settings, ran.bench.data, tmp_path)
+        run_experiment(path, "", replace(ran.bench.settings, results=tmp_path))
 
 
 def test_training_changes_the_copies_and_not_the_encoder(ran: Ran) -> None:
