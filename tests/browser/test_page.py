@@ -468,7 +468,7 @@ def test_every_chart_says_in_words_what_it_shows(new_page: NewPage, app_url: str
     scores = json.loads(download(page, "Download JSON"))["scores"]
     best = max(scores, key=scores.get)
     alt = f"{best} {wording.percent(scores[best])}, "
-    expect(page.get_by_label(f"{wording.MODALITIES['both']}: {alt}")).to_have_count(1)
+    expect(page.get_by_label(f"{wording.MODALITIES['fused']}: {alt}")).to_have_count(1)
     expect(page.get_by_label(alt)).to_have_count(2)  # all emotions, and those by modality
 
 
