@@ -326,6 +326,9 @@ def test_words_corrected_just_before_a_download_are_in_it(new_page: NewPage, app
 def choose(page: Page, model: str) -> None:
     page.locator(".st-key-model [role=combobox], .st-key-model input").first.click()
     page.get_by_role("option", name=model, exact=True).click()
+    expect(page.locator("[role=listbox]")).to_have_count(0)
+    page.wait_for_timeout(500)  # until the run that this begins is under way, so that `settle` sees it
+    settle(page)
 
 
 def written_shares(page: Page) -> list[str]:
