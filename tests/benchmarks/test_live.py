@@ -9,6 +9,8 @@ from benchmarks import live
 from ser_engine import Analyzer
 from tests.ser_engine.tiny_listener import tiny_analyzer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Analyzer:

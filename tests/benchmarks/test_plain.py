@@ -19,6 +19,8 @@ from ser_engine.models.whisper_statistics import WhisperEncoderModel
 from tests.speech import RATE, encode, silence, speech, speech_wav
 from tools.bundle_whisper import count_errors
 
+pytestmark = pytest.mark.slow
+
 SENTENCE = "Dogs are sitting by the door."
 
 

@@ -23,7 +23,7 @@ from ser_engine.types import SAMPLE_RATE
 from tests.speech import RATE, speech
 from tools.bundle_whisper import count_errors
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 SENTENCE = "Dogs are sitting by the door."
 # With the real kernels and strides, so that a frame is 20 ms.

@@ -56,8 +56,13 @@ def test_sentences_are_transcribed(transcriber: Transcriber, sentence: str, voic
 
 @pytest.mark.parametrize(
     "samples",
-    [silence(3), tone(3), noise(3), noise(10, 0.02), music(10)],
-    ids=["silence", "tone", "noise", "faint noise", "music"],
+    [
+        pytest.param(silence(3), id="silence"),
+        pytest.param(tone(3), id="tone"),
+        pytest.param(noise(3), id="noise"),
+        pytest.param(noise(10, 0.02), id="faint noise", marks=pytest.mark.slow),
+        pytest.param(music(10), id="music", marks=pytest.mark.slow),
+    ],
 )
 def test_nothing_is_hallucinated_even_if_sound_was_taken_for_speech(transcriber: Transcriber, samples: Samples) -> None:
     transcript = transcriber.transcribe(taken_for_speech(samples))
@@ -129,7 +134,7 @@ def test_the_rest_of_a_window_is_transcribed_in_another(
 
 
 def test_recordings_are_transcribed_together_as_alone(transcriber: Transcriber) -> None:
-    long = speech(" ".join([KIDS, DOGS, WONDER, DOGS, KIDS, WONDER, KIDS, DOGS]))
+    long = speech(" ".join([KIDS, DOGS, WONDER, DOGS]))
     spoken = [
         cleaned(speech(KIDS, "man")),
         taken_for_speech(noise(2.0)),
@@ -139,7 +144,7 @@ def test_recordings_are_transcribed_together_as_alone(transcriber: Transcriber) 
     together = transcriber.transcribe_all(spoken, batch=3)
     alone = [transcriber.transcribe(speech) for speech in spoken]
     assert [(t.text, t.language, t.segments) for t in together] == [(t.text, t.language, t.segments) for t in alone]
-    assert together[1].text == "" and plain(together[3].text).count("dogs") == 3
+    assert together[1].text == "" and plain(together[3].text).count("dogs") == 2
 
 
 def test_a_language_can_be_set(whisper: Whisper) -> None:
@@ -160,6 +165,7 @@ def test_german_is_recognised(transcriber: Transcriber, ser_data: Path, settings
     assert "abgeben" in plain(transcript.text)  # Das will sie am Mittwoch abgeben.
 
 
+@pytest.mark.slow
 def test_several_threads_transcribe_like_one(transcriber: Transcriber) -> None:
     clips = [cleaned(speech(sentence, voice)) for sentence in (KIDS, WONDER) for voice in ("man", "woman")]
     alone = [transcriber.transcribe(clip).text for clip in clips]

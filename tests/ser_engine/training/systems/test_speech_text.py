@@ -147,6 +147,7 @@ def test_copies_are_trained_on_and_never_tested(home: Bench) -> None:
     assert len(list(home.settings.cache.glob("pooled-*/*.npy"))) >= 36  # 9 recordings, and three copies of each
 
 
+@pytest.mark.slow
 def test_fine_tuning_learns_sixteen_clips_by_heart(noise: Noise, tmp_path: Path) -> None:
     network, processor = noise.network(freezing="entire", head_dropout=0.0)
     before = network.speech.encoder.encoder.layers[0].attention.q_proj.weight.clone()

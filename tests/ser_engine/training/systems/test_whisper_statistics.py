@@ -138,7 +138,7 @@ def test_members_are_averaged(head: Head) -> None:
     np.testing.assert_allclose(log_probabilities(head, features), mean.log_softmax(dim=1), atol=1e-5)
 
 
-@pytest.mark.parametrize("mixup", [0.0, 0.4])
+@pytest.mark.parametrize("mixup", [0.0, pytest.param(0.4, marks=pytest.mark.slow)])
 def test_an_informative_frame_is_attended_to(mixup: float) -> None:
     config = replace(
         CONFIG, **ATTENTIVE, members=1, epochs=2, learning_rate=1e-8, attentive_learning_rate=5e-3, mixup=mixup
@@ -163,7 +163,9 @@ def test_both_kinds_of_heads_are_trained_and_numbered(tmp_path: Path) -> None:
     np.testing.assert_allclose(standard.std(dim=0), 1, atol=0.02)
 
 
-@pytest.mark.parametrize("kind", [{}, ATTENTIVE | {"attentive_learning_rate": 5e-3}])
+@pytest.mark.parametrize(
+    "kind", [{}, pytest.param(ATTENTIVE | {"attentive_learning_rate": 5e-3}, marks=pytest.mark.slow)]
+)
 def test_augmented_copies_are_trained_on_and_missing_ones_are_replaced(kind: dict[str, Any]) -> None:
     config = replace(CONFIG, **kind, degradations=("crop",), augmentation=("crop",))
     encodings, true = examples(300)
