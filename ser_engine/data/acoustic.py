@@ -36,7 +36,7 @@ def acoustic_features(
     paths: Sequence[Path],
     settings: Settings,
     features: str,
-    preprocessing: str = "sharma",
+    preprocessing: str,
     augmentation: str = "",
     workers: int = 0,
     seed: int = 0,

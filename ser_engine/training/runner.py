@@ -158,6 +158,8 @@ def prepare_run(path: Path, protocol: str, settings: Settings, config: Experimen
     id = f"{config_name(path)}/{config.protocol}"
     workspace = Workspace(id, settings, path.resolve().parent.parent)
     system = system_class(config.system)(config, workspace)
+    if config.save and type(system).export is System.export:
+        raise InvalidSettings(f"{config.system} cannot save a model; leave save out.")
     prepared = system.prepare(system.clips())
     lasting = {name: value for name, value in config_entries(config).items() if name not in ("note", "hardware")}
     fingerprint = digest(PIPELINE, str(lasting), prepared.clips.digest(), prepared.identity)

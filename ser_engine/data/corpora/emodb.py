@@ -29,7 +29,7 @@ CORPUS = Corpus(
     # German initials: Wut, Ekel, Angst, Freude, neutral, Trauer; Langeweile (boredom) is not one of our labels.
     labels={"W": ANGRY, "E": DISGUST, "A": FEARFUL, "F": HAPPY, "N": NEUTRAL, "T": SAD, "L": None},
     expected_labels={"W": 127, "E": 46, "A": 69, "F": 71, "N": 79, "T": 62, "L": 81},
-    # Speaker, sentence, emotion and take, as in 03a01Wa.wav.
+    # Speaker, sentence, emotion and take, as in 03a01Wa.wav, in capitals.
     read_codes=match_names(r"(?P<speaker>\d\d)(?P<sentence>[AB]\d\d)(?P<emotion>[A-Z])[A-Z]"),
     genders=dict.fromkeys(MEN, "male") | dict.fromkeys(WOMEN, "female"),
     sentences=SENTENCES,

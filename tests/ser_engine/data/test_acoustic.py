@@ -43,7 +43,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def table(paths: list[Path], settings: Settings) -> Table:
-    return acoustic_features(paths, settings, "acoustic94", augmentation="sharma", workers=1)
+    return acoustic_features(paths, settings, "acoustic94", "sharma", "sharma", workers=1)
 
 
 def kept(settings: Settings) -> dict[Path, int]:
@@ -75,7 +75,7 @@ def test_what_is_kept_is_read_and_the_same_recording_is_kept_once(
     paths: list[Path], settings: Settings, table: Table
 ) -> None:
     before = kept(settings)
-    again = acoustic_features(paths[::-1], settings, "acoustic94", augmentation="sharma", workers=1)
+    again = acoustic_features(paths[::-1], settings, "acoustic94", "sharma", "sharma", workers=1)
     assert same(again[::-1], table)
     assert kept(settings) == before
     assert len(before) == 3 and all(path.suffix == ".npy" for path in before)
@@ -85,7 +85,7 @@ def test_a_clip_that_cannot_be_read_is_told_and_the_others_go_on(
     paths: list[Path], settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = paths[0].with_name("missing.wav")
-    found = acoustic_features([missing, *paths], settings, "acoustic94", augmentation="sharma", workers=1)
+    found = acoustic_features([missing, *paths], settings, "acoustic94", "sharma", "sharma", workers=1)
     assert [row is None for row in found] == [True, False, False, True, True, False]
     told = capsys.readouterr().err
     assert f"{missing}: The file cannot be read" in told
@@ -188,7 +188,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_no_clips_are_no_features(settings: Settings) -> None:
-    assert acoustic_features([], settings, "acoustic94") == []
+    assert acoustic_features([], settings, "acoustic94", "none") == []
 
 
 def test_nothing_is_heard_of_no_recordings(settings: Settings) -> None:

@@ -242,6 +242,8 @@ def test_a_new_system_is_one_file_and_one_toml(
     )
     given = ["--data", str(ran.bench.data), "--results", str(bench.results)]
     assert main(["train", str(toml), *given]) == 0
+    saved = bench.write("saved", toml.read_text("utf-8") + "save = true\n")
+    assert main(["train", str(saved), *given]) != 0 and "toy cannot save a model" in capsys.readouterr().err
     assert "no_speech" not in capsys.readouterr().err
     for protocol in protocols:
         record = read_record(bench.results, f"test/toy/{protocol}")
