@@ -154,9 +154,9 @@ def _per_class_table(record: RunRecord) -> str:
     """Return the table of each emotion's figures next to listeners', with a sentence on who the listeners were."""
     lines = ["| emotion | recall | precision | listeners | clips |\n|---|---|---|---|---|\n"]
     for label, row in record.per_class.items():
-        votes = [corpus["per_label"] for corpus in record.perceived.values()]
-        heard = ", ".join(str(recalls[label]) for recalls in votes if label in recalls) or "–"
-        lines.append(f"| {label} | {row['recall']} | {row['precision']} | {heard} | {row['support']:.0f} |\n")
+        recalls = [corpus["per_label"] for corpus in record.perceived.values()]
+        perceived = ", ".join(str(by_label[label]) for by_label in recalls if label in by_label) or "–"
+        lines.append(f"| {label} | {row['recall']} | {row['precision']} | {perceived} | {row['support']:.0f} |\n")
     lines += [
         f"\nListeners: in {row['agreement']} of 100 clips of {get_corpus(id).title} ({row['clips']} clips), most "
         f"people named the intended emotion from the voice alone ({get_corpus(id).citation.split(',')[0]}).\n"

@@ -342,7 +342,6 @@ def test_a_chosen_model_has_three_modalities_and_an_edited_transcript_changes_tw
     models = write_models(tmp_path / "models")
     page = open_page(new_page(), app_server("app.py", env={"SER_MODELS_DIR": str(models)}).url)
     choose(page, "tiny-words")
-    settle(page)
     upload(page, "dogs.wav", dogs)
     answered(page, "tiny-words")
     expect(page.get_by_role("heading", name="Audio and text")).to_be_visible()

@@ -98,7 +98,7 @@ def test_lora_trains_little_and_is_saved_alone(kind: str, here: Settings, tmp_pa
     network.eval()
     after = logits((network, processor), CLIPS, TEXTS)
     plain = build(here, kind)
-    # In both encoders the adapters are heard.
+    # In both encoders the adapters change the states.
     by_speech = speech_states(network, processor, CLIPS[:1]) - speech_states(*plain, CLIPS[:1])  # type: ignore[operator]
     by_text = text_states(network, processor, ["dogs"]) - text_states(*plain, ["dogs"])  # type: ignore[operator]
     assert by_speech.abs().max() > 1e-3 and by_text.abs().max() > 1e-3

@@ -159,10 +159,10 @@ def test_with_leave_a_missing_or_damaged_file_is_fetched(nowhere, server, tmp_pa
     assert load_whisper(allowed).dims.n_vocab == DIMS["n_vocab"]
     file = nowhere.whisper_dir / "large-v3-turbo.pt"
     file.write_bytes(b"damaged")
-    told: list[tuple[int, int]] = []
-    load_whisper(allowed, lambda done, total: told.append((done, total)))
+    reported: list[tuple[int, int]] = []
+    load_whisper(allowed, lambda done, total: reported.append((done, total)))
     assert file.read_bytes() == server.body
-    assert told[-1] == (len(server.body), len(server.body))
+    assert reported[-1] == (len(server.body), len(server.body))
     assert len(server.ranges) == 2
 
 
