@@ -58,6 +58,9 @@ class Stray:
 
 NOT_A_CLIP, REPEAT, NO_LABEL = "not a clip of the corpus", "a clip that was read already", "no label in the corpus"
 
+ORDINARY = "ordinary"
+"""The own label of clips in which nobody was asked to express an emotion; it counts as neutral."""
+
 Codes = dict[str, str]
 """What a file name says: the speaker and, where it says so, emotion, sentence and intensity, in the corpus's codes."""
 Annotate = Callable[[Utterance], Utterance | None]
@@ -76,6 +79,7 @@ class Corpus:
     expected_labels : how many clips of each own label were published
     read_codes : takes a path and returns the codes in its name, or None for a file that is not a clip of the corpus
     emotion_codes : the own label of each code, where they differ
+    emotion : the own label of every clip, where names have no code for it
     genders : the gender of each speaker; empty if they are not known
     sentences : the text of each sentence; without it, the code is the text or an id without spaces
     intensities : the word for each code
@@ -96,6 +100,7 @@ class Corpus:
     expected_labels: Mapping[str, int]
     read_codes: Callable[[Path], Codes | None]
     emotion_codes: Mapping[str, str] = field(default_factory=dict)
+    emotion: str = ""
     genders: Mapping[str, str] = field(default_factory=dict)
     sentences: Mapping[str, str] = field(default_factory=dict)
     intensities: Mapping[str, str | None] = field(default_factory=dict)
@@ -111,7 +116,7 @@ class Corpus:
         codes = self.read_codes(path)
         if codes is None:
             return None
-        speaker, emotion, sentence = codes["speaker"], codes.get("emotion"), codes.get("sentence")
+        speaker, emotion, sentence = codes["speaker"], codes.get("emotion", self.emotion), codes.get("sentence")
         native = self.emotion_codes[emotion] if emotion and self.emotion_codes else emotion
         label = self.labels[native] if native else None
         gender = self.genders[speaker] if self.genders else None

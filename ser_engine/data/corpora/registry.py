@@ -13,7 +13,10 @@ from ser_engine.data.corpora.base import Corpus, Utterance, plain_name
 from ser_engine.data.manifest import is_manifest, read_manifest
 from ser_engine.errors import CorpusError
 
-MODULES = ("ravdess", "cremad", "savee", "tess", "iemocap", "emodb", "aesdd", "shemo", "subesco", "banglaser")
+MODULES = (
+    "ravdess", "cremad", "savee", "tess", "iemocap", "emodb", "emovo", "aesdd", "shemo", "subesco", "banglaser", "ased",
+    "emogator", "librispeech", "speechocean",
+)  # fmt: skip
 CORPORA: dict[str, Corpus] = {name: import_module(f"{__package__}.{name}").CORPUS for name in MODULES}
 
 

@@ -1,0 +1,36 @@
+"""speechocean762, train part: English read as a second language by 125 speakers, half of them children."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ser_engine.data.corpora.base import ORDINARY, Annotate, Corpus, match_names
+from ser_engine.labels import NEUTRAL
+
+GENDERS = {"f": "female", "m": "male"}
+
+
+def read_annotations(root: Path) -> Annotate:
+    """Read the speakers' genders from spk2gender, if it is anywhere under the corpus's folder."""
+    genders: dict[str, str] = {}
+    for table in sorted(root.rglob("spk2gender"))[:1]:
+        rows = (line.split() for line in table.read_text(encoding="utf-8").splitlines())
+        genders = {row[0]: GENDERS[row[1]] for row in rows if len(row) == 2 and row[1] in GENDERS}
+    return lambda utterance: replace(utterance, gender=genders.get(utterance.speaker.rpartition("/")[2]))
+
+
+CORPUS = Corpus(
+    id="speechocean",
+    title="speechocean762",
+    languages=("en",),
+    license="free for commercial and other use",
+    citation="Zhang et al. (2021), Interspeech 2021: 3710-3714",
+    url="https://www.openslr.org/101",
+    expected_clips=2500,
+    expected_speakers=125,
+    labels={ORDINARY: NEUTRAL},
+    expected_labels={ORDINARY: 2500},
+    emotion=ORDINARY,
+    # Speaker and number, as in 020890003.wav.
+    read_codes=match_names(r"0(?P<speaker>\d{4})\d{4}"),
+    read_annotations=read_annotations,
+)
