@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from ser_engine.audio.quality import normalize_level
@@ -21,7 +22,14 @@ THRESHOLD = 0.3
 # Screams and sobs resemble a voice only for a moment. Where the detector finds less speech than this in total but is
 # certain of that moment (music reaches 0.3), a much lower threshold applies to what surrounds it.
 LITTLE_SPEECH_S, CERTAIN, SECOND_THRESHOLD = 0.5, 0.45, 0.1
+# A scream or sob that is played slower, and so lower, resembles speech, and music does not. Where the detector is
+# neither sure of speech nor of its absence, it is asked again at these parts of the speed: the mean of its answers has
+# to reach the first number somewhere for speech to be there, and the second if little speech was found before.
+SURE, POSSIBLE = 0.97, 0.08
+SLOWED, SLOWED_POSSIBLE, SLOWED_CERTAIN = (0.5, 0.6, 0.75), 0.3, 0.55
 MIN_SPEECH_S, MIN_SILENCE_S = 0.1, 0.3
+HOP = 512
+"""Samples for which the detector returns one probability."""
 
 _LOADING = threading.Lock()  # a second thread would mistake silero_vad's number of threads for ours
 
@@ -31,23 +39,49 @@ def detect_speech(samples: NDArray[np.float32]) -> tuple[Span, ...]:
 
     The level is normalized first, since the detector misses very quiet speech.
     """
-    probabilities = _detector().audio_forward(normalize_level(samples))
+    samples = normalize_level(samples)
+    probabilities = _detector().audio_forward(samples).ravel()
+    most = probabilities.max(initial=0.0)
+    spans = _spans(probabilities, THRESHOLD, len(samples))
+    if most >= CERTAIN and _seconds(spans) < LITTLE_SPEECH_S:
+        spans = _spans(probabilities, SECOND_THRESHOLD, len(samples))
+    if POSSIBLE <= most < SURE:
+        slowed = _slowed_probabilities(samples, len(probabilities))
+        if slowed.max() < SLOWED_POSSIBLE:
+            return ()
+        if slowed.max() >= SLOWED_CERTAIN and _seconds(spans) < LITTLE_SPEECH_S:
+            spans = _spans(slowed, SECOND_THRESHOLD, len(samples))
+    return spans
+
+
+def _spans(probabilities: NDArray[np.float32], threshold: float, length: int) -> tuple[Span, ...]:
+    """Return the spans of `length` samples in which the probability of speech reaches a threshold."""
     from silero_vad import get_speech_timestamps_from_probs  # only now: see _detector
 
-    segments: list[dict[str, int]] = []
-    for threshold in (THRESHOLD, SECOND_THRESHOLD):
-        segments = get_speech_timestamps_from_probs(
-            probabilities,
-            threshold=threshold,
-            min_speech_duration_ms=round(1000 * MIN_SPEECH_S),
-            min_silence_duration_ms=round(1000 * MIN_SILENCE_S),
-            speech_pad_ms=0,
-            audio_length_samples=len(samples),
-        )
-        total = sum(segment["end"] - segment["start"] for segment in segments)
-        if probabilities.max(initial=0.0) < CERTAIN or total >= LITTLE_SPEECH_S * SAMPLE_RATE:
-            break
+    segments = get_speech_timestamps_from_probs(
+        probabilities,
+        threshold=threshold,
+        min_speech_duration_ms=round(1000 * MIN_SPEECH_S),
+        min_silence_duration_ms=round(1000 * MIN_SILENCE_S),
+        speech_pad_ms=0,
+        audio_length_samples=length,
+    )
     return tuple(Span(segment["start"] / SAMPLE_RATE, segment["end"] / SAMPLE_RATE) for segment in segments)
+
+
+def _seconds(spans: tuple[Span, ...]) -> float:
+    return sum(span.duration_s for span in spans)
+
+
+def _slowed_probabilities(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Return the mean probability of speech of slowed copies, [count], one for each `HOP` samples."""
+    centers = (np.arange(count) + 0.5) * HOP
+    answers = []
+    for speed in SLOWED:
+        slowed = soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE, quality="HQ")
+        answer = _detector().audio_forward(normalize_level(slowed)).ravel()
+        answers.append(np.interp(centers, (np.arange(len(answer)) + 0.5) * HOP * speed, answer))
+    return np.asarray(np.mean(answers, axis=0), np.float32)
 
 
 def _detector() -> SileroVADSequence:
