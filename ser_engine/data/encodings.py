@@ -12,69 +12,85 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.data.cache import Cache, compute_clips, preprocessing_options
-from ser_engine.data.degrade import degradation_key
+from ser_engine.data.degrade import Sources
+from ser_engine.data.pool import map_clips
 from ser_engine.data.preprocess import clean_clip
-from ser_engine.features.encoder import MAX_SAMPLES, STATISTICS, Encoding, compute_lower_states, encode_audio
+from ser_engine.errors import NoSpeech
+from ser_engine.features.encoder import BLOCKS, MAX_SAMPLES, STATISTICS, Encoding, encode_audio
 from ser_engine.settings import Settings
-from ser_engine.types import CleanSpeech
+from ser_engine.types import SAMPLE_RATE
 
-LAYERS = 8
-"""Of Whisper-base: the input of the first of six blocks, the output of each, and the normalized last output."""
+WINDOW_S, SHORTEST_S = 3.0, 1.0
+"""Seconds of a window of long recordings, as in the timeline, and of the shortest that counts."""
 
 
 def encode_clips(
-    paths: Sequence[Path], settings: Settings, workers: int = 0, degradation: str = "", babble: Sequence[Path] = ()
+    paths: Sequence[Path],
+    settings: Settings,
+    workers: int = 0,
+    degradation: str = "",
+    sources: Sources | None = None,
 ) -> list[Encoding | None]:
-    """Return the encoding, in float16, of each recording; None for a clip without speech.
+    """Return the encoding, in float16, of at most the first 30 s of each recording; None for a clip without speech.
 
     Raise InvalidAudio or TooLarge for a recording that cannot be decoded or is over a limit.
-    `degradation` is a key of `degrade.TITLES`, and `babble` the recordings of the voices in the degradation of that
-    name.
+    `degradation` is a name that `degrade` takes, and `sources` what it mixes with.
     """
-    arrays = _compute("encodings", paths, settings, workers, degradation, babble)
-    return [None if array is None else _unpack(array) for array in arrays]
-
-
-def encode_lower_states(
-    paths: Sequence[Path], settings: Settings, workers: int = 0, degradation: str = "", babble: Sequence[Path] = ()
-) -> list[NDArray[np.float16] | None]:
-    """Return the lower states, float16 [t, width], of at most the first 30 s of each recording; see `encode_clips`."""
-    return _compute("lower-states", paths, settings, workers, degradation, babble)
-
-
-def _compute(
-    kind: str, paths: Sequence[Path], settings: Settings, workers: int, degradation: str, babble: Sequence[Path]
-) -> list[Any]:
     from ser_engine.models.store import read_config
 
     settings = replace(settings, whisper="base")  # whichever size transcribes
     checksums = read_config(settings.models_dir / "whisper-base")["weights"]
-    degraded = degradation_key(degradation, babble)
-    cache = Cache(settings.cache, f"whisper-base-{kind}", checksums, preprocessing_options(settings), degraded)
-    prepare = partial(clean_clip, settings=settings, degradation=degradation, babble=babble)
-    compute = partial(_encode, settings=settings, lower=kind == "lower-states")
-    return cache.load_all(compute_clips(paths, cache, prepare, compute, workers, degradation or kind))
+    sources = sources or Sources()
+    key = (checksums, preprocessing_options(settings), sources.key(degradation))
+    cache = Cache(settings.cache, "whisper-base-encodings", *key)
+    prepare = partial(_speech, settings=settings, degradation=degradation, sources=sources)
+    outcomes = compute_clips(
+        paths, cache, prepare, partial(_encode, settings=settings), workers, degradation or "encode"
+    )
+    return [None if array is None else _unpack(array) for array in cache.load_all(outcomes)]
 
 
-def _encode(clips: list[CleanSpeech], settings: Settings, lower: bool) -> list[NDArray[np.float16]]:
+def _speech(data: bytes, **options: Any) -> NDArray[np.float32]:
+    return clean_clip(data, **options).samples
+
+
+def encode_windows(paths: Sequence[Path], settings: Settings, workers: int = 0) -> list[list[Encoding]]:
+    """Return the encodings of the windows of each recording, in order; none for a recording without speech.
+
+    The speech is cut into windows of `WINDOW_S`; a last one of less than `SHORTEST_S` is left out.
+    """
+    compute = partial(_encode_windows, settings=replace(settings, whisper="base"))
+    return list(map_clips(compute, paths, workers, "windows"))
+
+
+def _encode_windows(path: Path, settings: Settings) -> list[Encoding]:
+    try:
+        samples = clean_clip(path.read_bytes(), settings).samples
+    except NoSpeech:
+        return []
+    length, least = round(WINDOW_S * SAMPLE_RATE), round(SHORTEST_S * SAMPLE_RATE)
+    windows = [samples[first : first + length] for first in range(0, len(samples), length)]
+    packed = _encode([window for window in windows if len(window) >= least], settings)
+    return [_unpack(array) for array in packed]
+
+
+def _encode(clips: Sequence[NDArray[np.float32]], settings: Settings) -> list[NDArray[np.float16]]:
     import torch
 
     from ser_engine.models.whisper import shared_whisper
 
     torch.set_flush_denormal(True)
     encoder = shared_whisper(settings).encoder
-    if lower:
-        states = (compute_lower_states(encoder, clip.samples[None, :MAX_SAMPLES]) for clip in clips)
-        return [state[0].numpy().astype(np.float16) for state in states]
-    return [_pack(encode_audio(encoder, clip.samples[None])[0]) for clip in clips]
+    return [_pack(encode_audio(encoder, clip[None, :MAX_SAMPLES], BLOCKS)[0]) for clip in clips]
 
 
 def _pack(encoding: Encoding) -> NDArray[np.float16]:
-    """Return float16 [LAYERS · 2 + t, width]: the rows of the statistics, then the frames."""
+    """Return float16 [STATES · 2 + 2 t, width]: the rows of the statistics, the frames, then the lower states."""
     rows = encoding.statistics.reshape(-1, encoding.frames.shape[1])
-    return np.concatenate([rows, encoding.frames]).astype(np.float16)
+    return np.concatenate([rows, encoding.frames, encoding.lower]).astype(np.float16)
 
 
 def _unpack(array: NDArray[np.float16]) -> Encoding:
-    rows = LAYERS * len(STATISTICS)
-    return Encoding(array[:rows].reshape(LAYERS, len(STATISTICS), -1), array[rows:])
+    rows = (BLOCKS + 1) * len(STATISTICS)
+    frames, lower = np.split(array[rows:], 2)
+    return Encoding(array[:rows].reshape(BLOCKS + 1, len(STATISTICS), -1), frames, lower)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ser_engine.data.augment import RECIPES, augment
 from ser_engine.data.cache import Cache, compute_clips, preprocessing_options, readable, recording_seed
-from ser_engine.data.degrade import degrade
+from ser_engine.data.degrade import Sources, degrade
 from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE, CleanSpeech
@@ -54,14 +54,14 @@ def preprocess(data: bytes, preprocessing: str, settings: Settings) -> NDArray[n
     return samples
 
 
-def clean_clip(data: bytes, settings: Settings, degradation: str = "", babble: Sequence[Path] = ()) -> CleanSpeech:
+def clean_clip(data: bytes, settings: Settings, degradation: str = "", sources: Sources | None = None) -> CleanSpeech:
     """Return the speech in a recording, degraded if that is asked for (`degrade`)."""
     from ser_engine.audio.clean import clean_speech
     from ser_engine.audio.decode import load_audio
 
     recording = load_audio(data, settings)
     if degradation:
-        recording = degrade(recording, degradation, babble, settings, recording_seed(data))
+        recording = degrade(recording, degradation, sources or Sources(), settings, recording_seed(data))
     return clean_speech(recording, settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ Rows = NDArray[np.int_]
 NONE: Rows = np.array([], int)
 
 GROUPED_FOLDS = 5
+HELD_OUT = 0.2
+"""Share of the speakers of an auxiliary corpus that no experiment trains on."""
 AUTHORS_SPLIT = "authors-split"
 """Protocol of corpora of sentences, which bring their own parts (`corpora.goemotions`); `make` has no clips for it."""
 # A random split has clips of each emotion in training, validation and test.
@@ -146,6 +149,25 @@ def assign_sentence_folds(utterances: Sequence[Utterance], seed: int = 0, folds:
     if unknown:
         raise CorpusError(f"The sentences of {min(unknown)} are not known, so it cannot be split by sentence.")
     return _grouped(utterances, keys, seed, folds, "sentence")
+
+
+def assign_auxiliary(utterances: Sequence[Utterance], folds: int) -> Rows:
+    """Return the fold, int [n] from 0, that predicts each utterance of auxiliary corpora; -1 for those held out of all.
+
+    A fifth of the speakers of each corpus is held out. Who that is depends on the speakers' names alone, whatever the
+    seed, so that no experiment ever trains on them.
+    """
+    result = np.full(len(utterances), -1)
+    corpora = np.array([utterance.corpus for utterance in utterances])
+    for corpus in np.unique(corpora):
+        rows = np.flatnonzero(corpora == corpus).tolist()
+        ordered = sorted(
+            {utterances[row].speaker for row in rows}, key=lambda speaker: hashlib.sha256(speaker.encode()).digest()
+        )
+        trained = ordered[round(len(ordered) * HELD_OUT) :]
+        parts = {speaker: number % folds for number, speaker in enumerate(trained)}
+        result[rows] = [parts.get(utterances[row].speaker, -1) for row in rows]
+    return result
 
 
 def sentence_of(utterance: Utterance) -> str | None:

@@ -66,26 +66,30 @@ def coverage_curve(true: NDArray[np.int_], probabilities: NDArray[np.float32]) -
 
 
 def threshold(
-    true: NDArray[np.int_], probabilities: NDArray[np.float32], coverage: float = COVERAGE
+    true: NDArray[np.int_], probabilities: NDArray[np.float32], least: float = 0.0, coverage: float = COVERAGE
 ) -> dict[str, float]:
     """Return where "not sure" begins, and what is gained by saying it; all from 0 to 1.
 
-    Answers whose top probability is lower than `below` are withheld. On the speakers that it was measured on,
-    `coverage` of the recordings are answered then, of which `accuracy` rightly; of all recordings, `without`.
+    Answers whose top probability is lower than `below`, which is at least `least`, are withheld. On the speakers that
+    it was measured on, `coverage` of the recordings are answered then, of which `accuracy` rightly; of all recordings,
+    `without`.
     """
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
-    below = np.quantile(confidence, 1 - coverage)
+    below = max(least, float(np.quantile(confidence, 1 - coverage)))
     answered = confidence >= below
     figures = {"below": below, "coverage": answered.mean(), "accuracy": correct[answered].mean()}
     return {name: round(float(value), 4) for name, value in (figures | {"without": correct.mean()}).items()}
 
 
-def measure(true: NDArray[np.int_], probabilities: NDArray[np.float32]) -> dict[str, Any]:
-    """Return what a run stores: `ECE` in percent, `mean` top probability, `reliability`, `coverage`, `threshold`."""
+def measure(true: NDArray[np.int_], probabilities: NDArray[np.float32], least: float = 0.0) -> dict[str, Any]:
+    """Return what a run stores: `ECE` in percent, `mean` top probability, `reliability`, `coverage`, `threshold`.
+
+    The threshold is at least `least`.
+    """
     return {
         "ECE": round(100 * expected_calibration_error(true, probabilities), 2),
         "mean": round(float(probabilities.max(axis=1).mean()), 4),
         "reliability": reliability(true, probabilities),
         "coverage": coverage_curve(true, probabilities),
-        "threshold": threshold(true, probabilities),
+        "threshold": threshold(true, probabilities, least),
     }

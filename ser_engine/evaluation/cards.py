@@ -9,7 +9,7 @@ from typing import Any
 from ser_engine.data.corpora.registry import get_corpus
 from ser_engine.data.degrade import TITLES
 from ser_engine.evaluation.record import RunRecord
-from ser_engine.features.encoder import LOWER_BLOCKS
+from ser_engine.features.encoder import BLOCKS, LOWER_BLOCKS
 from ser_engine.io import write_text
 from ser_engine.models.trained_on import FILE as TRAINED_ON
 
@@ -17,6 +17,8 @@ CORE_W = 10
 """Rough power of a busy core of a server's processor, in watts, with its share of the rest; not measured here."""
 AUGMENTED = 33
 """Percent of the training clips that are taken degraded (`training.heads.UNDEGRADED`)."""
+COMMERCIAL = frozenset({"cremad", "emogator", "librispeech", "speechocean"})
+"""Corpora whose licenses allow commercial use."""
 FRONT_MATTER = """---
 license: cc-by-nc-sa-4.0
 language: en
@@ -46,7 +48,7 @@ def write_card(folder: Path, record: RunRecord, base_model: str = "") -> None:
     text = f"""{FRONT_MATTER}
 # {record.model}
 
-Emotion from the voice: {", ".join(record.labels)}. {_tuned(record, base_model) if base_model else _frozen(record)}
+Emotion from the voice: {", ".join(record.labels)}. {_architecture(record, base_model)}
 
 ## Accuracy on unseen speakers
 
@@ -56,8 +58,8 @@ in which no speech was detected count as errors.
 
 {accuracy_table(record)}
 
-{_per_class_table(record)}{_external(record.external)}{_degradations(record.degradations)}
-{_probe(record.corpus_probe)}## Confidence
+{_per_class_table(record)}{_external(record)}{_degradations(record.degradations)}
+{_probe(record.corpus_probe)}{_ordinary(record)}## Confidence
 
 Probabilities are scaled with a temperature that was fitted on the other folds; their expected calibration error is
 {record.metrics["ECE"]} points. {_abstention(record)}{_confidence_elsewhere(record)}
@@ -67,7 +69,7 @@ Probabilities are scaled with a temperature that was fitted on the other folds; 
 Made by `ser train configs/{system}.toml` (seed {record.seed}); the whole run is in `results/{record.id}/`.
 {_augmentation(record.config)}{_cost(record)}
 
-{_training_data(record.corpora)}
+{_training_data((*record.corpora, *record.config.get("auxiliary", ())))}
 {USE}"""
     write_text(folder / "README.md", text)
 
@@ -128,6 +130,27 @@ def _figures(row: Mapping[str, float]) -> str:
     return f"{row['UA']:.1f} | {interval} | {row['WA']:.1f}"
 
 
+def _architecture(record: RunRecord, base_model: str) -> str:
+    if base_model:
+        return _tuned(record, base_model)
+    return _heads(record) if record.system == "whisper-heads" else _frozen(record)
+
+
+def _heads(record: RunRecord) -> str:
+    config = record.config
+    first, last = LOWER_BLOCKS + 1, LOWER_BLOCKS + config["blocks"]
+    tuned = (
+        f" {config['tuned']} of them have copies of the encoder's blocks {first} to {last}, fine-tuned with the head."
+        if config["tuned"]
+        else ""
+    )
+    return (
+        f"Whisper-base's encoder processes the recording at its true length, up to its block {BLOCKS}; "
+        f"{config['frozen'] + config['tuned']} heads with attentive statistics pooling classify its frames and are "
+        f"averaged.{tuned} Only the heads are stored here; the encoder is that of `models/whisper-base`."
+    )
+
+
 def _frozen(record: RunRecord) -> str:
     members, attentive = record.config["members"], record.config["attentive"]
     return (
@@ -167,14 +190,22 @@ def _per_class_table(record: RunRecord) -> str:
 
 def _training_data(corpora: Sequence[str]) -> str:
     """Return the chapter on the training data; some corpora allow no commercial use."""
+    restricted = [get_corpus(id).title for id in corpora if id not in COMMERCIAL]
     sources = [f"- {get_corpus(id).title}: {get_corpus(id).citation}; {get_corpus(id).license}." for id in corpora]
     return f"""## Training data
 
 {chr(10).join(sources)}
 
-Two of these allow no commercial use, so neither does this model. The file `{TRAINED_ON}` next to this card lists every
+{_commercial(restricted)} The file `{TRAINED_ON}` next to this card lists every
 training clip by its checksum: the engine warns when one of them is analyzed, since that is no test.
 """
+
+
+def _commercial(restricted: Sequence[str]) -> str:
+    if not restricted:
+        return "All of these allow commercial use, on the conditions of their licenses."
+    verb = "allow" if len(restricted) > 1 else "allows"
+    return f"{' and '.join(restricted)} {verb} no commercial use, so neither does this model."
 
 
 def _degradations(table: Mapping[str, Mapping[str, float]]) -> str:
@@ -213,7 +244,7 @@ def _abstention(record: RunRecord) -> str:
 
 def _confidence_elsewhere(record: RunRecord) -> str:
     sentences = ""
-    for id, row in record.external.items():
+    for id, row in measured_elsewhere(record).items():
         confidence = row["confidence"]
         right = f", {100 * confidence['accuracy']:.1f}% of them right" if confidence["accuracy"] is not None else ""
         sentences += (
@@ -233,13 +264,36 @@ def _cost(record: RunRecord) -> str:
     )
 
 
-def _external(figures: Mapping[str, Any]) -> str:
+def _external(record: RunRecord) -> str:
     lines = []
-    for id, row in figures.items():
+    for id, row in measured_elsewhere(record).items():
         low, high = row["UA_among_shared_labels_ci95"]
+        who = "speakers who are not in training" if id in record.config.get("auxiliary", ()) else "not in training"
         lines.append(
-            f"\n{get_corpus(id).title}, which is not in training: UA {row['UA']:.1f} over all labels, "
+            f"\n{get_corpus(id).title}, {who}: UA {row['UA']:.1f} over all labels, "
             f"{row['UA_among_shared_labels']:.1f} ({low:.1f} to {high:.1f}) among the {len(row['shared_labels'])} that "
             f"it has ({row['clips']} clips).\n"
         )
     return "".join(lines)
+
+
+def measured_elsewhere(record: RunRecord) -> dict[str, Mapping[str, Any]]:
+    """Return the figures on external corpora that have emotions."""
+    return {id: row for id, row in record.external.items() if "UA" in row}
+
+
+def _ordinary(record: RunRecord) -> str:
+    """Return the chapter on false alarms, if they were measured."""
+    rows = [
+        f"| {get_corpus(id).title} | {row['windows']} | {row['alarms']:.1f} | {row['alarms_per_minute']:.2f} |\n"
+        for id, row in record.external.items()
+        if "alarms" in row
+    ]
+    if not rows:
+        return ""
+    return (
+        "## False alarms on ordinary talk\n\n"
+        "Nobody acts in these recordings. A window of 3 s is a false alarm if its answer is sure, and neither neutral "
+        "nor calm; readers of novels do act now and then. No speaker is in training.\n\n"
+        "| ordinary talk | windows | false alarms in 100 | a minute |\n|---|---|---|---|\n" + "".join(rows) + "\n"
+    )

@@ -13,6 +13,7 @@ from scipy.special import softmax
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.evaluation import calibration, corpus_probe
 from ser_engine.evaluation.metrics import accuracies, interval_over_speakers, percent, report, unweighted_accuracy
+from ser_engine.evaluation.ordinary import is_ordinary, measure_ordinary, quiet_threshold
 from ser_engine.evaluation.predictions import COMPONENT, DEGRADED, Predictions, predicted_classes, read_predictions
 from ser_engine.evaluation.record import RunRecord, read_record
 
@@ -21,13 +22,18 @@ def measure_predictions(predictions: Predictions) -> dict[str, Any]:
     """Return the entries of a `RunRecord` that follow from predictions.
 
     Calibration is measured if there are two or more folds, each at the temperature fitted on the others, over the clips
-    with speech: a clip without speech gets no answer.
+    with speech: a clip without speech gets no answer. Ordinary talk counts only for false alarms and for the threshold
+    of "not sure", which is high enough for both.
     """
+    talk = is_ordinary(predictions.utterances)
+    everything, predictions = predictions, predictions.select(~talk)
     true, predicted = predictions.targets, predicted_classes(predictions.main)
     measured = report(true, predicted, predictions.speakers.tolist(), predictions.labels, predictions.folds)
     if len(np.unique(predictions.folds)) > 1:
-        answered = predicted >= 0
-        measured["calibration"] = calibration.measure(true[answered], calibrated(predictions)[answered])
+        answered, probabilities = predicted >= 0, calibrated(everything)
+        quiet = probabilities[talk & ~np.isnan(everything.main).any(axis=1)]
+        least = quiet_threshold(quiet, predictions.labels) if len(quiet) else 0.0
+        measured["calibration"] = calibration.measure(true[answered], probabilities[~talk][answered], least)
         measured["metrics"]["ECE"] = measured["calibration"].pop("ECE")
     corpora = np.array([utterance.corpus for utterance in predictions.utterances])
     degraded, components = predictions.by_prefix(DEGRADED), predictions.by_prefix(COMPONENT)
@@ -45,7 +51,7 @@ def calibrated(predictions: Predictions) -> NDArray[np.float32]:
     """Return probabilities float32 [n, labels], each fold at the temperature fitted on the other folds."""
     if predictions.calibrated:
         return np.asarray(softmax(predictions.main, axis=1))
-    temperatures = fold_temperatures(predictions)
+    temperatures = fold_temperatures(predictions.select(~is_ordinary(predictions.utterances)))
     scale = np.array([temperatures[fold] for fold in predictions.folds])[:, None]
     return np.asarray(softmax(predictions.main / scale, axis=1), np.float32)
 
@@ -57,8 +63,8 @@ def fold_temperatures(predictions: Predictions) -> dict[str, float]:
 
 
 def overall_temperature(predictions: Predictions) -> float:
-    """Return the temperature that is fitted on all folds' clips that have speech."""
-    has_speech = predicted_classes(predictions.main) >= 0
+    """Return the temperature that is fitted on all folds' clips that have speech and are no ordinary talk."""
+    has_speech = (predicted_classes(predictions.main) >= 0) & ~is_ordinary(predictions.utterances)
     return calibration.fit_temperature(predictions.main[has_speech], predictions.targets[has_speech])
 
 
@@ -123,15 +129,20 @@ def measure_groups(
 def measure_external(predictions: Predictions, temperature: float, threshold: float) -> dict[str, Any]:
     """Return the figures on a corpus that is not in training: over all labels, and among those that the corpus has.
 
-    Clips without speech count as errors. `confidence` is that of the clips with speech, from 0 to 1: the mean top
-    probability, the share of the clips whose top probability reaches the threshold, and how many of these are right.
+    Of windows of ordinary talk, return `measure_ordinary`. Clips without speech count as errors. `confidence` is that
+    of the clips with speech, from 0 to 1: the mean top probability, the share of the clips whose top probability
+    reaches the threshold, and how many of these are right.
     """
+    if is_ordinary(predictions.utterances).all():
+        probabilities = softmax(predictions.main / temperature, axis=1)
+        return measure_ordinary(probabilities, predictions.labels, threshold)
     true, predicted = predictions.targets, predicted_classes(predictions.main)
     shared = np.unique(true)
     among = predicted_classes(predictions.main[:, shared])
     among = np.where(among < 0, among, shared[among])
     answered = predicted >= 0
-    confidence = softmax(predictions.main[answered] / temperature, axis=1).max(axis=1)
+    probabilities = softmax(predictions.main[answered] / temperature, axis=1)
+    confidence = probabilities.max(axis=1)
     sure, right = confidence >= threshold, (predicted == true)[answered]
     return {
         "confidence": {

@@ -87,6 +87,7 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
         name=[clip.name for clip in clips],
         speaker=[clip.speaker for clip in clips],
         gender=[clip.gender or "" for clip in clips],
+        native=[clip.native or "" for clip in clips],
         perceived_labels=[" ".join(clip.perceived_labels) for clip in clips],
         label=predictions.targets.astype(np.int8),
         labels=list(predictions.labels),
@@ -102,6 +103,7 @@ def read_predictions(folder: Path) -> Predictions:
         with np.load(folder / FILE, allow_pickle=False) as arrays:
             names = ("corpus", "name", "speaker", "gender", "perceived_labels")
             columns = [arrays[name].tolist() for name in names]
+            natives = arrays["native"].tolist() if "native" in arrays else [""] * len(columns[0])
             labels, targets = tuple(arrays["labels"].tolist()), arrays["label"].astype(int)
             folds, calibrated = arrays["fold"], bool(arrays["calibrated"])
             outputs = {key.removeprefix("output."): arrays[key] for key in arrays if key.startswith("output.")}
@@ -110,9 +112,17 @@ def read_predictions(folder: Path) -> Predictions:
         raise InvalidSettings(f"{folder} holds no predictions ({FILE}).") from None
     utterances = [
         Utterance(
-            corpus, Path(name), labels[target], speaker, gender or None, perceived_labels=tuple(perceived.split())
+            corpus,
+            Path(name),
+            labels[target],
+            speaker,
+            gender or None,
+            native=native or None,
+            perceived_labels=tuple(perceived.split()),
         )
-        for corpus, name, speaker, gender, perceived, target in zip(*columns, targets.tolist(), strict=True)
+        for corpus, name, speaker, gender, perceived, native, target in zip(
+            *columns, natives, targets.tolist(), strict=True
+        )
     ]
     return Predictions(utterances, labels, targets, folds, outputs, calibrated)
 

@@ -26,6 +26,8 @@ STATISTICS = ("mean", "std")
 FRAME_LAYERS = (1, 2, 3, 4)
 # The blocks above these are fine-tuned for emotion.
 LOWER_BLOCKS = 2
+# The blocks above these represent what is said rather than how, and are not computed for training.
+BLOCKS = 4
 
 
 class Encoding(NamedTuple):
@@ -33,25 +35,30 @@ class Encoding(NamedTuple):
 
     Attributes
     ----------
-    statistics : [layers + 2, 2, width], mean and standard deviation over time of every layer
+    statistics : [states, 2, width], mean and standard deviation over time of every hidden state
     frames : [t, width], the mean of the layers `FRAME_LAYERS` at 25 frames a second
+    lower : [t, width], the output of block `LOWER_BLOCKS` at 25 frames a second
     """
 
     statistics: NDArray[np.floating[Any]]
     frames: NDArray[np.floating[Any]]
+    lower: NDArray[np.floating[Any]]
 
 
-def compute_hidden_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
-    """Compute every layer's states of float32 [batch, n] samples at 16 kHz, n at most 30 s.
+def compute_hidden_states(
+    encoder: AudioEncoder, samples: NDArray[np.float32], blocks: int | None = None
+) -> torch.Tensor:
+    """Compute the hidden states of float32 [batch, n] samples at 16 kHz, n at most 30 s.
 
-    The result is float32 [batch, layers + 2, frames, width]: the input of the first block, the output of each block,
-    and the last output layer-normalized, as Whisper's decoder receives it. A frame is 20 ms.
+    The result is float32 [batch, blocks + 1, frames, width]: the input of the first block, and the output of each.
+    Without `blocks`, all are computed, and the last output follows layer-normalized, as Whisper's decoder receives it.
+    A frame is 20 ms.
     """
     import torch
 
     with torch.inference_mode():
-        states = list(_states(encoder, samples))
-        return torch.stack([*states, encoder.ln_post(states[-1])], dim=1)
+        states = list(islice(_states(encoder, samples), None if blocks is None else blocks + 1))
+        return torch.stack([*states, encoder.ln_post(states[-1])] if blocks is None else states, dim=1)
 
 
 def compute_lower_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
@@ -81,12 +88,12 @@ def _states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> Iterator[tor
         yield x
 
 
-def encode_audio(encoder: AudioEncoder, samples: NDArray[np.float32]) -> list[Encoding]:
+def encode_audio(encoder: AudioEncoder, samples: NDArray[np.float32], blocks: int | None = None) -> list[Encoding]:
     """Encode the recordings [batch, n] at 16 kHz, in float32."""
-    return pool_states(compute_long_states(encoder, samples))
+    return pool_states(compute_long_states(encoder, samples, blocks))
 
 
-def compute_long_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
+def compute_long_states(encoder: AudioEncoder, samples: NDArray[np.float32], blocks: int | None = None) -> torch.Tensor:
     """Compute the hidden states of recordings [batch, n] of any length, like `compute_hidden_states`.
 
     Speech of more than 30 s is encoded in equal parts, and their frames are joined.
@@ -94,7 +101,7 @@ def compute_long_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> 
     import torch
 
     pieces = np.array_split(samples, -(-samples.shape[1] // MAX_SAMPLES), axis=1)
-    return torch.cat([compute_hidden_states(encoder, np.ascontiguousarray(piece)) for piece in pieces], dim=2)
+    return torch.cat([compute_hidden_states(encoder, np.ascontiguousarray(piece), blocks) for piece in pieces], dim=2)
 
 
 def pool_states(states: torch.Tensor) -> list[Encoding]:
@@ -103,7 +110,8 @@ def pool_states(states: torch.Tensor) -> list[Encoding]:
 
     statistics = torch.stack([states.mean(dim=2), states.std(dim=2, correction=0)], dim=2)
     frames = average_pairs(states[:, FRAME_LAYERS].mean(dim=1))
-    return [Encoding(*both) for both in zip(statistics.numpy(), frames.numpy(), strict=True)]
+    lower = average_pairs(states[:, LOWER_BLOCKS])
+    return [Encoding(*parts) for parts in zip(statistics.numpy(), frames.numpy(), lower.numpy(), strict=True)]
 
 
 def average_pairs(frames: torch.Tensor) -> torch.Tensor:

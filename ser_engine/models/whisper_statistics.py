@@ -22,7 +22,7 @@ from torch.nn import functional
 from whisper.model import AudioEncoder
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.features.encoder import STATISTICS, Encoding, compute_long_states, pool_states
+from ser_engine.features.encoder import BLOCKS, STATISTICS, Encoding, compute_long_states, pool_states
 from ser_engine.models.base import Model
 from ser_engine.models.batching import map_alike
 from ser_engine.models.store import read_config, read_tensors, write_config, write_tensors
@@ -222,6 +222,11 @@ class WhisperEncoderModel(Model):
         super().__init__(id, labels, card)
         self.encoder = encoder
 
+    @property
+    def blocks(self) -> int | None:
+        """How many of the encoder's blocks are computed; None for all, and the normalized last output."""
+        return None
+
     @abstractmethod
     def predict_proba(self, states: Tensor) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
@@ -232,7 +237,7 @@ class WhisperEncoderModel(Model):
         """Return the prediction for each recording; those of equal length are encoded together."""
 
         def probabilities(clips: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-            return self.predict_proba(compute_long_states(self.encoder, np.stack(clips)))
+            return self.predict_proba(compute_long_states(self.encoder, np.stack(clips), self.blocks))
 
         rows = map_alike(probabilities, [speech.samples for speech in batch], len, BATCH)
         return [Prediction(Scores(self.labels, row)) for row in rows]
@@ -260,6 +265,11 @@ class WhisperStatistics(WhisperEncoderModel):
         super().__init__(id, labels, encoder, card)
         self.head = head.eval()
         self.temperature = temperature
+
+    @property
+    def blocks(self) -> int | None:
+        """As many blocks as the head has statistics of; None for all."""
+        return BLOCKS if self.head.config.layers == BLOCKS + 1 else None
 
     def predict_proba(self, states: Tensor) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""

@@ -127,6 +127,11 @@ class WhisperTuned(WhisperEncoderModel):
         self.base_model, self.part = base_model, part
         self.temperature = temperature
 
+    @property
+    def blocks(self) -> int | None:
+        """As many blocks as the base model needs; None for all."""
+        return self.base_model.blocks
+
     def predict_proba(self, states: Tensor) -> NDArray[Any]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
         with torch.inference_mode():

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ser_engine.data.corpora import registry
-from ser_engine.data.degrade import TITLES
+from ser_engine.data.degrade import TITLES, Sources
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.cards import write_card
 from ser_engine.evaluation.predictions import DEGRADED, MAIN, Outputs
@@ -112,14 +112,15 @@ class MemberTask(ABC):
     """How one member of an ensemble is trained: its parameters, its batches, and what mixup is applied to.
 
     `groups` are AdamW's parameter groups; one with a "clip" has the norm of its gradient clipped. `copies` is the
-    number of augmented copies of each clip. `lengths`, int [1 + copies, n], are the frames of each copy of each clip.
-    The member's `classifier` maps what `pool` returns to logits.
+    number of augmented copies of each clip, and `plain` the share of the draws that take none. `lengths`, int [1 +
+    copies, n], are the frames of each copy of each clip. The member's `classifier` maps what `pool` returns to logits.
     """
 
     member: Any
     batch: int
     epochs: int
     copies: int
+    plain: float = UNDEGRADED
     lengths: NDArray[np.int_]
     rates: list[float]
     groups: list[dict[str, Any]]
@@ -149,21 +150,20 @@ def train_member(
 ) -> None:
     """Train one member with AdamW, a one-cycle schedule and mixup.
 
-    `targets` float32 [n, labels] are distributions, `weights` [n] those of sampling; the seed follows from `number`,
-    and `done` epochs came before.
+    `targets` float32 [n, labels] are distributions, `weights` [n] how often an epoch draws each clip on average; the
+    seed follows from `number`, and `done` epochs came before.
     """
     rng = np.random.default_rng([config.seed, number, *[done] * (done > 0)])
-    count, copies = len(targets), task.copies
-    steps = -(-count // task.batch)
+    copies, steps = task.copies, -(-round(weights.sum()) // task.batch)
     optimizer = torch.optim.AdamW(task.groups, task.rates[-1])
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, task.rates, total_steps=task.epochs * steps, pct_start=0.1
     )
-    chances = weights / weights.sum()
     task.member.train()
     for epoch in range(done + 1, done + task.epochs + 1):
-        order = rng.choice(count, size=count, p=chances) if np.ptp(weights) else rng.permutation(count)
-        copy = np.where(rng.random(count) < UNDEGRADED, 0, rng.integers(min(1, copies), copies + 1, count))
+        order = draw_rows(weights, rng)
+        copy = rng.integers(min(1, copies), copies + 1, len(targets))
+        copy[rng.random(len(targets)) < task.plain] = 0
         total = 0.0
         for rows in task.batches(order, copy, rng):
             x, y = task.pool(rows, copy[rows]), targets[rows]
@@ -184,6 +184,21 @@ def train_member(
             record({"member": number, "epoch": epoch, "loss": total / steps})
 
 
+@torch.no_grad()
+def moving_average(decay: float, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+    """Update the average, with less decay in the first steps."""
+    decay = min(decay, (float(count) + 1) / (float(count) + 10))
+    for mean, now in zip(averaged, current, strict=True):
+        mean.lerp_(now, 1 - decay)
+
+
+def draw_rows(weights: NDArray[np.float64], rng: np.random.Generator) -> Rows:
+    """Return rows in random order, each as often as its weight says: 2.5 for two or three times."""
+    order = rng.permutation(len(weights))
+    bounds = np.floor(np.concatenate([[0.0], np.cumsum(weights[order])]) + rng.random())
+    return rng.permutation(np.repeat(order, np.diff(bounds).astype(int)))
+
+
 def smoothed_targets(clips: Clips, rows: Rows, config: HeadTrainingConfig) -> NDArray[np.float32]:
     """Return float32 [rows, classes]: the label, smoothed over the labels that occur in the clip's own corpus."""
     labels = clips.targets[rows]
@@ -197,10 +212,10 @@ def smoothed_targets(clips: Clips, rows: Rows, config: HeadTrainingConfig) -> ND
 
 
 def sampling_weights(clips: Clips, rows: Rows, config: HeadTrainingConfig) -> NDArray[np.float64]:
-    """Return sampling weights [rows]: the inverse frequency of the label to the power of `label_balance`."""
+    """Return sampling weights [rows], 1 on average: the inverse frequency of the label to the power `label_balance`."""
     _, codes, counts = np.unique(clips.labels[rows], return_inverse=True, return_counts=True)
     weights: NDArray[np.float64] = (1.0 / counts[codes]) ** config.label_balance
-    return weights
+    return np.asarray(weights / weights.mean())
 
 
 def encode_copies(
@@ -211,9 +226,9 @@ def encode_copies(
     Babble is made of the recordings of external corpora.
     """
     corpora = config.external if "babble" in config.degradations else ()
-    babble = [clip.path for corpus in corpora for clip in registry.read_corpus(corpus, settings.data)]
+    sources = Sources(tuple(clip.path for corpus in corpora for clip in registry.read_corpus(corpus, settings.data)))
     names = ("", *config.degradations)
-    return {name: encode(clips.paths, settings, degradation=name, babble=babble) for name in names}
+    return {name: encode(clips.paths, settings, degradation=name, sources=sources) for name in names}
 
 
 def predict_copies(

@@ -1,4 +1,4 @@
-"""ASED: 65 speakers of Amharic, seven sentences for each of five emotions, clips on which most of eight judges agreed."""
+"""ASED: 65 speakers of Amharic, five emotions, seven sentences for each; most of eight judges agreed on every clip."""
 
 from ser_engine.data.corpora.base import Corpus, match_names
 from ser_engine.labels import ANGRY, FEARFUL, HAPPY, NEUTRAL, SAD

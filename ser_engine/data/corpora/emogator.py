@@ -1,4 +1,4 @@
-"""EmoGator: vocal bursts of 357 people on their own microphones, 30 categories; twelve have a counterpart among ours."""
+"""EmoGator: vocal bursts of 357 people on their own microphones, 30 categories, twelve of them our emotions."""
 
 from ser_engine.data.corpora.base import Corpus, match_names
 from ser_engine.labels import ANGRY, CALM, DISGUST, FEARFUL, HAPPY, NEUTRAL, SAD, SURPRISED

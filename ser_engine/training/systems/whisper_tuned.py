@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from whisper.model import AudioEncoder
 
-from ser_engine.data.encodings import encode_clips, encode_lower_states
+from ser_engine.data.encodings import encode_clips
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.predictions import COMPONENT, DEGRADED, MAIN, Outputs
 from ser_engine.features.encoder import Encoding
@@ -111,7 +111,8 @@ class WhisperTunedSystem(heads.HeadSystem[TunedConfig, TunedFeatures, list[Tuned
     def prepare(self, clips: Clips) -> Prepared[TunedFeatures]:
         """Compute the lower states of every copy of the clips, and read the base run's predictions."""
         config = self.config
-        copies = heads.encode_copies(encode_lower_states, clips, config, self.settings)
+        encoded = heads.encode_copies(encode_clips, clips, config, self.settings)
+        copies = {name: [one and one.lower for one in encodings] for name, encodings in encoded.items()}
         predictions = self.read_run(config.base_run, clips)
         base = {"": predictions.main} | {name: predictions.outputs[DEGRADED + name] for name in config.degradations}
         arrays = (states for features in copies.values() for states in features if states is not None)
@@ -123,7 +124,7 @@ class WhisperTunedSystem(heads.HeadSystem[TunedConfig, TunedFeatures, list[Tuned
         encodings: Sequence[Encoding | None] = encode_clips(clips.paths, self.settings)
         everything = np.arange(len(encodings))
         base = heads.at_speech(lambda some: log_probabilities(head, some), encodings, everything, len(clips.order))
-        return Prepared(clips, TunedFeatures({"": encode_lower_states(clips.paths, self.settings)}, {"": base}), "")
+        return Prepared(clips, TunedFeatures({"": [one and one.lower for one in encodings]}, {"": base}), "")
 
     def fit(self, prepared: Prepared[TunedFeatures], task: Task) -> list[TunedHead]:
         """Train the members; those that an earlier attempt has finished are loaded."""
@@ -223,7 +224,7 @@ class _BlocksTask(_HeadTask):
             {"params": list(member.blocks.parameters()), "weight_decay": config.weight_decay, "clip": GRADIENT_NORM},
             *self.groups,
         ]
-        self.averaged = AveragedModel(member, multi_avg_fn=partial(_moving_average, config.averaging))
+        self.averaged = AveragedModel(member, multi_avg_fn=partial(heads.moving_average, config.averaging))
 
     def step(self) -> None:
         """Update the moving average."""
@@ -244,14 +245,6 @@ class _BlocksTask(_HeadTask):
                 start = int(self.rng.integers(frames - length + 1))
                 row[start : start + length] = True
         return torch.from_numpy(masked).to(self.device)
-
-
-@torch.no_grad()
-def _moving_average(decay: float, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
-    """Update the average, with less decay in the first steps."""
-    decay = min(decay, (float(count) + 1) / (float(count) + 10))
-    for mean, now in zip(averaged, current, strict=True):
-        mean.lerp_(now, 1 - decay)
 
 
 def train_tuned(

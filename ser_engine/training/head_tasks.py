@@ -1,0 +1,183 @@
+"""Training of one head on Whisper's encoder, and of its own blocks together with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from ser_engine.features.encoder import Encoding
+from ser_engine.models.whisper_heads import Member
+from ser_engine.training import heads
+from ser_engine.training.clips import Rows
+from ser_engine.training.config import STRICT, Count, Names, Natural, Rate, Share
+
+TUNABLE_BLOCKS = 4
+"""Blocks of Whisper-base above `features.encoder.LOWER_BLOCKS`."""
+STANDARDIZED = 1000
+"""Clips from which the mean and deviation of the frames are computed."""
+GRADIENT_NORM = 1.0
+"""Bound on the norm of the blocks' gradient."""
+MASKS = 2
+FRAMES_PER_S = 25
+SHORTEST = 0.4
+"""Length of the shortest random crop, in parts of the longest."""
+
+Frames = NDArray[np.floating[Any]]
+"""Frames or lower states of a clip, [t, width]."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class HeadsConfig(heads.HeadTrainingConfig):
+    """An experiment with frozen and tuned heads; the entries `attentive_…` are of the training of heads.
+
+    Attributes
+    ----------
+    auxiliary : corpora that are trained on and measured apart; the clips that an epoch draws of each, as a share of
+        those of the measured corpora
+    mixes : copies of each clip by the domain mix (`data.degrade`)
+    voices : corpora of talk for the babble of the domain mix, without the speakers that are held out
+    noises, rooms : folders of recordings for the domain mix, relative to the data folder
+    plain : share of the draws that take a clip as it is
+    ordinary : probability of neutral in the target of ordinary talk; the other labels share the rest
+    crop_s : seconds of the longest random crop; the shortest is 0.4 of it
+    frozen, tuned : number of frozen heads, and of heads with `blocks` tuned blocks
+    epochs, batch, learning_rate : training of the blocks; AdamW with a one-cycle schedule
+    head_learning_rate : of the head in these epochs
+    masked : largest share of a crop's frames that is masked in the training of blocks, twice (park2019specaugment)
+    averaging : decay of the moving average of the weights; 0 for the last weights
+    """
+
+    auxiliary: dict[str, float] = dataclasses.field(default_factory=dict)
+    mixes: Natural = 0
+    voices: Names = ()
+    noises: str = ""
+    rooms: str = ""
+    plain: Share = 0.5
+    ordinary: Share = 0.6
+    crop_s: Annotated[float, Field(ge=0.5, le=30)] = 4.0
+    frozen: Natural = 1
+    tuned: Natural = 0
+    blocks: Annotated[int, Field(ge=1, le=TUNABLE_BLOCKS)] = 2
+    epochs: Count = 3
+    batch: Count = 32
+    learning_rate: Rate = 1e-4
+    head_learning_rate: Rate = 3e-4
+    masked: Share = 0.0
+    averaging: Share = 0.998
+
+
+class _HeadTask(heads.MemberTask):
+    """Training of a head on frames [t, width] of each copy of the clips."""
+
+    member: Member
+
+    def __init__(self, member: Member, copies: Sequence[Sequence[Frames]], config: HeadsConfig) -> None:
+        self.member, self.states, self.config = member, copies, config
+        self.copies, self.plain = len(copies) - 1, config.plain
+        self.longest = round(config.crop_s * FRAMES_PER_S)
+        lengths = np.array([[len(states) for states in copy] for copy in copies])
+        self.lengths = np.minimum(lengths, self.longest)
+        self.rng = np.random.default_rng(config.seed)
+        self.device = next(member.parameters()).device
+        self.epochs, self.batch = config.attentive_epochs, config.attentive_batch
+        self.rates = [config.attentive_learning_rate]
+        self.groups: list[dict[str, Any]] = [
+            {"params": list(member.head.parameters()), "weight_decay": config.weight_decay}
+        ]
+
+    def pool(self, rows: Rows, copy: Rows) -> Tensor:
+        """Return the pooled frames of each clip."""
+        return self.member.pool_all(self.cut(rows, copy))
+
+    def cut(self, rows: Rows, copy: Rows) -> Tensor:
+        """Return states [batch, t, width], each cut at a random place to the length of the shortest or less."""
+        clips = [self.states[which][row] for which, row in zip(copy, rows, strict=True)]
+        most = round(self.rng.uniform(SHORTEST * self.longest, self.longest))
+        length = min(most, *map(len, clips))
+        starts = [int(self.rng.integers(len(states) - length + 1)) for states in clips]
+        cut = np.stack([states[start : start + length] for states, start in zip(clips, starts, strict=True)])
+        return torch.from_numpy(cut).to(self.device).float()
+
+
+class _BlocksTask(_HeadTask):
+    """Training of a head's blocks and the head together, on states of the lower blocks.
+
+    `averaged` is the moving average of the weights.
+    """
+
+    def __init__(self, member: Member, copies: Sequence[Sequence[Frames]], config: HeadsConfig) -> None:
+        super().__init__(member, copies, config)
+        self.epochs, self.batch = config.epochs, config.batch
+        self.rates = [config.learning_rate, config.head_learning_rate]
+        self.groups = [
+            {"params": list(member.blocks.parameters()), "weight_decay": config.weight_decay, "clip": GRADIENT_NORM},
+            *self.groups,
+        ]
+        self.averaged = AveragedModel(member, multi_avg_fn=partial(heads.moving_average, config.averaging))
+
+    def step(self) -> None:
+        """Update the moving average."""
+        self.averaged.update_parameters(self.member)
+
+    def pool(self, rows: Rows, copy: Rows) -> Tensor:
+        """Return the pooled frames of each clip, parts of which are masked."""
+        lower = self.cut(rows, copy)
+        return self.member.pool_all(self.member.frames(lower, self._mask(*lower.shape[:2])))
+
+    def _mask(self, batch: int, frames: int) -> Tensor:
+        """Return which frames are masked, bool [batch, frames]: random stretches."""
+        masked = np.zeros((batch, frames), bool)
+        most = int(self.config.masked * frames)
+        for row in masked if most else ():
+            for _ in range(MASKS):
+                length = int(self.rng.integers(most))
+                start = int(self.rng.integers(frames - length + 1))
+                row[start : start + length] = True
+        return torch.from_numpy(masked).to(self.device)
+
+
+def train_head(
+    member: Member,
+    copies: Sequence[Sequence[Encoding]],
+    targets: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    config: HeadsConfig,
+    number: int,
+    record: heads.Record | None = None,
+) -> Member:
+    """Train one head, then its blocks together with it if it has any, on a GPU if there is one.
+
+    `copies` are the encodings of n clips as they are, then of each augmented copy of them. See `heads.train_member`
+    for the rest.
+    """
+    torch.set_flush_denormal(True)
+    member.to("cuda" if torch.cuda.is_available() else "cpu")
+    distributions = torch.from_numpy(targets)
+    frames = [member.input_frames(encodings) for encodings in copies]
+    _standardize(member, frames[0], np.random.default_rng(config.seed))
+    heads.train_member(_HeadTask(member, frames, config), distributions, weights, config, number, record)
+    if len(member.blocks):
+        del frames
+        lower = [[one.lower for one in encodings] for encodings in copies]
+        blocks = _BlocksTask(member, lower, config)
+        heads.train_member(blocks, distributions, weights, config, number, record, config.attentive_epochs)
+        member.load_state_dict(blocks.averaged.module.state_dict())
+    return member.cpu().eval()
+
+
+def _standardize(member: Member, frames: Sequence[Frames], rng: np.random.Generator) -> None:
+    """Set a head's mean and deviation to those of the frames before any block is tuned."""
+    rows = rng.permutation(len(frames))[:STANDARDIZED]
+    sample = torch.from_numpy(np.concatenate([frames[row] for row in rows])).float()
+    member.frame_mean.copy_(sample.mean(dim=0))
+    member.frame_scale.copy_(1.0 / (sample.std(dim=0) + 1e-3))

@@ -1,0 +1,274 @@
+"""Attentive pooling heads on Whisper-base's encoder, frozen and fine-tuned, trained on several kinds of recordings.
+
+The measured corpora are split into folds. Auxiliary corpora, such as ordinary talk and vocal bursts, are trained on,
+too: a fifth of their speakers never are, and the others are spread over the folds, so that each fold predicts some who
+are not in its training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ser_engine.data.corpora import registry
+from ser_engine.data.corpora.base import audio_files
+from ser_engine.data.degrade import MIX, Sources
+from ser_engine.data.encodings import WINDOW_S, encode_clips, encode_windows
+from ser_engine.data.splits import Fold, assign_auxiliary
+from ser_engine.evaluation.ordinary import is_ordinary
+from ser_engine.evaluation.predictions import Outputs
+from ser_engine.evaluation.record import RunRecord
+from ser_engine.features.encoder import Encoding
+from ser_engine.io import atomic_write
+from ser_engine.labels import NEUTRAL
+from ser_engine.models.batching import map_alike
+from ser_engine.models.whisper import shared_whisper
+from ser_engine.models.whisper_heads import Member, Shape, WhisperHeads, mean_log_probs
+from ser_engine.training import heads
+from ser_engine.training.clips import Clips, Rows, load_clips
+from ser_engine.training.head_tasks import FRAMES_PER_S, HeadsConfig, train_head
+from ser_engine.training.state import RunState
+from ser_engine.training.system import Prepared, Task, Workspace, digest
+
+Copies = dict[str, list[Encoding | None]]
+"""The encodings of all clips by the name of the degradation, "" for none; None where there is no speech."""
+
+
+class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
+    """Frozen and tuned heads, averaged."""
+
+    config_class = HeadsConfig
+
+    def __init__(self, config: HeadsConfig, workspace: Workspace) -> None:
+        super().__init__(config, workspace)
+        self.encoder = shared_whisper(dataclasses.replace(self.settings, whisper="base")).encoder
+
+    @property
+    def inputs(self) -> str:
+        """The states that the heads pool."""
+        tuned = ", some of them by fine-tuned blocks" if self.config.tuned else ""
+        return f"frames of the lower blocks of Whisper-base's encoder{tuned}"
+
+    def clips(self) -> Clips:
+        """Return the clips of the measured corpora, then those of the auxiliary ones."""
+        measured = super().clips()
+        if not self.config.auxiliary:
+            return measured
+        others = load_clips(self.config, self.settings.data, tuple(self.config.auxiliary))
+        known = [row for row, label in enumerate(others.labels) if label in measured.order]
+        utterances = [*measured.utterances, *(others.utterances[row] for row in known)]
+        labels = np.concatenate([measured.labels, others.labels[known]])
+        return dataclasses.replace(measured, utterances=utterances, labels=labels)
+
+    def split(self, clips: Clips) -> list[Fold]:
+        """Return the folds of the measured clips; each tests a part of the auxiliary speakers of ordinary talk, too."""
+        count = int((~self._auxiliary(clips)).sum())
+        measured, auxiliary = clips.utterances[:count], clips.utterances[count:]
+        folds = super().split(dataclasses.replace(clips, utterances=measured, labels=clips.labels[:count]))
+        parts, talk = assign_auxiliary(auxiliary, len(folds)), is_ordinary(auxiliary)
+        tested = [talk & (parts == number) for number in range(len(folds))]
+        return [
+            dataclasses.replace(
+                fold,
+                train=np.concatenate([fold.train, count + np.flatnonzero((parts >= 0) & ~test)]),
+                test=np.concatenate([fold.test, count + np.flatnonzero(test)]),
+            )
+            for fold, test in zip(folds, tested, strict=True)
+        ]
+
+    def final_task(self, clips: Clips, folds: Sequence[Fold], state: RunState) -> Task:
+        """Return what a saved model is fitted on: all clips but those of the auxiliary speakers who are held out."""
+        rows = np.unique(np.concatenate([part for fold in folds for part in (fold.train, fold.test)]))
+        return dataclasses.replace(super().final_task(clips, folds, state), train=rows)
+
+    def prepare(self, clips: Clips) -> Prepared[Copies]:
+        """Encode all clips as they are and in the domain mix, and the measured ones under every degradation."""
+        measured = ~self._auxiliary(clips)
+        copies = {"": encode_clips(clips.paths, self.settings)}
+        copies |= {name: self._encode(clips, name) for name in self._mixes}
+        for name in self.config.degradations:
+            copies[name] = self._encode(clips, name, measured)
+        arrays = (array for encodings in copies.values() for one in encodings if one is not None for array in one)
+        return Prepared(clips, copies, digest(arrays=arrays))
+
+    def prepare_external(self, clips: Clips) -> Prepared[Copies]:
+        """Encode clips as they are, ordinary talk in windows; of auxiliary corpora, only speakers who are held out."""
+        rows = np.flatnonzero(~self._auxiliary(clips) | (assign_auxiliary(clips.utterances, 1) < 0))
+        paths = [clips.paths[row] for row in rows]
+        if is_ordinary(clips.utterances).all():
+            windows = encode_windows(paths, self.settings)
+            rows = np.repeat(rows, [len(own) for own in windows])
+            encodings: list[Encoding | None] = [one for own in windows for one in own]
+        else:
+            encodings = encode_clips(paths, self.settings)
+        chosen = [clips.utterances[row] for row in rows]
+        return Prepared(dataclasses.replace(clips, utterances=chosen, labels=clips.labels[rows]), {"": encodings}, "")
+
+    def fit(self, prepared: Prepared[Copies], task: Task) -> list[Member]:
+        """Train the heads; those that an earlier attempt has finished are loaded."""
+        config, clips = self.config, prepared.clips
+        rows, copies = self._training_copies(prepared, task.train)
+        targets = self._targets(clips, rows)
+        weights = self._weights(clips, rows)
+        members: list[Member] = []
+        for number, shape in enumerate(self._shapes(len(clips.order))):
+            saved = task.state.folder / f"fold-{task.name}-head-{number}.safetensors"
+            if saved.exists():
+                member = Member(self.encoder, shape).eval()
+                member.load_state_dict(load_file(saved))
+            else:
+                history = task.state.history(task.number, task.name, members=number)
+                torch.manual_seed(config.seed + number)
+                member = Member(self.encoder, shape)
+                member = train_head(member, copies, targets, weights, config, number, history)
+                with atomic_write(saved) as part:
+                    save_file(member.state_dict(), part)
+            members.append(member)
+        return members
+
+    def predict(self, fitted: list[Member], prepared: Prepared[Copies], rows: Rows) -> Outputs:
+        """Return log-probabilities of the clips as they are and under every degradation; of talk, of one window."""
+        copies = {
+            name: list(prepared.features[name]) for name in ("", *self.config.degradations) if name in prepared.features
+        }
+        for row in rows[is_ordinary([prepared.clips.utterances[row] for row in rows])]:
+            copies[""][row] = _middle(copies[""][row])
+        compute = partial(_by_length, partial(mean_log_probs, fitted))
+        return heads.predict_copies(compute, copies, rows, len(prepared.clips.order))
+
+    def embed(self, fitted: list[Member], prepared: Prepared[Copies], rows: Rows) -> dict[str, NDArray[np.float32]]:
+        """Return the mean of the frames over time, and the inputs of the heads' last layers."""
+
+        def embed(encodings: list[Encoding]) -> Tensor:
+            return torch.cat([member.embed(encodings) for member in fitted], dim=1)
+
+        def average(encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+            return np.stack([one.frames.mean(axis=0, dtype=np.float32) for one in encodings])
+
+        encodings = prepared.features[""]
+        return {
+            "encoder": heads.at_speech(average, encodings, rows, self.encoder.positional_embedding.shape[1]),
+            "model": heads.at_speech(partial(_by_length, embed), encodings, rows, self.config.hidden * len(fitted)),
+        }
+
+    def export(self, fitted: list[Member], prepared: Prepared[Copies], temperature: float) -> WhisperHeads:
+        """Return the heads and the encoder as a model."""
+        labels = prepared.clips.order
+        return WhisperHeads(self.config.id, labels, fitted, self._shapes(len(labels)), self.encoder, temperature)
+
+    def describe_data(self, clips: Clips, folds: Sequence[Fold]) -> dict[str, Any]:
+        """Return the entries on the measured clips alone, and the numbers of auxiliary clips."""
+        count = int((~self._auxiliary(clips)).sum())
+        measured = dataclasses.replace(clips, utterances=clips.utterances[:count], labels=clips.labels[:count])
+        parts = [
+            dataclasses.replace(fold, train=fold.train[fold.train < count], test=fold.test[fold.test < count])
+            for fold in folds
+        ]
+        auxiliary = Counter(utterance.corpus for utterance in clips.utterances[count:])
+        return super().describe_data(measured, parts) | {"details": {"auxiliary": dict(auxiliary)}}
+
+    def card(self, record: RunRecord) -> dict[str, Any]:
+        """Return the corpora, auxiliary ones included, and the measured figures."""
+        return super().card(record) | {"corpora": sorted({*record.corpora, *self.config.auxiliary})}
+
+    def training_files(self, prepared: Prepared[Copies]) -> list[Path]:
+        """Return the recordings with speech that are trained on."""
+        clips, encodings = prepared.clips, prepared.features[""]
+        rows = self.final_task(clips, self.split(clips), RunState(self.settings.cache)).train
+        return [clips.paths[row] for row in rows if encodings[row] is not None]
+
+    @property
+    def _mixes(self) -> tuple[str, ...]:
+        return tuple(f"{MIX}{number}" for number in range(1, self.config.mixes + 1))
+
+    def _auxiliary(self, clips: Clips) -> NDArray[np.bool_]:
+        """Return which clips are of auxiliary corpora, bool [n]."""
+        return np.array([utterance.corpus in self.config.auxiliary for utterance in clips.utterances], bool)
+
+    def _encode(self, clips: Clips, degradation: str, chosen: NDArray[np.bool_] | None = None) -> list[Encoding | None]:
+        """Return the encodings of degraded clips; None for those that are not chosen."""
+        rows = np.arange(len(clips.utterances)) if chosen is None else np.flatnonzero(chosen)
+        paths = [clips.paths[row] for row in rows]
+        encoded = encode_clips(paths, self.settings, degradation=degradation, sources=self._sources(degradation))
+        result: list[Encoding | None] = [None] * len(clips.utterances)
+        for row, one in zip(rows, encoded, strict=True):
+            result[row] = one
+        return result
+
+    def _sources(self, degradation: str) -> Sources:
+        """Return what the domain mix, or babble for tests, is mixed of."""
+        config, data = self.config, self.settings.data
+        if not degradation.startswith(MIX):
+            corpora = config.external[:1] if degradation == "babble" else ()
+            return Sources(tuple(clip.path for name in corpora for clip in registry.read_corpus(name, data)))
+        noises, rooms = (tuple(audio_files(data / name)) if name else () for name in (config.noises, config.rooms))
+        talk = [utterance for name in config.voices for utterance in registry.read_corpus(name, data)]
+        voices = [talk[row].path for row in np.flatnonzero(assign_auxiliary(talk, 1) >= 0)]
+        return Sources(tuple(voices), noises, rooms)
+
+    def _shapes(self, labels: int) -> list[Shape]:
+        config = self.config
+        widths = {name: getattr(config, name) for name in ("projection", "attention_heads", "hidden", "dropout")}
+        frozen, tuned = Shape(labels, **widths), Shape(labels, config.blocks, **widths)
+        return [frozen] * config.frozen + [tuned] * config.tuned
+
+    def _training_copies(self, prepared: Prepared[Copies], train: Rows) -> tuple[Rows, list[list[Encoding]]]:
+        """Return the training rows with speech, and their encodings as they are and in every domain mix."""
+        plain = prepared.features[""]
+        rows = np.array([row for row in train if plain[row] is not None], int)
+        copies = [prepared.features[name] for name in ("", *self._mixes)]
+        filled = [[encodings[row] or plain[row] for row in rows] for encodings in copies]
+        return rows, filled
+
+    def _targets(self, clips: Clips, rows: Rows) -> NDArray[np.float32]:
+        """Return float32 [rows, classes]: the smoothed label, and for ordinary talk mostly neutral."""
+        targets = heads.smoothed_targets(clips, rows, self.config)
+        ordinary = is_ordinary([clips.utterances[row] for row in rows])
+        if ordinary.any():
+            others = (1 - self.config.ordinary) / (len(clips.order) - 1)
+            target = np.full(len(clips.order), others, np.float32)
+            target[clips.order.index(NEUTRAL)] = self.config.ordinary
+            targets[ordinary] = target
+        return targets
+
+    def _weights(self, clips: Clips, rows: Rows) -> NDArray[np.float64]:
+        """Return how many draws of an epoch each row is expected to have, [rows]."""
+        auxiliary = self._auxiliary(clips)[rows]
+        corpora = np.array([clips.utterances[row].corpus for row in rows])
+        draws = np.zeros(len(rows))
+        count = int((~auxiliary).sum())
+        groups = [(~auxiliary, 1.0), *((corpora == name, share) for name, share in self.config.auxiliary.items())]
+        for members, share in groups:
+            if members.any():
+                weights = heads.sampling_weights(clips, rows[members], self.config)
+                draws[members] = share * count * weights / weights.sum()
+        return draws
+
+
+def _middle(encoding: Encoding | None) -> Encoding | None:
+    """Return the window in the middle of a clip; its statistics stay those of the clip."""
+    if encoding is None:
+        return None
+    length = round(WINDOW_S * FRAMES_PER_S)
+    window = slice(first := max(0, len(encoding.frames) - length) // 2, first + length)
+    return encoding._replace(frames=encoding.frames[window], lower=encoding.lower[window])
+
+
+def _by_length(compute: Callable[[list[Encoding]], Tensor], encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+    """Return what is computed of n encodings, in batches of one length, in their order."""
+    with torch.inference_mode():
+        rows = map_alike(lambda batch: compute(batch).numpy(), encodings, lambda one: len(one.frames), heads.SCORED)
+    return np.stack(rows)
+
+
+SYSTEM = WhisperHeadsSystem
