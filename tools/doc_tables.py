@@ -247,7 +247,7 @@ def corpora() -> str:
         [
             f"[{c.title}]({c.url})",
             f"`{c.id}`",
-            ", ".join(c.languages),
+            ", ".join(c.languages) or "none",
             f"{c.expected_speakers}",
             f"{c.expected_clips:,}",
             c.license,

@@ -1,4 +1,4 @@
-"""Evaluate a model on corpora or on a conversation, or recompute the figures of a run from its predictions.
+"""Evaluate a model on corpora, ordinary talk or a conversation, or recompute the figures of a run from its predictions.
 
 A run's figures are compared with its run.json; the exit code is 1 if they differ.
 """
@@ -37,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     corpora.add_argument(
         "--workers", type=int, metavar="N", default=0, help="number of threads (default: one per core)"
     )
+    parser.add_argument(
+        "--ordinary",
+        nargs="+",
+        metavar="CORPUS|PATH",
+        help="count false alarms on ordinary talk: corpora, recordings or folders",
+    )
     talk = parser.add_argument_group("on a conversation")
     talk.add_argument(
         "--conversation",
@@ -59,6 +65,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
     if options.conversation:
         return _evaluate_conversation(options, settings)
+    if options.ordinary:
+        return _evaluate_ordinary(options, settings)
     if (settings.results / options.target / FILE).exists():
         return _recompute_run(options.target, settings)
     if runs := [id for id in find_records(settings.results) if id.startswith(f"{options.target}/")]:
@@ -82,6 +90,14 @@ def _evaluate_model(options: argparse.Namespace, settings: Settings) -> int:
     print_record(
         record, "model", "protocol", "note", "metrics", "interval", "by_corpus", "dropped", "no_speech", "details"
     )
+    return 0
+
+
+def _evaluate_ordinary(options: argparse.Namespace, settings: Settings) -> int:
+    from ser_engine.evaluation.evaluate_ordinary import evaluate_ordinary
+
+    record = evaluate_ordinary(options.target, options.ordinary, settings, options.words)
+    print_record(record, "model", "note", "details")
     return 0
 
 

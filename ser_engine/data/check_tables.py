@@ -20,7 +20,7 @@ def corpora_table() -> str:
         (
             corpus.id,
             corpus.title,
-            "/".join(corpus.languages),
+            "/".join(corpus.languages) or "none",
             str(corpus.expected_clips),
             str(corpus.expected_speakers),
             str(len(corpus.labels)),

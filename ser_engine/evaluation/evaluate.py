@@ -131,7 +131,7 @@ def measure_external(predictions: Predictions, temperature: float, threshold: fl
 
     Of windows of ordinary talk, return `measure_ordinary`. Clips without speech count as errors. `confidence` is that
     of the clips with speech, from 0 to 1: the mean top probability, the share of the clips whose top probability
-    reaches the threshold, and how many of these are right.
+    reaches the threshold, and how many of these are right; `ECE` is over all labels, in percent.
     """
     if is_ordinary(predictions.utterances).all():
         probabilities = softmax(predictions.main / temperature, axis=1)
@@ -150,6 +150,7 @@ def measure_external(predictions: Predictions, temperature: float, threshold: fl
             "coverage": round(float(sure.mean()), 4),
             "accuracy": round(float(right[sure].mean()), 4) if sure.any() else None,
         },
+        "ECE": round(100 * calibration.expected_calibration_error(true[answered], probabilities), 2),
         "clips": len(true),
         "no_speech": int((~answered).sum()),
         "UA": round(unweighted_accuracy(true, predicted), 2),

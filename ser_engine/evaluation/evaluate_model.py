@@ -20,7 +20,7 @@ from ser_engine.analyzer import Analyzer
 from ser_engine.data import splits
 from ser_engine.data.audit import Finding, Findings, Severity
 from ser_engine.data.corpora import registry
-from ser_engine.data.corpora.base import Utterance
+from ser_engine.data.corpora.base import ORDINARY, Utterance
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.evaluation.calibration import expected_calibration_error
 from ser_engine.evaluation.evaluate import measure_predictions
@@ -151,12 +151,16 @@ def evaluate_model(plan: Plan, settings: Settings, data: Path, results: Path, wo
 
 
 def _load_clips(plan: Plan, data: Path) -> list[Utterance]:
-    """Return every clip of the corpora that has a class in the label set."""
+    """Return every clip of the corpora that has a class in the label set, and is no ordinary talk."""
     names = plan.corpora or tuple(corpus.id for corpus, _ in registry.find_folders(data))
     if not names:
         raise CorpusError(f"There is no corpus in {data}.")
     of = LABEL_SETS[plan.label_set].of
-    return [clip for name in dict.fromkeys(names) for clip in registry.read_corpus(name, data) if of(clip) is not None]
+    clips = [clip for name in dict.fromkeys(names) for clip in registry.read_corpus(name, data) if of(clip) is not None]
+    emotional = [clip for clip in clips if clip.native != ORDINARY]
+    if clips and not emotional:
+        raise CorpusError(f"In {', '.join(names)} there is ordinary talk alone; --ordinary counts its false alarms.")
+    return emotional
 
 
 def _provenance(plan: Plan, trained: object, tested: set[str]) -> Provenance:

@@ -46,12 +46,13 @@ def measure_ordinary(probabilities: NDArray[np.float32], labels: Sequence[str], 
 
 
 def find_alarms(probabilities: NDArray[np.float32], labels: Sequence[str]) -> NDArray[np.float32]:
-    """Return the probability of each answer, 0 where it is neutral or calm: float32 [n]."""
+    """Return the probability of each answer, -1 where it is neutral or calm: float32 [n]."""
     top = probabilities.argmax(axis=1)
     quiet = np.array([label in QUIET for label in labels])
-    return np.where(quiet[top], 0.0, probabilities.max(axis=1)).astype(np.float32)
+    return np.where(quiet[top], -1.0, probabilities.max(axis=1)).astype(np.float32)
 
 
 def quiet_threshold(probabilities: NDArray[np.float32], labels: Sequence[str], share: float = TARGET) -> float:
-    """Return the least threshold at which at most a share of windows of ordinary talk are false alarms."""
-    return float(np.quantile(find_alarms(probabilities, labels), 1 - share, method="higher"))
+    """Return a threshold at which at most a share of windows of ordinary talk are false alarms."""
+    alarms = np.sort(find_alarms(probabilities, labels))[::-1]
+    return max(0.0, float(np.nextafter(alarms[int(share * len(alarms))], np.float32(2))))

@@ -21,8 +21,8 @@ from ser_engine.io import write_json
 
 FILE, HISTORY = "run.json", "history.jsonl"
 VERSION = 1
-Kind = Literal["emotion", "text-emotion", "transcription", "conversation"]
-"""What is measured: emotions of clips, emotions of written sentences, words, or a live session on a conversation."""
+Kind = Literal["emotion", "text-emotion", "transcription", "conversation", "ordinary"]
+"""What is measured: emotions of clips or of written sentences, words, a live session, false alarms on ordinary talk."""
 
 Figures = Mapping[str, float]
 Table = Mapping[str, Figures]

@@ -74,7 +74,7 @@ class Corpus:
     Attributes
     ----------
     id : the corpus's name in commands and configurations, and its key in docs/papers.bib
-    languages : ISO 639-1 codes
+    languages : ISO 639-1 codes; none for sounds without words
     labels : the corpus's own labels, and which of our emotions each of them is
     expected_labels : how many clips of each own label were published
     read_codes : takes a path and returns the codes in its name, or None for a file that is not a clip of the corpus

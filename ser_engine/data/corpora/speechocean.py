@@ -20,7 +20,7 @@ def read_annotations(root: Path) -> Annotate:
 
 CORPUS = Corpus(
     id="speechocean",
-    title="speechocean762",
+    title="speechocean",
     languages=("en",),
     license="free for commercial and other use",
     citation="Zhang et al. (2021), Interspeech 2021: 3710-3714",

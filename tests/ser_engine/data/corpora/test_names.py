@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from ser_engine.data.corpora import aesdd, banglaser, registry, savee, shemo, subesco, tess
+from ser_engine.data.corpora import (
+    aesdd,
+    ased,
+    banglaser,
+    emogator,
+    emovo,
+    librispeech,
+    registry,
+    savee,
+    shemo,
+    speechocean,
+    subesco,
+    tess,
+)
 from ser_engine.errors import CorpusError
 from tests.ser_engine.data.corpora.trees import touched
 
@@ -132,3 +146,44 @@ def test_tess_in_kaggle_s_folders(tmp_path: Path) -> None:
     found = list(tess.CORPUS.utterances(tmp_path / inner))
     assert sorted(str(utterance.label) for utterance in found) == ["neutral", "sad", "surprised"]
     assert {utterance.speaker for utterance in found} == {"tess/OAF", "tess/YAF"}
+
+
+@pytest.mark.parametrize(
+    ("corpus", "path", "speaker", "label", "native"),
+    [
+        (emovo, "f1/dis-f1-b1.wav", "F1", "disgust", "DIS"),
+        (emovo, "SOR-M3-N5.WAV", "M3", "surprised", "SOR"),
+        (ased, "04Sad/s4-07-02-01-63.wav", "63", "sad", "S"),
+        (ased, "S4-04-02-01-29.wav", "29", "sad", "S"),
+        (emogator, "000095-25-2.mp3", "000095", "calm", "serenity"),
+        (emogator, "000342-02-1.mp3", "000342", "happy", "amusement"),
+        (emogator, "000342-06-1.mp3", "000342", None, "contempt"),
+        (librispeech, "103-1240-0000.flac", "103", "neutral", "ordinary"),
+        (speechocean, "SPEAKER2089/020890003.wav", "2089", "neutral", "ordinary"),
+    ],
+)
+def test_newer_corpora(corpus: ModuleType, path: str, speaker: str, label: str | None, native: str) -> None:
+    utterance = corpus.CORPUS.read_name(Path(path))
+    assert utterance is not None
+    assert utterance.speaker == f"{corpus.CORPUS.id}/{speaker}"
+    assert (utterance.label, utterance.native) == (label, native)
+
+
+def test_sentences_of_ased_belong_to_an_emotion_and_emovo_names_genders() -> None:
+    first, second = (ased.CORPUS.read_name(Path(f"{name}-01-02-63.wav")) for name in ("n1-07", "a5-07"))
+    assert first is not None and second is not None and first.sentence != second.sentence
+    actor = emovo.CORPUS.read_name(Path("neu-m2-l4.wav"))
+    assert actor is not None and (actor.gender, actor.sentence) == ("male", "L4")
+
+
+def test_speechocean_reads_genders_from_its_table(tmp_path: Path) -> None:
+    touched(tmp_path / "speechocean", "SPEAKER0001/000010003.wav", "SPEAKER0006/000060003.wav")
+    (tmp_path / "speechocean" / "spk2gender").write_text("0001\tm\n0006\tf\nbroken\n", encoding="utf-8")
+    genders = [utterance.gender for utterance in registry.read_corpus("speechocean", tmp_path)]
+    assert genders == ["male", "female"]
+
+
+@pytest.mark.parametrize("name", ["dis-f1", "s4-07-02-03-63", "000095-25", "103-1240", "readme", "120890003"])
+@pytest.mark.parametrize("reader", [emovo, ased, emogator, librispeech, speechocean])
+def test_other_files_are_none_of_the_newer_corpora(name: str, reader: ModuleType) -> None:
+    assert reader.CORPUS.read_name(Path(f"{name}.wav")) is None

@@ -1,0 +1,107 @@
+"""A finished model's false alarms on ordinary talk, window by window as the timeline shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_engine.analyzer import Analyzer
+from ser_engine.data.corpora import registry
+from ser_engine.data.corpora.base import audio_files
+from ser_engine.data.pool import map_batches
+from ser_engine.data.splits import assign_auxiliary
+from ser_engine.errors import CorpusError, NoSpeech
+from ser_engine.evaluation.ordinary import is_ordinary, measure_ordinary
+from ser_engine.evaluation.record import RunRecord
+from ser_engine.models.registry import find_model
+from ser_engine.settings import Settings
+
+KIND: Literal["ordinary"] = "ordinary"
+BATCH = 4
+
+
+def evaluate_ordinary(model: str, sources: Sequence[str], settings: Settings, words: bool = False) -> RunRecord:
+    """Measure a model on ordinary talk and write its record, evaluated/<model>-ordinary/as-is.
+
+    Of a corpus, the speakers are tested on whom no experiment trains (`splits.assign_auxiliary`). A recording's windows
+    are those of the timeline; one that is too short for a timeline is a window by itself.
+    Raise CorpusError for a source that is neither a corpus of ordinary talk nor a file or folder.
+
+    Parameters
+    ----------
+    model : as `Settings.model`
+    sources : ids of corpora in `settings.data`, recordings, or folders of recordings
+    words : whether they are transcribed, for models that use text
+    """
+    folder = find_model(replace(settings, model=model))
+    analyzer = Analyzer(replace(settings, model=model, threads=settings.threads or 1))
+    labels, threshold = analyzer.model.labels, analyzer.model.threshold or 0.0
+    details = {}
+    for source in sources:
+        paths = _recordings(source, settings)
+        windows = map_batches(partial(_windows, analyzer=analyzer, words=words), paths, 0, source, BATCH, threads=True)
+        probabilities = np.concatenate([np.zeros((0, len(labels)), np.float32), *windows])
+        if not len(probabilities):
+            raise CorpusError(f"No speech was found in the recordings of {source}.")
+        name = registry.corpus_id(Path(source).stem)
+        details[name] = {"recordings": len(paths), **measure_ordinary(probabilities, labels, threshold)}
+    record = RunRecord(
+        id=f"evaluated/{analyzer.model.id}-ordinary/as-is",
+        kind=KIND,
+        model=analyzer.model.id,
+        system="evaluated model",
+        features="as the finished model computes them",
+        protocol="as-is",
+        labels=labels,
+        note="Nobody was asked to express an emotion in these recordings.",
+        config={
+            "model": model,
+            "sources": list(sources),
+            "words": words,
+            "threshold": threshold,
+            "folder": folder.name,
+        },
+        details=details,
+    )
+    record.write(settings.results)
+    return record
+
+
+def _recordings(source: str, settings: Settings) -> list[Path]:
+    if source not in registry.CORPORA:
+        path = Path(source)
+        files = audio_files(path) if path.is_dir() else [path] if path.is_file() else []
+        if not files:
+            raise CorpusError(f"{source} is neither a corpus nor a recording or a folder of recordings.")
+        return files
+    utterances = registry.read_corpus(source, settings.data)
+    if not is_ordinary(utterances).all():
+        raise CorpusError(f"{source} is no corpus of ordinary talk.")
+    held = assign_auxiliary(utterances, 1) < 0
+    return [utterance.path for utterance, yes in zip(utterances, held, strict=True) if yes]
+
+
+def _windows(paths: list[Path], analyzer: Analyzer, words: bool) -> list[NDArray[np.float32]]:
+    """Return the probabilities of each recording's windows, float32 [windows, labels]."""
+    return [
+        np.array(list(_answers(path, analyzer, words)), np.float32).reshape(-1, len(analyzer.model.labels))
+        for path in paths
+    ]
+
+
+def _answers(path: Path, analyzer: Analyzer, words: bool) -> Iterator[NDArray[np.float32]]:
+    try:
+        analysis = analyzer.analyze(path, transcribe=words)
+    except NoSpeech:
+        return
+    yield from (
+        (window.scores.probabilities for window in analysis.timeline)
+        if analysis.timeline
+        else (analysis.scores.probabilities,)
+    )
