@@ -47,10 +47,11 @@ def detect_speech(samples: NDArray[np.float32]) -> tuple[Span, ...]:
         spans = _spans(probabilities, SECOND_THRESHOLD, len(samples))
     if POSSIBLE <= most < SURE:
         slowed = _slowed_probabilities(samples, len(probabilities))
-        if slowed.max() < SLOWED_POSSIBLE:
-            return ()
-        if slowed.max() >= SLOWED_CERTAIN and _seconds(spans) < LITTLE_SPEECH_S:
+        little = _seconds(spans) < LITTLE_SPEECH_S
+        if little and slowed.max() >= SLOWED_CERTAIN:
             spans = _spans(slowed, SECOND_THRESHOLD, len(samples))
+        elif not little and slowed.max() < SLOWED_POSSIBLE:
+            spans = ()
     return spans
 
 

@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import soxr
 
 from ser_engine.audio.vad import detect_speech
 from ser_engine.settings import PROJECT
-from tests.speech import VOICES, clicks, music, noise, silence, speech, tone
+from tests.speech import RATE, VOICES, clicks, music, noise, silence, speech, tone
 
 KIDS, DOGS = "Kids are talking by the door.", "Dogs are sitting by the door."
 
@@ -23,6 +24,29 @@ def test_speech_is_found_in_the_clips_and_nowhere_else(voice: str) -> None:
     assert 0.2 < segments[0].start < 0.6
     for other in (tone(3), noise(3), music(5), clicks(3), silence(3)):
         assert not detect_speech(other)
+
+
+@pytest.mark.parametrize("text", [KIDS, DOGS])
+def test_a_voice_as_high_as_a_scream_is_found(text: str) -> None:
+    high = soxr.resample(speech(text, "woman"), 3.2 * RATE, RATE)
+    found = detect_speech(np.concatenate([silence(1.0), high, silence(1.0)]))
+    assert sum(span.duration_s for span in found) > 0.5
+    assert 0.8 < found[0].start < 1.4
+
+
+@pytest.mark.parametrize("step", [2, 3, 5, 7])
+def test_a_plucked_melody_is_no_speech(step: int) -> None:
+    """Notes that decay (Karplus and Strong, 1983), as of a guitar or a harp."""
+    notes = []
+    for number in range(8):
+        period = round(RATE / (110 * 2 ** (number * step % 24 / 12)))
+        string = np.random.default_rng(number).uniform(-0.5, 0.5, period)
+        rounds = []
+        for _ in range(round(0.4 * RATE / period)):
+            rounds.append(string)
+            string = 0.498 * (string + np.roll(string, 1))
+        notes.append(np.concatenate(rounds))
+    assert not detect_speech(np.concatenate(notes).astype(np.float32))
 
 
 def test_threads_find_the_same_speech() -> None:

@@ -10,11 +10,12 @@ import pytest
 
 from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import load_audio
-from ser_engine.data.encodings import encode_clips
+from ser_engine.data.encodings import encode_clips, encode_windows
 from ser_engine.errors import InvalidAudio
-from ser_engine.features.encoder import Encoding, encode_audio
+from ser_engine.features.encoder import BLOCKS, Encoding, encode_audio
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.settings import Settings
+from ser_engine.types import SAMPLE_RATE
 from tests.speech import encode as wav
 from tests.speech import speech, tone
 
@@ -68,12 +69,23 @@ def test_they_are_what_the_application_would_hear(
 ) -> None:
     encoder = shared_whisper(settings).encoder
     for path, found in zip(paths[:2], features[:2], strict=True):
-        (expected,) = encode_audio(encoder, clean_speech(load_audio(path, settings), settings).samples[None])
+        (expected,) = encode_audio(encoder, clean_speech(load_audio(path, settings), settings).samples[None], BLOCKS)
         assert found is not None
         for kept_, computed in zip(found, expected, strict=True):
             assert kept_.shape == computed.shape and kept_.dtype == np.float16
             np.testing.assert_allclose(kept_, computed, rtol=2e-3, atol=2e-3)
     assert not np.allclose(statistics(features[0]), statistics(features[1]), atol=0.1)
+
+
+def test_windows_are_three_seconds_of_speech_and_a_last_short_one_is_left_out(
+    paths: list[Path], settings: Settings
+) -> None:
+    speech = clean_speech(load_audio(paths[0], settings), settings)
+    windows = encode_windows(paths[:3], settings, workers=1)
+    assert [len(own) for own in windows][2] == 0, "nobody speaks in the third"
+    whole, rest = divmod(len(speech.samples), 3 * SAMPLE_RATE)
+    assert len(windows[0]) == whole + (rest >= SAMPLE_RATE) > 0
+    assert all(len(window.frames) <= 75 for window in windows[0])
 
 
 def test_where_nobody_speaks_there_are_none(features: list[Encoding | None]) -> None:
