@@ -48,7 +48,11 @@ class HeadsConfig(heads.HeadTrainingConfig):
     voices : corpora of talk for the babble of the domain mix, without the speakers that are held out
     noises, rooms : folders of recordings for the domain mix, relative to the data folder
     plain : share of the draws that take a clip as it is
-    ordinary : probability of neutral in the target of ordinary talk; the other labels share the rest
+    ordinary : probability of neutral in the target of ordinary talk; the other labels share the rest, so that the
+        heads learn to be unsure of it (hendrycks2019outlier)
+    taught : share of that target that a teacher predicts instead, a head that is trained without ordinary talk first,
+        so that the order of the labels stays what emotional speech teaches (hinton2015distilling)
+    perceived : share of a target that the labels of most listeners have, where they are known
     crop_s : seconds of the longest random crop; the shortest is 0.4 of it
     frozen, tuned : number of frozen heads, and of heads with `blocks` tuned blocks
     epochs, batch, learning_rate : training of the blocks; AdamW with a one-cycle schedule
@@ -63,7 +67,9 @@ class HeadsConfig(heads.HeadTrainingConfig):
     noises: str = ""
     rooms: str = ""
     plain: Share = 0.5
-    ordinary: Share = 0.6
+    ordinary: Share = 0.3
+    taught: Share = 0.5
+    perceived: Share = 0.0
     crop_s: Annotated[float, Field(ge=0.5, le=30)] = 4.0
     frozen: Natural = 1
     tuned: Natural = 0

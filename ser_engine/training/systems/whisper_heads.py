@@ -116,25 +116,40 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
 
     def fit(self, prepared: Prepared[Copies], task: Task) -> list[Member]:
         """Train the heads; those that an earlier attempt has finished are loaded."""
-        config, clips = self.config, prepared.clips
+        clips, shapes = prepared.clips, self._shapes(len(prepared.clips.order))
         rows, copies = self._training_copies(prepared, task.train)
-        targets = self._targets(clips, rows)
-        weights = self._weights(clips, rows)
-        members: list[Member] = []
-        for number, shape in enumerate(self._shapes(len(clips.order))):
-            saved = task.state.folder / f"fold-{task.name}-head-{number}.safetensors"
-            if saved.exists():
-                member = Member(self.encoder, shape).eval()
-                member.load_state_dict(load_file(saved))
-            else:
-                history = task.state.history(task.number, task.name, members=number)
-                torch.manual_seed(config.seed + number)
-                member = Member(self.encoder, shape)
-                member = train_head(member, copies, targets, weights, config, number, history)
-                with atomic_write(saved) as part:
-                    save_file(member.state_dict(), part)
-            members.append(member)
-        return members
+        talk = is_ordinary([clips.utterances[row] for row in rows])
+        targets, weights = self._targets(clips, rows), self._weights(clips, rows)
+        if talk.any() and self.config.taught:
+            teacher = self._train(0, shapes[0], task, copies, targets, np.where(talk, 0.0, weights))
+            encodings = [copies[0][number] for number in np.flatnonzero(talk)]
+            taught = np.exp(_by_length(teacher, encodings))
+            targets[talk] = (1 - self.config.taught) * targets[talk] + self.config.taught * taught
+        return [
+            self._train(number, shape, task, copies, targets, weights) for number, shape in enumerate(shapes, start=1)
+        ]
+
+    def _train(
+        self,
+        number: int,
+        shape: Shape,
+        task: Task,
+        copies: list[list[Encoding]],
+        targets: NDArray[np.float32],
+        weights: NDArray[np.float64],
+    ) -> Member:
+        """Return a head, trained unless an earlier attempt has finished it; the teacher is number 0."""
+        saved = task.state.folder / f"fold-{task.name}-head-{number}.safetensors"
+        torch.manual_seed(self.config.seed + number)
+        member = Member(self.encoder, shape)
+        if saved.exists():
+            member.load_state_dict(load_file(saved))
+            return member.eval()
+        history = task.state.history(task.number, task.name, members=number)
+        member = train_head(member, copies, targets, weights, self.config, number, history)
+        with atomic_write(saved) as part:
+            save_file(member.state_dict(), part)
+        return member
 
     def predict(self, fitted: list[Member], prepared: Prepared[Copies], rows: Rows) -> Outputs:
         """Return log-probabilities of the clips as they are and under every degradation; of talk, of one window."""
@@ -231,14 +246,17 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
         return rows, filled
 
     def _targets(self, clips: Clips, rows: Rows) -> NDArray[np.float32]:
-        """Return float32 [rows, classes]: the smoothed label, and for ordinary talk mostly neutral."""
-        targets = heads.smoothed_targets(clips, rows, self.config)
-        ordinary = is_ordinary([clips.utterances[row] for row in rows])
-        if ordinary.any():
-            others = (1 - self.config.ordinary) / (len(clips.order) - 1)
-            target = np.full(len(clips.order), others, np.float32)
-            target[clips.order.index(NEUTRAL)] = self.config.ordinary
-            targets[ordinary] = target
+        """Return float32 [rows, classes]: smoothed labels, mixed with listeners'; for ordinary talk, a flat target."""
+        config, utterances = self.config, [clips.utterances[row] for row in rows]
+        targets = heads.smoothed_targets(clips, rows, config)
+        for number, utterance in enumerate(utterances if config.perceived else ()):
+            if perceived := [clips.order.index(label) for label in utterance.perceived_labels if label in clips.order]:
+                targets[number] *= 1 - config.perceived
+                targets[number, perceived] += config.perceived / len(perceived)
+        if (talk := is_ordinary(utterances)).any():
+            flat = np.full(len(clips.order), (1 - config.ordinary) / (len(clips.order) - 1), np.float32)
+            flat[clips.order.index(NEUTRAL)] = config.ordinary
+            targets[talk] = flat
         return targets
 
     def _weights(self, clips: Clips, rows: Rows) -> NDArray[np.float64]:

@@ -123,10 +123,10 @@ def test_finished_heads_are_not_trained_again(ran: Ran, monkeypatch: pytest.Monk
     monkeypatch.setattr("ser_engine.training.systems.whisper_heads.train_head", train)
     state = ran.bench.state(ID)
     (state / "outputs-1.npz").unlink()
-    (state / "fold-2-head-1.safetensors").unlink()
+    (state / "fold-2-head-2.safetensors").unlink()
     again = ran.bench.run("heads", HEADS)
-    assert begun == [1] and again.metrics == ran.record.metrics
-    assert {line["member"] for line in ran.bench.history(ID)} == {0, 1}
+    assert begun == [2] and again.metrics == ran.record.metrics
+    assert {line["member"] for line in ran.bench.history(ID)} == {0, 1, 2}
 
 
 def test_tuning_changes_the_head_s_own_blocks_and_not_the_encoder(ran: Ran) -> None:
