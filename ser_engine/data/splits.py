@@ -20,7 +20,8 @@ NONE: Rows = np.array([], int)
 
 GROUPED_FOLDS = 5
 AUTHORS_SPLIT = "authors-split"
-"""Protocol of corpora of sentences, which bring their own parts (`corpora.goemotions`); `make` has no clips for it."""
+"""Protocol of corpora of sentences, which bring their own parts (`corpora.sentences`); `make_folds` has no
+clips for it."""
 # A random split has clips of each emotion in training, validation and test.
 MIN_PER_LABEL = 3
 
