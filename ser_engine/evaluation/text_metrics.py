@@ -7,44 +7,33 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score, precision_recall_fscore_support
+from sklearn.metrics import precision_recall_curve, precision_recall_fscore_support
 
 from ser_engine.evaluation.metrics import BOOTSTRAPS, interval, percent
 
 LOWEST, HIGHEST = 0.01, 0.99
 """Bounds of a threshold: beyond them a label would be present or absent in any text."""
 
-MIN_EXAMPLES = 10
-"""Of a label in a corpus, for its F1 to count in the choice of a threshold."""
-
 Marks = NDArray[np.bool_]
 Probabilities = NDArray[np.float32]
-Rows = NDArray[np.int_]
 
 
-def best_thresholds(true: Marks, probabilities: Probabilities, groups: Sequence[Rows] = ()) -> Probabilities:
+def best_thresholds(true: Marks, probabilities: Probabilities) -> Probabilities:
     """Return for each label the threshold with the highest F1, float32 [labels]; arguments are [n, labels].
 
-    With `groups`, the rows of several corpora, it is the mean of F1 over those with at least `MIN_EXAMPLES` of the
-    label. Choosing label by label maximizes macro-F1, the mean over labels. A label that does not occur has the highest
-    threshold.
+    Choosing label by label maximizes macro-F1, their mean. A label that does not occur has the highest threshold.
     """
     thresholds = []
     for label in range(true.shape[1]):
-        occurs, scores = true[:, label], probabilities[:, label]
-        enough = [rows for rows in groups if occurs[rows].sum() >= MIN_EXAMPLES] or [np.arange(len(true))]
-        values = np.unique(scores)
-        f1 = np.mean([_f1_at(values, occurs[rows], scores[rows]) for rows in enough], axis=0)
-        thresholds.append(float(values[f1.argmax()]) if occurs.any() else HIGHEST)
+        if not true[:, label].any():
+            thresholds.append(HIGHEST)
+            continue
+        precision, recall, values = precision_recall_curve(true[:, label], probabilities[:, label])
+        both = precision[:-1] + recall[:-1]  # the last point of the curve has no threshold
+        f1 = np.divide(2 * precision[:-1] * recall[:-1], both, out=np.zeros_like(both), where=both > 0)
+        thresholds.append(float(values[f1.argmax()]))
     # A little lower, so that rounding in a file never changes the sentence that set it.
     return np.clip(np.array(thresholds) - 1e-6, LOWEST, HIGHEST).astype(np.float32)
-
-
-def _f1_at(values: NDArray[np.float32], occurs: NDArray[np.bool_], scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the F1 of a label at each threshold in `values`."""
-    predicted, hits = (len(found) - np.searchsorted(np.sort(found), values) for found in (scores, scores[occurs]))
-    f1: NDArray[np.float64] = 2 * hits / np.maximum(predicted + occurs.sum(), 1)
-    return f1
 
 
 def margin_thresholds(
@@ -84,10 +73,16 @@ def present_labels(probabilities: Probabilities, thresholds: Probabilities, sing
     return present
 
 
+def label_f1(true: Marks, predicted: Marks) -> NDArray[np.float64]:
+    """Return the F1 of each label, float64 [labels], 0 to 1; 0 for one that neither occurs nor is predicted."""
+    totals = true.sum(axis=0) + predicted.sum(axis=0)
+    f1: NDArray[np.float64] = 2 * (true & predicted).sum(axis=0) / np.maximum(totals, 1)
+    return f1
+
+
 def macro_f1(true: Marks, predicted: Marks) -> float:
     """Return the mean F1 of the labels that occur, in percent."""
-    occurs = true.any(axis=0)
-    return 100 * float(f1_score(true[:, occurs], predicted[:, occurs], average="macro", zero_division=0))
+    return 100 * float(label_f1(true, predicted)[true.any(axis=0)].mean())
 
 
 def measure_marks(true: Marks, predicted: Marks, labels: Sequence[str], seed: int = 0) -> dict[str, Any]:

@@ -9,9 +9,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ser_engine.labels import NEUTRAL
 from ser_engine.models.text_emotion import SENTENCE_END, TextEmotion
 
@@ -41,18 +38,17 @@ def word_weights(model: TextEmotion, text: str, language: str | None = None, lab
     around = [next((first, last) for first, last in contexts if start < last) for start, _ in words]
     whole = [text[first:last] for first, last in contexts]
     without = [text[first:start] + text[end:last] for (first, last), (start, end) in zip(around, words, strict=True)]
-    logits = model.logits([text, *whole, *without])
-    column = model.labels.index(label) if label else _top_emotion(model, logits[0])
-    before = dict(zip(contexts, logits[1:, column], strict=False))
-    after = logits[1 + len(whole) :, column]
+    column = model.labels.index(label) if label else _top_emotion(model, text)
+    logits = model.logits([*whole, *without])[:, column]
+    before, after = dict(zip(contexts, logits, strict=False)), logits[len(whole) :]
     return [
         WordWeight(*word, float(before[place] - value)) for word, place, value in zip(words, around, after, strict=True)
     ]
 
 
-def _top_emotion(model: TextEmotion, logits: NDArray[np.float32]) -> int:
-    """Return the index of the emotion that is furthest above its threshold, neutral aside."""
-    ratios = 1 / (1 + np.exp(-logits)) / model.thresholds
+def _top_emotion(model: TextEmotion, text: str) -> int:
+    """Return the index of the emotion whose probability is highest in relation to its threshold, neutral aside."""
+    ratios = model.predict([text])[0].probabilities / model.thresholds
     ratios[model.labels.index(NEUTRAL)] = -1
     return int(ratios.argmax())
 

@@ -37,7 +37,7 @@ def _annotated(path: Path) -> Iterator[tuple[str, str, set[str]]]:
 def _neutral(path: Path) -> Iterator[tuple[str, str, set[str]]]:
     for number, line in enumerate(read_lines(path), start=1):
         code, _, text = (field.strip() for field in line.partition("\t"))
-        if text and code != NEUTRAL_LINE:
+        if (code or text) and code != NEUTRAL_LINE:
             raise CorpusError(f"{path}, line {number}: there should be {NEUTRAL_LINE}, a tab and a text.")
         if text:
             yield text, text, {NEUTRAL}
