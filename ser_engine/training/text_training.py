@@ -172,8 +172,7 @@ def _train_epoch(
     generator = torch.Generator().manual_seed(torch.initial_seed())
     torch.set_flush_denormal(True)
     network.train()
-    rng = np.random.default_rng([config.seed, epoch])
-    mixed = mix_rows(train.sentences, config.mixing, config.epoch_sentences, rng)
+    mixed = mix_rows(train.sentences, config.mixing, config.epoch_sentences, config.seed, epoch)
     lengths = [len(train.rows[row]) for row in mixed]
     order = mixed[get_length_grouped_indices(lengths, config.batch, generator=generator)].tolist()
     device = network.classifier.weight.device
@@ -195,22 +194,25 @@ def _train_epoch(
     return total / len(order)
 
 
-def mix_rows(sentences: Sentences, exponent: float, total: int, rng: np.random.Generator) -> NDArray[np.int_]:
+def mix_rows(sentences: Sentences, exponent: float, total: int, seed: int, epoch: int) -> NDArray[np.int_]:
     """Return the rows of an epoch, in which the share of each corpus is proportional to its size ** exponent.
 
-    `total` is their number; with 0 it is that of all sentences. A corpus is repeated as a whole where its share is
-    larger than it is, and the rest is drawn.
+    `total` is their number; with 0 it is that of all sentences. Each corpus is gone through in a random order, which an
+    epoch continues where the last one ended, so that each sentence of it is seen as often as any other.
     """
     groups, total = list(sentences.groups().values()), total or len(sentences)
-    sizes = np.array([len(rows) for rows in groups])
-    if total == len(sentences) and exponent == 1:
+    if exponent == 1 and total == len(sentences):
         return np.arange(total)
-    ends = np.round(np.cumsum(sizes**exponent) / (sizes**exponent).sum() * total).astype(int)
-    drawn = []
-    for rows, count in zip(groups, np.diff(ends, prepend=0), strict=True):
-        whole, rest = divmod(int(count), len(rows))
-        drawn += [*([rows] * whole), rng.permutation(rows)[:rest]]
-    return np.concatenate(drawn)
+    sizes = np.array([len(rows) for rows in groups]) ** exponent
+    counts = np.diff(np.round(np.cumsum(sizes) / sizes.sum() * total).astype(int), prepend=0)
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(rows) for rows in groups]
+    return np.concatenate(
+        [
+            order[np.arange(epoch * count, (epoch + 1) * count) % len(order)]
+            for order, count in zip(orders, counts, strict=True)
+        ]
+    )
 
 
 def positive_weights(labels: Tensor, exponent: float) -> Tensor:

@@ -215,13 +215,12 @@ def test_a_batch_is_as_long_as_its_longest_sentence(here: Settings) -> None:
 def test_small_corpora_are_repeated_as_far_as_the_exponent_says() -> None:
     corpora = ("goemotions",) * 900 + ("xed",) * 100
     sentences = Sentences(("text",) * 1000, np.ones((1000, 7), bool), corpora)
-    rng = np.random.default_rng(0)
-    assert mix_rows(sentences, 1.0, 0, rng).tolist() == list(range(1000))
+    assert mix_rows(sentences, 1.0, 0, seed=0, epoch=0).tolist() == list(range(1000))
     for exponent, total, small in ((1.0, 500, 50), (0.5, 0, 250), (0.5, 400, 100), (0.0, 0, 500)):
-        rows = mix_rows(sentences, exponent, total, rng)
-        assert len(rows) == (total or 1000) and (rows >= 900).sum() == small
-        times = np.bincount(rows, minlength=1000)
-        assert times[:900].max() == 1 and np.ptp(times[900:]) <= 1  # each as often as any other of its corpus
+        epochs = [mix_rows(sentences, exponent, total, 0, epoch) for epoch in range(3)]
+        assert all(len(rows) == (total or 1000) and (rows >= 900).sum() == small for rows in epochs)
+        times = np.bincount(np.concatenate(epochs), minlength=1000)
+        assert np.ptp(times[:900]) <= 1 and np.ptp(times[900:]) <= 1  # each as often as any other of its corpus
 
 
 # --- the run
