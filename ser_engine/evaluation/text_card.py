@@ -26,6 +26,7 @@ def write_text_card(folder: Path, record: RunRecord) -> None:
         for name, row in details["acted"].items()
     ]
     corpora = [TEXT_CORPORA[name] for name in record.corpora]
+    written = "mostly written" if len(corpora) > 1 else "written"
     license = "apache-2.0" if all(corpus.commercial for corpus in corpora) else "cc-by-nc-sa-4.0"
     float32 = ""
     if "float32" in details:
@@ -73,9 +74,9 @@ authors' grouping of its 27 emotions: approval, gratitude and love count as happ
 {_others(corpora)}
 ## Limitations
 
-English only, {"mostly " if len(corpora) > 1 else ""}written by anonymous users of a website and labeled by three to
-five readers each, whose prejudices it shares. Irony, names and context are lost on it. It predicts which emotion
-readers would see in a text, not what anybody feels, and is no basis for decisions about people.
+English only, {written} by anonymous users of a website and labeled by three to five readers each, whose prejudices it
+shares. Irony, names and context are lost on it. It predicts which emotion readers would see in a text, not what anybody
+feels, and is no basis for decisions about people.
 """
     write_text(folder / "README.md", text)
 

@@ -89,8 +89,8 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
             for number, (text, marks) in enumerate(zip(sentences.texts, sentences.labels, strict=True)):
                 labels = tuple(label for label, present in zip(LABELS, marks, strict=True) if present)
                 utterances.append(_utterance(corpus.id, part, number, text, labels))
-        for corpus, texts in acted_sentences(data).items():
-            utterances += [_utterance(corpus, "test", number, text) for number, text in enumerate(texts)]
+        for acted, texts in acted_sentences(data).items():
+            utterances += [_utterance(acted, "test", number, text) for number, text in enumerate(texts)]
         return Clips(utterances, np.array([utterance.label for utterance in utterances]), LABELS)
 
     def _draw(self, sentences: Sentences) -> Sentences:
