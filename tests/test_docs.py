@@ -12,6 +12,7 @@ import pytest
 
 from ser_engine.cli.main import build_parser
 from ser_engine.data.corpora.registry import CORPORA
+from ser_engine.data.corpora.text_registry import TEXT_CORPORA
 from ser_engine.settings import PROJECT
 from tools import generate_docs
 
@@ -79,7 +80,7 @@ def test_words_are_the_field_s(path: Path) -> None:
 
 def test_every_source_and_corpus_has_an_entry() -> None:
     sources = {folder.name for folder in (PROJECT / "configs").iterdir()} - {"ours"}
-    assert sources | set(CORPORA) | {"goemotions", "emobox", "whisper"} <= set(entries())
+    assert sources | set(CORPORA) | set(TEXT_CORPORA) | {"emobox", "whisper"} <= set(entries())
 
 
 def test_every_citation_has_an_entry() -> None:

@@ -23,7 +23,8 @@ GROUPED_FOLDS = 5
 HELD_OUT = 0.2
 """Share of the speakers of an auxiliary corpus that no experiment trains on."""
 AUTHORS_SPLIT = "authors-split"
-"""Protocol of corpora of sentences, which bring their own parts (`corpora.goemotions`); `make` has no clips for it."""
+"""Protocol of corpora of sentences, which bring their own parts (`corpora.sentences`); `make_folds` has no
+clips for it."""
 # A random split has clips of each emotion in training, validation and test.
 MIN_PER_LABEL = 3
 

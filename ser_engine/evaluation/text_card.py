@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ser_engine.data.corpora.registry import get_corpus
+from ser_engine.data.corpora.sentences import TextCorpus
+from ser_engine.data.corpora.text_registry import TEXT_CORPORA
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.io import write_text
 
@@ -23,14 +25,17 @@ def write_text_card(folder: Path, record: RunRecord) -> None:
         f"| {get_corpus(name).title} | {row['sentences']} | {row['abstains']} |"
         for name, row in details["acted"].items()
     ]
+    corpora = [TEXT_CORPORA[name] for name in record.corpora]
+    written = "mostly written" if len(corpora) > 1 else "written"
+    license = "apache-2.0" if all(corpus.commercial for corpus in corpora) else "cc-by-nc-sa-4.0"
     float32 = ""
     if "float32" in details:
         float32 = f" Before quantization, macro-F1 is {details['float32']['macro_f1']}."
     text = f"""---
-license: apache-2.0
+license: {license}
 language: en
 pipeline_tag: text-classification
-datasets: [go_emotions]
+datasets: [{", ".join(corpus.hub for corpus in corpora if corpus.hub)}]
 ---
 
 # {record.model}
@@ -50,7 +55,7 @@ sentences. Macro-F1 {metrics["macro_f1"]} ({_range(record.interval or ())}), wei
 | label | precision | recall | F1 | 95% interval | sentences |
 |---|---|---|---|---|---|
 {chr(10).join(classes)}
-
+{_corpora(record) if len(corpora) > 1 else ""}
 Among the test sentences labeled neutral alone, {margins["neutral"]}% influence a prediction; among those labeled with
 an emotion and not neutral, {margins["emotional"]}%. The sentences of acted corpora carry no emotion, and the model
 should abstain on them:
@@ -66,14 +71,46 @@ Made by `ser train configs/{record.id.rpartition("/")[0]}.toml` (seed {record.se
 
 GoEmotions (Demszky et al., 2020, ACL: 4040-4054; Apache-2.0), {sentences["train"]} comments from Reddit, with the
 authors' grouping of its 27 emotions: approval, gratitude and love count as happy, curiosity and confusion as surprised.
-
+{_others(corpora)}
 ## Limitations
 
-English only, written by anonymous users of a website and labeled by three to five readers each, whose prejudices it
+English only, {written} by anonymous users of a website and labeled by three to five readers each, whose prejudices it
 shares. Irony, names and context are lost on it. It predicts which emotion readers would see in a text, not what anybody
 feels, and is no basis for decisions about people.
 """
     write_text(folder / "README.md", text)
+
+
+def _corpora(record: RunRecord) -> str:
+    """Return a table of all corpora, and an empty line on both sides."""
+    metrics, details = record.metrics, record.details
+    rows = [
+        f"| {TEXT_CORPORA[name].title} | {details['parts'][name]['test']} | {metrics[f'{name}_F1']} "
+        f"| {'–' if (share := details['neutral_without_emotion'][name]) is None else share} |"
+        for name in record.corpora
+    ]
+    return f"""
+The test parts of all corpora: macro-F1 over the labels that occur, and how many of the sentences labeled neutral alone
+are recognized as such. Thresholds have the highest mean macro-F1 on the dev parts of those with neutral sentences.
+
+| corpus | sentences | macro-F1 | % of neutral ones without emotion |
+|---|---|---|---|
+{chr(10).join(rows)}
+"""
+
+
+def _others(corpora: Sequence[TextCorpus]) -> str:
+    """Return a list of the corpora after the first, and of what their licenses mean; nothing for one corpus."""
+    if len(corpora) < 2:
+        return ""
+    listed = "\n".join(
+        f"- [{corpus.title}]({corpus.url}): {corpus.citation}; {corpus.license}" for corpus in corpora[1:]
+    )
+    closed = " and ".join(corpus.title for corpus in corpora if not corpus.commercial)
+    allowed = (
+        f"\n\nThe licenses of {closed} allow no commercial use, which holds for these weights, too." if closed else ""
+    )
+    return f"\nFurther corpora, in parts of 80, 10 and 10 percent by hash:\n\n{listed}{allowed}\n"
 
 
 def _range(bounds: Sequence[float]) -> str:

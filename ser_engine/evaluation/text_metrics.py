@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score, precision_recall_curve, precision_recall_fscore_support
+from sklearn.metrics import precision_recall_curve, precision_recall_fscore_support
 
 from ser_engine.evaluation.metrics import BOOTSTRAPS, interval, percent
 
@@ -60,20 +60,29 @@ def margin_thresholds(
     return np.clip(raised, LOWEST, HIGHEST).astype(np.float32)
 
 
-def present_labels(probabilities: Probabilities, thresholds: Probabilities) -> Marks:
+def present_labels(probabilities: Probabilities, thresholds: Probabilities, single: Marks | bool = False) -> Marks:
     """Return the labels of each text, bool [n, labels]: at least one, as in every text of GoEmotions.
 
-    If none reaches its threshold, it is the one with the highest ratio of probability and threshold.
+    If none reaches its threshold, and for rows that are `single` (bool [n]), it is the one with the highest ratio of
+    probability and threshold.
     """
     present = probabilities >= thresholds
-    none = np.flatnonzero(~present.any(axis=1))
-    present[none, (probabilities[none] / thresholds).argmax(axis=1)] = True
+    one = np.flatnonzero(~present.any(axis=1) | single)
+    present[one] = False
+    present[one, (probabilities[one] / thresholds).argmax(axis=1)] = True
     return present
 
 
+def label_f1(true: Marks, predicted: Marks) -> NDArray[np.float64]:
+    """Return the F1 of each label, float64 [labels], 0 to 1; 0 for one that neither occurs nor is predicted."""
+    totals = true.sum(axis=0) + predicted.sum(axis=0)
+    f1: NDArray[np.float64] = 2 * (true & predicted).sum(axis=0) / np.maximum(totals, 1)
+    return f1
+
+
 def macro_f1(true: Marks, predicted: Marks) -> float:
-    """Return the mean of the labels' F1, in percent."""
-    return 100 * float(f1_score(true, predicted, average="macro", zero_division=0))
+    """Return the mean F1 of the labels that occur, in percent."""
+    return 100 * float(label_f1(true, predicted)[true.any(axis=0)].mean())
 
 
 def measure_marks(true: Marks, predicted: Marks, labels: Sequence[str], seed: int = 0) -> dict[str, Any]:

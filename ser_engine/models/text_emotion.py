@@ -129,14 +129,20 @@ class TextEmotion:
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return float32 [n, labels] of texts, each cut after `MAX_TOKENS`; zeros for an empty one."""
         probabilities = np.zeros((len(texts), len(self.labels)), np.float32)
-        rows = sorted((row for row, text in enumerate(texts) if text.strip()), key=lambda row: len(texts[row]))
+        rows = [row for row, text in enumerate(texts) if text.strip()]
+        probabilities[rows] = torch.from_numpy(self.logits([texts[row] for row in rows])).sigmoid().numpy()
+        return probabilities
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return float32 [n, labels], the log-odds of texts, each cut after `MAX_TOKENS`."""
+        logits = np.zeros((len(texts), len(self.labels)), np.float32)
+        rows = sorted(range(len(texts)), key=lambda row: len(texts[row]))
         with torch.inference_mode():
             for first in range(0, len(rows), BATCH):
                 batch = rows[first : first + BATCH]
                 tokens = self.processor(text=[texts[row] for row in batch])
-                logits = self.network(tokens["input_ids"], tokens["text_attention_mask"])
-                probabilities[batch] = logits.float().sigmoid().numpy()
-        return probabilities
+                logits[batch] = self.network(tokens["input_ids"], tokens["text_attention_mask"]).float().numpy()
+        return logits
 
     def margins(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return how far each emotion is above its threshold and above neutral, relative to the distance to 1.

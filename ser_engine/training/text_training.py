@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,10 +19,11 @@ from transformers import PreTrainedTokenizerBase, get_linear_schedule_with_warmu
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from ser_engine.data.corpora import goemotions
-from ser_engine.data.corpora.goemotions import Sentences
+from ser_engine.data.corpora.sentences import Sentences
+from ser_engine.data.corpora.text_registry import get_text_corpus
 from ser_engine.data.splits import AUTHORS_SPLIT
-from ser_engine.errors import InvalidSettings
-from ser_engine.evaluation.text_metrics import best_thresholds, macro_f1, present_labels
+from ser_engine.errors import CorpusError, InvalidSettings
+from ser_engine.evaluation.text_thresholds import choose_thresholds, decide, mean_macro_f1
 from ser_engine.models.batching import length_groups
 from ser_engine.models.text_emotion import TextEmotionNetwork
 from ser_engine.training.config import STRICT, Count, Dropout, ExperimentConfig, Exponent, Natural, Rate, Share
@@ -39,7 +39,9 @@ class TextEmotionTraining(ExperimentConfig):
 
     Attributes
     ----------
-    corpora : "goemotions", or its folder
+    corpora : keys of `text_registry.TEXT_CORPORA`, or their folders; GoEmotions is the first
+    mixing : exponent of a corpus's size in its share of an epoch: 1 for all sentences alike, 0 for all corpora alike
+    epoch_sentences : sentences of an epoch; 0 for as many as there are
     encoder : as `models.encoder_reference.EncoderReference.parse` reads it
     max_tokens : of a sentence in training; the rest of it is left out
     freeze_embeddings : whether the token embeddings stay as they are, which saves time and memory
@@ -51,7 +53,7 @@ class TextEmotionTraining(ExperimentConfig):
     dropout : before the new layer; within the encoder it is the encoder's own
     false_positives : largest share of the dev part's sentences labeled neutral alone that may have a margin
     bfloat16 : whether training computes in bfloat16 where that loses little; for processors that have it
-    sentences : largest number of sentences of each part, for trials; 0 for all
+    sentences : largest number of sentences of each part of a corpus, for trials; 0 for all
     """
 
     encoder: str
@@ -67,6 +69,8 @@ class TextEmotionTraining(ExperimentConfig):
     balance: Exponent = 0.0  # type: ignore[assignment]
     label_smoothing: Share = 0.0
     dropout: Dropout = 0.1
+    mixing: Exponent = 1.0
+    epoch_sentences: Natural = 0
     false_positives: Share = 0.03
     bfloat16: bool = False
     sentences: Natural = 0
@@ -74,16 +78,21 @@ class TextEmotionTraining(ExperimentConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.corpora) != 1 or Path(self.corpora[0]).name.lower() not in ("text", goemotions.ID):
-            raise InvalidSettings(f"corpora is one name, “{goemotions.ID}”, or the path of a folder of that name.")
+        try:
+            ids = [get_text_corpus(name).id for name in self.corpora]
+        except CorpusError as error:
+            raise InvalidSettings(str(error)) from None
+        if ids[0] != goemotions.ID or len(set(ids)) < len(ids):
+            raise InvalidSettings(f"corpora begins with {goemotions.ID}, and each is named once.")
         if self.protocol != AUTHORS_SPLIT:
             raise InvalidSettings(f"{goemotions.ID} has its authors' parts: the protocol is {AUTHORS_SPLIT}.")
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Sentences as n rows of token numbers, and their labels float32 [n, labels]."""
+    """Sentences, as n rows of token numbers, too, and their labels float32 [n, labels]."""
 
+    sentences: Sentences
     rows: list[Tensor]
     labels: Tensor
 
@@ -93,6 +102,7 @@ class Tokens:
         # With truncation but no padding, a tokenizer leaves shorter rows as they are.
         encoded: Any = tokenizer(list(sentences.texts), truncation=True, max_length=max_tokens)
         return cls(
+            sentences,
             [torch.tensor(ids, dtype=torch.int32) for ids in encoded["input_ids"]],
             torch.from_numpy(sentences.labels.astype(np.float32)),
         )
@@ -113,13 +123,14 @@ def train_network(
 ) -> TextEmotionNetwork:
     """Train a network in place and return it as it was in the epoch of the highest macro-F1 on `dev`.
 
-    `task.state` holds a checkpoint of the last epoch, so that a stopped training resumes there and a finished one is
-    not repeated, and the history: loss on both parts, and macro-F1 at the best thresholds.
+    The macro-F1 is a mean over the corpora of `dev`. `task.state` holds a checkpoint of the last epoch, so that a
+    stopped training resumes there and a finished one is not repeated, and the history: loss on both parts, and macro-F1
+    at the best thresholds.
     """
     network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if config.freeze_embeddings:
         network.encoder.get_input_embeddings().requires_grad_(False)
-    steps = -(-len(train) // config.batch)
+    steps = -(-(config.epoch_sentences or len(train)) // config.batch)
     optimizer = torch.optim.AdamW(parameter_groups(network, config))
     schedule = get_linear_schedule_with_warmup(optimizer, config.warmup, config.epochs * steps)
     checkpoint = task.state.folder / "epoch.pt"
@@ -161,9 +172,11 @@ def _train_epoch(
     generator = torch.Generator().manual_seed(torch.initial_seed())
     torch.set_flush_denormal(True)
     network.train()
-    order = get_length_grouped_indices([len(row) for row in train.rows], config.batch, generator=generator)
+    mixed = mix_rows(train.sentences, config.mixing, config.epoch_sentences, config.seed, epoch)
+    lengths = [len(train.rows[row]) for row in mixed]
+    order = mixed[get_length_grouped_indices(lengths, config.batch, generator=generator)].tolist()
     device = network.classifier.weight.device
-    weight = positive_weights(train.labels, config.balance).to(device)
+    weight = positive_weights(train.labels[mixed], config.balance).to(device)
     total = 0.0
     starts = range(0, len(order), config.batch)
     for first in tqdm(starts, desc=f"epoch {epoch + 1} of {config.epochs}", unit="batch"):
@@ -181,6 +194,27 @@ def _train_epoch(
     return total / len(order)
 
 
+def mix_rows(sentences: Sentences, exponent: float, total: int, seed: int, epoch: int) -> NDArray[np.int_]:
+    """Return the rows of an epoch, in which the share of each corpus is proportional to its size ** exponent.
+
+    `total` is their number; with 0 it is that of all sentences. Each corpus is gone through in a random order, which an
+    epoch continues where the last one ended, so that each sentence of it is seen as often as any other.
+    """
+    groups, total = list(sentences.groups().values()), total or len(sentences)
+    if exponent == 1 and total == len(sentences):
+        return np.arange(total)
+    sizes = np.array([len(rows) for rows in groups]) ** exponent
+    counts = np.diff(np.round(np.cumsum(sizes) / sizes.sum() * total).astype(int), prepend=0)
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(rows) for rows in groups]
+    return np.concatenate(
+        [
+            order[np.arange(epoch * count, (epoch + 1) * count) % len(order)]
+            for order, count in zip(orders, counts, strict=True)
+        ]
+    )
+
+
 def positive_weights(labels: Tensor, exponent: float) -> Tensor:
     """Return float32 [labels]: (sentences without a label / sentences with it) ** exponent."""
     counts = labels.sum(dim=0)
@@ -188,13 +222,13 @@ def positive_weights(labels: Tensor, exponent: float) -> Tensor:
 
 
 def validate(network: TextEmotionNetwork, dev: Tokens) -> dict[str, float]:
-    """Return loss and macro-F1, in percent, on the dev part."""
+    """Return loss and macro-F1, in percent and as a mean over the corpora, on the dev part."""
     logits = logits_of(network, dev)
     probabilities: NDArray[np.float32] = logits.sigmoid().numpy()
-    true = dev.labels.numpy() > 0
-    predicted = present_labels(probabilities, best_thresholds(true, probabilities))
+    thresholds = choose_thresholds(dev.sentences, probabilities)
     loss = functional.binary_cross_entropy_with_logits(logits, dev.labels)
-    return {"validation_loss": loss.item(), "validation_macro_f1": macro_f1(true, predicted)}
+    predicted = decide(dev.sentences, probabilities, thresholds)
+    return {"validation_loss": loss.item(), "validation_macro_f1": mean_macro_f1(dev.sentences, predicted)}
 
 
 def parameter_groups(network: TextEmotionNetwork, config: TextEmotionTraining) -> list[dict[str, Any]]:

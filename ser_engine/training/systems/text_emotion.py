@@ -1,4 +1,4 @@
-"""A fine-tuned text encoder that recognizes emotions in written sentences, on GoEmotions in its authors' parts.
+"""A fine-tuned text encoder that recognizes emotions in sentences, on one or several corpora of them.
 
 All figures but "float32" are those of the model as it is stored, in 8 bits, read back from disk.
 """
@@ -8,30 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ser_engine.data.acted_sentences import acted_sentences
-from ser_engine.data.corpora import goemotions
 from ser_engine.data.corpora.base import Utterance
-from ser_engine.data.corpora.goemotions import LABELS, PARTS, Sentences
+from ser_engine.data.corpora.sentences import LABELS, PARTS, Sentences
+from ser_engine.data.corpora.text_registry import TEXT_CORPORA, get_text_corpus
 from ser_engine.data.splits import AUTHORS_SPLIT, PROTOCOLS, Fold
 from ser_engine.evaluation.metrics import percent
 from ser_engine.evaluation.predictions import MAIN, Outputs, Predictions
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.evaluation.text_card import write_text_card
-from ser_engine.evaluation.text_metrics import (
-    Marks,
-    best_thresholds,
-    macro_f1,
-    margin_thresholds,
-    measure_marks,
-    present_labels,
-)
+from ser_engine.evaluation.text_metrics import Marks, macro_f1, margin_thresholds, measure_marks
+from ser_engine.evaluation.text_thresholds import choose_thresholds, decide, neutral_only
 from ser_engine.labels import NEUTRAL
 from ser_engine.models.encoder_reference import EncoderReference
 from ser_engine.models.encoders import find_folder
@@ -61,9 +55,10 @@ class FittedText:
 
 
 class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
-    """A fine-tuned text encoder; its clips are sentences: of GoEmotions, and of acted corpora, which are only tested.
+    """A fine-tuned text encoder; its clips are sentences: of text corpora, and of acted ones, which are only tested.
 
-    A sentence has its labels as `perceived_labels`; the sentences of acted corpora have none.
+    A sentence has its labels as `perceived_labels`; the sentences of acted corpora have none. A text corpus without
+    neutral sentences has no part in the choice of epoch and thresholds: emotions would seem too frequent.
     """
 
     config_class = TextEmotionTraining
@@ -87,15 +82,15 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
     def clips(self) -> Clips:
         """Return the sentences of all parts, then those of acted corpora; a path is "<part>/<number>"."""
         data = self.settings.data
-        folder = goemotions.find_goemotions(self.config.corpora[0], data)
         utterances = []
-        for part in PARTS:
-            sentences = self._draw(goemotions.read_goemotions(folder, part))
+        for name, part in product(self.config.corpora, PARTS):
+            corpus = get_text_corpus(name)
+            sentences = self._draw(corpus.read(corpus.find(name, data), part))
             for number, (text, marks) in enumerate(zip(sentences.texts, sentences.labels, strict=True)):
                 labels = tuple(label for label, present in zip(LABELS, marks, strict=True) if present)
-                utterances.append(_utterance(goemotions.ID, part, number, text, labels))
-        for corpus, texts in acted_sentences(data).items():
-            utterances += [_utterance(corpus, "test", number, text) for number, text in enumerate(texts)]
+                utterances.append(_utterance(corpus.id, part, number, text, labels))
+        for acted, texts in acted_sentences(data).items():
+            utterances += [_utterance(acted, "test", number, text) for number, text in enumerate(texts)]
         return Clips(utterances, np.array([utterance.label for utterance in utterances]), LABELS)
 
     def _draw(self, sentences: Sentences) -> Sentences:
@@ -107,18 +102,20 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
         return sentences.subset(np.sort(order[:limit]))
 
     def split(self, clips: Clips) -> list[Fold]:
-        """Return the authors' parts as one fold, whose test part has the acted sentences, too."""
+        """Return the parts of all corpora as one fold, whose test part has the acted sentences, too."""
         parts = np.array([path.parent.name for path in clips.paths])
         train, dev, test = (np.flatnonzero(parts == part) for part in PARTS)
-        return [Fold(AUTHORS_SPLIT, train, dev, test)]
+        corpora = np.array([utterance.corpus for utterance in clips.utterances])
+        with_neutral = np.unique(corpora[_marks(clips.utterances)[:, LABELS.index(NEUTRAL)]])
+        return [Fold(AUTHORS_SPLIT, train, dev[np.isin(corpora[dev], with_neutral)], test)]
 
     def prepare(self, clips: Clips) -> Prepared[Sentences]:
         """Return the texts with their labels."""
-        texts = _texts(clips.utterances)
+        sentences = _sentences(clips.utterances)
         place = find_folder(EncoderReference.parse(self.config.encoder), self.settings)
         encoder = sha256(file) if place and (file := place / TENSORS).is_file() else ""
-        marks = _marks(clips.utterances)
-        return Prepared(clips, Sentences(texts, marks), digest(torch.__version__, encoder, *texts, arrays=[marks]))
+        identity = digest(torch.__version__, encoder, *sentences.texts, arrays=[sentences.labels])
+        return Prepared(clips, sentences, identity)
 
     def fit(self, prepared: Prepared[Sentences], task: Task) -> FittedText:
         """Fine-tune on the training part, choose epoch and thresholds on the dev part, and store the model."""
@@ -141,21 +138,21 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
         """Return the model with the thresholds that are best on the dev part."""
         unset = np.full(len(LABELS), 0.5, np.float32)
         probabilities = TextEmotion(self.config.id, LABELS, network, processor, unset, unset).probabilities(dev.texts)
-        thresholds = best_thresholds(dev.labels, probabilities)
-        neutral_only = probabilities[_is_neutral_only(dev.labels)]
+        thresholds = choose_thresholds(dev, probabilities)
         neutral, false_positives = LABELS.index(NEUTRAL), self.config.false_positives
-        margins = margin_thresholds(thresholds, neutral_only, neutral, false_positives)
+        margins = margin_thresholds(thresholds, probabilities[neutral_only(dev.labels)], neutral, false_positives)
         return TextEmotion(self.config.id, LABELS, network, processor, thresholds, margins)
 
     def predict(self, fitted: FittedText, prepared: Prepared[Sentences], rows: Rows) -> Outputs:
         """Return log-probabilities, margins, and which labels are present before and after quantization."""
-        texts = [prepared.features.texts[row] for row in rows]
+        sentences = prepared.features.subset(rows)
+        texts = sentences.texts
         probabilities = fitted.stored.probabilities(texts)
         float32 = fitted.float32.probabilities(texts)
         return {
             MAIN: log(probabilities),
-            PRESENT: present_labels(probabilities, fitted.stored.thresholds).astype(np.float32),
-            FLOAT32_PRESENT: present_labels(float32, fitted.float32.thresholds).astype(np.float32),
+            PRESENT: decide(sentences, probabilities, fitted.stored.thresholds).astype(np.float32),
+            FLOAT32_PRESENT: decide(sentences, float32, fitted.float32.thresholds).astype(np.float32),
             MARGINS: np.stack([prediction.margins for prediction in fitted.stored.predict(texts)]),
         }
 
@@ -172,43 +169,56 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
         return fitted.stored
 
     def describe_data(self, clips: Clips, folds: Sequence[Fold]) -> dict[str, Any]:
-        """Return the number of sentences of each part, and of test sentences that are in training, too."""
+        """Return the number of sentences of each part, and of test sentences that are in training, too.
+
+        "sentences" and "repeated" are of GoEmotions, "parts" of all corpora where there are several.
+        """
         (fold,) = folds
-        texts = {
-            part: [clips.utterances[row].transcript for row in rows if clips.utterances[row].corpus == goemotions.ID]
-            for part, rows in zip(PARTS, (fold.train, fold.validation, fold.test), strict=True)
+        parts = {
+            corpus.id: {
+                part: [clips.utterances[row].transcript for row in rows if clips.utterances[row].corpus == corpus.id]
+                for part, rows in zip(PARTS, (fold.train, fold.validation, fold.test), strict=True)
+            }
+            for corpus in map(get_text_corpus, self.config.corpora)
         }
-        training = set(texts["train"])
+        counts = {corpus: {part: len(texts) for part, texts in own.items()} for corpus, own in parts.items()}
+        first, *others = parts
+        training = set(parts[first]["train"])
         return {
             "kind": "text-emotion",
-            "split": PROTOCOLS[AUTHORS_SPLIT].title,
-            "corpora": (goemotions.ID,),
+            "split": PROTOCOLS[AUTHORS_SPLIT].title + ("; by hash where there are none" if others else ""),
+            "corpora": tuple(parts),
             "details": {
-                "sentences": {part: len(texts[part]) for part in PARTS},
-                "repeated": sum(text in training for text in texts["test"]),
-            },
+                "sentences": counts[first],
+                "repeated": sum(text in training for text in parts[first]["test"]),
+            }
+            | ({"parts": counts} if others else {}),
         }
 
     def measure(self, predictions: Predictions) -> dict[str, Any]:
-        """Return the figures on the test part, and how often the model abstains, in percent.
+        """Return the figures on the test part of GoEmotions, and how often the model abstains, in percent.
 
-        `details` has "margins", the share of sentences with one among those labeled neutral alone and among those with
-        an emotion and not neutral; "acted", abstentions on the sentences of acted corpora; and the macro-F1 of the
-        unquantized model.
+        `metrics` has "<corpus>_F1", too, the macro-F1 of each corpus. `details` has "margins", the share of sentences
+        with one among those labeled neutral alone and among those with an emotion and not neutral;
+        "neutral_without_emotion", by corpus, the share of sentences labeled neutral alone that are recognized as such;
+        "acted", abstentions on the sentences of acted corpora; and the macro-F1 of the unquantized model.
         """
-        corpora = np.array([utterance.corpus for utterance in predictions.utterances])
-        test = predictions.select(corpora == goemotions.ID)
+        corpora = [utterance.corpus for utterance in predictions.utterances]
+        own = {id: predictions.select(np.array(corpora) == id) for id in dict.fromkeys(corpora)}
+        texts = {id: part for id, part in own.items() if id in TEXT_CORPORA}
+        test = next(iter(texts.values()))
         true, present = _marks(test.utterances), test.outputs[PRESENT] > 0
         entries = measure_marks(true, present, LABELS)
         informative = test.outputs[MARGINS].max(axis=1) > 0
-        groups = {"neutral": _is_neutral_only(true), "emotional": ~true[:, LABELS.index(NEUTRAL)]}
+        groups = {"neutral": neutral_only(true), "emotional": ~true[:, LABELS.index(NEUTRAL)]}
+        entries["metrics"] |= {
+            f"{id}_F1": round(macro_f1(_marks(part.utterances), part.outputs[PRESENT] > 0), 2)
+            for id, part in texts.items()
+        }
         entries["details"] |= {
             "margins": {name: percent(informative[rows]) if rows.any() else None for name, rows in groups.items()},
-            "acted": {
-                str(corpus): _measure_abstention(predictions.select(corpora == corpus))
-                for corpus in dict.fromkeys(corpora.tolist())
-                if corpus != goemotions.ID
-            },
+            "neutral_without_emotion": {id: _measure_neutral(part) for id, part in texts.items()},
+            "acted": {id: _measure_abstention(part) for id, part in own.items() if id not in TEXT_CORPORA},
             "float32": {"macro_f1": round(macro_f1(true, test.outputs[FLOAT32_PRESENT] > 0), 2)},
         }
         return entries
@@ -244,15 +254,19 @@ def _texts(utterances: Sequence[Utterance]) -> tuple[str, ...]:
     return tuple(str(utterance.transcript) for utterance in utterances)
 
 
+def _sentences(utterances: Sequence[Utterance]) -> Sentences:
+    return Sentences(_texts(utterances), _marks(utterances), tuple(utterance.corpus for utterance in utterances))
+
+
 def _marks(utterances: Sequence[Utterance]) -> Marks:
     """Return which labels the sentences have, bool [n, labels]."""
     return np.array([[label in utterance.perceived_labels for label in LABELS] for utterance in utterances], bool)
 
 
-def _is_neutral_only(marks: Marks) -> NDArray[np.bool_]:
-    """Return which of [n, labels] are labeled neutral and nothing else, bool [n]."""
-    result: NDArray[np.bool_] = marks[:, LABELS.index(NEUTRAL)] & (marks.sum(axis=1) == 1)
-    return result
+def _measure_neutral(test: Predictions) -> float | None:
+    """Return the share of sentences labeled neutral alone that get no other label, in percent; None without any."""
+    alone = neutral_only(_marks(test.utterances))
+    return percent(neutral_only(test.outputs[PRESENT] > 0)[alone]) if alone.any() else None
 
 
 def _measure_abstention(acted: Predictions) -> dict[str, Any]:

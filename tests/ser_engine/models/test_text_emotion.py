@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ser_engine import Settings
-from ser_engine.data.corpora.goemotions import LABELS
+from ser_engine.data.corpora.sentences import LABELS
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models import text_emotion
 from ser_engine.models.registry import find_model, list_models, load_model

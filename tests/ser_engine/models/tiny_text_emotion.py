@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ser_engine import Settings
-from ser_engine.data.corpora.goemotions import LABELS
+from ser_engine.data.corpora.sentences import LABELS
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.models.text_emotion import TextEmotion, TextEmotionNetwork
 

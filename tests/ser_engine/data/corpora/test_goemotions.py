@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ser_engine.data.corpora import goemotions
-from ser_engine.data.corpora.goemotions import LABELS, NATIVE, find_goemotions, read_goemotions
+from ser_engine.data.corpora.goemotions import CORPUS, NATIVE, read_goemotions
+from ser_engine.data.corpora.sentences import LABELS
 from ser_engine.errors import CorpusError
 from ser_engine.labels import EMOTIONS
 
@@ -45,15 +46,15 @@ def test_each_of_the_authors_words_has_one_of_our_labels() -> None:
 
 def test_the_folder_is_found_by_name_by_path_and_as_the_data_folder_itself(tmp_path: Path) -> None:
     folder = write(tmp_path / "data" / "goemotions", OWN)
-    assert find_goemotions("goemotions", tmp_path / "data") == folder
-    assert find_goemotions(str(folder), tmp_path) == folder
-    assert find_goemotions("goemotions", folder) == folder
+    assert CORPUS.find("goemotions", tmp_path / "data") == folder
+    assert CORPUS.find(str(folder), tmp_path) == folder
+    assert CORPUS.find("goemotions", folder) == folder
 
 
 def test_half_a_corpus_is_not_found(tmp_path: Path) -> None:
     write(tmp_path / "goemotions", OWN, parts=("train", "dev"))
     with pytest.raises(CorpusError, match=r"looked for in .*goemotions"):
-        find_goemotions("goemotions", tmp_path)
+        CORPUS.find("goemotions", tmp_path)
     with pytest.raises(CorpusError, match=r"there is no test\.tsv or goemotions_ekman_test\.tsv"):
         read_goemotions(tmp_path / "goemotions", "test")
 
@@ -93,7 +94,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 def test_the_real_one_has_the_published_number_of_sentences(ser_data: Path) -> None:
     folder = Path(os.environ.get("SER_GOEMOTIONS") or ser_data.parent / "text")
     try:
-        folder = find_goemotions(goemotions.ID, folder)
+        folder = CORPUS.find(goemotions.ID, folder)
     except CorpusError:
         pytest.skip("there is no GoEmotions: set SER_GOEMOTIONS, or put it into text/ beside SER_DATA")
     found = {part: read_goemotions(folder, part) for part in goemotions.PARTS}

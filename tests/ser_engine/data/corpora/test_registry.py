@@ -9,6 +9,7 @@ import pytest
 
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import REPEAT, Corpus, Stray
+from ser_engine.data.corpora.text_registry import TEXT_CORPORA
 from ser_engine.errors import CorpusError
 from ser_engine.labels import EMOTIONS
 from ser_engine.settings import PROJECT
@@ -152,4 +153,4 @@ def test_the_facts_of_a_corpus_agree_with_each_other(corpus: Corpus) -> None:
 
 def test_every_corpus_is_cited_in_the_bibliography() -> None:
     bibliography = (PROJECT / "docs" / "papers.bib").read_text(encoding="utf-8")
-    assert [id for id in (*registry.CORPORA, "goemotions") if f"{{{id}," not in bibliography] == []
+    assert [id for id in (*registry.CORPORA, *TEXT_CORPORA) if f"{{{id}," not in bibliography] == []

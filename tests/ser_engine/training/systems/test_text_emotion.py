@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from ser_engine import Settings
 from ser_engine.data.acted_sentences import acted_sentences
 from ser_engine.data.corpora import goemotions
-from ser_engine.data.corpora.goemotions import LABELS, Sentences
+from ser_engine.data.corpora.sentences import LABELS, Sentences
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.evaluation.record import read_record
 from ser_engine.evaluation.text_metrics import macro_f1, present_labels
@@ -30,6 +31,7 @@ from ser_engine.training.system import Task
 from ser_engine.training.text_training import (
     TextEmotionTraining,
     Tokens,
+    mix_rows,
     parameter_groups,
     positive_weights,
     train_network,
@@ -39,6 +41,8 @@ from tests.ser_engine.models.tiny_encoders import write_text
 
 # Words of the tiny encoder that stand for an emotion here; 4 is neutral, as in goemotions_ekman_*.tsv.
 MEANINGS = {"dogs": 3, "kids": 5, "door": 0, "clock": 2, "word": 1, "eleven": 6, "talking": 4}
+XED = {"3": "5", "5": "6", "0": "1", "2": "4", "1": "3", "6": "7"}
+DAILYDIALOG = {"3": "4", "5": "5", "0": "1", "2": "3", "1": "2", "6": "6", "4": "0"}
 FILLERS = ("are", "by", "the", "it", "is", "what", "this", "about", ".")
 ID = "test/words/authors-split"
 TOML = """
@@ -69,6 +73,11 @@ def lines(count: int, seed: int) -> str:
         rng.shuffle(words)
         rows.append(f"{' '.join(words)}\t{MEANINGS[word]}\tid{number}\n")
     return "".join(rows)
+
+
+def fields(line: str) -> tuple[str, str]:
+    text, code, _ = line.split("\t")
+    return text, code
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +212,17 @@ def test_a_batch_is_as_long_as_its_longest_sentence(here: Settings) -> None:
     assert len(tokens.rows[2]) == 12
 
 
+def test_small_corpora_are_repeated_as_far_as_the_exponent_says() -> None:
+    corpora = ("goemotions",) * 900 + ("xed",) * 100
+    sentences = Sentences(("text",) * 1000, np.ones((1000, 7), bool), corpora)
+    assert mix_rows(sentences, 1.0, 0, seed=0, epoch=0).tolist() == list(range(1000))
+    for exponent, total, small in ((1.0, 500, 50), (0.5, 0, 250), (0.5, 400, 100), (0.0, 0, 500)):
+        epochs = [mix_rows(sentences, exponent, total, 0, epoch) for epoch in range(3)]
+        assert all(len(rows) == (total or 1000) and (rows >= 900).sum() == small for rows in epochs)
+        times = np.bincount(np.concatenate(epochs), minlength=1000)
+        assert np.ptp(times[:900]) <= 1 and np.ptp(times[900:]) <= 1  # each as often as any other of its corpus
+
+
 # --- the run
 
 
@@ -239,6 +259,36 @@ def test_a_run_has_a_record_a_model_and_a_card(here: Settings, config: Callable,
     assert str(here.models_dir) not in (here.models_dir / "tiny" / CONFIG).read_text()
 
 
+def test_several_corpora_are_mixed_and_measured_each_by_itself(
+    here: Settings, config: Callable, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(here.data, data)
+    subtitles, conversations = lines(400, 10).splitlines(), lines(400, 11).splitlines()
+    (data / "text").mkdir()
+    files = {
+        "xed_en.tsv": [f"{text}\t{XED[code]}" for text, code in map(fields, subtitles) if code in XED],
+        "xed_en_neutral.txt": [f"9\t{text}" for text, code in map(fields, subtitles) if code == "4"],
+        "dailydialog_1k_text.txt": [fields(line)[0] for line in conversations],
+        "dailydialog_1k_emotion.txt": [DAILYDIALOG[fields(line)[1]] for line in conversations],
+        "isear.tsv": [f"joy\tdogs {number}" for number in range(40)],
+    }
+    for name, rows in files.items():
+        (data / "text" / name).write_text("\n".join(rows))
+    path, _ = config("mixing = 0.5\nepoch_sentences = 320\nfalse_positives = 0.1")
+    path.write_text(path.read_text().replace('["goemotions"]', '["goemotions", "xed", "dailydialog", "isear"]'))
+    record = run_experiment(path, "", replace(here, data=data, results=tmp_path / "results"))
+    corpora = ("goemotions", "xed", "dailydialog", "isear")
+    assert record.corpora == corpora and "by hash" in record.split
+    assert all(record.metrics[f"{corpus}_F1"] > 50 for corpus in corpora)
+    assert record.metrics["goemotions_F1"] == record.metrics["macro_f1"]
+    parts, shares = record.details["parts"], record.details["neutral_without_emotion"]
+    assert parts["isear"]["dev"] == 0 < parts["isear"]["test"]  # without neutral it chooses no threshold
+    assert shares["isear"] is None and shares["dailydialog"] > 50
+    card = (here.models_dir / "tiny" / "README.md").read_text()
+    assert "license: cc-by-nc-sa-4.0" in card and "| XED | " in card and "DailyDialog and ISEAR allow no" in card
+
+
 def test_the_float32_figure_is_of_the_model_before_quantization(
     here: Settings, config: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,7 +321,9 @@ def test_other_corpora_and_protocols_are_refused(here: Settings, config: Callabl
     with pytest.raises(CorpusError, match="GoEmotions was looked for"):
         run_experiment(path, "", replace(here, data=tmp_path, results=tmp_path / "results"))
     for old, new, sentence in (
-        ('"goemotions"', '"ravdess"', "corpora is one name"),
+        ('"goemotions"', '"ravdess"', "There is no corpus of sentences “ravdess”"),
+        ('"goemotions"', '"xed"', "corpora begins with goemotions"),
+        ('"goemotions"', '"goemotions", "text"', "each is named once"),
         ("authors-split", "speaker-independent", "the protocol is authors-split"),
     ):
         path.write_text(TOML.replace(old, new))
