@@ -1,4 +1,6 @@
-"""Deletion test of explanations: what removes the moments that weigh most, and how far does the answer fall?
+"""Deletion test of explanations: how far the answer falls without the moments that weigh most, or random ones.
+
+Weights by removal, by silence and by attention are compared. Also measures the voices of adults who read aloud.
 
 `python -m benchmarks.explanations` writes results/explanations.json; it needs the corpora (SER_DATA).
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -19,8 +22,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ser_engine.analyzer import Analyzer
+from ser_engine.audio.clean import clean_speech
+from ser_engine.audio.decode import load_audio
 from ser_engine.data.corpora.registry import read_corpus
+from ser_engine.errors import NoSpeech
 from ser_engine.explanation import cut_pieces, log_odds, remove
+from ser_engine.features.voice import measure_voice
 from ser_engine.io import write_json
 from ser_engine.models.whisper_statistics import AttentivePoolingHead
 from ser_engine.settings import PROJECT, Settings
@@ -48,8 +55,9 @@ def main() -> None:
     settings = replace(Settings.from_env(), transcribe=False)
     analyzer = Analyzer(settings)
     clips = list(choose_clips(settings.data))
-    rows = [row for path in tqdm(clips, unit="clip") if (row := test_clip(analyzer, path))]
-    measured = {"model": analyzer.model.id, "clips": len(rows), "share": SHARE} | summarize(rows)
+    rows = [row for path in tqdm(clips, unit="clip") if (row := delete_from(analyzer, path))]
+    measured = {"model": analyzer.model.id, "clips": len(rows), "share": SHARE, "deletion": summarize(rows)}
+    measured["reading"] = measure_readers(settings)
     write_json(OUT, measured)
     print(json.dumps(measured, indent=2))
 
@@ -66,7 +74,7 @@ def choose_clips(data: Path) -> Iterable[Path]:
             yield from (paths[row] for row in rng.choice(len(paths), CLIPS, replace=False))
 
 
-def test_clip(analyzer: Analyzer, path: Path) -> dict[str, dict[str, float]]:
+def delete_from(analyzer: Analyzer, path: Path) -> dict[str, dict[str, float]]:
     """Return {deletion: {weights or "random": fall of the answer's probability}} of one clip."""
     analysis = analyzer.analyze(path)
     speech, label = analysis.speech, analysis.scores.top
@@ -130,7 +138,21 @@ def summarize(rows: Sequence[dict[str, dict[str, float]]]) -> dict[str, Any]:
             }
             for kind, values in kinds.items()
         }
-    return {"deletion": falls}
+    return falls
+
+
+def measure_readers(settings: Settings) -> dict[str, Any]:
+    """Return the 10th, 50th and 90th percentile of each measurement of the voices of LibriSpeech, and their number."""
+    paths = [utterance.path for utterance in read_corpus("librispeech", settings.data)]
+    voices = []
+    for path in tqdm(paths, unit="speaker"):
+        with suppress(NoSpeech):
+            voices.append(vars(measure_voice(clean_speech(load_audio(path, settings), settings).samples)))
+    percentiles = {
+        name: np.percentile([voice[name] for voice in voices if voice[name]], (10, 50, 90)).round(1).tolist()
+        for name in voices[0]
+    }
+    return {"speakers": len(voices), **percentiles}
 
 
 if __name__ == "__main__":

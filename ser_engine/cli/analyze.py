@@ -55,7 +55,9 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     for file in tqdm(files, unit="file", disable=len(files) < 3 or not sys.stderr.isatty()):
         try:
             analysis = analyzer.analyze(file, name=str(file))
-            explained = {"explanation": analyzer.explain(analysis).to_dict()} if options.explain and options.json else {}
+            explained = (
+                {"explanation": analyzer.explain(analysis).to_dict()} if options.explain and options.json else {}
+            )
         except SerError as error:
             failed = True
             tqdm.write(f"{file}: {error}", file=sys.stderr)

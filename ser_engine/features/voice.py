@@ -16,8 +16,9 @@ HOP, WINDOW = SAMPLE_RATE // 100, SAMPLE_RATE * 32 // 1000
 LOWEST_HZ, HIGHEST_HZ = 65.0, 500.0
 APERIODIC = 0.15
 """Share of a frame's power that may be aperiodic where it counts as voiced; between YIN's 0.1 and librosa's 0.2."""
-FLOOR_DB, DIP_DB = 25.0, 2.0
-"""Level below the loudest frames from which a frame counts as speech, and the depth of a dip (de Jong and Wempe)."""
+FLOOR_DB, DIP_DB, SILENCE_DB = 25.0, 2.0, -60.0
+"""Level below the loudest frames from which a frame counts as speech, and the depth of a dip (de Jong and Wempe, 2009);
+the level (dB below full scale) of silence in speech of normal level."""
 FEWEST = 10
 """Voiced frames (a tenth of a second) without which nothing is said about pitch and loudness."""
 
@@ -25,8 +26,7 @@ FEWEST = 10
 def measure_voice(samples: NDArray[np.float32]) -> Voice:
     """Measure speech, float32 [n] at 16 kHz, without long silences."""
     levels, pitch = frame_levels(samples), frame_pitch(samples)
-    levels = levels[: len(pitch)]
-    spoken = levels > np.percentile(levels, 99) - FLOOR_DB if len(levels) else levels > 0
+    spoken = levels > max(SILENCE_DB, np.percentile(levels, 99) - FLOOR_DB)
     voiced = spoken & (pitch > 0)
     if voiced.sum() < FEWEST:
         return Voice(None, None, None, None)
@@ -42,9 +42,10 @@ def measure_voice(samples: NDArray[np.float32]) -> Voice:
 
 
 def frame_levels(samples: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the level of each frame in dB, smoothed over 64 ms, float64 [frames]."""
-    power = _frames(samples.astype(np.float64) ** 2, 2 * WINDOW) @ np.hanning(2 * WINDOW)
-    levels: NDArray[np.float64] = 10 * np.log10(np.maximum(power, 1e-10))
+    """Return the level of each frame in dB below full scale, smoothed over 64 ms, float64 [frames]."""
+    window = np.hanning(2 * WINDOW)
+    power = _frames(samples.astype(np.float64) ** 2, 2 * WINDOW) @ (window / window.sum())
+    levels: NDArray[np.float64] = 10 * np.log10(np.maximum(power, 1e-12))
     return levels
 
 

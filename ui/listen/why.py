@@ -21,7 +21,7 @@ from ui.theme import ACCENT_RGB, GRAY, GRAY_SOFT
 from ui.wording import verbatim
 
 LEAST_DARK = 0.25
-"""Weight of the darkest moment at least: a smaller change of the log-odds is one of six percentage points at most."""
+"""Difference of the weights from which the darkest moment has the full color: it is six percentage points at most."""
 ROW = 34
 
 
@@ -98,9 +98,10 @@ def moment_strip(explanation: Explanation, duration_s: float) -> go.Figure:
 
 
 def shades(moments: Sequence[WeightedSpan]) -> list[str]:
-    """Return the color of each moment: one hue, the stronger the more the moment weighed for the answer."""
-    most = max(LEAST_DARK, *(moment.weight for moment in moments))
-    return [f"rgba({ACCENT_RGB},{max(0.0, moment.weight) / most:.2f})" for moment in moments]
+    """Return the color of each moment: one hue, from none for the least weight to the full color for the greatest."""
+    weights = [moment.weight for moment in moments]
+    least, extent = min(weights), max(LEAST_DARK, max(weights) - min(weights))
+    return [f"rgba({ACCENT_RGB},{(weight - least) / extent:.2f})" for weight in weights]
 
 
 def measurements(voice: Voice) -> dict[str, str]:

@@ -23,13 +23,13 @@ def test_the_strip_has_the_seconds_of_the_waveform_and_its_darkest_moment_weighe
     edges = [(x - width / 2, x + width / 2) for x, width in zip(bars.x, bars.width, strict=True)]
     assert edges == [(0.5, 1.0), (1.0, 1.5), (4.0, 4.5)]
     assert figure.layout.xaxis.range == (0, 6.0) and figure.layout.margin.l == charts.LEFT
-    assert [alpha(color) for color in bars.marker.color] == [0.5, 1.0, 0.0]
+    assert [alpha(color) for color in bars.marker.color] == [0.67, 1.0, 0.0]
     assert bars.customdata[1] == "1.0 to 1.5 s: without it, the odds of angry fall by a factor of 4.1"
     assert "rise by a factor of 2.0" in bars.customdata[2]
 
 
 def test_weights_that_hardly_differ_are_all_pale() -> None:
-    assert max(map(alpha, why.shades([WeightedSpan(0, 1, 0.01), WeightedSpan(1, 2, -0.02)]))) < 0.1
+    assert max(map(alpha, why.shades([WeightedSpan(0, 1, 0.81), WeightedSpan(1, 2, 0.8)]))) < 0.1
 
 
 def test_each_measurement_stands_on_its_axis_with_its_value() -> None:
