@@ -497,3 +497,19 @@ def test_the_screenshot_of_the_readme(
     path.parent.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=path)
     assert path.stat().st_size > 20_000
+
+
+def test_the_moments_line_up_with_the_waveform(app_url: str, new_page: NewPage, watches: dict[Page, Watch]) -> None:
+    page = new_page()
+    page.goto(app_url)
+    upload(page, "long.wav", speak(LONG))
+    answered(page, "long.wav")
+    expect(page.locator(".st-key-why")).to_have_count(0)
+    page.get_by_text("Why this answer?").click()
+    expect(page.get_by_text("Zeiler and Fergus, 2014")).to_be_visible(timeout=PATIENCE_MS)
+    settle(page)
+    charts = page.locator(".st-key-why [data-testid=stPlotlyChart]")
+    expect(charts).to_have_count(2)
+    plots = [page.locator(f".st-key-{key} .plot").first.bounding_box() for key in ("waveform", "moments")]
+    assert plots[0] and plots[1] and abs(plots[0]["x"] - plots[1]["x"]) < 1
+    assert not watches[page].errors

@@ -104,3 +104,26 @@ def test_noise_taken_for_speech_has_weights_and_no_voice(analyzer: Analyzer, lon
     explanation = analyzer.explain(replace(long, speech=heard, timeline=(), transcript=None))
     assert np.isfinite([moment.weight for moment in explanation.moments]).all()
     assert explanation.to_dict()["voice"] == dict.fromkeys(explanation.to_dict()["voice"])
+
+
+def test_the_answer_falls_further_without_the_heaviest_moments_than_without_random_ones(analyzer: Analyzer) -> None:
+    rng = np.random.default_rng(0)
+    falls = []
+    for voice, other in (("man", "woman"), ("woman", "man")):
+        samples = np.concatenate([speech("It is eleven o'clock.", voice), speech(voice=other)])[: round(5.9 * RATE)]
+        analysis = analyzer.analyze(encode(samples), transcribe=False)
+        pieces, moments = cut_pieces(analysis.speech), analyzer.explain(analysis).moments
+        weight = {span.start: span.weight for span in moments}
+        weights = [weight[analysis.speech.spans_between(*piece)[0].start] for piece in pieces]
+        count = round(0.3 * len(pieces))
+        choices = [np.argsort(weights)[-count:], *(rng.choice(len(pieces), count, replace=False) for _ in range(5))]
+        left = []
+        for rows in choices:
+            rest = analysis.speech
+            for row in sorted(rows, reverse=True):
+                rest = remove(rest, *pieces[row])
+            left.append(rest)
+        label = analysis.scores.top
+        heaviest, *random = (each.scores.to_dict()[label] for each in analyzer.model.predict(left))
+        falls.append(np.mean(random) - heaviest)
+    assert min(falls) > 0

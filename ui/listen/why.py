@@ -20,8 +20,8 @@ from ui.session import Result
 from ui.theme import ACCENT_RGB, GRAY, GRAY_SOFT
 from ui.wording import verbatim
 
-LEAST_DARK = 0.25
-"""Difference of the weights from which the darkest moment has the full color: it is six percentage points at most."""
+LEAST_EXTENT = 0.25
+"""Difference of the weights from which the heaviest moment has the full color: it is six percentage points at most."""
 ROW = 34
 
 
@@ -80,7 +80,7 @@ def show(result: Result, engine: Analyzer, show_words: Callable[[], None] | None
 
 
 def moment_strip(explanation: Explanation, duration_s: float) -> go.Figure:
-    """Draw the weights of the moments over the seconds of the recording; the darkest weighed most for the answer."""
+    """Draw the weights of the moments over the seconds of the recording; the strongest color weighed most."""
     moments = explanation.moments
     figure = go.Figure(
         go.Bar(
@@ -100,7 +100,7 @@ def moment_strip(explanation: Explanation, duration_s: float) -> go.Figure:
 def shades(moments: Sequence[WeightedSpan]) -> list[str]:
     """Return the color of each moment: one hue, from none for the least weight to the full color for the greatest."""
     weights = [moment.weight for moment in moments]
-    least, extent = min(weights), max(LEAST_DARK, max(weights) - min(weights))
+    least, extent = min(weights), max(LEAST_EXTENT, max(weights) - min(weights))
     return [f"rgba({ACCENT_RGB},{(weight - least) / extent:.2f})" for weight in weights]
 
 

@@ -52,8 +52,8 @@ def occlusion(label: str, words: bool) -> str:
     """Return how the moments were weighed, in a sentence; `words` where the model also used the transcript."""
     kept = ", while the words stay the same" if words else ""
     return (
-        f"The darker a moment, the more it weighed for {label}: the odds of {label} fall the most when it is removed"
-        f"{kept} (occlusion; Zeiler and Fergus, 2014)."
+        f"The stronger the color, the more a moment weighed for {label}: the odds of {label} fall the most when it is "
+        f"removed{kept} (occlusion; Zeiler and Fergus, 2014)."
     )
 
 
