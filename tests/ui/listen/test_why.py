@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from ser_engine.settings import PROJECT
 from ser_engine.types import Explanation, Voice, WeightedSpan
 from ui.listen import charts, why
 from ui.listen import wording as sentences
@@ -42,6 +45,15 @@ def test_each_measurement_stands_on_its_axis_with_its_value() -> None:
     (low, high, _) = pitch.typical[1]
     assert pitch.place(low) < figure.data[0].x[0] < pitch.place(high)
     assert [pitch.place(value) for value in (1, 60, 400, 4000)] == [0, 0, 1, 1]
+
+
+def test_typical_ranges_are_the_measured_ones() -> None:
+    reading = json.loads((PROJECT / "results" / "explanations.json").read_text(encoding="utf-8"))["reading"]
+    for key in ("pitch_range_semitones", "level_range_db", "syllables_per_s"):
+        low, _, high = reading[key]
+        assert why.SCALES[key].typical == ((low, high, ""),)
+    (men, women), (low, _, high) = why.SCALES["pitch_hz"].typical, reading["pitch_hz"]
+    assert men[0] < low < men[1] and women[0] < high < women[1]
 
 
 def test_what_was_not_measured_has_no_mark() -> None:
