@@ -49,7 +49,7 @@ SCALES = {
     "pitch_hz": Scale("Pitch", "Hz", 60, 400, ((85, 155, "men"), (165, 255, "women")), logarithmic=True),
     "pitch_range_semitones": Scale("Pitch range", "semitones", 0, 20, ((5.3, 12.1, ""),)),
     "level_range_db": Scale("Loudness range", "dB", 0, 30, ((15.2, 18.2, ""),)),
-    "syllables_per_s": Scale("Speaking rate", "syllables/s", 0, 8, ((2.4, 3.8, ""),)),
+    "syllables_per_s": Scale("Speaking rate", "peaks/s", 0, 8, ((2.4, 3.8, ""),)),
 }
 
 

@@ -20,8 +20,8 @@ LANGUAGES = {
 TYPICAL = (
     "The gray bands are typical of adults: for pitch, Baken and Orlikoff (2000); for the others, the middle 80 percent "
     "of 251 adults reading aloud (LibriSpeech; Panayotov et al., 2015), measured in the same way. Ranges are from the "
-    "10th to the 90th percentile. Loudness itself depends on the microphone, so only its variation is shown; syllables "
-    "are counted as peaks of the level (de Jong and Wempe, 2009)."
+    "10th to the 90th percentile. Loudness itself depends on the microphone, so only its variation is shown. The "
+    "speaking rate counts voiced peaks of the level, most of which are syllables (de Jong and Wempe, 2009)."
 )
 """Sources of the typical ranges of a voice, and what is measured."""
 

@@ -39,7 +39,7 @@ def test_each_measurement_stands_on_its_axis_with_its_value() -> None:
     figure = why.voice_rows(VOICE)
     written = [annotation.text for annotation in figure.layout.annotations]
     assert [text for text in written if text not in ("men", "women")] == [
-        "182 Hz", "5.2 semitones", "17.0 dB", "4.1 syllables/s",
+        "182 Hz", "5.2 semitones", "17.0 dB", "4.1 peaks/s",
     ]  # fmt: skip
     pitch = why.SCALES["pitch_hz"]
     (low, high, _) = pitch.typical[1]
