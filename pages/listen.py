@@ -11,6 +11,7 @@ from ser_engine.errors import SerError
 from ui import caveats, engine, panels, session, theme, wording
 from ui.components.recorder import record
 from ui.listen import charts, downloads, model_choice
+from ui.listen import why as explain
 from ui.listen import wording as sentences
 from ui.panels import as_table, note, section
 
@@ -164,13 +165,16 @@ def show_result(result: session.Result) -> None:
         show_transcript(result)
     show_modalities(result)
     show_timeline(result)
-    picture = show_recording(result)
+    picture, why = show_recording(result)
     show_downloads(result)
     st.space("small")
     caveats.show(engine.card(result.model), analysis.scores.labels)
     # Last, since the first spectrogram of a process has a large library to load.
     with picture:
         draw(result, "spectrogram", lambda: charts.spectrogram(analysis.recording), "Mel spectrogram")
+    if why is not None:
+        with why:
+            explain.show(result, engine.analyzer(result.model))
 
 
 def words_key(result: session.Result) -> str:
@@ -248,7 +252,9 @@ def show_timeline(result: session.Result) -> None:
     if not analysis.timeline:
         return
     st.subheader("Over time", anchor=False)
-    tops = ", ".join(f"{window.start:.0f} s {window.scores.top}" for window in analysis.timeline[:20])
+    tops = ", ".join(f"{window.start:.0f} s {sentences.window_top(window)}" for window in analysis.timeline[:20])
+    if any(window.sure is False for window in analysis.timeline):
+        st.html(theme.legend([("▨", "not sure: no probability reaches the threshold of the model")]))
     draw(
         result,
         "timeline",
@@ -259,17 +265,18 @@ def show_timeline(result: session.Result) -> None:
         {
             "From": [wording.seconds(window.start) for window in analysis.timeline],
             "To": [wording.seconds(window.end) for window in analysis.timeline],
-            "Most probable": [wording.verbatim(wording.name(window.scores.top)) for window in analysis.timeline],
+            "Most probable": [wording.verbatim(sentences.window_top(window)) for window in analysis.timeline],
             "Probability": [wording.percent(window.scores.ranked()[0][1]) for window in analysis.timeline],
         },
         height=min(400, 40 * (len(analysis.timeline) + 1)),
     )
 
 
-def show_recording(result: session.Result) -> DeltaGenerator:
+def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerator | None]:
     """Show the recording with its players, waveform and quality.
 
-    Returns the place for the spectrogram, still empty and as high as the picture will be.
+    Returns the place for the spectrogram, still empty and as high as the picture will be, and that for the explanation
+    under the waveform, where the person asks for one.
     """
     analysis = result.analysis
     section("Recording")
@@ -290,6 +297,7 @@ def show_recording(result: session.Result) -> DeltaGenerator:
         f"Waveform, {wording.seconds(analysis.quality.duration_s)} with {len(segments)} speech segments",
     )
     note("Speech segments are shaded and underlined.")
+    why = st.container(key="why") if st.toggle("Why this answer?", key="explain") else None
     st.subheader("Mel spectrogram", anchor=False)
     picture = st.container(key="picture")
     note("A stronger color means more energy. The model uses frequencies up to 8 kHz.")
@@ -299,7 +307,7 @@ def show_recording(result: session.Result) -> DeltaGenerator:
     if not analysis.quality.warnings:
         st.markdown(":material/check: No problems found.")
     st.html(theme.facts(sentences.facts(analysis.quality)))
-    return picture
+    return picture, why
 
 
 def show_downloads(result: session.Result) -> None:

@@ -28,6 +28,7 @@ from ser_engine.types import (
     SAMPLE_RATE,
     Analysis,
     CleanSpeech,
+    Explanation,
     Prediction,
     Quality,
     Recording,
@@ -139,6 +140,44 @@ class Analyzer:
         ((prediction, timeline),) = self._classify([analysis.speech], [transcript])
         return replace(analysis, transcript=transcript, timeline=timeline, **vars(prediction))
 
+    def explain(self, analysis: Analysis) -> Explanation:
+        """Weigh the moments of a recording in its answer, and measure the voice; `analysis` comes from this analyzer.
+
+        The weight of a moment is how far the log-odds of the most probable emotion fall if it is removed, in two to 24
+        pieces of half a second or more (see `explanation`). The words stay the same. Raise WeightsUnavailable if the
+        model is not there any more.
+        """
+        from ser_engine.explanation import cut_pieces, weigh
+        from ser_engine.features.voice import measure_voice
+
+        pieces = cut_pieces(analysis.speech)
+        moments = weigh(analysis, pieces, self._classify_without(analysis, pieces))
+        return Explanation(analysis.scores.top, moments, measure_voice(analysis.speech.samples))
+
+    def _classify_without(self, analysis: Analysis, pieces: Sequence[tuple[int, int]]) -> list[Scores]:
+        """Score a recording without each piece (samples from, to); windows that it does not touch keep their scores."""
+        from ser_engine.explanation import remove
+
+        known = {window.start: Prediction(window.scores) for window in analysis.timeline}
+        whole = _cut_windows(analysis.speech, None) if known else []
+        lengths = {span.start: len(speech.samples) for span, speech, _ in whole}
+        changed: dict[tuple[int, float], _Part] = {}
+        weights: list[dict[float, float]] = []
+        for row, piece in enumerate(pieces):
+            parts = _cut_windows(remove(analysis.speech, *piece), analysis.transcript)
+            weights.append({span.start: speech.duration_s for span, speech, _ in parts})
+            changed |= {
+                (row, each[0].start): each for each in parts if len(each[1].samples) != lengths.get(each[0].start)
+            }
+        predictions = self.model.predict(
+            [part for _, part, _ in changed.values()], [words for *_, words in changed.values()]
+        )
+        fresh = dict(zip(changed, predictions, strict=True))
+        return [
+            _mean([fresh.get((row, start)) or known[start] for start in own], list(own.values())).scores
+            for row, own in enumerate(weights)
+        ]
+
     def _preprocess(
         self, source: Source, sampling_rate: int | None, name: str, progress: Progress | None = None
     ) -> _Preprocessed:
@@ -200,8 +239,10 @@ class Analyzer:
             if len(own) == 1:
                 classified.append((scored[0], ()))
                 continue
-            pairs = zip(own, scored, strict=True)
-            timeline = tuple(TimelineWindow(span.start, span.end, each.scores) for (span, *_), each in pairs)
+            timeline = tuple(
+                TimelineWindow(span.start, span.end, each.scores, each.scores.reach(self.model.threshold))
+                for (span, *_), each in zip(own, scored, strict=True)
+            )
             classified.append((_mean(scored, [speech.duration_s for _, speech, _ in own]), timeline))
         return classified
 

@@ -152,6 +152,17 @@ class CleanSpeech:
             first += length
         return np.concatenate(pieces) if pieces else self.samples[:0]
 
+    def spans_between(self, first: int, last: int) -> tuple[Span, ...]:
+        """Return the parts of the original recording that are the samples `first` to `last` (exclusive)."""
+        spans, passed = [], 0
+        for span in self.segments:
+            length = round(span.duration_s * SAMPLE_RATE)
+            begin, end = (min(max(sample - passed, 0), length) for sample in (first, last))
+            if begin < end:
+                spans.append(Span(span.start + begin / SAMPLE_RATE, span.start + end / SAMPLE_RATE))
+            passed += length
+        return tuple(spans)
+
     def original_span(self, start: float, end: float) -> Span:
         """Map the part of `samples` between two times (seconds) to the original recording.
 
@@ -232,6 +243,10 @@ class Scores:
         """The most probable emotion."""
         return self.labels[int(self.probabilities.argmax())]
 
+    def reach(self, threshold: float | None) -> bool | None:
+        """Return whether the top probability reaches a threshold, below which a model abstains; None without one."""
+        return None if threshold is None else float(self.probabilities.max()) >= threshold
+
     def ranked(self) -> list[tuple[str, float]]:
         """Return (emotion, probability) pairs, the most probable first."""
         order = np.argsort(-self.probabilities, kind="stable")
@@ -284,13 +299,64 @@ class TextPrediction:
 
 @dataclass(frozen=True)
 class TimelineWindow(Span):
-    """The scores of one window of a long recording."""
+    """The scores of one window of a long recording; `sure` is false where the model abstains, as in `Analysis`."""
 
     scores: Scores
+    sure: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the window as JSON-ready values."""
-        return super().to_dict() | {"top": self.scores.top, "scores": self.scores.to_dict()}
+        return super().to_dict() | {"top": self.scores.top, "sure": self.sure, "scores": self.scores.to_dict()}
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Measurements of the speech of a recording; all are None where too little of it is voiced.
+
+    Attributes
+    ----------
+    pitch_hz : median fundamental frequency
+    pitch_range_semitones, level_range_db : from the 10th to the 90th percentile of the voiced, and the spoken frames.
+        The level itself says nothing, since it depends on the microphone
+    syllables_per_s : voiced peaks of the level per second of speech
+    """
+
+    pitch_hz: float | None
+    pitch_range_semitones: float | None
+    level_range_db: float | None
+    syllables_per_s: float | None
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return the measurements, rounded for reading."""
+        return {name: None if value is None else round(value, 2) for name, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class WeightedSpan(Span):
+    """A part of a recording, and how far the log-odds of the answer fall without it; below 0 they rise."""
+
+    weight: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the part as JSON-ready values."""
+        return super().to_dict() | {"weight": round(self.weight, 3)}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What an answer rests on: the weights of the moments for the emotion `label`, and the voice.
+
+    `moments` cover all speech, in order. A moment that removed silence divides is several spans of equal weight.
+    """
+
+    label: str
+    moments: tuple[WeightedSpan, ...]
+    voice: Voice
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation as JSON-ready values."""
+        moments = [moment.to_dict() for moment in self.moments]
+        return {"label": self.label, "moments": moments, "voice": self.voice.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -319,7 +385,7 @@ class Analysis:
     @property
     def sure(self) -> bool | None:
         """Whether the top probability reaches the threshold; None where there is no threshold."""
-        return None if self.threshold is None else float(self.scores.probabilities.max()) >= self.threshold
+        return self.scores.reach(self.threshold)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON-ready values, as the command line prints them and the page offers them."""

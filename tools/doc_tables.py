@@ -333,12 +333,26 @@ def all_runs() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def deletion() -> str:
+    """Return how far answers fall without the moments that weigh most."""
+    figures = json.loads((RESULTS / "explanations.json").read_text(encoding="utf-8"))["deletion"]
+    names = {
+        "removal": "weights by removal",
+        "silence": "weights by silence",
+        "attention": "attention of the pooling heads",
+        "random": "random pieces",
+    }
+    rows = [[name, *(percent(figures[kind][key]["fall"]) for kind in figures)] for key, name in names.items()]
+    return table(["deleted by", *(f"fall, {kind}" for kind in figures)], rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
     "accuracy-by-gender": lambda: accuracy_table(run(DEFAULT)),
     "per-class": per_class,
     "degradations": degradations,
     "confidence": confidence,
+    "deletion": deletion,
     "components": components,
     "words": words,
     "protocols": protocols,

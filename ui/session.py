@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
     from ser_engine import Analyzer
-    from ser_engine.types import Analysis
+    from ser_engine.types import Analysis, Explanation
 
 
 BREATH_S = 0.15
@@ -57,8 +57,8 @@ class Result:
     """An analyzed recording.
 
     `analysis` is the result of `model` (a choice of the page). `words` is the transcript as last edited, `offered` as
-    its field began; `rescored` is the analysis with an edited transcript, `problem` why there is none. `figures` are
-    the charts by name.
+    its field began; `rescored` is the analysis with an edited transcript, `problem` why there is none; `explanation`
+    is that of the shown analysis, once the person asked for it. `figures` are the charts by name.
     """
 
     analysis: Analysis
@@ -70,6 +70,7 @@ class Result:
     model: str = ""
     rescored: Analysis | None = field(default=None, repr=False)
     problem: str | None = None
+    explanation: Explanation | None = field(default=None, repr=False)
     figures: dict[str, Figure] = field(default_factory=dict, repr=False)
 
     @property
@@ -103,7 +104,7 @@ class Result:
                 logging.getLogger(__name__).exception("An edited transcript could not be scored")
                 problem = NOT_RESCORED
         # All at once: a download may read them at any time, and must not mix old scores with new words.
-        self.words, self.rescored, self.problem = words, rescored, problem
+        self.words, self.rescored, self.problem, self.explanation = words, rescored, problem, None
         self.figures = {name: figure for name, figure in self.figures.items() if name in AUDIO_FIGURES}
 
 

@@ -14,7 +14,7 @@ import streamlit as st
 from ser_engine.types import STAGES
 from ui.wording import seconds
 
-ACCENT, ACCENT_SOFT = "#1f9a8f", "rgba(31,154,143,0.30)"
+ACCENT, ACCENT_RGB, ACCENT_SOFT = "#1f9a8f", "31,154,143", "rgba(31,154,143,0.30)"
 GRAY, GRAY_SOFT = "#8a9298", "rgba(138,146,152,0.28)"
 
 ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7"

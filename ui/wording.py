@@ -87,7 +87,7 @@ def headline(scores: Scores, threshold: float | None = None) -> str:
     ranked = scores.ranked()
     adjective, *others = (ADJECTIVES.get(label, label) for label, _ in ranked)
     probability = ranked[0][1]
-    if threshold is not None and probability < threshold and others:
+    if scores.reach(threshold) is False and others:
         return f"Not sure: {adjective} or {others[0]}"
     certainty = next((word for least, word in CERTAINTY if probability >= least), "Unclear, possibly")
     return f"{certainty} {adjective}"
@@ -102,7 +102,7 @@ def explanation(scores: Scores, threshold: float | None = None) -> str:
     second, runner_up = others[0]
     closely = "closely " if probability - runner_up < 0.1 else ""
     sentence = f"{sentence}, {closely}followed by {second} with {percent(runner_up)}."
-    if threshold is not None and probability < threshold:
+    if threshold is not None and not scores.reach(threshold):
         sentence += f" Below {percent(threshold)}, this model abstains."
     return sentence
 

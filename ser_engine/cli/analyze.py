@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="+", type=Path, metavar="FILE|FOLDER", help="folders are searched for audio files"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per file and line")
+    parser.add_argument("--explain", action="store_true", help="with --json: add the weights of moments, and the voice")
     parser.add_argument("--no-transcript", action="store_true", help="do not transcribe")
     parser.set_defaults(run=run)
 
@@ -54,12 +55,16 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     for file in tqdm(files, unit="file", disable=len(files) < 3 or not sys.stderr.isatty()):
         try:
             analysis = analyzer.analyze(file, name=str(file))
+            explained = (
+                {"explanation": analyzer.explain(analysis).to_dict()} if options.explain and options.json else {}
+            )
         except SerError as error:
             failed = True
             tqdm.write(f"{file}: {error}", file=sys.stderr)
             continue
         with tqdm.external_write_mode():
-            print(json.dumps(analysis.to_dict(), ensure_ascii=False) if options.json else _row(analysis), flush=True)
+            answer = json.dumps(analysis.to_dict() | explained, ensure_ascii=False) if options.json else _row(analysis)
+            print(answer, flush=True)
     return 2 if failed else 0
 
 

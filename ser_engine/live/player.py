@@ -37,10 +37,11 @@ def play_recording(
 
 
 def format_update(update: Update) -> str:
-    """Format an update as one line of text: window, emotion or state, probability, level."""
+    """Format an update as one line: window, emotion ("?" where the model is not sure) or state, probability, level."""
     label, probability = str(update.state), ""
     if update.scores:
         label, share = update.scores.ranked()[0]
+        label += "?" if update.sure is False else ""
         probability = f"{share:.2f}"
     skipped = f"  {update.skipped} skipped" if update.skipped else ""
     return f"{update.start:7.1f} to {update.end:6.1f} s  {label:20} {probability:4}  {update.level_db:4.0f} dB{skipped}"

@@ -65,6 +65,7 @@ class Update:
     speech_s : seconds of speech in the window
     level_db : RMS of the part of the window that is new since the one before, in dB below full scale
     skipped : windows of the session skipped so far, because scoring lagged behind
+    sure : false where the model abstains; None without scores or without a threshold, as with groups
     """
 
     start: float
@@ -74,10 +75,11 @@ class Update:
     speech_s: float
     level_db: float
     skipped: int = 0
+    sure: bool | None = None
 
     def grouped(self) -> Update:
         """Return the update with Islam's four groups in place of the model's labels; see `labels.group_scores`."""
-        return self if self.scores is None else replace(self, scores=group_scores(self.scores))
+        return self if self.scores is None else replace(self, scores=group_scores(self.scores), sure=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the update as JSON-ready values."""
@@ -86,6 +88,7 @@ class Update:
             "end": round(self.end, 3),
             "state": self.state,
             "top": self.scores.top if self.scores else None,
+            "sure": self.sure,
             "scores": self.scores.to_dict() if self.scores else None,
             "speech_s": round(self.speech_s, 3),
             "level_db": round(self.level_db, 1),
@@ -271,14 +274,16 @@ class LiveSession:
         samples = self._audio.between(start, end)
         level = decibels(samples[self._last - end :])
         state, speech = preprocess_window(samples, self.analyzer, self.gate)
-        scores = self.analyzer.model.predict([speech])[0].scores if speech else None
+        model = self.analyzer.model
+        scores = model.predict([speech])[0].scores if speech else None
+        sure = scores.reach(model.threshold) if scores else None
         self._last = end
         begin = start / SAMPLE_RATE
         if self._segmenter:
             spans = [Span(begin + span.start, begin + span.end) for span in speech.segments] if speech else []
             self._segmenter.add_window(end / SAMPLE_RATE, spans)
         seconds = speech.quality.speech_s if speech else 0.0
-        update = Update(begin, end / SAMPLE_RATE, state, scores, seconds, level, self.skipped)
+        update = Update(begin, end / SAMPLE_RATE, state, scores, seconds, level, self.skipped, sure)
         self.timeline += (update,)
         return update
 
@@ -311,5 +316,5 @@ def to_csv(updates: Sequence[Update]) -> str:
 
     labels = next((update.scores.labels for update in updates if update.scores), ())
     rows = [row | (row.pop("scores") or {}) for row in (update.to_dict() for update in updates)]
-    columns = ["start", "end", "state", "top", "speech_s", "level_db", "skipped", *labels]
+    columns = ["start", "end", "state", "top", "sure", "speech_s", "level_db", "skipped", *labels]
     return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")

@@ -497,3 +497,21 @@ def test_the_screenshot_of_the_readme(
     path.parent.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=path)
     assert path.stat().st_size > 20_000
+
+
+def test_the_moments_line_up_with_the_waveform(app_url: str, new_page: NewPage, watches: dict[Page, Watch]) -> None:
+    page = new_page()
+    page.goto(app_url)
+    upload(page, "long.wav", speak(LONG))
+    answered(page, "long.wav")
+    expect(page.locator(".st-key-why")).to_have_count(0)
+    page.get_by_text("Why this answer?").click()
+    expect(page.get_by_text("Zeiler and Fergus, 2014")).to_be_visible(timeout=PATIENCE_MS)
+    settle(page)
+    expect(page.locator(".st-key-why .js-plotly-plot")).to_have_count(2)
+    charts = page.locator(".js-plotly-plot", has=page.get_by_text("0 s", exact=True))
+    # The timeline, whose labels take more room, the waveform, the moments and the spectrogram.
+    boxes = [chart.locator(".xtick text").first.bounding_box() for chart in charts.all()]
+    _, *lefts = [box["x"] for box in boxes if box]
+    assert len(lefts) == 3 and max(lefts) - min(lefts) < 1
+    assert not watches[page].errors

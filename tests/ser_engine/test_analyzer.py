@@ -180,6 +180,13 @@ def test_the_windows_overlap_and_cover_the_speech(long: Analysis) -> None:
             assert any(window.start <= moment <= window.end for window in windows)
 
 
+def test_each_window_abstains_like_a_recording(long: Analysis) -> None:
+    assert long.threshold is not None
+    for window in long.timeline:
+        assert window.sure == (window.scores.probabilities.max() >= long.threshold)
+        assert window.sure == replace(long, scores=window.scores).sure
+
+
 def test_no_window_lies_in_silence(long: Analysis) -> None:
     quiet = [(a.end, b.start) for a, b in zip(long.speech.segments, long.speech.segments[1:], strict=False)]
     start, end = max(quiet, key=lambda pause: pause[1] - pause[0])

@@ -194,7 +194,10 @@ def rounded(*probabilities: float) -> Any:
 
 @pytest.fixture
 def analysis() -> Analysis:
-    timeline = (TimelineWindow(0.0, 3.0, scores(0.5, 0.3, 0.2)), TimelineWindow(1.5, 4.56789, scores(0.1, 0.1, 0.8)))
+    timeline = (
+        TimelineWindow(0.0, 3.0, scores(0.5, 0.3, 0.2), sure=False),
+        TimelineWindow(1.5, 4.56789, scores(0.1, 0.1, 0.8)),
+    )
     seconds = dict.fromkeys((*STAGES, "total"), 0.123456)
     waveform = Recording(noise(20), SAMPLE_RATE, SOURCE)
     return Analysis(
@@ -229,8 +232,8 @@ def test_the_json_is_what_was_agreed(analysis: Analysis) -> None:
             ],
         },
         "timeline": [
-            {"start": 0.0, "end": 3.0, "top": "neutral", "scores": rounded(0.5, 0.3, 0.2)},
-            {"start": 1.5, "end": 4.57, "top": "sad", "scores": rounded(0.1, 0.1, 0.8)},
+            {"start": 0.0, "end": 3.0, "top": "neutral", "sure": False, "scores": rounded(0.5, 0.3, 0.2)},
+            {"start": 1.5, "end": 4.57, "top": "sad", "sure": None, "scores": rounded(0.1, 0.1, 0.8)},
         ],
         "quality": {
             "duration_s": 12.346,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import plotly.graph_objects as go
@@ -53,6 +54,13 @@ MODALITY_MARKS: Mapping[str, Mapping[str, object]] = {
     "fused": {"color": ACCENT, "line": {"color": ACCENT, "width": 1.5}},
 }
 """Outline, stripes and a solid bar tell the three apart without color."""
+UNSURE_NOTE = " (not sure)"
+UNSURE_MARK = {
+    "color": "rgba(0,0,0,0)",
+    "line": {"width": 0},
+    "pattern": {"shape": "/", "fillmode": "replace", "fgcolor": GRAY_SOFT, "size": 8, "solidity": 0.3},
+}
+"""Stripes behind the windows in which the model is not sure."""
 
 
 def emotion_bars(scores: Scores) -> go.Figure:
@@ -176,6 +184,7 @@ def timeline(windows: Sequence[TimelineWindow], duration_s: float) -> go.Figure:
     """Draw each emotion's probability over time in a row of its own, the strongest overall on top.
 
     Rows that are named at their left need no legend and no colors; a row's full height is a probability of one.
+    Where the model is not sure, the background is hatched.
     """
     curves = np.array([window.scores.probabilities for window in windows])
     times = [(window.start + window.end) / 2 for window in windows]
@@ -184,7 +193,15 @@ def timeline(windows: Sequence[TimelineWindow], duration_s: float) -> go.Figure:
     curves = np.vstack([curves[:1], curves, curves[-1:]])
     order = np.argsort(-curves.mean(axis=0), kind="stable")[:MOST]
     names = [written_label(windows[0].scores.labels[index]) for index in order]
+    notes = [UNSURE_NOTE if window.sure is False else "" for window in windows]
+    notes = [notes[0], *notes, notes[-1]]
     figure = go.Figure()
+    bottom, top = 0.9 - len(names), 0.95
+    for span in unsure_spans(windows):
+        figure.add_bar(
+            x=[(span.start + span.end) / 2], width=span.duration_s, y=[top - bottom], base=bottom,
+            marker=UNSURE_MARK, hoverinfo="skip",
+        )  # fmt: skip
     for row, index in enumerate(order):
         values = curves[:, index]
         figure.add_scatter(x=times, y=[-row] * len(times), line={"color": GRAY_SOFT, "width": 1}, **HIDDEN)
@@ -197,10 +214,24 @@ def timeline(windows: Sequence[TimelineWindow], duration_s: float) -> go.Figure:
             fillcolor=GRAY_SOFT if row else ACCENT_SOFT,
             name=names[row],
             meta=names[row],
-            text=[percent(float(value)) for value in values],
+            text=[percent(float(value)) + note for value, note in zip(values, notes, strict=True)],
             hovertemplate="%{x:.1f} s, %{meta}: %{text}<extra></extra>",
         )
     plain(figure, TIMELINE_ROW * len(names) + 32, left=label_width(names), bottom=24)
     seconds_axis(figure, duration_s)
-    rows_axis(figure, names, bottom=0.9, top=0.95, raised=0.25)
+    rows_axis(figure, names, bottom=0.9, top=top, raised=0.25)
     return figure
+
+
+def unsure_spans(windows: Sequence[TimelineWindow]) -> list[Span]:
+    """Return the parts of a timeline in which the model is not sure; each window counts up to halfway to the next."""
+    middles = [(window.start + window.end) / 2 for window in windows]
+    halfway = [(one + other) / 2 for one, other in pairwise(middles)]
+    spans: list[Span] = []
+    for window, start, end in zip(windows, [windows[0].start, *halfway], [*halfway, windows[-1].end], strict=True):
+        start, end = max(start, window.start), min(end, window.end)
+        if window.sure is False and spans and spans[-1].end == start:
+            spans[-1] = Span(spans[-1].start, end)
+        elif window.sure is False:
+            spans.append(Span(start, end))
+    return spans

@@ -37,10 +37,13 @@ def to_csv(analysis: Analysis, words: str, rescored: Analysis | None = None) -> 
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     if analysis.timeline:
-        table.writerow(["file", "start_s", "end_s", "top", *analysis.scores.labels])
+        table.writerow(["file", "start_s", "end_s", "top", "sure", *analysis.scores.labels])
         for window in analysis.timeline:
             values = [f"{value:.6f}" for value in window.scores.probabilities]
-            table.writerow([analysis.file, f"{window.start:.2f}", f"{window.end:.2f}", window.scores.top, *values])
+            sure = "" if window.sure is None else "yes" if window.sure else "no"
+            table.writerow(
+                [analysis.file, f"{window.start:.2f}", f"{window.end:.2f}", window.scores.top, sure, *values]
+            )
         return text.getvalue()
     modalities = {name: scores.to_dict() for name, scores in analysis.modalities.items() if name != "fused"}
     by = [f"probability_by_{name}" for name in modalities]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-from ser_engine.types import Quality, Scores, Transcript
-from ui.wording import percent, seconds
+from ser_engine.types import Explanation, Quality, Scores, TimelineWindow, Transcript, WeightedSpan
+from ui.wording import name, percent, seconds
 
 LANGUAGES = {
     "ar": "Arabic", "bn": "Bengali", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
@@ -15,6 +16,14 @@ LANGUAGES = {
     "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
 """Whisper's codes of common languages; others are shown as their code."""
+
+TYPICAL = (
+    "The gray bands are typical of adults: for pitch, Baken and Orlikoff (2000); for the others, the middle 80 percent "
+    "of 251 adults reading aloud (LibriSpeech; Panayotov et al., 2015), measured in the same way. Ranges are from the "
+    "10th to the 90th percentile. Loudness itself depends on the microphone, so only its variation is shown. The "
+    "speaking rate counts voiced peaks of the level, most of which are syllables (de Jong and Wempe, 2009)."
+)
+"""Sources of the typical ranges of a voice, and what is measured."""
 
 
 def influence(modalities: Mapping[str, Scores], transcript: str = "") -> str:
@@ -32,6 +41,38 @@ def influence(modalities: Mapping[str, Scores], transcript: str = "") -> str:
     if text.top == fused.top:
         return "Audio and transcript agree."
     return f"By text alone the result would be {text.top}; the audio outweighs it."
+
+
+def window_top(window: TimelineWindow) -> str:
+    """Return the most probable emotion of a window, and whether the model is not sure."""
+    return name(window.scores.top) + (" (not sure)" if window.sure is False else "")
+
+
+def occlusion(label: str, words: bool) -> str:
+    """Return how the moments were weighed, in a sentence; `words` where the model also used the transcript."""
+    kept = ", while the words stay the same" if words else ""
+    return (
+        f"The stronger the color, the more a moment weighed for {label}: the odds of {label} fall the most when it is "
+        f"removed{kept} (occlusion; Zeiler and Fergus, 2014)."
+    )
+
+
+def moment(span: WeightedSpan, label: str) -> str:
+    """Return the weight of a moment for the answer, as it is shown at the pointer."""
+    change = "fall" if span.weight > 0 else "rise"
+    factor = math.exp(abs(span.weight))
+    return f"{span.start:.1f} to {span.end:.1f} s: without it, the odds of {label} {change} by a factor of {factor:.1f}"
+
+
+def heaviest(explanation: Explanation, most: int = 3) -> str:
+    """Return the moments that weighed most, in words."""
+    ranked = sorted(explanation.moments, key=lambda span: -span.weight)[:most]
+    return f"Moments that weighed most: {'; '.join(moment(span, explanation.label) for span in ranked)}"
+
+
+def measurement(value: float, unit: str) -> str:
+    """Return a measurement of the voice with its unit."""
+    return f"{value:.0f} {unit}" if value >= 20 else f"{value:.1f} {unit}"
 
 
 def correction(original: Scores, edited: Scores) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ui.live.job import LiveJob
     from ui.live.state import LiveState
 
-Point = tuple[int, float] | None
+Point = tuple[int, float, bool] | None
 
 COLUMNS = 240
 """Columns of the timeline at most; in a longer session, each stands for several windows."""
@@ -86,7 +86,7 @@ def sentence(state: LiveState) -> str:
 
 @dataclass
 class Course:
-    """The timeline of a session as points: (row, probability), or None where nothing was scored."""
+    """The timeline of a session as points: (row, probability, whether sure), or None where nothing was scored."""
 
     labels: list[Point] = field(default_factory=list)
     groups: list[Point] = field(default_factory=list)
@@ -94,7 +94,7 @@ class Course:
     def follow(self, timeline: Sequence[Update]) -> None:
         """Add the new part of a timeline that only grows."""
         for update in timeline[len(self.labels) :]:
-            self.labels.append(_point(update.scores))
+            self.labels.append(_point(update.scores, update.sure is not False))
             self.groups.append(_point(merged(update.scores)))
 
 
@@ -135,17 +135,19 @@ def merged(scores: Scores | None) -> Scores | None:
 
 
 def columns(points: Sequence[Point], most: int = COLUMNS) -> list[list[float] | None]:
-    """Return a timeline of at most `most` columns: [row, strength], or None where nothing was scored.
+    """Return a timeline of at most `most` columns: [row, strength, sure], or None where nothing was scored.
 
-    Windows that share a column are represented by their most frequent row and its mean.
+    Windows that share a column are represented by their most frequent row and its mean; the column is sure (1 or 0)
+    where the model is sure of most of these.
     """
     stride = -(-len(points) // most) or 1
     result: list[list[float] | None] = []
     for first in range(0, len(points), stride):
         part = points[first : first + stride]
         row = Counter(point[0] if point else None for point in part).most_common(1)[0][0]
-        values = [point[1] for point in part if point and point[0] == row]
-        result.append(None if row is None else [row, round(sum(values) / len(values), 2)])
+        same = [point for point in part if point and point[0] == row]
+        strength, sure = (sum(point[i] for point in same) / max(1, len(same)) for i in (1, 2))
+        result.append(None if row is None else [row, round(strength, 2), int(sure > 0.5)])
     return result
 
 
@@ -163,8 +165,8 @@ def to_dict(job: LiveJob) -> dict[str, Any]:
     }
 
 
-def _point(scores: Scores | None) -> Point:
+def _point(scores: Scores | None, sure: bool = True) -> Point:
     if scores is None:
         return None
     best = int(scores.probabilities.argmax())
-    return best, float(scores.probabilities[best])
+    return best, float(scores.probabilities[best]), sure

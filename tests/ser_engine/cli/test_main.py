@@ -64,6 +64,14 @@ def test_json_has_the_agreed_keys(tmp_path: Path, capsys: Captured) -> None:
     assert set(answer["seconds"]) == {"decode", "clean", "transcribe", "classify", "total"}
 
 
+def test_json_has_an_explanation_where_one_is_asked_for(recordings: Path, capsys: Captured) -> None:
+    assert main(["analyze", "--json", "--explain", "--no-transcript", str(recordings / "b.wav")]) == 0
+    answer = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert answer["explanation"]["label"] == answer["top"]
+    assert all({"start", "end", "weight"} == set(moment) for moment in answer["explanation"]["moments"])
+    assert set(answer["explanation"]["voice"]) >= {"pitch_hz", "syllables_per_s"}
+
+
 def test_a_folder_gives_one_line_for_each_recording_in_it(recordings: Path, capsys: Captured) -> None:
     assert main(["analyze", "--json", "--no-transcript", str(recordings)]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -101,7 +101,7 @@ def test_json_groups_window_hop_and_gate(home: Path, capsys: Captured) -> None:
     assert main(command) == 0
     updates = [json.loads(line, parse_constant=pytest.fail) for line in capsys.readouterr().out.splitlines()]
     assert [(update["start"], update["end"]) for update in updates[:-1]] == [(0, 2), (2, 4), (4, 6)]
-    assert list(updates[0]) == ["start", "end", "state", "top", "scores", "speech_s", "level_db", "skipped"]
+    assert list(updates[0]) == ["start", "end", "state", "top", "sure", "scores", "speech_s", "level_db", "skipped"]
     assert set(updates[0]["scores"]) == {"angry or disgust", "fearful or surprised", "happy", "sad"}
     assert updates[0]["top"] in updates[0]["scores"] and sum(updates[0]["scores"].values()) == pytest.approx(1)
     assert (updates[2]["state"], updates[2]["scores"], updates[2]["top"]) == ("silence", None, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -147,6 +149,23 @@ def test_the_timeline_draws_each_window_at_its_middle_as_high_as_its_probability
     assert sad.text[2] == "90%" and angry.text[1] == "80%"
     heights = np.asarray(sad.y) / np.asarray(sad.y).max()
     assert heights[3] == pytest.approx(1) and heights[1] < 0.1
+
+
+def test_the_timeline_hatches_where_the_model_is_not_sure() -> None:
+    first, *others = windows()
+    assert not [trace for trace in charts.timeline([first, *others], 6.0).data if trace.type == "bar"]
+    unsure = [replace(first, sure=False), replace(others[0], sure=False), replace(others[1], sure=True)]
+    figure = charts.timeline(unsure, 6.0)
+    (hatched,) = [trace for trace in figure.data if trace.type == "bar"]
+    assert (hatched.x[0] - hatched.width / 2, hatched.x[0] + hatched.width / 2) == (0, 3.75)
+    assert hatched.marker.pattern.shape == "/"
+    angry = next(trace for trace in figure.data if trace.name == "Angry")
+    assert angry.text[1] == "80% (not sure)" and "not sure" not in angry.text[3]
+
+
+def test_silence_between_windows_is_not_hatched() -> None:
+    apart = [TimelineWindow(0, 3, scores(sad=0.3), False), TimelineWindow(9, 12, scores(sad=0.3), False)]
+    assert charts.unsure_spans(apart) == [Span(0, 3), Span(9, 12)]
 
 
 def test_a_finger_can_scroll_past_every_chart() -> None:

@@ -65,11 +65,13 @@ def test_csv_has_a_row_per_emotion() -> None:
 
 def test_csv_of_a_long_recording_has_a_row_per_window() -> None:
     later = Scores(SCORES.labels, np.array([0.9, 0.1], np.float32))
-    table = rows(downloads.to_csv(analysis((TimelineWindow(0, 3, SCORES), TimelineWindow(1.5, 4.5, later))), ""))
-    assert [(row["start_s"], row["top"], float(row["calm"])) for row in table] == [
-        ("0.00", "angry", 0.25),
-        ("1.50", "calm", 0.9),
+    windows = (TimelineWindow(0, 3, SCORES, sure=False), TimelineWindow(1.5, 4.5, later, sure=True))
+    table = rows(downloads.to_csv(analysis(windows), ""))
+    assert [(row["start_s"], row["top"], row["sure"], float(row["calm"])) for row in table] == [
+        ("0.00", "angry", "no", 0.25),
+        ("1.50", "calm", "yes", 0.9),
     ]
+    assert rows(downloads.to_csv(analysis((TimelineWindow(0, 3, SCORES),)), ""))[0]["sure"] == ""
 
 
 def test_names_recall_the_recording() -> None:

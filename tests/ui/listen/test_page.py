@@ -14,7 +14,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from ser_engine import Analysis, Analyzer, Settings
-from ser_engine.errors import SerError
+from ser_engine.errors import SerError, WeightsUnavailable
 from tests.speech import speech_wav
 from tests.ui.page_text import text
 from ui import wording
@@ -113,6 +113,29 @@ def test_a_short_recording_has_no_timeline_a_long_one_has(page: AppTest, speech:
     assert healthy(page)
     assert "timeline" in charts(page) and "Over time" in text(page)
     assert len(page.table[-1].value) == len(result(page).analysis.timeline) > 1
+
+
+def test_an_answer_is_explained_only_where_it_is_asked_for(
+    page: AppTest, long_speech: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(page, "long.wav", long_speech)
+    assert result(page).explanation is None and not page.exception
+    page.toggle(key="explain").set_value(True).run()
+    explanation = result(page).explanation
+    assert healthy(page) and explanation is not None
+    assert explanation.label == result(page).analysis.scores.top
+    assert f"weighed for {explanation.label}" in text(page) and "occlusion" in text(page)
+    page.run()
+    assert result(page).explanation is explanation
+    page.text_area[0].set_value("I am so happy to see you, this is wonderful!").run()
+    assert healthy(page) and result(page).explanation not in (None, explanation)
+
+    def refuse(*_: object) -> None:
+        raise WeightsUnavailable("The model is gone.")
+
+    monkeypatch.setattr(Analyzer, "explain", refuse)
+    page.text_area[0].set_value("I am so sad.").run()
+    assert [error.value for error in page.error] == ["The model is gone."] and healthy(page)
 
 
 def test_a_bad_file_gets_its_one_sentence_and_a_good_one_after_it_its_answer(

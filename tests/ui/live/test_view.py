@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_a_model_of_other_labels_has_no_groups() -> None:
     assert view.groups(scores(dog=0.5, siren=0.5), []) is None
     course = view.Course()
     course.follow([update(1.0, scores(dog=0.4, siren=0.6))])
-    assert course.labels == [(1, pytest.approx(0.6))] and course.groups == [None]
+    assert course.labels == [(1, pytest.approx(0.6), True)] and course.groups == [None]
 
 
 def test_a_course_takes_each_window_once() -> None:
@@ -90,18 +91,27 @@ def test_a_course_takes_each_window_once() -> None:
     course.follow(timeline)
     course.follow(timeline)
     course.follow([*timeline, update(2.0, scores(sad=0.2, happy=0.8))])
-    assert course.labels == [(0, pytest.approx(0.9)), None, (1, pytest.approx(0.8))]
+    assert course.labels == [(0, pytest.approx(0.9), True), None, (1, pytest.approx(0.8), True)]
     # Groups stand in an order of their own.
     assert [point[0] if point else None for point in course.groups] == [1, None, 0]
 
 
 def test_a_long_timeline_keeps_its_size_and_what_most_windows_have() -> None:
     assert view.columns([]) == []
-    assert view.columns([(2, 0.5), None]) == [[2, 0.5], None]
-    assert view.columns([(1, 0.4), (1, 0.6), (0, 0.9), None, None, None], most=2) == [[1, 0.5], None]
-    hour = view.columns([(number // 3600, 0.5) for number in range(7200)])
-    assert len(hour) == view.COLUMNS and hour[0] == [0, 0.5] and hour[-1] == [1, 0.5]
+    assert view.columns([(2, 0.5, True), None]) == [[2, 0.5, 1], None]
+    windows = [(1, 0.4, True), (1, 0.6, True), (0, 0.9, False), None, None, None]
+    assert view.columns(windows, most=2) == [[1, 0.5, 1], None]
+    hour = view.columns([(number // 3600, 0.5, True) for number in range(7200)])
+    assert len(hour) == view.COLUMNS and hour[0] == [0, 0.5, 1] and hour[-1] == [1, 0.5, 1]
     assert len(json.dumps(hour)) < 4000
+
+
+def test_windows_of_which_the_model_is_not_sure_are_marked_but_not_their_groups() -> None:
+    course = view.Course()
+    course.follow([replace(update(1.0, scores(angry=0.5, sad=0.4, happy=0.1)), sure=False)])
+    assert [column[2] for column in view.columns(course.labels) if column] == [0]
+    assert [column[2] for column in view.columns(course.groups) if column] == [1]
+    assert view.columns([(1, 0.5, True), (1, 0.5, False), (1, 0.5, False)], most=1) == [[1, 0.5, 0]]
 
 
 @pytest.mark.parametrize(("decibels", "share"), [(-120, 0), (-60, 0), (-30, 0.5), (0, 1), (3, 1)])

@@ -199,12 +199,14 @@ class Live {
     const step = (width - left) / Math.max(columns.length, WIDE_S / HOP_S);
     columns.forEach((column, i) => {
       pen.globalAlpha = column ? 0.25 + 0.75 * column[1] : 0.3;
-      pen.fillStyle = column ? "#1f9a8f" : style.color;
+      pen.fillStyle = !column ? style.color : column[2] ? "#1f9a8f" : "#8a9298";
       const x = left + i * step;
-      if (column) pen.fillRect(x, column[0] * row + 2, Math.max(1, step - 0.5), row - 5);
+      const inset = column?.[2] ? 0 : (row - 5) / 3; // Not sure: gray, and a third as high.
+      if (column) pen.fillRect(x, column[0] * row + 2 + inset, Math.max(1, step - 0.5), row - 5 - 2 * inset);
       else pen.fillRect(x, names.length * row + 4, Math.max(1, step - 0.5), 2);
     });
-    const seen = new Set(columns.filter(Boolean).map((column) => names[column[0]]));
+    this.find(".key").style.visibility = columns.some((column) => column && !column[2]) ? "visible" : "hidden";
+    const seen = new Set(columns.filter(Boolean).map(([name, , sure]) => names[name] + (sure ? "" : " (not sure)")));
     canvas.setAttribute("aria-label", seen.size ? `Timeline so far: ${[...seen].join(", ")}` : "Timeline, empty yet");
   }
 
