@@ -21,7 +21,7 @@ BIBLIOGRAPHY = (PROJECT / "docs" / "papers.bib").read_text(encoding="utf-8")
 FORBIDDEN = re.compile(r"\b(over)?heard\b|\bopinions?\b|\bstrangers?\b|\btraps?\b|\btold\b|paper-[1-5]", re.IGNORECASE)
 # "Okabe et al., 2018", "Friedman (1989)", "Haq & Jackson (2010)"
 CITATION = re.compile(r"\b([A-Z][\w-]+)(?: et al\.| (?:&|and) [A-Z][\w-]+)?,? \(?((?:19|20)\d\d)\)?")
-NO_AUTHORS = {"ACL", "EmoBox", "Interspeech"}
+NO_AUTHORS = {"ACL", "EmoBox", "ICASSP", "Interspeech", "LREC"}
 
 
 def text_of(path: Path) -> str:

@@ -66,7 +66,7 @@ def coverage_curve(true: NDArray[np.int_], probabilities: NDArray[np.float32]) -
 
 
 def threshold(
-    true: NDArray[np.int_], probabilities: NDArray[np.float32], least: float = 0.0, coverage: float = COVERAGE
+    true: NDArray[np.int_], probabilities: NDArray[np.float32], coverage: float = COVERAGE, least: float = 0.0
 ) -> dict[str, float]:
     """Return where "not sure" begins, and what is gained by saying it; all from 0 to 1.
 
@@ -91,5 +91,5 @@ def measure(true: NDArray[np.int_], probabilities: NDArray[np.float32], least: f
         "mean": round(float(probabilities.max(axis=1).mean()), 4),
         "reliability": reliability(true, probabilities),
         "coverage": coverage_curve(true, probabilities),
-        "threshold": threshold(true, probabilities, least),
+        "threshold": threshold(true, probabilities, least=least),
     }

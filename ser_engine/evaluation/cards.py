@@ -268,7 +268,8 @@ def _external(record: RunRecord) -> str:
     lines = []
     for id, row in measured_elsewhere(record).items():
         low, high = row["UA_among_shared_labels_ci95"]
-        who = "speakers who are not in training" if id in record.config.get("auxiliary", ()) else "not in training"
+        auxiliary = id in record.config.get("auxiliary", ())
+        who = "speakers who are not in training" if auxiliary else "which is not in training"
         lines.append(
             f"\n{get_corpus(id).title}, {who}: UA {row['UA']:.1f} over all labels, "
             f"{row['UA_among_shared_labels']:.1f} ({low:.1f} to {high:.1f}) among the {len(row['shared_labels'])} that "

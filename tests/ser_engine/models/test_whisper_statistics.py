@@ -60,7 +60,7 @@ def encoded(count: int) -> list[Encoding]:
     rng = np.random.default_rng(1)
     lengths = rng.integers(1, 40, count)
     frames = [rng.standard_normal((length, 512), np.float32) for length in lengths]
-    return [Encoding(*both) for both in zip(statistics(count).numpy(), frames, strict=True)]
+    return [Encoding(*parts) for parts in zip(statistics(count).numpy(), frames, frames, strict=True)]
 
 
 # --- scores

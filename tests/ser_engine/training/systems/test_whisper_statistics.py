@@ -46,7 +46,7 @@ def examples(count: int, seed: int = 0) -> tuple[list[Encoding], np.ndarray]:
     for row, label in zip(statistics, true, strict=True):
         frames = (2 + rng.standard_normal((rng.integers(3, 30), WIDTH))).astype(np.float16)
         frames[rng.integers(len(frames)), label] += 9
-        encodings.append(Encoding(row, frames))
+        encodings.append(Encoding(row, frames, frames))
     return encodings, true
 
 
@@ -170,7 +170,7 @@ def test_augmented_copies_are_trained_on_and_missing_ones_are_replaced(kind: dic
     config = replace(CONFIG, **kind, degradations=("crop",), augmentation=("crop",))
     encodings, true = examples(300)
     # The recordings themselves are uninformative: all that can be learned is in their copies.
-    plain: list[Encoding | None] = [Encoding(np.zeros_like(e.statistics), np.zeros_like(e.frames)) for e in encodings]
+    plain: list[Encoding | None] = [Encoding(*map(np.zeros_like, e)) for e in encodings]
     cropped = [encoding if row % 3 else None for row, encoding in enumerate(encodings)]
     plain[0] = None
     rows, copies = training_copies(config, {"": plain, "crop": cropped}, np.arange(300))
@@ -223,6 +223,6 @@ def test_targets_are_smoothed_over_the_labels_of_a_corpus() -> None:
 
 def test_rare_labels_have_larger_sampling_weights() -> None:
     clips, rows = labeled(*[("ravdess", "sad")] * 4, ("ravdess", "happy"), ("tess", "sad")), np.arange(6)
-    np.testing.assert_allclose(sampling_weights(clips, rows, replace(CONFIG, label_balance=1.0)), [0.2] * 4 + [1, 0.2])
-    np.testing.assert_allclose(sampling_weights(clips, rows[3:], replace(CONFIG, label_balance=1.0)), [0.5, 1, 0.5])
+    np.testing.assert_allclose(sampling_weights(clips, rows, replace(CONFIG, label_balance=1.0)), [0.6] * 4 + [3, 0.6])
+    np.testing.assert_allclose(sampling_weights(clips, rows[3:], replace(CONFIG, label_balance=1.0)), [0.75, 1.5, 0.75])
     np.testing.assert_allclose(sampling_weights(clips, rows, CONFIG), [1] * 6)
