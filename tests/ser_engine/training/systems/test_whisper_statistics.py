@@ -111,7 +111,7 @@ def test_features_are_standardized_by_the_training_set(head: Head) -> None:
 
 def test_a_constant_feature_does_no_harm() -> None:
     features, true = examples(100)
-    for statistics, frames in features:
+    for statistics, frames, _ in features:
         statistics[3] = 7.0
         frames[:, 4] = 7.0
     head = train_head([features], one_hot(true), np.ones(100), replace(CONFIG, epochs=2, **ATTENTIVE))
