@@ -26,6 +26,7 @@ from ser_engine.transcription.alignment import replace_words, select_words
 from ser_engine.transcription.transcriber import Transcriber, load_transcriber
 from ser_engine.types import (
     SAMPLE_RATE,
+    WINDOW_S,
     Analysis,
     CleanSpeech,
     Explanation,
@@ -49,7 +50,7 @@ _Part = tuple[Span, CleanSpeech, Transcript | None]  # of a recording: its speec
 
 # A recording longer than this gets a timeline of overlapping windows, which are as long as the utterances that the
 # models were trained on. A window with less speech than the last figure is left out.
-TIMELINE_FROM_S, WINDOW_S, HOP_S, WINDOW_SPEECH_S = 6.0, 3.0, 1.5, 0.5
+TIMELINE_FROM_S, HOP_S, WINDOW_SPEECH_S = 6.0, 1.5, 0.5
 
 
 class Analyzer:

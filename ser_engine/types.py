@@ -19,6 +19,9 @@ SAMPLE_RATE = 16_000
 TIME_TOLERANCE_S = 0.25
 """Error of Whisper's times, in seconds; the shortest segment of `CleanSpeech` is longer."""
 
+WINDOW_S = 3.0
+"""Length of a window of long recordings, in seconds."""
+
 STAGES = ("decode", "clean", "transcribe", "classify")
 """The steps of an analysis, in the order in which they run."""
 

@@ -18,10 +18,10 @@ from ser_engine.data.preprocess import clean_clip
 from ser_engine.errors import NoSpeech
 from ser_engine.features.encoder import BLOCKS, MAX_SAMPLES, STATISTICS, Encoding, encode_audio
 from ser_engine.settings import Settings
-from ser_engine.types import SAMPLE_RATE
+from ser_engine.types import SAMPLE_RATE, WINDOW_S
 
-WINDOW_S, SHORTEST_S = 3.0, 1.0
-"""Seconds of a window of long recordings, as in the timeline, and of the shortest that counts."""
+SHORTEST_S = 1.0
+"""Length of the shortest window that counts, in seconds."""
 
 
 def encode_clips(

@@ -171,6 +171,11 @@ def assign_auxiliary(utterances: Sequence[Utterance], folds: int) -> Rows:
     return result
 
 
+def held_out(utterances: Sequence[Utterance]) -> NDArray[np.bool_]:
+    """Return which utterances of auxiliary corpora no experiment trains on, bool [n]; see `assign_auxiliary`."""
+    return np.asarray(assign_auxiliary(utterances, 1) < 0)
+
+
 def sentence_of(utterance: Utterance) -> str | None:
     """Return a key that clips of a corpus with the same words share ("emodb/der lappen …"); None if not known."""
     text = utterance.sentence or utterance.transcript

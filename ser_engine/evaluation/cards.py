@@ -17,8 +17,6 @@ CORE_W = 10
 """Rough power of a busy core of a server's processor, in watts, with its share of the rest; not measured here."""
 AUGMENTED = 33
 """Percent of the training clips that are taken degraded (`training.heads.UNDEGRADED`)."""
-COMMERCIAL = frozenset({"cremad", "emogator", "librispeech", "speechocean"})
-"""Corpora whose licenses allow commercial use."""
 FRONT_MATTER = """---
 license: cc-by-nc-sa-4.0
 language: en
@@ -190,7 +188,7 @@ def _per_class_table(record: RunRecord) -> str:
 
 def _training_data(corpora: Sequence[str]) -> str:
     """Return the chapter on the training data; some corpora allow no commercial use."""
-    restricted = [get_corpus(id).title for id in corpora if id not in COMMERCIAL]
+    restricted = [get_corpus(id).title for id in corpora if not get_corpus(id).commercial]
     sources = [f"- {get_corpus(id).title}: {get_corpus(id).citation}; {get_corpus(id).license}." for id in corpora]
     return f"""## Training data
 

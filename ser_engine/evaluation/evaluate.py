@@ -51,7 +51,7 @@ def calibrated(predictions: Predictions) -> NDArray[np.float32]:
     """Return probabilities float32 [n, labels], each fold at the temperature fitted on the other folds."""
     if predictions.calibrated:
         return np.asarray(softmax(predictions.main, axis=1))
-    temperatures = fold_temperatures(predictions.select(~is_ordinary(predictions.utterances)))
+    temperatures = fold_temperatures(predictions)
     scale = np.array([temperatures[fold] for fold in predictions.folds])[:, None]
     return np.asarray(softmax(predictions.main / scale, axis=1), np.float32)
 

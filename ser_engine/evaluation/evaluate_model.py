@@ -20,10 +20,11 @@ from ser_engine.analyzer import Analyzer
 from ser_engine.data import splits
 from ser_engine.data.audit import Finding, Findings, Severity
 from ser_engine.data.corpora import registry
-from ser_engine.data.corpora.base import ORDINARY, Utterance
+from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.evaluation.calibration import expected_calibration_error
 from ser_engine.evaluation.evaluate import measure_predictions
+from ser_engine.evaluation.ordinary import is_ordinary
 from ser_engine.evaluation.predictions import MAIN, Predictions, predicted_classes
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.evaluation.scores import Scored, fingerprint, score
@@ -157,7 +158,7 @@ def _load_clips(plan: Plan, data: Path) -> list[Utterance]:
         raise CorpusError(f"There is no corpus in {data}.")
     of = LABEL_SETS[plan.label_set].of
     clips = [clip for name in dict.fromkeys(names) for clip in registry.read_corpus(name, data) if of(clip) is not None]
-    emotional = [clip for clip in clips if clip.native != ORDINARY]
+    emotional = [clip for clip, ordinary in zip(clips, is_ordinary(clips), strict=True) if not ordinary]
     if clips and not emotional:
         raise CorpusError(f"In {', '.join(names)} there is ordinary talk alone; --ordinary counts its false alarms.")
     return emotional

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,10 @@ from ser_engine.analyzer import Analyzer
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import audio_files
 from ser_engine.data.pool import map_batches
-from ser_engine.data.splits import assign_auxiliary
+from ser_engine.data.splits import held_out
 from ser_engine.errors import CorpusError, NoSpeech
 from ser_engine.evaluation.ordinary import is_ordinary, measure_ordinary
 from ser_engine.evaluation.record import RunRecord
-from ser_engine.models.registry import find_model
 from ser_engine.settings import Settings
 
 KIND: Literal["ordinary"] = "ordinary"
@@ -29,7 +28,7 @@ BATCH = 4
 def evaluate_ordinary(model: str, sources: Sequence[str], settings: Settings, words: bool = False) -> RunRecord:
     """Measure a model on ordinary talk and write its record, evaluated/<model>-ordinary/as-is.
 
-    Of a corpus, the speakers are tested on whom no experiment trains (`splits.assign_auxiliary`). A recording's windows
+    Of a corpus, the speakers are tested on whom no experiment trains (`splits.held_out`). A recording's windows
     are those of the timeline; one that is too short for a timeline is a window by itself.
     Raise CorpusError for a source that is neither a corpus of ordinary talk nor a file or folder.
 
@@ -39,7 +38,6 @@ def evaluate_ordinary(model: str, sources: Sequence[str], settings: Settings, wo
     sources : ids of corpora in `settings.data`, recordings, or folders of recordings
     words : whether they are transcribed, for models that use text
     """
-    folder = find_model(replace(settings, model=model))
     analyzer = Analyzer(replace(settings, model=model, threads=settings.threads or 1))
     labels, threshold = analyzer.model.labels, analyzer.model.threshold or 0.0
     details = {}
@@ -65,7 +63,6 @@ def evaluate_ordinary(model: str, sources: Sequence[str], settings: Settings, wo
             "sources": list(sources),
             "words": words,
             "threshold": threshold,
-            "folder": folder.name,
         },
         details=details,
     )
@@ -83,25 +80,18 @@ def _recordings(source: str, settings: Settings) -> list[Path]:
     utterances = registry.read_corpus(source, settings.data)
     if not is_ordinary(utterances).all():
         raise CorpusError(f"{source} is no corpus of ordinary talk.")
-    held = assign_auxiliary(utterances, 1) < 0
-    return [utterance.path for utterance, yes in zip(utterances, held, strict=True) if yes]
+    return [utterances[row].path for row in np.flatnonzero(held_out(utterances))]
 
 
 def _windows(paths: list[Path], analyzer: Analyzer, words: bool) -> list[NDArray[np.float32]]:
     """Return the probabilities of each recording's windows, float32 [windows, labels]."""
-    return [
-        np.array(list(_answers(path, analyzer, words)), np.float32).reshape(-1, len(analyzer.model.labels))
-        for path in paths
-    ]
+    return [_probabilities(path, analyzer, words) for path in paths]
 
 
-def _answers(path: Path, analyzer: Analyzer, words: bool) -> Iterator[NDArray[np.float32]]:
+def _probabilities(path: Path, analyzer: Analyzer, words: bool) -> NDArray[np.float32]:
     try:
         analysis = analyzer.analyze(path, transcribe=words)
     except NoSpeech:
-        return
-    yield from (
-        (window.scores.probabilities for window in analysis.timeline)
-        if analysis.timeline
-        else (analysis.scores.probabilities,)
-    )
+        return np.zeros((0, len(analyzer.model.labels)), np.float32)
+    windows = [window.scores for window in analysis.timeline] or [analysis.scores]
+    return np.stack([scores.probabilities for scores in windows])

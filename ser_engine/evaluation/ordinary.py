@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.data.corpora.base import ORDINARY, Utterance
-from ser_engine.data.encodings import WINDOW_S
 from ser_engine.evaluation.metrics import percent
 from ser_engine.labels import CALM, NEUTRAL
+from ser_engine.types import WINDOW_S
 
 QUIET = (NEUTRAL, CALM)
 TARGET = 0.05

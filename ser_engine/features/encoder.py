@@ -61,17 +61,6 @@ def compute_hidden_states(
         return torch.stack([*states, encoder.ln_post(states[-1])] if blocks is None else states, dim=1)
 
 
-def compute_lower_states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
-    """Compute the output of block `LOWER_BLOCKS`, float32 [batch, t, width], of [batch, n] samples at 16 kHz.
-
-    The blocks above are not computed. n is at most 30 s; t are means of two frames, 40 ms.
-    """
-    import torch
-
-    with torch.inference_mode():
-        return average_pairs(next(islice(_states(encoder, samples), LOWER_BLOCKS, None)))
-
-
 def _states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> Iterator[torch.Tensor]:
     """Yield the input of the first block, then the output of each, float32 [batch, frames, width]."""
     import torch

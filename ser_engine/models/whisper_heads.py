@@ -97,13 +97,10 @@ class Member(nn.Module):
             total = total + x
         return total / (1 + len(self.blocks))
 
-    def pool(self, frames: Tensor, present: Tensor) -> Tensor:
-        """Map frames [batch, t, width], real where bool `present` [batch, t] is, to pooled vectors [batch, pooled]."""
+    def pool(self, frames: Tensor) -> Tensor:
+        """Map frames [batch, t, width] to pooled vectors [batch, pooled]."""
+        present = torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device)
         return self.head.pool((frames - self.frame_mean) * self.frame_scale, present)
-
-    def pool_all(self, frames: Tensor) -> Tensor:
-        """Map frames [batch, t, width], all of them real, to pooled vectors [batch, pooled]."""
-        return self.pool(frames, torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device))
 
     def input_frames(self, encodings: Sequence[Encoding]) -> list[NDArray[np.floating[Any]]]:
         """Return the frames [t, width] that the head pools: those of each encoding, or of the head's own blocks."""
@@ -122,7 +119,7 @@ class Member(nn.Module):
     def embed(self, encodings: Sequence[Encoding]) -> Tensor:
         """Return the input of the last layer, [batch, hidden], for encodings of one length."""
         frames = torch.from_numpy(np.stack(self.input_frames(encodings))).float()
-        embedded: Tensor = self.classifier[:-1](self.pool_all(frames))
+        embedded: Tensor = self.classifier[:-1](self.pool(frames))
         return embedded
 
     def forward(self, encodings: Sequence[Encoding]) -> Tensor:

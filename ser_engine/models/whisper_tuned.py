@@ -13,13 +13,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from whisper.model import AudioEncoder
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.features.encoder import LOWER_BLOCKS, average_pairs, pool_states
+from ser_engine.features.encoder import LOWER_BLOCKS, pool_states
 from ser_engine.models.quantization import quantize
 from ser_engine.models.store import read_config, read_tensors, write_config, write_tensors
 from ser_engine.models.whisper_statistics import (
@@ -135,8 +136,10 @@ class WhisperTuned(WhisperEncoderModel):
     def predict_proba(self, states: Tensor) -> NDArray[Any]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
         with torch.inference_mode():
-            frozen = self.base_model.head(*collate(pool_states(states)))
-            both = (frozen + mean_log_probs(self.heads, average_pairs(states[:, LOWER_BLOCKS]))) / 2
+            encodings = pool_states(states)
+            frozen = self.base_model.head(*collate(encodings))
+            lower = torch.from_numpy(np.stack([encoding.lower for encoding in encodings]))
+            both = (frozen + mean_log_probs(self.heads, lower)) / 2
             probabilities: NDArray[Any] = (both / self.temperature).softmax(dim=1).numpy()
             return probabilities
 

@@ -37,8 +37,30 @@ Frames = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class HeadsConfig(heads.HeadTrainingConfig):
-    """An experiment with frozen and tuned heads; the entries `attentive_…` are of the training of heads.
+class BlocksConfig(heads.HeadTrainingConfig):
+    """What experiments with fine-tuned blocks share; the entries `attentive_…` are of the training of heads.
+
+    Attributes
+    ----------
+    blocks : number of tuned blocks, from the one after `features.encoder.LOWER_BLOCKS`
+    epochs, batch, learning_rate : training of the blocks; AdamW with a one-cycle schedule
+    head_learning_rate : of the head in these epochs
+    masked : largest share of a clip's frames that is masked in the training of blocks, twice (park2019specaugment)
+    averaging : decay of the moving average of the weights; 0 for the last weights
+    """
+
+    blocks: Annotated[int, Field(ge=1, le=TUNABLE_BLOCKS)] = 2
+    epochs: Count = 3
+    batch: Count = 32
+    learning_rate: Rate = 1e-4
+    head_learning_rate: Rate = 3e-4
+    masked: Share = 0.0
+    averaging: Share = 0.998
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class HeadsConfig(BlocksConfig):
+    """An experiment with frozen and tuned heads.
 
     Attributes
     ----------
@@ -55,10 +77,6 @@ class HeadsConfig(heads.HeadTrainingConfig):
     perceived : share of a target that the labels of most listeners have, where they are known
     crop_s : seconds of the longest random crop; the shortest is 0.4 of it
     frozen, tuned : number of frozen heads, and of heads with `blocks` tuned blocks
-    epochs, batch, learning_rate : training of the blocks; AdamW with a one-cycle schedule
-    head_learning_rate : of the head in these epochs
-    masked : largest share of a crop's frames that is masked in the training of blocks, twice (park2019specaugment)
-    averaging : decay of the moving average of the weights; 0 for the last weights
     """
 
     auxiliary: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -73,26 +91,28 @@ class HeadsConfig(heads.HeadTrainingConfig):
     crop_s: Annotated[float, Field(ge=0.5, le=30)] = 4.0
     frozen: Natural = 1
     tuned: Natural = 0
-    blocks: Annotated[int, Field(ge=1, le=TUNABLE_BLOCKS)] = 2
-    epochs: Count = 3
-    batch: Count = 32
-    learning_rate: Rate = 1e-4
-    head_learning_rate: Rate = 3e-4
-    masked: Share = 0.0
-    averaging: Share = 0.998
 
 
-class _HeadTask(heads.MemberTask):
-    """Training of a head on frames [t, width] of each copy of the clips."""
+class FramesTask(heads.MemberTask):
+    """Training of a head on frames [t, width] of each copy of the clips.
 
-    member: Member
+    A clip is cut at a random place to the length of the shortest of its batch, or to a random length of at most
+    `longest` frames, if that is given.
+    """
 
-    def __init__(self, member: Member, copies: Sequence[Sequence[Frames]], config: HeadsConfig) -> None:
+    def __init__(
+        self,
+        member: Any,
+        copies: Sequence[Sequence[Frames]],
+        config: BlocksConfig,
+        longest: int = 0,
+        plain: float = heads.UNDEGRADED,
+    ) -> None:
         self.member, self.states, self.config = member, copies, config
-        self.copies, self.plain = len(copies) - 1, config.plain
-        self.longest = round(config.crop_s * FRAMES_PER_S)
-        lengths = np.array([[len(states) for states in copy] for copy in copies])
-        self.lengths = np.minimum(lengths, self.longest)
+        self.copies, self.plain, self.longest = len(copies) - 1, plain, longest
+        self.lengths = np.array([[len(states) for states in copy] for copy in copies])
+        if longest:
+            self.lengths = np.minimum(self.lengths, longest)
         self.rng = np.random.default_rng(config.seed)
         self.device = next(member.parameters()).device
         self.epochs, self.batch = config.attentive_epochs, config.attentive_batch
@@ -103,26 +123,41 @@ class _HeadTask(heads.MemberTask):
 
     def pool(self, rows: Rows, copy: Rows) -> Tensor:
         """Return the pooled frames of each clip."""
-        return self.member.pool_all(self.cut(rows, copy))
+        pooled: Tensor = self.member.pool(self.frames(self.cut(rows, copy)))
+        return pooled
+
+    def frames(self, states: Tensor) -> Tensor:
+        """Return the frames of states [batch, t, width]: the states themselves."""
+        return states
 
     def cut(self, rows: Rows, copy: Rows) -> Tensor:
-        """Return states [batch, t, width], each cut at a random place to the length of the shortest or less."""
+        """Return states [batch, t, width] of clips, cut."""
         clips = [self.states[which][row] for which, row in zip(copy, rows, strict=True)]
-        most = round(self.rng.uniform(SHORTEST * self.longest, self.longest))
-        length = min(most, *map(len, clips))
+        length = min(map(len, clips))
+        if self.longest:
+            length = min(length, round(self.rng.uniform(SHORTEST * self.longest, self.longest)))
         starts = [int(self.rng.integers(len(states) - length + 1)) for states in clips]
         cut = np.stack([states[start : start + length] for states, start in zip(clips, starts, strict=True)])
         return torch.from_numpy(cut).to(self.device).float()
 
 
-class _BlocksTask(_HeadTask):
+class BlocksTask(FramesTask):
     """Training of a head's blocks and the head together, on states of the lower blocks.
 
-    `averaged` is the moving average of the weights.
+    `averaged` is the moving average of the weights, `options` are those of the member's `frames`.
     """
 
-    def __init__(self, member: Member, copies: Sequence[Sequence[Frames]], config: HeadsConfig) -> None:
-        super().__init__(member, copies, config)
+    def __init__(
+        self,
+        member: Any,
+        copies: Sequence[Sequence[Frames]],
+        config: BlocksConfig,
+        longest: int = 0,
+        plain: float = heads.UNDEGRADED,
+        **options: Any,
+    ) -> None:
+        super().__init__(member, copies, config, longest, plain)
+        self.options = options
         self.epochs, self.batch = config.epochs, config.batch
         self.rates = [config.learning_rate, config.head_learning_rate]
         self.groups = [
@@ -135,10 +170,10 @@ class _BlocksTask(_HeadTask):
         """Update the moving average."""
         self.averaged.update_parameters(self.member)
 
-    def pool(self, rows: Rows, copy: Rows) -> Tensor:
-        """Return the pooled frames of each clip, parts of which are masked."""
-        lower = self.cut(rows, copy)
-        return self.member.pool_all(self.member.frames(lower, self._mask(*lower.shape[:2])))
+    def frames(self, states: Tensor) -> Tensor:
+        """Return the frames that the blocks compute of states [batch, t, width], parts of which are masked."""
+        computed: Tensor = self.member.frames(states, self._mask(*states.shape[:2]), **self.options)
+        return computed
 
     def _mask(self, batch: int, frames: int) -> Tensor:
         """Return which frames are masked, bool [batch, frames]: random stretches."""
@@ -168,20 +203,21 @@ def train_head(
     """
     torch.set_flush_denormal(True)
     member.to("cuda" if torch.cuda.is_available() else "cpu")
-    distributions = torch.from_numpy(targets)
+    distributions, longest = torch.from_numpy(targets), round(config.crop_s * FRAMES_PER_S)
     frames = [member.input_frames(encodings) for encodings in copies]
-    _standardize(member, frames[0], np.random.default_rng(config.seed))
-    heads.train_member(_HeadTask(member, frames, config), distributions, weights, config, number, record)
+    standardize(member, frames[0], np.random.default_rng(config.seed))
+    task = FramesTask(member, frames, config, longest, config.plain)
+    heads.train_member(task, distributions, weights, config, number, record)
     if len(member.blocks):
-        del frames
+        del frames, task
         lower = [[one.lower for one in encodings] for encodings in copies]
-        blocks = _BlocksTask(member, lower, config)
+        blocks = BlocksTask(member, lower, config, longest, config.plain)
         heads.train_member(blocks, distributions, weights, config, number, record, config.attentive_epochs)
         member.load_state_dict(blocks.averaged.module.state_dict())
     return member.cpu().eval()
 
 
-def _standardize(member: Member, frames: Sequence[Frames], rng: np.random.Generator) -> None:
+def standardize(member: Any, frames: Sequence[Frames], rng: np.random.Generator) -> None:
     """Set a head's mean and deviation to those of the frames before any block is tuned."""
     rows = rng.permutation(len(frames))[:STANDARDIZED]
     sample = torch.from_numpy(np.concatenate([frames[row] for row in rows])).float()

@@ -231,6 +231,20 @@ def encode_copies(
     return {name: encode(clips.paths, settings, degradation=name, sources=sources) for name in names}
 
 
+def training_copies(
+    copies: Mapping[str, Sequence[Any]], names: Sequence[str], train: Rows
+) -> tuple[Rows, list[list[Any]]]:
+    """Return the training rows with speech, and their features as they are and in each of the copies `names`.
+
+    A clip without speech in a copy is taken as it is.
+    """
+    plain = copies[""]
+    rows = np.array([row for row in train if plain[row] is not None], int)
+    augmented = [copies[name] for name in names]
+    filled = [[plain[r] if features[r] is None else features[r] for r in rows] for features in augmented]
+    return rows, [[plain[row] for row in rows], *filled]
+
+
 def predict_copies(
     log_probs: Callable[[Sequence[Any]], NDArray[np.float32]],
     copies: Mapping[str, Sequence[Any]],

@@ -100,8 +100,8 @@ def test_edited_words_change_the_weights_of_a_model_that_uses_them(analyzer: Ana
 
 
 def test_noise_taken_for_speech_has_weights_and_no_voice(analyzer: Analyzer, long: Analysis) -> None:
-    heard = taken_for_speech(noise(1.0))
-    explanation = analyzer.explain(replace(long, speech=heard, timeline=(), transcript=None))
+    mistaken = taken_for_speech(noise(1.0))
+    explanation = analyzer.explain(replace(long, speech=mistaken, timeline=(), transcript=None))
     assert np.isfinite([moment.weight for moment in explanation.moments]).all()
     assert explanation.to_dict()["voice"] == dict.fromkeys(explanation.to_dict()["voice"])
 

@@ -84,6 +84,7 @@ class Corpus:
     sentences : the text of each sentence; without it, the code is the text or an id without spaces
     intensities : the word for each code
     read_annotations : takes the corpus's folder and reads what is stored apart from the audio
+    commercial : whether the license allows commercial use
     aliases : other beginnings of folder names for this corpus
     published_folds : the fold, from 1, in which EmoBox tests each speaker, for corpora that it splits by speaker
     """
@@ -105,6 +106,7 @@ class Corpus:
     sentences: Mapping[str, str] = field(default_factory=dict)
     intensities: Mapping[str, str | None] = field(default_factory=dict)
     read_annotations: Callable[[Path], Annotate] | None = None
+    commercial: bool = False
     aliases: tuple[str, ...] = ()
     published_folds: Mapping[str, int] = field(default_factory=dict)
 

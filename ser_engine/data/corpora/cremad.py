@@ -53,6 +53,7 @@ CORPUS = Corpus(
     title="CREMA-D",
     languages=("en",),
     license="Open Database License 1.0",
+    commercial=True,
     citation="Cao et al. (2014), IEEE Transactions on Affective Computing 5(4): 377-390",
     url="https://github.com/CheyneyComputerScience/CREMA-D",
     expected_clips=7442,

@@ -30,6 +30,7 @@ CORPUS = Corpus(
     title="EmoGator",
     languages=(),
     license="Apache License 2.0",
+    commercial=True,
     citation="Buhl (2023), arXiv:2301.00508",
     url="https://github.com/fredbuhl/EmoGator",
     expected_clips=32130,

@@ -8,6 +8,7 @@ CORPUS = Corpus(
     title="LibriSpeech",
     languages=("en",),
     license="CC BY 4.0",
+    commercial=True,
     citation="Panayotov et al. (2015), ICASSP 2015: 5206-5210",
     url="https://www.openslr.org/12",
     expected_clips=28539,

@@ -23,6 +23,7 @@ CORPUS = Corpus(
     title="speechocean",
     languages=("en",),
     license="free for commercial and other use",
+    commercial=True,
     citation="Zhang et al. (2021), Interspeech 2021: 3710-3714",
     url="https://www.openslr.org/101",
     expected_clips=2500,

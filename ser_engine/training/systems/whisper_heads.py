@@ -23,8 +23,8 @@ from torch import Tensor
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import audio_files
 from ser_engine.data.degrade import MIX, Sources
-from ser_engine.data.encodings import WINDOW_S, encode_clips, encode_windows
-from ser_engine.data.splits import Fold, assign_auxiliary
+from ser_engine.data.encodings import encode_clips, encode_windows
+from ser_engine.data.splits import Fold, assign_auxiliary, held_out
 from ser_engine.evaluation.ordinary import is_ordinary
 from ser_engine.evaluation.predictions import Outputs
 from ser_engine.evaluation.record import RunRecord
@@ -39,6 +39,7 @@ from ser_engine.training.clips import Clips, Rows, load_clips
 from ser_engine.training.head_tasks import FRAMES_PER_S, HeadsConfig, train_head
 from ser_engine.training.state import RunState
 from ser_engine.training.system import Prepared, Task, Workspace, digest
+from ser_engine.types import WINDOW_S
 
 Copies = dict[str, list[Encoding | None]]
 """The encodings of all clips by the name of the degradation, "" for none; None where there is no speech."""
@@ -72,9 +73,9 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
 
     def split(self, clips: Clips) -> list[Fold]:
         """Return the folds of the measured clips; each tests a part of the auxiliary speakers of ordinary talk, too."""
-        count = int((~self._auxiliary(clips)).sum())
-        measured, auxiliary = clips.utterances[:count], clips.utterances[count:]
-        folds = super().split(dataclasses.replace(clips, utterances=measured, labels=clips.labels[:count]))
+        measured = self._measured(clips)
+        count, auxiliary = len(measured.utterances), clips.utterances[len(measured.utterances) :]
+        folds = super().split(measured)
         parts, talk = assign_auxiliary(auxiliary, len(folds)), is_ordinary(auxiliary)
         tested = [talk & (parts == number) for number in range(len(folds))]
         return [
@@ -103,7 +104,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
 
     def prepare_external(self, clips: Clips) -> Prepared[Copies]:
         """Encode clips as they are, ordinary talk in windows; of auxiliary corpora, only speakers who are held out."""
-        rows = np.flatnonzero(~self._auxiliary(clips) | (assign_auxiliary(clips.utterances, 1) < 0))
+        rows = np.flatnonzero(~self._auxiliary(clips) | held_out(clips.utterances))
         paths = [clips.paths[row] for row in rows]
         if is_ordinary(clips.utterances).all():
             windows = encode_windows(paths, self.settings)
@@ -117,7 +118,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
     def fit(self, prepared: Prepared[Copies], task: Task) -> list[Member]:
         """Train the heads; those that an earlier attempt has finished are loaded."""
         clips, shapes = prepared.clips, self._shapes(len(prepared.clips.order))
-        rows, copies = self._training_copies(prepared, task.train)
+        rows, copies = heads.training_copies(prepared.features, self._mixes, task.train)
         talk = is_ordinary([clips.utterances[row] for row in rows])
         targets, weights = self._targets(clips, rows), self._weights(clips, rows)
         if talk.any() and self.config.taught:
@@ -183,8 +184,8 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
 
     def describe_data(self, clips: Clips, folds: Sequence[Fold]) -> dict[str, Any]:
         """Return the entries on the measured clips alone, and the numbers of auxiliary clips."""
-        count = int((~self._auxiliary(clips)).sum())
-        measured = dataclasses.replace(clips, utterances=clips.utterances[:count], labels=clips.labels[:count])
+        measured = self._measured(clips)
+        count = len(measured.utterances)
         parts = [
             dataclasses.replace(fold, train=fold.train[fold.train < count], test=fold.test[fold.test < count])
             for fold in folds
@@ -210,6 +211,11 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
         """Return which clips are of auxiliary corpora, bool [n]."""
         return np.array([utterance.corpus in self.config.auxiliary for utterance in clips.utterances], bool)
 
+    def _measured(self, clips: Clips) -> Clips:
+        """Return the clips of the measured corpora, which come first."""
+        count = int((~self._auxiliary(clips)).sum())
+        return dataclasses.replace(clips, utterances=clips.utterances[:count], labels=clips.labels[:count])
+
     def _encode(self, clips: Clips, degradation: str, chosen: NDArray[np.bool_] | None = None) -> list[Encoding | None]:
         """Return the encodings of degraded clips; None for those that are not chosen."""
         rows = np.arange(len(clips.utterances)) if chosen is None else np.flatnonzero(chosen)
@@ -228,7 +234,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
             return Sources(tuple(clip.path for name in corpora for clip in registry.read_corpus(name, data)))
         noises, rooms = (tuple(audio_files(data / name)) if name else () for name in (config.noises, config.rooms))
         talk = [utterance for name in config.voices for utterance in registry.read_corpus(name, data)]
-        voices = [talk[row].path for row in np.flatnonzero(assign_auxiliary(talk, 1) >= 0)]
+        voices = [talk[row].path for row in np.flatnonzero(~held_out(talk))]
         return Sources(tuple(voices), noises, rooms)
 
     def _shapes(self, labels: int) -> list[Shape]:
@@ -236,14 +242,6 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
         widths = {name: getattr(config, name) for name in ("projection", "attention_heads", "hidden", "dropout")}
         frozen, tuned = Shape(labels, **widths), Shape(labels, config.blocks, **widths)
         return [frozen] * config.frozen + [tuned] * config.tuned
-
-    def _training_copies(self, prepared: Prepared[Copies], train: Rows) -> tuple[Rows, list[list[Encoding]]]:
-        """Return the training rows with speech, and their encodings as they are and in every domain mix."""
-        plain = prepared.features[""]
-        rows = np.array([row for row in train if plain[row] is not None], int)
-        copies = [prepared.features[name] for name in ("", *self._mixes)]
-        filled = [[encodings[row] or plain[row] for row in rows] for encodings in copies]
-        return rows, filled
 
     def _targets(self, clips: Clips, rows: Rows) -> NDArray[np.float32]:
         """Return float32 [rows, classes]: smoothed labels, mixed with listeners'; for ordinary talk, a flat target."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -80,7 +80,7 @@ class WhisperStatisticsSystem(heads.HeadSystem[StatisticsConfig, Copies, Head]):
 
     def fit(self, prepared: Prepared[Copies], task: Task) -> Head:
         """Train an ensemble on the clips with speech and their augmented copies."""
-        rows, copies = training_copies(self.config, prepared.features, task.train)
+        rows, copies = heads.training_copies(prepared.features, self.config.augmentation, task.train)
         targets = heads.smoothed_targets(prepared.clips, rows, self.config)
         weights = heads.sampling_weights(prepared.clips, rows, self.config)
         return train_head(copies, targets, weights, self.config, task.state.history(task.number, task.name))
@@ -108,20 +108,6 @@ class WhisperStatisticsSystem(heads.HeadSystem[StatisticsConfig, Copies, Head]):
     def training_files(self, prepared: Prepared[Copies]) -> list[Path]:
         """Return the recordings with speech."""
         return [path for path, one in zip(prepared.clips.paths, prepared.features[""], strict=True) if one is not None]
-
-
-def training_copies(
-    config: heads.HeadTrainingConfig, copies: Mapping[str, Sequence[Any]], train: Rows
-) -> tuple[Rows, list[list[Any]]]:
-    """Return the training rows with speech, and their features as they are and in every augmentation.
-
-    A clip without speech under an augmentation is taken as it is.
-    """
-    plain = copies[""]
-    rows = np.array([row for row in train if plain[row] is not None], int)
-    augmented = [copies[name] for name in config.augmentation]
-    filled = [[plain[r] if features[r] is None else features[r] for r in rows] for features in augmented]
-    return rows, [[plain[row] for row in rows], *filled]
 
 
 def train_head(

@@ -20,7 +20,6 @@ from pydantic.dataclasses import dataclass
 from safetensors.torch import load_file, save_file
 from scipy.special import log_softmax
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 from whisper.model import AudioEncoder
 
 from ser_engine.data.encodings import encode_clips
@@ -35,47 +34,31 @@ from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics, 
 from ser_engine.models.whisper_tuned import TunedHead, WhisperTuned
 from ser_engine.training import heads
 from ser_engine.training.clips import Clips, Rows
-from ser_engine.training.config import STRICT, Count, Rate, Share, load_config
+from ser_engine.training.config import STRICT, Count, Rate, load_config
+from ser_engine.training.head_tasks import BlocksConfig, BlocksTask, FramesTask, standardize
 from ser_engine.training.system import Prepared, Task, Workspace, digest
-from ser_engine.training.systems.whisper_statistics import StatisticsConfig, log_probabilities, training_copies
-
-TUNABLE_BLOCKS = 4
-"""Blocks of Whisper-base above `features.encoder.LOWER_BLOCKS`."""
-STANDARDIZED = 1000
-"""Clips from which the mean and deviation of the frames are computed."""
-GRADIENT_NORM = 1.0
-"""Bound on the norm of the blocks' gradient."""
-MASKS = 2
+from ser_engine.training.systems.whisper_statistics import StatisticsConfig, log_probabilities
 
 Lower = NDArray[np.float16]
 """States of the encoder's lower blocks: [t, width], 40 ms each."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TunedConfig(heads.HeadTrainingConfig):
+class TunedConfig(BlocksConfig):
     """An experiment with fine-tuned blocks next to a finished run on the frozen encoder.
 
     Attributes
     ----------
     base_run : "<source>/<system>" of that run
     members : number of tuned members, each with blocks and a head of its own
-    blocks : number of tuned blocks, from the one after `features.encoder.LOWER_BLOCKS`
-    epochs, batch, learning_rate : training of the blocks; AdamW with a one-cycle schedule
-    head_learning_rate : of the head in these epochs
-    masked : largest share of a clip's frames that is masked in training, twice (park2019specaugment)
-    averaging : decay of the moving average of the weights; 0 for the last weights
     bfloat16 : whether the blocks are trained in bfloat16; for processors that have it
     """
 
     base_run: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
     members: Count = 5
-    blocks: Annotated[int, Field(ge=1, le=TUNABLE_BLOCKS)] = 2
     epochs: Count = 40
     batch: Count = 64
     learning_rate: Rate = 1e-3
-    head_learning_rate: Rate = 3e-4
-    masked: Share = 0.0
-    averaging: Share = 0.998
     bfloat16: bool = False
 
 
@@ -129,7 +112,7 @@ class WhisperTunedSystem(heads.HeadSystem[TunedConfig, TunedFeatures, list[Tuned
     def fit(self, prepared: Prepared[TunedFeatures], task: Task) -> list[TunedHead]:
         """Train the members; those that an earlier attempt has finished are loaded."""
         config = self.config
-        rows, copies = training_copies(config, prepared.features.copies, task.train)
+        rows, copies = heads.training_copies(prepared.features.copies, config.augmentation, task.train)
         targets = heads.smoothed_targets(prepared.clips, rows, config)
         weights = heads.sampling_weights(prepared.clips, rows, config)
         members: list[TunedHead] = []
@@ -182,71 +165,6 @@ class WhisperTunedSystem(heads.HeadSystem[TunedConfig, TunedFeatures, list[Tuned
         return [path for path, one in zip(prepared.clips.paths, states, strict=True) if one is not None]
 
 
-class _HeadTask(heads.MemberTask):
-    """Training of a member's head on what its frozen blocks compute of each copy of the clips."""
-
-    member: TunedHead
-
-    def __init__(self, member: TunedHead, copies: Sequence[Sequence[Lower]], config: TunedConfig) -> None:
-        self.member, self.states, self.config = member, copies, config
-        self.copies = len(copies) - 1
-        self.lengths = np.array([[len(states) for states in copy] for copy in copies])
-        self.rng = np.random.default_rng(config.seed)
-        self.device = next(member.parameters()).device
-        self.epochs, self.batch = config.attentive_epochs, config.attentive_batch
-        self.rates = [config.attentive_learning_rate]
-        self.groups: list[dict[str, Any]] = [
-            {"params": list(member.head.parameters()), "weight_decay": config.weight_decay}
-        ]
-
-    def pool(self, rows: Rows, copy: Rows) -> Tensor:
-        """Return the pooled frames of each clip."""
-        return self.member.pool(self.cut(rows, copy))
-
-    def cut(self, rows: Rows, copy: Rows) -> Tensor:
-        """Return states [batch, t, width], each cut at a random place to the length of the shortest."""
-        clips = [self.states[which][row] for which, row in zip(copy, rows, strict=True)]
-        length = min(map(len, clips))
-        starts = [int(self.rng.integers(len(states) - length + 1)) for states in clips]
-        cut = np.stack([states[start : start + length] for states, start in zip(clips, starts, strict=True)])
-        return torch.from_numpy(cut).to(self.device).float()
-
-
-class _BlocksTask(_HeadTask):
-    """Training of a member's blocks and head together; `averaged` is the moving average of its weights."""
-
-    def __init__(self, member: TunedHead, copies: Sequence[Sequence[Lower]], config: TunedConfig) -> None:
-        super().__init__(member, copies, config)
-        self.dtype = _precision(config)
-        self.epochs, self.batch = config.epochs, config.batch
-        self.rates = [config.learning_rate, config.head_learning_rate]
-        self.groups = [
-            {"params": list(member.blocks.parameters()), "weight_decay": config.weight_decay, "clip": GRADIENT_NORM},
-            *self.groups,
-        ]
-        self.averaged = AveragedModel(member, multi_avg_fn=partial(heads.moving_average, config.averaging))
-
-    def step(self) -> None:
-        """Update the moving average."""
-        self.averaged.update_parameters(self.member)
-
-    def pool(self, rows: Rows, copy: Rows) -> Tensor:
-        """Return the pooled frames of each clip, parts of which are masked."""
-        lower = self.cut(rows, copy)
-        return self.member.pool(self.member.frames(lower, self._mask(*lower.shape[:2]), self.dtype))
-
-    def _mask(self, batch: int, frames: int) -> Tensor:
-        """Return which frames are masked, bool [batch, frames]: random stretches."""
-        masked = np.zeros((batch, frames), bool)
-        most = int(self.config.masked * frames)
-        for row in masked if most else ():
-            for _ in range(MASKS):
-                length = int(self.rng.integers(most))
-                start = int(self.rng.integers(frames - length + 1))
-                row[start : start + length] = True
-        return torch.from_numpy(masked).to(self.device)
-
-
 def train_tuned(
     copies: Sequence[Sequence[Lower]],
     targets: NDArray[np.float32],
@@ -265,11 +183,11 @@ def train_tuned(
     torch.manual_seed(config.seed + number)
     member = untrained(config, encoder, targets.shape[1]).to("cuda" if torch.cuda.is_available() else "cpu")
     frames = [_frames(member, states, _precision(config)) for states in copies]
-    _standardize(member, frames[0], np.random.default_rng(config.seed))
+    standardize(member, frames[0], np.random.default_rng(config.seed))
     distributions = torch.from_numpy(targets)
-    heads.train_member(_HeadTask(member, frames, config), distributions, weights, config, number, record)
+    heads.train_member(FramesTask(member, frames, config), distributions, weights, config, number, record)
     del frames
-    blocks = _BlocksTask(member, copies, config)
+    blocks = BlocksTask(member, copies, config, dtype=_precision(config))
     heads.train_member(blocks, distributions, weights, config, number, record, config.attentive_epochs)
     member.load_state_dict(blocks.averaged.module.state_dict())
     return member.cpu().eval()
@@ -296,14 +214,6 @@ def _frames(member: TunedHead, clips: Sequence[Lower], precision: torch.dtype) -
     """Return what the blocks of a member compute of n clips: float16 [t, width] each."""
     device = member.frame_mean.device
     return _by_length(lambda lower: member.frames(lower.to(device), dtype=precision).half().cpu(), clips)
-
-
-def _standardize(member: TunedHead, frames: Sequence[Lower], rng: np.random.Generator) -> None:
-    """Set a member's mean and deviation to those of the frames that its blocks compute before they are tuned."""
-    rows = rng.permutation(len(frames))[:STANDARDIZED]
-    sample = torch.from_numpy(np.concatenate([frames[row] for row in rows])).float()
-    member.frame_mean.copy_(sample.mean(dim=0))
-    member.frame_scale.copy_(1.0 / (sample.std(dim=0) + 1e-3))
 
 
 def _by_length(compute: Callable[[Tensor], Tensor], clips: Sequence[Lower]) -> list[NDArray[Any]]:

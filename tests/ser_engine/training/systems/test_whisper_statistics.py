@@ -15,13 +15,12 @@ from ser_engine.data.corpora.base import Utterance
 from ser_engine.features.encoder import Encoding
 from ser_engine.models.whisper_statistics import Head
 from ser_engine.training.clips import Clips
-from ser_engine.training.heads import sampling_weights, smoothed_targets
+from ser_engine.training.heads import sampling_weights, smoothed_targets, training_copies
 from ser_engine.training.state import History
 from ser_engine.training.systems.whisper_statistics import (
     StatisticsConfig,
     log_probabilities,
     train_head,
-    training_copies,
 )
 
 LABELS = ("neutral", "happy", "sad")
@@ -173,7 +172,7 @@ def test_augmented_copies_are_trained_on_and_missing_ones_are_replaced(kind: dic
     plain: list[Encoding | None] = [Encoding(*map(np.zeros_like, e)) for e in encodings]
     cropped = [encoding if row % 3 else None for row, encoding in enumerate(encodings)]
     plain[0] = None
-    rows, copies = training_copies(config, {"": plain, "crop": cropped}, np.arange(300))
+    rows, copies = training_copies({"": plain, "crop": cropped}, config.augmentation, np.arange(300))
     assert rows.tolist() == list(range(1, 300)) and copies[1][2] is copies[0][2] and copies[1][0] is encodings[1]
     assert accuracy(train_head(copies, one_hot(true[rows]), np.ones(299), config)) > 0.7
     assert accuracy(train_head(copies[:1], one_hot(true[rows]), np.ones(299), config)) < 0.6
