@@ -142,18 +142,20 @@ class Analyzer:
         return replace(analysis, transcript=transcript, timeline=timeline, **vars(prediction))
 
     def explain(self, analysis: Analysis) -> Explanation:
-        """Weigh the moments of a recording in its answer, and measure the voice; `analysis` comes from this analyzer.
+        """Weigh moments and words of a recording in its answer, and measure the voice; `analysis` is this analyzer's.
 
         The weight of a moment is how far the log-odds of the most probable emotion fall if it is removed, in two to 24
-        pieces of half a second or more (see `explanation`). The words stay the same. Raise WeightsUnavailable if the
-        model is not there any more.
+        pieces of half a second or more (see `explanation`), while the words stay the same. Those are weighed in the
+        same way (`models.word_weights`). Raise WeightsUnavailable if the model is not there any more.
         """
         from ser_engine.explanation import cut_pieces, weigh
         from ser_engine.features.voice import measure_voice
 
         pieces = cut_pieces(analysis.speech)
         moments = weigh(analysis, pieces, self._classify_without(analysis, pieces))
-        return Explanation(analysis.scores.top, moments, measure_voice(analysis.speech.samples))
+        label, transcript = analysis.scores.top, analysis.transcript
+        words = self.model.weigh_words(transcript, label) if transcript else ("", ())
+        return Explanation(label, moments, measure_voice(analysis.speech.samples), *words)
 
     def _classify_without(self, analysis: Analysis, pieces: Sequence[tuple[int, int]]) -> list[Scores]:
         """Score a recording without each piece (samples from, to); windows that it does not touch keep their scores."""

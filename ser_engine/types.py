@@ -346,20 +346,42 @@ class WeightedSpan(Span):
 
 
 @dataclass(frozen=True)
+class WeightedWord:
+    """The word text[start:end] of a transcript, and how far the log-odds of the emotion in the text fall without it."""
+
+    start: int
+    end: int
+    weight: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the word as JSON-ready values."""
+        return {"start": self.start, "end": self.end, "weight": round(self.weight, 3)}
+
+
+@dataclass(frozen=True)
 class Explanation:
-    """What an answer rests on: the weights of the moments for the emotion `label`, and the voice.
+    """What an answer rests on: the weights of the moments for the emotion `label`, the voice, and the words.
 
     `moments` cover all speech, in order. A moment that removed silence divides is several spans of equal weight.
+    `words` are weighed for `words_label`, by text alone: the answer, or what the text says where it cannot say that.
+    There are none where the words changed nothing.
     """
 
     label: str
     moments: tuple[WeightedSpan, ...]
     voice: Voice
+    words_label: str = ""
+    words: tuple[WeightedWord, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as JSON-ready values."""
-        moments = [moment.to_dict() for moment in self.moments]
-        return {"label": self.label, "moments": moments, "voice": self.voice.to_dict()}
+        return {
+            "label": self.label,
+            "moments": [moment.to_dict() for moment in self.moments],
+            "voice": self.voice.to_dict(),
+            "words_label": self.words_label,
+            "words": [word.to_dict() for word in self.words],
+        }
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
 .lead { font-size: 1.125rem; line-height: 1.55; max-width: 44rem; opacity: .8; margin: 0; text-wrap: pretty; }
 .quiet { font-size: .9rem; line-height: 1.5; opacity: .75; margin: 0; text-wrap: pretty; }
 .caption { font-size: 1rem; font-weight: 600; margin: 0; }
+.shaded { line-height: 1.8; margin: 0; overflow-wrap: anywhere; }
+.shaded span { border-radius: .2rem; padding: .1rem .15rem; }
 .finding { line-height: 1.5; margin: 0; padding-left: .9rem; text-wrap: pretty;
   border-left: 3px solid color-mix(in srgb, currentColor 30%, transparent); }
 .finding.leak { border-left: 3px double currentColor; }
@@ -120,6 +122,16 @@ def finding(severity: str, sentence: str) -> str:
     """Return one finding of an audit as a paragraph that begins with its severity."""
     word = escape(severity)
     return f'<p class="finding {word}"><strong>{word.capitalize()}.</strong> {escape(sentence)}</p>'
+
+
+def shaded(text: str, spans: Sequence[tuple[int, int, str, str]]) -> str:
+    """Return text as a paragraph, in which each span (start, end, color, note) has a background and a note at it."""
+    parts, done = [], 0
+    for start, end, color, note in spans:
+        word = f'<span style="background:{escape(color)}" title="{escape(note)}">{escape(text[start:end])}</span>'
+        parts += [escape(text[done:start]), word]
+        done = end
+    return f'<p class="shaded">{"".join(parts)}{escape(text[done:])}</p>'
 
 
 def line(css_class: str, text: str) -> str:

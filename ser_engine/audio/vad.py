@@ -24,8 +24,9 @@ THRESHOLD = 0.3
 LITTLE_SPEECH_S, CERTAIN, SECOND_THRESHOLD = 0.5, 0.45, 0.1
 # A scream or sob that is played slower, and so lower, resembles speech, and music does not. Where the detector is
 # neither sure of speech nor of its absence, it is asked again at these parts of the speed: the mean of its answers has
-# to reach the first number somewhere for speech to be there, and the second if little speech was found before.
-SURE, POSSIBLE = 0.97, 0.08
+# to reach the first number somewhere for speech to be there, unless speech was likely before, and the second if little
+# speech was found before.
+SURE, LIKELY, POSSIBLE = 0.97, 0.9, 0.08
 SLOWED, SLOWED_POSSIBLE, SLOWED_CERTAIN = (0.5, 0.6, 0.75), 0.3, 0.55
 MIN_SPEECH_S, MIN_SILENCE_S = 0.1, 0.3
 HOP = 512
@@ -50,7 +51,7 @@ def detect_speech(samples: NDArray[np.float32]) -> tuple[Span, ...]:
         little = _seconds(spans) < LITTLE_SPEECH_S
         if little and slowed.max() >= SLOWED_CERTAIN:
             spans = _spans(slowed, SECOND_THRESHOLD, len(samples))
-        elif not little and slowed.max() < SLOWED_POSSIBLE:
+        elif not little and most < LIKELY and slowed.max() < SLOWED_POSSIBLE:
             spans = ()
     return spans
 

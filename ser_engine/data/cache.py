@@ -21,7 +21,7 @@ from ser_engine.errors import InvalidAudio, NoSpeech, TooLarge
 from ser_engine.io import write_array, write_json
 from ser_engine.settings import Settings
 
-VERSION = 4
+VERSION = 5
 """Raise this when decoding, cleaning, features, encoders, transcription or scoring change in their code."""
 
 Input = TypeVar("Input")

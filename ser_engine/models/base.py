@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ser_engine.settings import Settings
-from ser_engine.types import CleanSpeech, Prediction, Transcript
+from ser_engine.types import CleanSpeech, Prediction, Transcript, WeightedWord
 
 
 class Model(ABC):
@@ -53,6 +53,13 @@ class Model(ABC):
         batch : speech of n recordings
         transcripts : their words, None for those without; None stands for n times None
         """
+
+    def weigh_words(self, transcript: Transcript, label: str) -> tuple[str, tuple[WeightedWord, ...]]:
+        """Return the emotion that words are weighed for, `label` if the text can say it, and the weight of each word.
+
+        They are empty where the words changed nothing, and for a model that cannot weigh words.
+        """
+        return "", ()
 
     def clear_cache(self) -> None:  # noqa: B027
         """Drop all intermediate results of earlier recordings, as a measurement of time needs it."""

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from ser_engine.errors import WeightsUnavailable
+from ser_engine.labels import NEUTRAL
 from ser_engine.models.base import Model
 from ser_engine.models.fusion import fuse, is_informative, text_scores
 from ser_engine.models.lru_cache import LRUCache
 from ser_engine.models.store import read_config, write_config
 from ser_engine.models.text_emotion import TextEmotion
+from ser_engine.models.word_weights import top_emotion, word_weights
 from ser_engine.settings import Settings
-from ser_engine.types import CleanSpeech, Prediction, Scores, TextPrediction, Transcript
+from ser_engine.types import CleanSpeech, Prediction, Scores, TextPrediction, Transcript, WeightedWord
 
 ARCHITECTURE = "fused"
 AUDIO, TEXT = "audio", "text"
@@ -87,6 +89,13 @@ class Fused(Model):
         """Return the predictions by text alone, which abstain in a language that the text model lacks."""
         known = (None, *self.text.languages)  # words without a language were written by hand
         return self.text.predict([said.text if said and said.language in known else None for said in transcripts])
+
+    def weigh_words(self, transcript: Transcript, label: str) -> tuple[str, tuple[WeightedWord, ...]]:
+        """Return the emotion that words are weighed for, and the weight of each word; see `Model.weigh_words`."""
+        if not is_informative(self.predict_text([transcript])[0], self.labels):
+            return "", ()
+        spoken = label if label in self.text.labels and label != NEUTRAL else top_emotion(self.text, transcript.text)
+        return spoken, word_weights(self.text, transcript.text, spoken)
 
     def save(self, folder: Path) -> None:
         """Write config.json into `folder`; it refers to the two models, whose folders stay where they are."""

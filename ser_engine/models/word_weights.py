@@ -7,50 +7,44 @@ arXiv:1612.08220, section 3.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from ser_engine.labels import NEUTRAL
 from ser_engine.models.text_emotion import SENTENCE_END, TextEmotion
+from ser_engine.types import WeightedWord
 
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
+MOST_WORDS = 300
+"""Words that are weighed in a second or so."""
 
 
-class WordWeight(NamedTuple):
-    """The word text[start:end] and its weight: by how much the emotion's log-odds are lower without it."""
+def word_weights(model: TextEmotion, text: str, label: str) -> tuple[WeightedWord, ...]:
+    """Return the weight of each word for one of the model's labels, in order; nothing for a text without words.
 
-    start: int
-    end: int
-    weight: float
-
-
-def word_weights(model: TextEmotion, text: str, language: str | None = None, label: str = "") -> list[WordWeight]:
-    """Return the weight of each word, in order; nothing for a text without words or in a language the model lacks.
-
-    Parameters
-    ----------
-    language : code of the text's language; None where it is not known
-    label : the emotion; by default the one with the highest probability in relation to its threshold, but not neutral
+    Of a text of several sentences and more than `MOST_WORDS` words, the sentences in which the emotion is most probable
+    are weighed.
     """
-    words = [match.span() for match in WORD.finditer(text)]
-    if not words or language not in (None, *model.languages):
-        return []
+    column = model.labels.index(label)
     contexts = _contexts(model, text)
-    around = [next((first, last) for first, last in contexts if start < last) for start, _ in words]
-    whole = [text[first:last] for first, last in contexts]
-    without = [text[first:start] + text[end:last] for (first, last), (start, end) in zip(around, words, strict=True)]
-    column = model.labels.index(label) if label else _top_emotion(model, text)
-    logits = model.logits([*whole, *without])[:, column]
-    before, after = dict(zip(contexts, logits, strict=False)), logits[len(whole) :]
-    return [
-        WordWeight(*word, float(before[place] - value)) for word, place, value in zip(words, around, after, strict=True)
-    ]
+    whole = dict(zip(contexts, model.logits([text[first:last] for first, last in contexts])[:, column], strict=True))
+    words: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    for context in sorted(contexts, key=whole.__getitem__, reverse=True):
+        found = [(context, match.span()) for match in WORD.finditer(text, *context)]
+        if words and len(words) + len(found) > MOST_WORDS:
+            break
+        words += found
+    if not words:
+        return ()
+    without = model.logits([text[first:start] + text[end:last] for (first, last), (start, end) in words])[:, column]
+    weights = [float(whole[context] - value) for (context, _), value in zip(words, without, strict=True)]
+    weighted = [WeightedWord(*word, weight) for (_, word), weight in zip(words, weights, strict=True)]
+    return tuple(sorted(weighted, key=lambda word: word.start))
 
 
-def _top_emotion(model: TextEmotion, text: str) -> int:
-    """Return the index of the emotion whose probability is highest in relation to its threshold, neutral aside."""
+def top_emotion(model: TextEmotion, text: str) -> str:
+    """Return the emotion whose probability is highest in relation to its threshold, neutral aside."""
     ratios = model.predict([text])[0].probabilities / model.thresholds
     ratios[model.labels.index(NEUTRAL)] = -1
-    return int(ratios.argmax())
+    return model.labels[int(ratios.argmax())]
 
 
 def _contexts(model: TextEmotion, text: str) -> list[tuple[int, int]]:

@@ -95,8 +95,18 @@ def test_the_part_that_sounds_like_the_answer_weighs_more(analyzer: Analyzer) ->
 
 
 def test_edited_words_change_the_weights_of_a_model_that_uses_them(analyzer: Analyzer, long: Analysis) -> None:
-    rescored = analyzer.rescore(long, "I am so happy to see you, this is wonderful!")
-    assert analyzer.explain(rescored).label == rescored.scores.top
+    rescored = analyzer.rescore(long, text := "I am so happy to see you, this is wonderful!")
+    explanation = analyzer.explain(rescored)
+    assert explanation.label == rescored.scores.top
+    heaviest = max(explanation.words, key=lambda word: word.weight)
+    assert text[heaviest.start : heaviest.end] in ("happy", "wonderful")
+    assert heaviest.to_dict() in explanation.to_dict()["words"] and explanation.words_label
+
+
+@pytest.mark.parametrize("words", ["Dogs are sitting by the door.", "", "..."])
+def test_words_that_change_nothing_have_no_weights(analyzer: Analyzer, long: Analysis, words: str) -> None:
+    explanation = analyzer.explain(analyzer.rescore(long, words))
+    assert explanation.words == () and explanation.words_label == ""
 
 
 def test_noise_taken_for_speech_has_weights_and_no_voice(analyzer: Analyzer, long: Analysis) -> None:

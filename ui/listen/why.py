@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -12,7 +12,7 @@ import streamlit as st
 from ser_engine import Analyzer
 from ser_engine.errors import SerError
 from ser_engine.types import Explanation, Voice, WeightedSpan
-from ui import panels
+from ui import panels, theme
 from ui.charts import DISC, label_width, plain, rows_axis, seconds_axis
 from ui.listen import wording as sentences
 from ui.listen.charts import LEFT
@@ -22,6 +22,8 @@ from ui.wording import verbatim
 
 LEAST_EXTENT = 0.25
 """Difference of the weights from which the heaviest moment has the full color: it is six percentage points at most."""
+LEAST_WORD_EXTENT, MOST_SHADE = 1.0, 0.6
+"""Weight from which a word has the strongest shade, and its opacity: the word has to stay legible."""
 ROW = 34
 
 
@@ -53,8 +55,8 @@ SCALES = {
 }
 
 
-def show(result: Result, engine: Analyzer, show_words: Callable[[], None] | None = None) -> None:
-    """Show the explanation of a result, computed the first time; `show_words` draws those of its words, if any."""
+def show(result: Result, engine: Analyzer) -> None:
+    """Show the explanation of a result, computed the first time."""
     analysis = result.current
     if result.explanation is None:
         try:
@@ -67,8 +69,10 @@ def show(result: Result, engine: Analyzer, show_words: Callable[[], None] | None
     strip = moment_strip(explanation, analysis.quality.duration_s)
     panels.draw(strip, sentences.heaviest(explanation), "moments")
     panels.note(sentences.occlusion(explanation.label, bool(analysis.transcript and analysis.modalities)))
-    if show_words is not None:
-        show_words()
+    if explanation.words and analysis.transcript:
+        st.subheader("Words", anchor=False)
+        st.html(shaded_words(analysis.transcript.text, explanation))
+        panels.note(sentences.word_occlusion(explanation.words_label))
     st.subheader("Voice", anchor=False)
     measured = measurements(explanation.voice)
     if not measured:
@@ -102,6 +106,16 @@ def shades(moments: Sequence[WeightedSpan]) -> list[str]:
     weights = [moment.weight for moment in moments]
     least, extent = min(weights), max(LEAST_EXTENT, max(weights) - min(weights))
     return [f"rgba({ACCENT_RGB},{(weight - least) / extent:.2f})" for weight in weights]
+
+
+def shaded_words(text: str, explanation: Explanation) -> str:
+    """Return the transcript as HTML; the words without which the odds fall are colored, the strongest weighed most."""
+    extent = max(LEAST_WORD_EXTENT, *(word.weight for word in explanation.words))
+    spans = []
+    for word in explanation.words:
+        color = f"rgba({ACCENT_RGB},{MOST_SHADE * max(0.0, word.weight) / extent:.2f})"
+        spans.append((word.start, word.end, color, sentences.odds_without(word.weight, explanation.words_label)))
+    return theme.shaded(text, spans)
 
 
 def measurements(voice: Voice) -> dict[str, str]:

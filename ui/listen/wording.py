@@ -59,9 +59,21 @@ def occlusion(label: str, words: bool) -> str:
 
 def moment(span: WeightedSpan, label: str) -> str:
     """Return the weight of a moment for the answer, as it is shown at the pointer."""
-    change = "fall" if span.weight > 0 else "rise"
-    factor = math.exp(abs(span.weight))
-    return f"{span.start:.1f} to {span.end:.1f} s: without it, the odds of {label} {change} by a factor of {factor:.1f}"
+    return f"{span.start:.1f} to {span.end:.1f} s: {odds_without(span.weight, label)}"
+
+
+def odds_without(weight: float, label: str) -> str:
+    """Return what a weight says: by what factor the odds of an emotion change without a moment or a word."""
+    change = "fall" if weight > 0 else "rise"
+    return f"without it, the odds of {label} {change} by a factor of {math.exp(abs(weight)):.1f}"
+
+
+def word_occlusion(label: str) -> str:
+    """Return how the words were weighed, in a sentence."""
+    return (
+        f"The stronger the color, the more a word weighed for {label} in the transcript alone: the odds of {label} "
+        "fall the most when it is left out (Li et al., 2016)."
+    )
 
 
 def heaviest(explanation: Explanation, most: int = 3) -> str:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ser_engine.settings import PROJECT
-from ser_engine.types import Explanation, Voice, WeightedSpan
+from ser_engine.types import Explanation, Voice, WeightedSpan, WeightedWord
 from ui.listen import charts, why
 from ui.listen import wording as sentences
 
@@ -64,3 +64,11 @@ def test_what_was_not_measured_has_no_mark() -> None:
 def test_the_caption_names_the_method(words: bool) -> None:
     caption = sentences.occlusion("angry", words)
     assert "occlusion" in caption and "angry" in caption and ("words" in caption) == words
+
+
+def test_words_are_shaded_by_their_weight_and_written_as_they_are() -> None:
+    words = (WeightedWord(0, 4, 2.0), WeightedWord(5, 6, -1.0), WeightedWord(9, 12, 0.5))
+    html = why.shaded_words("Glad & a <b>", Explanation("happy", MOMENTS, VOICE, "happy", words))
+    assert f"rgba({why.ACCENT_RGB},0.60)" in html and ",0.15)" in html and ",0.00)" in html
+    assert "&amp;" in html and "&lt;b&gt;" in html and "<b>" not in html
+    assert "without it, the odds of happy fall by a factor of 7.4" in html
