@@ -52,7 +52,7 @@ h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
 .quiet { font-size: .9rem; line-height: 1.5; opacity: .75; margin: 0; text-wrap: pretty; }
 .caption { font-size: 1rem; font-weight: 600; margin: 0; }
 .shaded { line-height: 1.8; margin: 0; overflow-wrap: anywhere; }
-.shaded span { border-radius: .2rem; padding: .1rem .15rem; }
+.shaded span { border-radius: .2rem; padding: .15rem 0; }
 .finding { line-height: 1.5; margin: 0; padding-left: .9rem; text-wrap: pretty;
   border-left: 3px solid color-mix(in srgb, currentColor 30%, transparent); }
 .finding.leak { border-left: 3px double currentColor; }

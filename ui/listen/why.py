@@ -1,4 +1,4 @@
-"""Why this answer: the moments that weighed most, and the voice beside typical ranges."""
+"""Why this answer: the moments and words that weighed most, and the voice beside typical ranges."""
 
 from __future__ import annotations
 
