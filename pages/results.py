@@ -19,6 +19,7 @@ from ui.results import (
     corpora,
     corpus_charts,
     one_run,
+    ordinary,
     text_runs,
     unfinished,
 )
@@ -81,6 +82,7 @@ def results_page() -> None:
         if not linked:
             show_run(results, folder)
     conversations.show(results.others.get("conversation", ()), results.published)
+    ordinary.show(results.others.get("ordinary", ()))
     text_runs.show(results.others.get("text-emotion", ()), folder)
     show_published(results)
     if results.runs:

@@ -60,7 +60,7 @@ def evaluate_ordinary(model: str, sources: Sequence[str], settings: Settings, wo
         note="Nobody was asked to express an emotion in these recordings.",
         config={
             "model": model,
-            "sources": list(sources),
+            "sources": list(details),
             "words": words,
             "threshold": threshold,
         },
