@@ -11,7 +11,7 @@ from ui.components.recorder import record
 from ui.live import ended, microphone, view
 from ui.live.job import play
 from ui.live.state import LiveState, current
-from ui.panels import section
+from ui.panels import note, section
 
 # How often a session is redrawn. (A comment: Streamlit would print a string that stands alone.)
 REDRAW_S = 0.2
@@ -38,6 +38,8 @@ def live_page() -> None:
     # A fragment that has nothing to wait for need not run; its place and the component in it stay the same.
     waits = state.active or finished(state) != (True, True)
     st.fragment(show_session, run_every=REDRAW_S if waits else None)(state, model)
+    if sentence := wording.gray_columns(engine.card(model)):
+        note(sentence)
     # Below elements that stay: Streamlit would make this one anew if an element above it came or went.
     with st.container(key="microphone"):
         if state.active and state.job is not None:

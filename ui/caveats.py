@@ -47,5 +47,5 @@ def show(card: Mapping[str, Any] | None, labels: Sequence[str]) -> None:
             st.markdown("The accuracy of this model has not been measured here.")
             return
         st.markdown(f"{measured} {wording.guessing(labels)} Everyday speech is harder.")
-        if sentence := wording.abstention(card):
+        for sentence in filter(None, (wording.abstention(card), wording.false_alarms(card))):
             st.markdown(sentence)

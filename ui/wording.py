@@ -168,3 +168,25 @@ def abstention(card: Mapping[str, Any] | None) -> str | None:
         f"it answers {100 * measured['coverage']:.0f}% of the time, with an accuracy of "
         f"{100 * measured['accuracy']:.0f}% instead of {100 * measured['without']:.0f}%."
     )
+
+
+def false_alarms(card: Mapping[str, Any] | None) -> str | None:
+    """Return how often a model takes ordinary talk for an emotion, in a sentence; None where not measured."""
+    external = (card or {}).get("external") or {}
+    rates = {name: row["alarms_per_minute"] for name, row in external.items() if "alarms_per_minute" in row}
+    if not rates:
+        return None
+    figures = " and ".join(f"{rate:.1f} a minute on {CORPORA.get(name, name)}" for name, rate in rates.items())
+    return (
+        "A false alarm is a sure answer, neither neutral nor calm, where nobody was asked to express an emotion: "
+        f"{figures}, by speakers the model was not trained on."
+    )
+
+
+def gray_columns(card: Mapping[str, Any] | None) -> str | None:
+    """Return what gray columns of a live session mean, and how often sure ones are false alarms."""
+    threshold = ((card or {}).get("not_sure") or {}).get("below")
+    if threshold is None:
+        return None
+    sentence = f"Columns are gray where no probability reaches {percent(threshold)}: the model is not sure."
+    return " ".join(filter(None, (sentence, false_alarms(card))))

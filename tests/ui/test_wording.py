@@ -75,6 +75,16 @@ def test_abstention_has_its_threshold_coverage_and_accuracies() -> None:
     assert wording.abstention({}) is None and wording.abstention(None) is None
 
 
+def test_false_alarms_are_rates_on_ordinary_talk() -> None:
+    card = {**CARD, "external": {"emodb": {"UA": 70.0}, "librispeech": {"alarms": 3.0, "alarms_per_minute": 0.62}}}
+    sentence = wording.false_alarms(card) or ""
+    assert "0.6 a minute on LibriSpeech," in sentence and "EMO-DB" not in sentence
+    assert wording.false_alarms(CARD) is None and wording.false_alarms(None) is None
+    gray = wording.gray_columns(card) or ""
+    assert "52%" in gray and gray.endswith(sentence)
+    assert wording.gray_columns({}) is None
+
+
 def test_a_disgusted_voice_is_not_called_disgust() -> None:
     assert wording.headline(scores(("disgust", 0.9), ("calm", 0.1))) == "Very likely disgusted"
 
