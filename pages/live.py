@@ -38,7 +38,7 @@ def live_page() -> None:
     # A fragment that has nothing to wait for need not run; its place and the component in it stay the same.
     waits = state.active or finished(state) != (True, True)
     st.fragment(show_session, run_every=REDRAW_S if waits else None)(state, model)
-    if sentence := wording.gray_columns(engine.card(model)):
+    if sentence := wording.unsure_columns(engine.card(model)):
         note(sentence)
     # Below elements that stay: Streamlit would make this one anew if an element above it came or went.
     with st.container(key="microphone"):

@@ -321,6 +321,11 @@ def all_runs() -> str:
                 str(r.details["segments"]),
             ],
         ),
+        "ordinary": (
+            "False alarms on ordinary talk",
+            ["run", "percent of the windows"],
+            lambda r: [", ".join(f"{source} {percent(row['alarms'])}" for source, row in r.details.items())],
+        ),
     }  # fmt: skip
     parts = [
         "# Results\n\nEvery run, in percent. A folder holds run.json with all figures, and predictions.npz where the\n"
@@ -346,6 +351,17 @@ def deletion() -> str:
     return table(["deleted by", *(f"fall, {kind}" for kind in figures)], rows)
 
 
+def ordinary() -> str:
+    """Return the false alarms on ordinary talk."""
+    details = run(f"evaluated/{run(DEFAULT).model}-ordinary/as-is").details
+    rows = []
+    for source, row in details.items():
+        title = CORPORA[source].title if source in CORPORA else source
+        figures = (percent(row[key]) for key in ("alarms", "alarms_per_minute", "quiet"))
+        rows.append([title, str(row["windows"]), *figures])
+    return table(["recordings of", "windows", "false alarms, percent", "a minute", "no alarm, percent"], rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
     "accuracy-by-gender": lambda: accuracy_table(run(DEFAULT)),
@@ -353,6 +369,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "degradations": degradations,
     "confidence": confidence,
     "deletion": deletion,
+    "ordinary": ordinary,
     "components": components,
     "words": words,
     "protocols": protocols,

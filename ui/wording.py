@@ -183,10 +183,12 @@ def false_alarms(card: Mapping[str, Any] | None) -> str | None:
     )
 
 
-def gray_columns(card: Mapping[str, Any] | None) -> str | None:
-    """Return what gray columns of a live session mean, and how often sure ones are false alarms."""
+def unsure_columns(card: Mapping[str, Any] | None) -> str | None:
+    """Return what thin columns of a live session mean, and how often sure ones are false alarms."""
     threshold = ((card or {}).get("not_sure") or {}).get("below")
     if threshold is None:
         return None
-    sentence = f"Columns are gray where no probability reaches {percent(threshold)}: the model is not sure."
+    sentence = (
+        f"Where no probability reaches {percent(threshold)}, the timeline is thin and gray: the model is not sure."
+    )
     return " ".join(filter(None, (sentence, false_alarms(card))))

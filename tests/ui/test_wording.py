@@ -80,9 +80,9 @@ def test_false_alarms_are_rates_on_ordinary_talk() -> None:
     sentence = wording.false_alarms(card) or ""
     assert "0.6 a minute on LibriSpeech," in sentence and "EMO-DB" not in sentence
     assert wording.false_alarms(CARD) is None and wording.false_alarms(None) is None
-    gray = wording.gray_columns(card) or ""
+    gray = wording.unsure_columns(card) or ""
     assert "52%" in gray and gray.endswith(sentence)
-    assert wording.gray_columns({}) is None
+    assert wording.unsure_columns({}) is None
 
 
 def test_a_disgusted_voice_is_not_called_disgust() -> None:
