@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="+", type=Path, metavar="FILE|FOLDER", help="folders are searched for audio files"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per file and line")
-    parser.add_argument("--explain", action="store_true", help="with --json: add the weights of moments and words, and the voice")
+    parser.add_argument("--explain", action="store_true", help="with --json: add what the answer rests on")
     parser.add_argument("--no-transcript", action="store_true", help="do not transcribe")
     parser.set_defaults(run=run)
 
