@@ -12,18 +12,20 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.bench import recording
 from ser_engine.errors import SerError
+from ser_engine.evaluation.ordinary import run_id
 from ser_engine.evaluation.record import RunRecord, read_record
 from ser_engine.io import write_json
 from ser_engine.models.fused import AUDIO, TEXT
 from ser_engine.models.registry import find_model
-from ser_engine.models.store import read_config
+from ser_engine.models.store import MEASURED, read_config
 from ser_engine.settings import PROJECT, Settings
 
 OUT = PROJECT / "results" / "headline.json"
@@ -60,12 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def collect(settings: Settings) -> dict[str, float | None]:
     """Return the figures of the bundled models that runs have measured; None for the others."""
-    folder = find_model(settings)
-    parts = read_config(folder)
-    read = _reader(settings)
+    parts = read_config(find_model(settings))
+    read = partial(_read, settings.results)
     voice = read(_run_of(settings, parts[AUDIO]["id"]))
     text = read(_run_of(settings, parts[TEXT]["id"]))
-    talk = read(f"evaluated/{parts['id']}-ordinary/as-is")
+    talk = read(run_id(parts["id"]))
     commercial = read(_run_of(settings, OPEN_MODEL))
     corpora, external = voice.by_corpus, voice.external
     ordinary = [talk.details[source] for source in ("librispeech", "speechocean") if source in talk.details]
@@ -107,25 +108,21 @@ def _milliseconds(code: Path, path: Path) -> float:
     return float(done.stdout)
 
 
-def _reader(settings: Settings) -> Callable[[str], RunRecord]:
-    """Return a function that reads a run, or an empty record where there is none."""
-
-    def read(run: str) -> RunRecord:
-        try:
-            return read_record(settings.results, run)
-        except SerError:
-            return RunRecord(id=run)
-
-    return read
+def _read(results: Path, run: str) -> RunRecord:
+    """Return the record of a run, an empty one where there is none."""
+    try:
+        return read_record(results, run)
+    except SerError:
+        return RunRecord(id=run)
 
 
 def _run_of(settings: Settings, model: str) -> str:
     """Return the id of the run that a model's card names; nothing where there is none."""
     try:
-        card: dict[str, Any] = read_config(settings.models_dir / model)
+        card = read_config(settings.models_dir / model)
     except SerError:
         return ""
-    return str((card.get("measured") or {}).get("run", ""))
+    return str(card.get(MEASURED, {}).get("run", ""))
 
 
 def _mean(sources: Sequence[dict[str, Any]], key: str) -> float | None:

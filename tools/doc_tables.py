@@ -12,6 +12,7 @@ from typing import Any
 from ser_engine.data.corpora.registry import CORPORA
 from ser_engine.data.degrade import TITLES
 from ser_engine.evaluation.cards import accuracy_table
+from ser_engine.evaluation.ordinary import run_id
 from ser_engine.evaluation.published import read_published
 from ser_engine.evaluation.record import RunRecord, read_record, read_records
 
@@ -353,7 +354,7 @@ def deletion() -> str:
 
 def ordinary() -> str:
     """Return the false alarms on ordinary talk."""
-    details = run(f"evaluated/{run(DEFAULT).model}-ordinary/as-is").details
+    details = run(run_id(run(DEFAULT).model)).details
     rows = []
     for source, row in details.items():
         title = CORPORA[source].title if source in CORPORA else source

@@ -17,7 +17,7 @@ from ser_engine.data.corpora.base import audio_files
 from ser_engine.data.pool import map_batches
 from ser_engine.data.splits import held_out
 from ser_engine.errors import CorpusError, NoSpeech
-from ser_engine.evaluation.ordinary import is_ordinary, measure_ordinary
+from ser_engine.evaluation.ordinary import is_ordinary, measure_ordinary, run_id
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.settings import Settings
 
@@ -50,7 +50,7 @@ def evaluate_ordinary(model: str, sources: Sequence[str], settings: Settings, wo
         name = registry.corpus_id(Path(source).stem)
         details[name] = {"recordings": len(paths), **measure_ordinary(probabilities, labels, threshold)}
     record = RunRecord(
-        id=f"evaluated/{analyzer.model.id}-ordinary/as-is",
+        id=run_id(analyzer.model.id),
         kind=KIND,
         model=analyzer.model.id,
         system="evaluated model",

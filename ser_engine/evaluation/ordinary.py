@@ -22,6 +22,11 @@ TARGET = 0.05
 """Share of the windows that may be false alarms at the threshold of "not sure"."""
 
 
+def run_id(model: str) -> str:
+    """Return the id of the run that measures a model on ordinary talk."""
+    return f"evaluated/{model}-ordinary/as-is"
+
+
 def is_ordinary(utterances: Sequence[Utterance]) -> NDArray[np.bool_]:
     """Return for each utterance whether it is ordinary talk, bool [n]."""
     return np.array([utterance.native == ORDINARY for utterance in utterances], bool)

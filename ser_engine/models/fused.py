@@ -92,9 +92,10 @@ class Fused(Model):
 
     def weigh_words(self, transcript: Transcript, label: str) -> tuple[str, tuple[WeightedWord, ...]]:
         """Return the emotion that words are weighed for, and the weight of each word; see `Model.weigh_words`."""
-        if not is_informative(self.predict_text([transcript])[0], self.labels):
+        (text,) = self.predict_text([transcript])
+        if not is_informative(text, self.labels):
             return "", ()
-        spoken = label if label in self.text.labels and label != NEUTRAL else top_emotion(self.text, transcript.text)
+        spoken = label if label in self.text.labels and label != NEUTRAL else top_emotion(self.text, text)
         return spoken, word_weights(self.text, transcript.text, spoken)
 
     def save(self, folder: Path) -> None:

@@ -10,7 +10,7 @@ import re
 
 from ser_engine.labels import NEUTRAL
 from ser_engine.models.text_emotion import SENTENCE_END, TextEmotion
-from ser_engine.types import WeightedWord
+from ser_engine.types import TextPrediction, WeightedWord
 
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
 MOST_WORDS = 300
@@ -40,9 +40,9 @@ def word_weights(model: TextEmotion, text: str, label: str) -> tuple[WeightedWor
     return tuple(sorted(weighted, key=lambda word: word.start))
 
 
-def top_emotion(model: TextEmotion, text: str) -> str:
-    """Return the emotion whose probability is highest in relation to its threshold, neutral aside."""
-    ratios = model.predict([text])[0].probabilities / model.thresholds
+def top_emotion(model: TextEmotion, prediction: TextPrediction) -> str:
+    """Return the emotion whose predicted probability is highest in relation to its threshold, neutral aside."""
+    ratios = prediction.probabilities / model.thresholds
     ratios[model.labels.index(NEUTRAL)] = -1
     return model.labels[int(ratios.argmax())]
 
