@@ -113,18 +113,32 @@ class Quality:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """How one person sounds when calm, as the model `model` hears it, from `speech_s` seconds of speech.
+
+    `mean` is float32 [states, width]: the mean over time of each of the model's hidden states.
+    """
+
+    model: str
+    mean: NDArray[np.float32] = field(repr=False)
+    speech_s: float
+
+
 @dataclass(frozen=True)
 class CleanSpeech:
     """Preprocessed speech: mono float32 [n] at 16 kHz, without long silences.
 
     `segments` are the parts of the original recording, in order, that are concatenated in `samples`. `recording` is
-    all of it, float32 [m] at the same rate and level, or None where it was not kept.
+    all of it, float32 [m] at the same rate and level, or None where it was not kept. `baseline` is the speaker's, or
+    None where it is not known.
     """
 
     samples: NDArray[np.float32]
     segments: tuple[Span, ...]
     quality: Quality
     recording: NDArray[np.float32] | None = field(default=None, repr=False)
+    baseline: Baseline | None = None
 
     @property
     def duration_s(self) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ser_engine.settings import Settings
-from ser_engine.types import CleanSpeech, Prediction, Transcript, WeightedWord
+from ser_engine.types import Baseline, CleanSpeech, Prediction, Transcript, WeightedWord
 
 
 class Model(ABC):
@@ -50,9 +50,13 @@ class Model(ABC):
 
         Parameters
         ----------
-        batch : speech of n recordings
+        batch : speech of n recordings; a model that can calibrate considers the speaker's baseline, where it is known
         transcripts : their words, None for those without; None stands for n times None
         """
+
+    def calibrate(self, speech: CleanSpeech) -> Baseline | None:
+        """Return the baseline of a speaker from calm speech; None for a model that cannot consider one."""
+        return None
 
     def weigh_words(self, transcript: Transcript, label: str) -> tuple[str, tuple[WeightedWord, ...]]:
         """Return the emotion that words are weighed for, `label` if the text can say it, and the weight of each word.

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.labels import NEUTRAL
 from ser_engine.models.base import Model
@@ -19,7 +22,7 @@ from ser_engine.models.store import read_config, write_config
 from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.models.word_weights import top_emotion, word_weights
 from ser_engine.settings import Settings
-from ser_engine.types import CleanSpeech, Prediction, Scores, TextPrediction, Transcript, WeightedWord
+from ser_engine.types import Baseline, CleanSpeech, Prediction, Scores, TextPrediction, Transcript, WeightedWord
 
 ARCHITECTURE = "fused"
 AUDIO, TEXT = "audio", "text"
@@ -73,6 +76,10 @@ class Fused(Model):
             predictions.append(Prediction(fused, {"audio": audio, **words, "fused": fused}))
         return predictions
 
+    def calibrate(self, speech: CleanSpeech) -> Baseline | None:
+        """Return the baseline of a speaker, as the audio model hears it."""
+        return self.audio.calibrate(speech)
+
     def clear_cache(self) -> None:
         """Drop the cached scores of this model and of its audio model."""
         self._audio_cache.clear()
@@ -81,7 +88,7 @@ class Fused(Model):
     def _audio_scores(self, batch: Sequence[CleanSpeech]) -> list[Scores]:
         """Return the scores by audio alone, from the cache or the model."""
         return self._audio_cache.get_or_compute(
-            [speech.samples for speech in batch],
+            [_inputs(speech) for speech in batch],
             lambda rows: [prediction.scores for prediction in self.audio.predict([batch[row] for row in rows])],
         )
 
@@ -120,3 +127,11 @@ class Fused(Model):
             raise WeightsUnavailable(f"The config.json in {folder} does not describe a model of audio and text.")
         card = {key: value for key, value in config.items() if key not in WRITTEN}
         return cls(id, audio, text, {AUDIO: config[AUDIO], TEXT: config[TEXT]}, card)
+
+
+def _inputs(speech: CleanSpeech) -> NDArray[np.float32]:
+    """Return all that decides the scores by audio: the samples, then the speaker's baseline."""
+    known = speech.baseline
+    if known is None:
+        return speech.samples
+    return np.concatenate([speech.samples, known.mean.ravel(), np.array([known.speech_s], np.float32)])
