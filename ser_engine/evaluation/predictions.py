@@ -18,8 +18,9 @@ from ser_engine.io import write_arrays
 FILE = "predictions.npz"
 MAIN = "main"
 """The system's own log-probabilities among the outputs."""
-DEGRADED, COMPONENT = "degraded.", "component."
-"""Prefixes of the outputs for degraded clips, and for a system's components by themselves ("component.audio")."""
+DEGRADED, COMPONENT, BASELINE = "degraded.", "component.", "baseline."
+"""Prefixes of the outputs for degraded clips, for a system's components by themselves ("component.audio"), and for
+clips whose speaker's baseline of so many seconds is known; NaN for the clips that it is of."""
 NO_SPEECH = -1
 """The predicted class of a clip without speech."""
 

@@ -121,6 +121,7 @@ class Member(nn.Module, ABC):
 class StatisticsMember(Member):
     """A head on the statistics of the layers."""
 
+    head: StatsHead
     mean: Tensor
     scale: Tensor
 
@@ -149,6 +150,7 @@ class AttentiveMember(Member):
     shape : see `Shape`
     """
 
+    head: AttentivePoolingHead
     frame_mean: Tensor
     frame_scale: Tensor
 
@@ -253,6 +255,11 @@ class WhisperHeads(WhisperEncoderModel):
     def blocks(self) -> int:
         """The encoder's blocks that are computed."""
         return BLOCKS
+
+    @property
+    def can_calibrate(self) -> bool:
+        """Whether the model was trained with baselines."""
+        return self.population is not None
 
     def predict_proba(self, states: Tensor) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""

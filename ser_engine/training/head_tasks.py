@@ -1,4 +1,4 @@
-"""Training of one head on Whisper's encoder, and of its own blocks together with it."""
+"""Training of one head on Whisper's encoder, on statistics or on frames, and of its own blocks together with it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from ser_engine.features.encoder import Encoding
-from ser_engine.models.whisper_heads import Member
+from ser_engine.features.encoder import FRAME_LAYERS, LOWER_BLOCKS, Encoding
+from ser_engine.models.whisper_heads import AttentiveMember, Member, StatisticsMember
 from ser_engine.training import heads
+from ser_engine.training.baselines import FRAMES_PER_S, TrainingBaselines
 from ser_engine.training.clips import Rows
 from ser_engine.training.config import STRICT, Count, Names, Natural, Rate, Share
 
@@ -27,8 +28,9 @@ STANDARDIZED = 1000
 """Clips from which the mean and deviation of the frames are computed."""
 GRADIENT_NORM = 1.0
 """Bound on the norm of the blocks' gradient."""
+LAYER_RATE = 5.0
+"""Learning rate of the layer weights, in parts of the others': they have far to travel in few steps."""
 MASKS = 2
-FRAMES_PER_S = 25
 SHORTEST = 0.4
 """Length of the shortest random crop, in parts of the longest."""
 
@@ -75,8 +77,12 @@ class HeadsConfig(BlocksConfig):
     taught : share of that target that a teacher predicts instead, a head that is trained without ordinary talk first,
         so that the order of the labels stays what emotional speech teaches (hinton2015distilling)
     perceived : share of a target that the labels of most listeners have, where they are known
+    baselines : share of the draws that are heard relative to a baseline of their speaker
     crop_s : seconds of the longest random crop; the shortest is 0.4 of it
-    frozen, tuned : number of frozen heads, and of heads with `blocks` tuned blocks
+    statistics, frozen, tuned : number of heads on statistics, of frozen attentive heads, and of attentive heads with
+        `blocks` tuned blocks
+    mixtures : layer mixes of a head on statistics
+    statistics_epochs, statistics_batch, statistics_learning_rate : training of the heads on statistics
     """
 
     auxiliary: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -88,17 +94,64 @@ class HeadsConfig(BlocksConfig):
     ordinary: Share = 0.3
     taught: Share = 0.5
     perceived: Share = 0.0
+    baselines: Share = 0.0
     crop_s: Annotated[float, Field(ge=0.5, le=30)] = 4.0
+    statistics: Natural = 0
     frozen: Natural = 1
     tuned: Natural = 0
+    mixtures: Count = 3
+    statistics_epochs: Count = 20
+    statistics_batch: Count = 256
+    statistics_learning_rate: Rate = 2e-3
+
+
+class StatisticsTask(heads.MemberTask):
+    """Training of a head on statistics of each copy of the clips."""
+
+    member: StatisticsMember
+
+    def __init__(
+        self,
+        member: StatisticsMember,
+        copies: Sequence[Sequence[Encoding]],
+        config: HeadsConfig,
+        baselines: TrainingBaselines | None = None,
+    ) -> None:
+        self.member, self.baselines = member, baselines
+        self.statistics = [np.stack([one.statistics for one in encodings]) for encodings in copies]
+        self.copies, self.plain = len(copies) - 1, config.plain
+        self.device = member.mean.device
+        self.epochs, self.batch = config.statistics_epochs, config.statistics_batch
+        self.rates = [LAYER_RATE * config.statistics_learning_rate, config.statistics_learning_rate]
+        self.groups: list[dict[str, Any]] = [
+            {"params": [member.head.layer_logits], "weight_decay": 0.0},
+            {"params": member.classifier.parameters(), "weight_decay": config.weight_decay},
+        ]
+        sample = self.statistics[0].astype(np.float32)
+        member.mean.copy_(torch.from_numpy(sample.mean(axis=0)))
+        member.scale.copy_(torch.from_numpy(1.0 / (sample.std(axis=0) + 1e-3)))
+
+    def batches(self, order: Rows, copy: Rows, rng: np.random.Generator) -> list[Rows]:
+        """Return the rows of an epoch in batches: statistics have one length."""
+        return np.array_split(order, -(-len(order) // self.batch))
+
+    def pool(self, rows: Rows, copy: Rows) -> Tensor:
+        """Return the weighted layers of each clip."""
+        drawn = np.stack([self.statistics[which][row] for which, row in zip(copy, rows, strict=True)])
+        drawn = drawn.astype(np.float32)
+        if self.baselines:
+            drawn[:, :, 0] -= self.baselines.shifts(rows, copy)
+        return self.member.pool(torch.from_numpy(drawn).to(self.device))
 
 
 class FramesTask(heads.MemberTask):
     """Training of a head on frames [t, width] of each copy of the clips.
 
     A clip is cut at a random place to the length of the shortest of its batch, or to a random length of at most
-    `longest` frames, if that is given.
+    `longest` frames, if that is given. `layers` are those whose mean the frames are.
     """
+
+    layers: tuple[int, ...] = FRAME_LAYERS
 
     def __init__(
         self,
@@ -107,8 +160,9 @@ class FramesTask(heads.MemberTask):
         config: BlocksConfig,
         longest: int = 0,
         plain: float = heads.UNDEGRADED,
+        baselines: TrainingBaselines | None = None,
     ) -> None:
-        self.member, self.states, self.config = member, copies, config
+        self.member, self.states, self.config, self.baselines = member, copies, config, baselines
         self.copies, self.plain, self.longest = len(copies) - 1, plain, longest
         self.lengths = np.array([[len(states) for states in copy] for copy in copies])
         if longest:
@@ -138,7 +192,11 @@ class FramesTask(heads.MemberTask):
             length = min(length, round(self.rng.uniform(SHORTEST * self.longest, self.longest)))
         starts = [int(self.rng.integers(len(states) - length + 1)) for states in clips]
         cut = np.stack([states[start : start + length] for states, start in zip(clips, starts, strict=True)])
-        return torch.from_numpy(cut).to(self.device).float()
+        drawn = torch.from_numpy(cut).to(self.device).float()
+        if self.baselines:
+            shifts = self.baselines.shifts(rows, copy)[:, list(self.layers)].mean(axis=1, keepdims=True)
+            drawn -= torch.from_numpy(shifts).to(self.device)
+        return drawn
 
 
 class BlocksTask(FramesTask):
@@ -147,6 +205,8 @@ class BlocksTask(FramesTask):
     `averaged` is the moving average of the weights, `options` are those of the member's `frames`.
     """
 
+    layers = (LOWER_BLOCKS,)
+
     def __init__(
         self,
         member: Any,
@@ -154,9 +214,10 @@ class BlocksTask(FramesTask):
         config: BlocksConfig,
         longest: int = 0,
         plain: float = heads.UNDEGRADED,
+        baselines: TrainingBaselines | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(member, copies, config, longest, plain)
+        super().__init__(member, copies, config, longest, plain, baselines)
         self.options = options
         self.epochs, self.batch = config.epochs, config.batch
         self.rates = [config.learning_rate, config.head_learning_rate]
@@ -195,6 +256,7 @@ def train_head(
     config: HeadsConfig,
     number: int,
     record: heads.Record | None = None,
+    baselines: TrainingBaselines | None = None,
 ) -> Member:
     """Train one head, then its blocks together with it if it has any, on a GPU if there is one.
 
@@ -203,17 +265,22 @@ def train_head(
     """
     torch.set_flush_denormal(True)
     member.to("cuda" if torch.cuda.is_available() else "cpu")
-    distributions, longest = torch.from_numpy(targets), round(config.crop_s * FRAMES_PER_S)
-    frames = [member.input_frames(encodings) for encodings in copies]
-    standardize(member, frames[0], np.random.default_rng(config.seed))
-    task = FramesTask(member, frames, config, longest, config.plain)
-    heads.train_member(task, distributions, weights, config, number, record)
-    if len(member.blocks):
-        del frames, task
-        lower = [[one.lower for one in encodings] for encodings in copies]
-        blocks = BlocksTask(member, lower, config, longest, config.plain)
-        heads.train_member(blocks, distributions, weights, config, number, record, config.attentive_epochs)
-        member.load_state_dict(blocks.averaged.module.state_dict())
+    distributions = torch.from_numpy(targets)
+    if isinstance(member, StatisticsMember):
+        statistics = StatisticsTask(member, copies, config, baselines)
+        heads.train_member(statistics, distributions, weights, config, number, record)
+    elif isinstance(member, AttentiveMember):
+        longest = round(config.crop_s * FRAMES_PER_S)
+        frames = [member.input_frames(encodings) for encodings in copies]
+        standardize(member, frames[0], np.random.default_rng(config.seed))
+        task = FramesTask(member, frames, config, longest, config.plain, baselines)
+        heads.train_member(task, distributions, weights, config, number, record)
+        if len(member.blocks):
+            del frames, task
+            lower = [[one.lower for one in encodings] for encodings in copies]
+            blocks = BlocksTask(member, lower, config, longest, config.plain, baselines)
+            heads.train_member(blocks, distributions, weights, config, number, record, config.attentive_epochs)
+            member.load_state_dict(blocks.averaged.module.state_dict())
     return member.cpu().eval()
 
 

@@ -1,4 +1,4 @@
-"""Attentive pooling heads on Whisper-base's encoder, frozen and fine-tuned, trained on several kinds of recordings.
+"""Heads on Whisper-base's encoder, frozen and fine-tuned, trained on several kinds of recordings.
 
 The measured corpora are split into folds. Auxiliary corpora, such as ordinary talk and vocal bursts, are trained on,
 too: a fifth of their speakers never are, and the others are spread over the folds, so that each fold predicts some who
@@ -25,18 +25,20 @@ from ser_engine.data.corpora.base import audio_files
 from ser_engine.data.degrade import MIX, Sources
 from ser_engine.data.encodings import encode_clips, encode_windows
 from ser_engine.data.splits import Fold, assign_auxiliary, held_out
+from ser_engine.evaluation.baselines import measure_baselines
 from ser_engine.evaluation.ordinary import is_ordinary
-from ser_engine.evaluation.predictions import Outputs
+from ser_engine.evaluation.predictions import BASELINE, Outputs, Predictions
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.features.encoder import Encoding
 from ser_engine.io import atomic_write
 from ser_engine.labels import NEUTRAL
 from ser_engine.models.batching import map_alike
 from ser_engine.models.whisper import shared_whisper
-from ser_engine.models.whisper_heads import Member, Shape, WhisperHeads, mean_log_probs
+from ser_engine.models.whisper_heads import Member, Shape, WhisperHeads, build_member, mean_log_probs, shift
 from ser_engine.training import heads
+from ser_engine.training.baselines import FRAMES_PER_S, LENGTHS_S, Baselines, Shift, TrainingBaselines
 from ser_engine.training.clips import Clips, Rows, load_clips
-from ser_engine.training.head_tasks import FRAMES_PER_S, HeadsConfig, train_head
+from ser_engine.training.head_tasks import HeadsConfig, train_head
 from ser_engine.training.state import RunState
 from ser_engine.training.system import Prepared, Task, Workspace, digest
 from ser_engine.types import WINDOW_S
@@ -45,8 +47,16 @@ Copies = dict[str, list[Encoding | None]]
 """The encodings of all clips by the name of the degradation, "" for none; None where there is no speech."""
 
 
-class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
-    """Frozen and tuned heads, averaged."""
+@dataclasses.dataclass(frozen=True)
+class Heads:
+    """Trained heads, and the average speaker's mean of every state; None for heads trained without baselines."""
+
+    members: list[Member]
+    population: Shift | None = None
+
+
+class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
+    """Heads of all kinds, averaged."""
 
     config_class = HeadsConfig
 
@@ -58,7 +68,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
     def inputs(self) -> str:
         """The states that the heads pool."""
         tuned = ", some of them by fine-tuned blocks" if self.config.tuned else ""
-        return f"frames of the lower blocks of Whisper-base's encoder{tuned}"
+        return f"statistics and frames of the lower blocks of Whisper-base's encoder{tuned}"
 
     def clips(self) -> Clips:
         """Return the clips of the measured corpora, then those of the auxiliary ones."""
@@ -95,7 +105,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
     def prepare(self, clips: Clips) -> Prepared[Copies]:
         """Encode all clips as they are and in the domain mix, and the measured ones under every degradation."""
         measured = ~self._auxiliary(clips)
-        copies = {"": encode_clips(clips.paths, self.settings)}
+        copies = {"": self._encode(clips, "")}
         copies |= {name: self._encode(clips, name) for name in self._mixes}
         for name in self.config.degradations:
             copies[name] = self._encode(clips, name, measured)
@@ -115,20 +125,30 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
         chosen = [clips.utterances[row] for row in rows]
         return Prepared(dataclasses.replace(clips, utterances=chosen, labels=clips.labels[rows]), {"": encodings}, "")
 
-    def fit(self, prepared: Prepared[Copies], task: Task) -> list[Member]:
+    def fit(self, prepared: Prepared[Copies], task: Task) -> Heads:
         """Train the heads; those that an earlier attempt has finished are loaded."""
-        clips, shapes = prepared.clips, self._shapes(len(prepared.clips.order))
-        rows, copies = heads.training_copies(prepared.features, self._mixes, task.train)
-        talk = is_ordinary([clips.utterances[row] for row in rows])
+        config, clips = self.config, prepared.clips
+        rows, copies = heads.training_copies(self._filled(clips, prepared.features), self._copies, task.train)
+        utterances = [clips.utterances[row] for row in rows]
+        talk, measured = is_ordinary(utterances), ~self._auxiliary(clips)[rows]
+        population = _average_states(copies[0], measured) if config.baselines else None
+        shapes = self._shapes(len(clips.order))
         targets, weights = self._targets(clips, rows), self._weights(clips, rows)
-        if talk.any() and self.config.taught:
-            teacher = self._train(0, shapes[0], task, copies, targets, np.where(talk, 0.0, weights))
+
+        def train(number: int, shape: Shape, weights: NDArray[np.float64]) -> Member:
+            baselines = None
+            if population is not None:
+                rng = np.random.default_rng([config.seed, number])
+                baselines = TrainingBaselines(utterances, copies, population, config.baselines, rng)
+            return self._train(number, shape, task, copies, targets, weights, baselines)
+
+        if talk.any() and config.taught:
+            teacher = train(0, shapes[0], np.where(talk, 0.0, weights))
             encodings = [copies[0][number] for number in np.flatnonzero(talk)]
             taught = np.exp(_by_length(teacher, encodings))
-            targets[talk] = (1 - self.config.taught) * targets[talk] + self.config.taught * taught
-        return [
-            self._train(number, shape, task, copies, targets, weights) for number, shape in enumerate(shapes, start=1)
-        ]
+            targets[talk] = (1 - config.taught) * targets[talk] + config.taught * taught
+        members = [train(number, shape, weights) for number, shape in enumerate(shapes, start=1)]
+        return Heads(members, population)
 
     def _train(
         self,
@@ -138,49 +158,84 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
         copies: list[list[Encoding]],
         targets: NDArray[np.float32],
         weights: NDArray[np.float64],
+        baselines: TrainingBaselines | None,
     ) -> Member:
         """Return a head, trained unless an earlier attempt has finished it; the teacher is number 0."""
         saved = task.state.folder / f"fold-{task.name}-head-{number}.safetensors"
         torch.manual_seed(self.config.seed + number)
-        member = Member(self.encoder, shape)
+        member = build_member(self.encoder, shape)
         if saved.exists():
             member.load_state_dict(load_file(saved))
             return member.eval()
         history = task.state.history(task.number, task.name, members=number)
-        member = train_head(member, copies, targets, weights, self.config, number, history)
+        member = train_head(member, copies, targets, weights, self.config, number, history, baselines)
         with atomic_write(saved) as part:
             save_file(member.state_dict(), part)
         return member
 
-    def predict(self, fitted: list[Member], prepared: Prepared[Copies], rows: Rows) -> Outputs:
-        """Return log-probabilities of the clips as they are and under every degradation; of talk, of one window."""
+    def predict(self, fitted: Heads, prepared: Prepared[Copies], rows: Rows) -> Outputs:
+        """Return log-probabilities of the clips as they are, degraded, and with baselines; of talk, of one window."""
         copies = {
             name: list(prepared.features[name]) for name in ("", *self.config.degradations) if name in prepared.features
         }
         for row in rows[is_ordinary([prepared.clips.utterances[row] for row in rows])]:
             copies[""][row] = _middle(copies[""][row])
-        compute = partial(_by_length, partial(mean_log_probs, fitted))
-        return heads.predict_copies(compute, copies, rows, len(prepared.clips.order))
+        compute = partial(_by_length, partial(mean_log_probs, fitted.members))
+        outputs = heads.predict_copies(compute, copies, rows, len(prepared.clips.order))
+        if fitted.population is not None and len(copies) > 1:
+            outputs |= self._predict_with_baselines(fitted, prepared, copies[""], rows)
+        return outputs
 
-    def embed(self, fitted: list[Member], prepared: Prepared[Copies], rows: Rows) -> dict[str, NDArray[np.float32]]:
+    def _predict_with_baselines(
+        self, fitted: Heads, prepared: Prepared[Copies], tested: list[Encoding | None], rows: Rows
+    ) -> Outputs:
+        """Return log-probabilities with baselines of each of `LENGTHS_S`; NaN for the clips that a baseline is of."""
+        assert fitted.population is not None
+        known = rows[[prepared.features[""][row] is not None for row in rows]]
+        encodings = [one for row in known if (one := prepared.features[""][row]) is not None]
+        baselines = Baselines([prepared.clips.utterances[row] for row in known], encodings, fitted.population)
+        compute = partial(_by_length, partial(mean_log_probs, fitted.members))
+        outputs = {}
+        for seconds in LENGTHS_S:
+            rng = np.random.default_rng([self.config.seed, seconds])
+            shifted: list[Encoding | None] = [None] * len(tested)
+            for speaker in range(baselines.speakers.max() + 1):
+                own = np.flatnonzero(baselines.speakers == speaker)
+                heard = baselines.draw(int(own[0]), seconds, rng)
+                by = baselines.shift(heard)
+                for number in np.setdiff1d(own, heard) if len(heard) else ():
+                    one = tested[known[number]]
+                    shifted[known[number]] = None if one is None else shift(one, by)
+            outputs[f"{BASELINE}{seconds}"] = heads.at_speech(compute, shifted, rows, len(prepared.clips.order))
+        return outputs
+
+    def measure(self, predictions: Predictions) -> dict[str, Any]:
+        """Return the record's entries, and what baselines gain."""
+        gains = measure_baselines(predictions)
+        return super().measure(predictions) | ({"details": {"baselines": gains}} if gains else {})
+
+    def embed(self, fitted: Heads, prepared: Prepared[Copies], rows: Rows) -> dict[str, NDArray[np.float32]]:
         """Return the mean of the frames over time, and the inputs of the heads' last layers."""
 
         def embed(encodings: list[Encoding]) -> Tensor:
-            return torch.cat([member.embed(encodings) for member in fitted], dim=1)
+            return torch.cat([member.embed(encodings) for member in fitted.members], dim=1)
 
         def average(encodings: Sequence[Encoding]) -> NDArray[np.float32]:
             return np.stack([one.frames.mean(axis=0, dtype=np.float32) for one in encodings])
 
-        encodings = prepared.features[""]
+        encodings, width = prepared.features[""], self.config.hidden * len(fitted.members)
         return {
             "encoder": heads.at_speech(average, encodings, rows, self.encoder.positional_embedding.shape[1]),
-            "model": heads.at_speech(partial(_by_length, embed), encodings, rows, self.config.hidden * len(fitted)),
+            "model": heads.at_speech(partial(_by_length, embed), encodings, rows, width),
         }
 
-    def export(self, fitted: list[Member], prepared: Prepared[Copies], temperature: float) -> WhisperHeads:
+    def export(self, fitted: Heads, prepared: Prepared[Copies], temperature: float) -> WhisperHeads:
         """Return the heads and the encoder as a model."""
         labels = prepared.clips.order
-        return WhisperHeads(self.config.id, labels, fitted, self._shapes(len(labels)), self.encoder, temperature)
+        shapes = self._shapes(len(labels))
+        return WhisperHeads(
+            self.config.id, labels, fitted.members, shapes, self.encoder, fitted.population, temperature
+        )
 
     def describe_data(self, clips: Clips, folds: Sequence[Fold]) -> dict[str, Any]:
         """Return the entries on the measured clips alone, and the numbers of auxiliary clips."""
@@ -207,6 +262,22 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
     def _mixes(self) -> tuple[str, ...]:
         return tuple(f"{MIX}{number}" for number in range(1, self.config.mixes + 1))
 
+    @property
+    def _copies(self) -> tuple[str, ...]:
+        """The copies of each clip that are trained on."""
+        return (*self._mixes, *self.config.augmentation)
+
+    def _filled(self, clips: Clips, features: Copies) -> Copies:
+        """Return the copies, where auxiliary clips have mixes in the place of degradations, which only tests need."""
+        if not self._mixes:
+            return features
+        filled = dict(features)
+        for number, name in enumerate(self.config.augmentation):
+            mix = features[self._mixes[number % len(self._mixes)]]
+            own, auxiliary = features[name], self._auxiliary(clips)
+            filled[name] = [mix[row] if auxiliary[row] else own[row] for row in range(len(own))]
+        return filled
+
     def _auxiliary(self, clips: Clips) -> NDArray[np.bool_]:
         """Return which clips are of auxiliary corpora, bool [n]."""
         return np.array([utterance.corpus in self.config.auxiliary for utterance in clips.utterances], bool)
@@ -223,7 +294,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
         encoded = encode_clips(paths, self.settings, degradation=degradation, sources=self._sources(degradation))
         result: list[Encoding | None] = [None] * len(clips.utterances)
         for row, one in zip(rows, encoded, strict=True):
-            result[row] = one
+            result[row] = one if one is None or self.config.tuned else _without_lower(one)
         return result
 
     def _sources(self, degradation: str) -> Sources:
@@ -240,8 +311,9 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, list[Member]]):
     def _shapes(self, labels: int) -> list[Shape]:
         config = self.config
         widths = {name: getattr(config, name) for name in ("projection", "attention_heads", "hidden", "dropout")}
-        frozen, tuned = Shape(labels, **widths), Shape(labels, config.blocks, **widths)
-        return [frozen] * config.frozen + [tuned] * config.tuned
+        statistics, frozen = Shape(labels, mixes=config.mixtures, **widths), Shape(labels, **widths)
+        tuned = Shape(labels, config.blocks, **widths)
+        return [statistics] * config.statistics + [frozen] * config.frozen + [tuned] * config.tuned
 
     def _targets(self, clips: Clips, rows: Rows) -> NDArray[np.float32]:
         """Return float32 [rows, classes]: smoothed labels, mixed with listeners'; for ordinary talk, a flat target."""
@@ -278,6 +350,17 @@ def _middle(encoding: Encoding | None) -> Encoding | None:
     length = round(WINDOW_S * FRAMES_PER_S)
     window = slice(first := max(0, len(encoding.frames) - length) // 2, first + length)
     return encoding._replace(frames=encoding.frames[window], lower=encoding.lower[window])
+
+
+def _without_lower(encoding: Encoding) -> Encoding:
+    """Return a copy without the lower states, half of the memory, which tuned heads alone need."""
+    return Encoding(encoding.statistics.copy(), encoding.frames.copy(), encoding.lower[:0].copy())
+
+
+def _average_states(encodings: Sequence[Encoding], chosen: NDArray[np.bool_]) -> Shift:
+    """Return the mean over the chosen clips of the mean of every state, float32 [states, width]."""
+    means = [one.statistics[:, 0] for one, is_chosen in zip(encodings, chosen, strict=True) if is_chosen]
+    return np.asarray(np.mean(means, axis=0, dtype=np.float32))
 
 
 def _by_length(compute: Callable[[list[Encoding]], Tensor], encodings: Sequence[Encoding]) -> NDArray[np.float32]:

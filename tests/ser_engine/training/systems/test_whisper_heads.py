@@ -19,7 +19,7 @@ from ser_engine.evaluation.evaluate import recompute
 from ser_engine.evaluation.predictions import read_predictions
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.models.whisper import shared_whisper
-from ser_engine.models.whisper_heads import Member, WhisperHeads
+from ser_engine.models.whisper_heads import AttentiveMember, Member, StatisticsMember, WhisperHeads
 from ser_engine.training.config import load_config
 from ser_engine.training.head_tasks import HeadsConfig, train_head
 from ser_engine.training.runner import prepare_run
@@ -34,9 +34,14 @@ protocols = ["speaker-independent"]
 corpora = ["ravdess"]
 external = ["emodb", "librispeech"]
 degradations = ["telephone"]
+augmentation = ["telephone"]
 mixes = 1
 voices = ["librispeech"]
 save = true
+baselines = 0.5
+statistics = 1
+statistics_epochs = 30
+statistics_batch = 8
 frozen = 1
 tuned = 1
 blocks = 1
@@ -107,7 +112,10 @@ def test_a_fifth_of_the_auxiliary_speakers_is_never_trained_on(ran: Ran) -> None
 def test_the_model_answers_like_its_heads(ran: Ran) -> None:
     analyzer = Analyzer(replace(ran.bench.settings, model="heads", transcribe=False))
     model = analyzer.model
-    assert isinstance(model, WhisperHeads) and [len(member.blocks) for member in model.members] == [0, 1]
+    assert isinstance(model, WhisperHeads)
+    kinds = [StatisticsMember, AttentiveMember, AttentiveMember]
+    assert [type(member) for member in model.members] == kinds
+    assert [len(member.blocks) for member in model.members if isinstance(member, AttentiveMember)] == [0, 1]
     assert model.card["corpora"] == ["librispeech", "ravdess"]
     analysis = analyzer.analyze(ran.bench.data / "ravdess" / "03-01-03-01-01-01-01.wav")
     assert analysis.scores.labels == LABELS and analysis.scores.top == "happy"  # which it was trained on
@@ -123,10 +131,10 @@ def test_finished_heads_are_not_trained_again(ran: Ran, monkeypatch: pytest.Monk
     monkeypatch.setattr("ser_engine.training.systems.whisper_heads.train_head", train)
     state = ran.bench.state(ID)
     (state / "outputs-1.npz").unlink()
-    (state / "fold-2-head-2.safetensors").unlink()
+    (state / "fold-2-head-3.safetensors").unlink()
     again = ran.bench.run("heads", HEADS)
-    assert begun == [2] and again.metrics == ran.record.metrics
-    assert {line["member"] for line in ran.bench.history(ID)} == {0, 1, 2}
+    assert begun == [3] and again.metrics == ran.record.metrics
+    assert {line["member"] for line in ran.bench.history(ID)} == {0, 1, 2, 3}
 
 
 def test_tuning_changes_the_head_s_own_blocks_and_not_the_encoder(ran: Ran) -> None:
@@ -134,13 +142,14 @@ def test_tuning_changes_the_head_s_own_blocks_and_not_the_encoder(ran: Ran) -> N
     assert isinstance(model, WhisperHeads)
     encoder = shared_whisper(ran.bench.settings).encoder
     tuned = train_head(
-        Member(encoder, model.shapes[1]),
+        AttentiveMember(encoder, model.shapes[2]),
         [encode_clips(sorted((ran.bench.data / "emodb").glob("*a01*.wav")), ran.bench.settings, workers=1)[:1] * 8],
         np.full((8, len(LABELS)), 1 / len(LABELS), np.float32),
         np.ones(8),
         replace(load(ran), attentive_epochs=1, epochs=1, learning_rate=1e-2, averaging=0.0),
         number=0,
     )
+    assert isinstance(tuned, AttentiveMember)
     own, original = tuned.blocks[0].state_dict(), encoder.blocks[2].state_dict()
     assert not any(np.allclose(own[name], original[name]) for name in own if name.endswith("mlp.0.weight"))
     for name, tensor in original.items():
@@ -158,7 +167,7 @@ def load(ran: Ran) -> HeadsConfig:
     [
         ("blocks = 1", "blocks = 5", "blocks is 5"),
         ("masked = 0.2", "masked = 2.0", "masked is 2.0"),
-        ("mixes = 1", "mixtures = 2", "there is no entry “mixtures”"),
+        ("mixes = 1", "mixing = 2", "there is no entry “mixing”"),
         ("librispeech = 0.5", 'librispeech = "half"', "auxiliary"),
     ],
 )
