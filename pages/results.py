@@ -21,6 +21,7 @@ from ui.results import (
     one_run,
     ordinary,
     text_runs,
+    trials,
     unfinished,
 )
 from ui.wording import CORPORA, PAPERS
@@ -83,6 +84,7 @@ def results_page() -> None:
             show_run(results, folder)
     conversations.show(results.others.get("conversation", ()), results.published)
     ordinary.show(results.others.get("ordinary", ()))
+    trials.show(folder)
     text_runs.show(results.others.get("text-emotion", ()), folder)
     show_published(results)
     if results.runs:

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ser_engine.errors import InvalidRecord, InvalidSettings
+import numpy as np
+from scipy.special import softmax
+
+from ser_engine.errors import InvalidSettings
+from ser_engine.evaluation.ordinary import is_ordinary, measure_ordinary
+from ser_engine.evaluation.trials import TRIALS, read_trials
 from ser_engine.io import write_text
 from ser_engine.settings import Settings
 from ser_engine.training.config import config_name, load_config
 from ser_engine.training.runner import prepare_run
-
-TRIALS = "trials.jsonl"
 
 
 def run_trial(
@@ -25,7 +28,8 @@ def run_trial(
     A trial that was run before is measured again and its line replaced; finished folds are not trained again.
     `changes` are lines of TOML, "key = value"; `folds` are tested, each by a model trained on all the others. The
     result is {run, changed, folds, UA, WA, by_corpus {corpus: UA}, degradations {name: UA}, corpus_probe, clips,
-    seconds, note}.
+    seconds, note}, and where ordinary talk is tested, `ordinary`: the percentage of its windows whose answer is neither
+    neutral nor calm, however unsure.
     """
     changed = read_changes(changes)
     read_trials(settings.results / TRIALS)  # a damaged file is reported before anything is trained
@@ -47,6 +51,10 @@ def run_trial(
         "seconds": round(run.state.seconds(folds), 1),
         "note": note,
     }
+    talk = is_ordinary(predictions.utterances) & ~np.isnan(predictions.main).any(axis=1)
+    if talk.any():
+        probabilities = np.asarray(softmax(predictions.main[talk], axis=1))
+        line["ordinary"] = measure_ordinary(probabilities, predictions.labels, threshold=0.0)["alarms"]
     _add_trial(settings.results / TRIALS, line)
     return line
 
@@ -62,16 +70,6 @@ def read_changes(changes: Sequence[str]) -> dict[str, Any]:
                 f"“{text}” is not an entry of a TOML file, such as dropout=0.6 or corpora=['tess']."
             ) from None
     return entries
-
-
-def read_trials(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a trials.jsonl; none if there is no such file."""
-    try:
-        return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-    except FileNotFoundError:
-        return []
-    except (TypeError, ValueError) as error:
-        raise InvalidRecord(f"{path} has a damaged line ({error}); mend or remove it.") from None
 
 
 def _add_trial(path: Path, line: dict[str, Any]) -> None:

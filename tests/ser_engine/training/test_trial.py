@@ -10,8 +10,9 @@ import pytest
 
 from ser_engine.cli.main import main
 from ser_engine.errors import InvalidRecord, InvalidSettings
+from ser_engine.evaluation.trials import TRIALS, read_trials
 from ser_engine.settings import PROJECT
-from ser_engine.training.trial import TRIALS, read_changes, read_trials, run_trial
+from ser_engine.training.trial import read_changes, run_trial
 from tests.ser_engine.training.tiny import STATISTICS, Bench, make_bench
 
 
