@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ser_engine.errors import SerError
-from ui import caveats, engine, panels, session, theme, wording
+from ui import calibration, caveats, engine, panels, session, theme, wording
 from ui.components.recorder import record
 from ui.listen import charts, downloads, model_choice
 from ui.listen import why as explain
@@ -45,6 +45,7 @@ def listen_page() -> None:
     state = session.current()
     take_recording(state)
     model_choice.choose(state)
+    calibration.show(state)
     with st.container(key="status"):
         status = st.empty()
     job = state.work(engine.analyzer(state.model))
@@ -156,6 +157,8 @@ def show_result(result: session.Result) -> None:
         answer = (analysis.scores, analysis.threshold)
         st.header(wording.verbatim(wording.headline(*answer)), anchor=False)
         st.html(theme.line("lead", wording.explanation(*answer)))
+        if result.baseline is not None:
+            note(wording.relative_to(result.baseline))
         if measured := wording.label_accuracy(analysis.scores.top, engine.card(result.model)):
             note(measured)
     left, right = st.columns([3, 2], gap="medium")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from ser_engine.errors import SerError
-from ui import engine, session, theme, wording
+from ui import calibration, engine, session, theme, wording
 from ui.components import live_chart
 from ui.components.recorder import record
 from ui.live import ended, microphone, view
@@ -35,6 +35,7 @@ def live_page() -> None:
         st.error(wording.verbatim(str(error)))
         return
     state = current()
+    calibration.show(session.current(), "It applies from the next session on.")
     # A fragment that has nothing to wait for need not run; its place and the component in it stay the same.
     waits = state.active or finished(state) != (True, True)
     st.fragment(show_session, run_every=REDRAW_S if waits else None)(state, model)
@@ -74,7 +75,7 @@ def start(state: LiveState, model: str) -> None:
     if state.active:
         return
     microphone.forget(state.microphone)
-    state.start(engine.analyzer(model))
+    state.start(engine.analyzer(model), session.current().baseline)
 
 
 def discard(state: LiveState) -> None:
@@ -92,7 +93,7 @@ def show_recorder(state: LiveState, model: str) -> None:
     spoken = record(key=RECORDER)
     if spoken:
         try:
-            state.replace(play(spoken, engine.analyzer(model)))
+            state.replace(play(spoken, engine.analyzer(model), session.current().baseline))
         except SerError as error:
             st.error(wording.verbatim(str(error)))
             return

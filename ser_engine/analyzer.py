@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.errors import InvalidAudio, NoSpeech, SerError, TooLarge
+from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, SerError, TooLarge
 from ser_engine.models import trained_on
 from ser_engine.models.base import Model
 from ser_engine.models.cards import read_cards, read_figures
@@ -28,6 +28,7 @@ from ser_engine.types import (
     SAMPLE_RATE,
     WINDOW_S,
     Analysis,
+    Baseline,
     CleanSpeech,
     Explanation,
     Prediction,
@@ -51,6 +52,9 @@ _Part = tuple[Span, CleanSpeech, Transcript | None]  # of a recording: its speec
 # A recording longer than this gets a timeline of overlapping windows, which are as long as the utterances that the
 # models were trained on. A window with less speech than the last figure is left out.
 TIMELINE_FROM_S, HOP_S, WINDOW_SPEECH_S = 6.0, 1.5, 0.5
+# Seconds of calm speech: a baseline of less is mostly chance; what exceeds the second figure is left out, since it
+# would change little and is encoded in one piece.
+MIN_BASELINE_S, MAX_BASELINE_S = 5.0, 120.0
 
 
 class Analyzer:
@@ -78,6 +82,7 @@ class Analyzer:
         *,
         name: str = "",
         transcribe: bool | None = None,
+        baseline: Baseline | None = None,
         progress: Progress | None = None,
     ) -> Analysis:
         """Analyze one recording.
@@ -88,6 +93,7 @@ class Analyzer:
         sampling_rate : of samples, in Hz
         name : of the recording in the answer; a path's file name by default
         transcribe : whether to transcribe the words; `settings.transcribe` by default
+        baseline : of the speaker, from `calibrate`
         progress : called when each stage begins and ends
 
         Raises
@@ -99,10 +105,11 @@ class Analyzer:
         WeightsUnavailable
             A model that the settings name is missing.
         InvalidSettings
-            Whisper does not know the language that the settings name.
+            Whisper does not know the language that the settings name, or another model made the baseline.
         """
         begun = time.perf_counter()
-        preprocessed = self._preprocess(source, sampling_rate, name, progress)
+        self.check_baseline(baseline)
+        preprocessed = self._preprocess(source, sampling_rate, name, baseline, progress)
         (analysis,) = self._predict([preprocessed], transcribe, progress)
         return replace(analysis, seconds={**analysis.seconds, "total": time.perf_counter() - begun})
 
@@ -113,21 +120,60 @@ class Analyzer:
         *,
         names: Sequence[str] | None = None,
         transcribe: bool | None = None,
+        baseline: Baseline | None = None,
     ) -> list[Analysis | SerError]:
         """Analyze recordings together, which is faster than one by one; all are held in memory.
 
         Parameters and errors are as of `analyze`, but an error of one recording (InvalidAudio, TooLarge, NoSpeech) is
-        returned in its place. The time of a stage that is shared is divided evenly.
+        returned in its place. The time of a stage that is shared is divided evenly. With a baseline, all recordings are
+        of its speaker.
         """
+        self.check_baseline(baseline)
         results: list[_Preprocessed | SerError] = []
         for source, name in zip(sources, names or [""] * len(sources), strict=True):
             try:
-                results.append(self._preprocess(source, sampling_rate, name))
+                results.append(self._preprocess(source, sampling_rate, name, baseline))
             except (InvalidAudio, TooLarge, NoSpeech) as error:
                 results.append(error)
         pending = [result for result in results if not isinstance(result, SerError)]
         analyses = iter(self._predict(pending, transcribe) if pending else ())
         return [result if isinstance(result, SerError) else next(analyses) for result in results]
+
+    def calibrate(self, source: Source, sampling_rate: int | None = None, *, name: str = "") -> Baseline:
+        """Return a speaker's baseline from calm speech, with which `analyze` compares other recordings of the speaker.
+
+        Parameters are as of `analyze`. Speech beyond `MAX_BASELINE_S` is not used.
+
+        Raises
+        ------
+        InvalidAudio, TooLarge
+            The recording cannot be decoded, or exceeds a limit.
+        NoSpeech
+            It contains less than `MIN_BASELINE_S` of speech.
+        WeightsUnavailable
+            A model that the settings name is missing.
+        InvalidSettings
+            The model cannot use a baseline.
+        """
+        unable = InvalidSettings(f"The model “{self.model.id}” cannot be calibrated to a voice; choose another model.")
+        if not self.model.can_calibrate:
+            raise unable
+        _, speech, _ = self._preprocess(source, sampling_rate, name)
+        seconds = speech.quality.speech_s
+        if seconds < MIN_BASELINE_S:
+            needed = f"at least {MIN_BASELINE_S:g} s is needed to calibrate to a voice"
+            raise NoSpeech(f"Only {seconds:.2f} s of speech was found; {needed}.", seconds)
+        most = round(MAX_BASELINE_S * SAMPLE_RATE)
+        baseline = self.model.calibrate(replace(speech, samples=speech.samples[:most]))
+        if baseline is None:
+            raise unable
+        return baseline
+
+    def check_baseline(self, baseline: Baseline | None) -> None:
+        """Raise InvalidSettings if another model made the baseline."""
+        if baseline is not None and not self.model.accepts(baseline):
+            made = f"The baseline was made by the model “{baseline.model}”"
+            raise InvalidSettings(f"{made}, which is not part of “{self.model.id}”; calibrate again.")
 
     def rescore(self, analysis: Analysis, words: str) -> Analysis:
         """Return the analysis of the same recording with these words instead, all else unchanged.
@@ -182,7 +228,12 @@ class Analyzer:
         ]
 
     def _preprocess(
-        self, source: Source, sampling_rate: int | None, name: str, progress: Progress | None = None
+        self,
+        source: Source,
+        sampling_rate: int | None,
+        name: str,
+        baseline: Baseline | None = None,
+        progress: Progress | None = None,
     ) -> _Preprocessed:
         from ser_engine.audio.clean import clean_speech
         from ser_engine.audio.decode import load_audio, load_samples
@@ -196,7 +247,7 @@ class Analyzer:
             else:
                 recording = load_audio(source, self.settings, name)
         with _stage("clean", seconds, progress):
-            return recording, clean_speech(recording, self.settings), seconds
+            return recording, replace(clean_speech(recording, self.settings), baseline=baseline), seconds
 
     def _predict(
         self, pending: Sequence[_Preprocessed], transcribe: bool | None, progress: Progress | None = None
@@ -269,6 +320,11 @@ class Analyzer:
                 self._trained_on = trained_on.read_digests(folder)
                 self._model = load_model(folder, self.settings)
             return self._model
+
+    @property
+    def can_calibrate(self) -> bool | None:
+        """Whether the emotion model can use a baseline; None until the model has been loaded, without loading it."""
+        return None if self._model is None else self._model.can_calibrate
 
     @property
     def transcriber(self) -> Transcriber:

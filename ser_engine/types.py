@@ -439,5 +439,6 @@ class Analysis:
             "transcript": None if self.transcript is None else self.transcript.to_dict(),
             "timeline": [window.to_dict() for window in self.timeline],
             "quality": self.quality.to_dict(),
+            "baseline_s": None if self.speech.baseline is None else round(self.speech.baseline.speech_s, 3),
             "seconds": {stage: round(seconds, 4) for stage, seconds in self.seconds.items()},
         }

@@ -28,6 +28,8 @@ SENTENCES = {
     "It is eleven o'clock.": "eleven",
     "I wonder what this is about.": "wonder",
 }
+CALM = " ".join(SENTENCES)
+"""Enough speech to calibrate to."""
 Samples = NDArray[np.float32]
 
 

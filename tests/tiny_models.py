@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ser_engine import Settings
+from ser_engine import Analyzer, Settings
 
 EMOTIONS = ("neutral", "happy", "sad", "angry")
 FOREIGN = ("LABEL_3", "<b>bold</b> & :red[red]", "a_very_long_label_that_nobody_would_ever_have_wished_for", "joy")
@@ -48,3 +48,30 @@ def write_foreign(folder: Path) -> None:
     from tests.ser_engine.models.test_hub import checkpoint
 
     checkpoint(folder, labels=FOREIGN)
+
+
+def write_heads(models: Path) -> None:
+    """Link the shipped Whisper in `models`, and write "tiny-heads" on its encoder: a model that can be calibrated."""
+    import numpy as np
+    import torch
+
+    from ser_engine.features.encoder import BLOCKS
+    from ser_engine.models.whisper import shared_whisper
+    from ser_engine.models.whisper_heads import Shape, WhisperHeads, build_member
+
+    if not (models / "whisper-base").exists():
+        models.mkdir(parents=True, exist_ok=True)
+        (models / "whisper-base").symlink_to(Settings().models_dir / "whisper-base")
+    encoder = shared_whisper(Settings()).encoder
+    shape = Shape(len(EMOTIONS), hidden=16, mixes=2)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        member = build_member(encoder, shape)
+    population = np.random.default_rng(1).normal(0, 0.5, (BLOCKS + 1, shape.width)).astype(np.float32)
+    WhisperHeads("tiny-heads", EMOTIONS, [member], [shape], encoder, population).save(models / "tiny-heads")
+
+
+def heads_analyzer(folder: Path) -> Analyzer:
+    """Write "tiny-heads" to `folder`/models and return an Analyzer on it, which does not transcribe."""
+    write_heads(folder / "models")
+    return Analyzer(Settings(models_dir=folder / "models", model="tiny-heads", transcribe=False))

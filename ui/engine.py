@@ -89,6 +89,12 @@ def title(model: str) -> str:
         return "default"
 
 
+def can_calibrate(model: str) -> bool | None:
+    """Return whether a model can be calibrated to a voice; None while it is being loaded."""
+    able = analyzer(model).can_calibrate
+    return False if able is None and warm_up(model).is_set() else able
+
+
 def card(model: str) -> dict[str, Any] | None:
     """Return the measured figures of a model (`Analyzer.card`); None where there are none."""
     try:

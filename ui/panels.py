@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import streamlit as st
 from plotly.graph_objects import Figure
@@ -21,9 +22,9 @@ def section(title: str, text: str = "") -> None:
         note(text)
 
 
-def note(text: str) -> None:
+def note(text: str, width: Literal["stretch", "content"] = "stretch") -> None:
     """Write a small paragraph."""
-    st.html(theme.line("quiet", text))
+    st.html(theme.line("quiet", text), width=width)
 
 
 def draw(figure: Figure, alt: str, key: str) -> None:

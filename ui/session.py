@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
     from ser_engine import Analyzer
-    from ser_engine.types import Analysis, Explanation
+    from ser_engine.types import Analysis, Baseline, Explanation
 
 
 BREATH_S = 0.15
@@ -84,6 +84,11 @@ class Result:
         return self.original_words is not None and self.words != self.original_words
 
     @property
+    def baseline(self) -> Baseline | None:
+        """The calm voice that the analysis is relative to."""
+        return self.analysis.speech.baseline
+
+    @property
     def current(self) -> Analysis:
         """The analysis as it is shown: with the edited transcript, once that has been scored."""
         return self.rescored or self.analysis
@@ -114,7 +119,9 @@ class Session:
 
     `waiting` is a recording whose analysis has not ended. `job` is that analysis, which outlasts the runs of the page.
     `result` is the last result, which an error leaves in place. `model` is the model that the person chose, "" for
-    that of the settings. `framed` is set once app.py has run. `idle` is set while the page is not running.
+    that of the settings. `baselines` are those of the speaker, by such a model; `sample` is a calm sample that waits to
+    become one, `sample_error` why the last one could not. `framed` is set once app.py has run. `idle` is set while the
+    page is not running.
     """
 
     waiting: Recording | None = None
@@ -123,7 +130,11 @@ class Session:
     error: str | None = None
     upload_id: str | None = None
     model: str = ""
+    baselines: dict[str, Baseline] = field(default_factory=dict, repr=False)
     framed: bool = False
+    sample: bytes | None = field(default=None, repr=False)
+    sample_id: str | None = None
+    sample_error: str | None = None
     idle: Event = field(default_factory=Event, repr=False)
 
     @contextmanager
@@ -149,12 +160,14 @@ class Session:
     def notice_upload(self, upload: UploadedFile | None) -> None:
         """Take the value of the upload field: a new file waits for its analysis, a removed one no longer.
 
-        A result outlives its upload: when one file replaces another, the field is empty for a moment.
+        A result outlives its upload: when one file replaces another, the field is empty for a moment; and it is empty
+        after a visit to another page, where the person may have calibrated.
         """
         if upload is None:
             if self.upload_id is not None:
                 self.error = None
-                if self.waiting is not None and self.waiting.upload_id == self.upload_id:
+                again = self.result is not None and self.waiting is self.result.recording
+                if self.waiting is not None and self.waiting.upload_id == self.upload_id and not again:
                     self.waiting = None
             self.upload_id = None
         elif upload.file_id != self.upload_id:
@@ -164,24 +177,54 @@ class Session:
     def give(self, recording: Recording) -> None:
         """Let a recording wait for its analysis, unless its result is shown already."""
         self.error = None
-        shown = self.result and (self.result.recording.digest, self.result.model)
-        self.waiting = None if shown == (recording.digest, self.model) else recording
+        shown = self.result and (self.result.recording.digest, self.result.model, self.result.baseline)
+        self.waiting = None if shown == (recording.digest, self.model, self.baseline) else recording
 
     def choose(self, model: str) -> None:
         """Choose a model, and analyze the recording that is shown with it."""
         if model == self.model:
             return
         self.model = model
+        self._analyze_again()
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """The calm voice of the speaker by the chosen model; None where that was not calibrated."""
+        return self.baselines.get(self.model)
+
+    def calibrate(self, baseline: Baseline | None) -> None:
+        """Set or remove the baseline for the chosen model, and analyze the recording that is shown accordingly."""
+        self.sample, self.sample_error = None, None
+        if baseline is None:
+            self.baselines.pop(self.model, None)
+        else:
+            self.baselines[self.model] = baseline
+        self._analyze_again()
+
+    def notice_sample(self, upload: UploadedFile | None) -> None:
+        """Take the value of the upload field of calm samples: a new file waits, a removed one takes its error along."""
+        if upload is None:
+            if self.sample_id is not None:
+                self.sample, self.sample_error = None, None
+            self.sample_id = None
+        elif upload.file_id != self.sample_id:
+            self.sample_id, self.sample = upload.file_id, upload.getvalue()
+
+    def _analyze_again(self) -> None:
+        """Let the recording that is shown wait for its analysis, unless another one waits."""
         if self.waiting is None and self.result is not None:
             self.give(self.result.recording)
 
     def work(self, engine: Analyzer) -> Job | None:
         """Return the analysis of the waiting recording by `engine`, started if necessary; abandon any other."""
-        if self.job is not None and (self.job.recording is not self.waiting or self.job.engine is not engine):
-            self.job.abandon()
+        job = self.job
+        if job is not None and not (
+            job.recording is self.waiting and job.engine is engine and job.baseline is self.baseline
+        ):
+            job.abandon()
             self.job = None
         if self.job is None and self.waiting is not None:
-            self.job = Job(engine, self.waiting)
+            self.job = Job(engine, self.waiting, self.baseline)
         return self.job
 
     def finish(self, job: Job) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ser_engine.data.corpora import registry
 from ser_engine.labels import EMOTIONS
-from ser_engine.types import Scores
+from ser_engine.types import Baseline, Scores
 
 ADJECTIVES = {"disgust": "disgusted"}
 """Labels that are no adjectives yet."""
@@ -105,6 +105,11 @@ def explanation(scores: Scores, threshold: float | None = None) -> str:
     if threshold is not None and not scores.reach(threshold):
         sentence += f" Below {percent(threshold)}, this model abstains."
     return sentence
+
+
+def relative_to(baseline: Baseline) -> str:
+    """Return the note of an answer that is relative to a calm voice."""
+    return f"Relative to your calm voice, from a sample with {baseline.speech_s:.0f} s of speech."
 
 
 def ranking(scores: Scores) -> str:

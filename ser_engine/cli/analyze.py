@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ser_engine.cli.baseline import add_baseline, read_baseline
 from ser_engine.cli.download_bar import DownloadBar
 from ser_engine.errors import SerError
 from ser_engine.models.registry import find_model
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object per file and line")
     parser.add_argument("--explain", action="store_true", help="with --json: add what the answer rests on")
     parser.add_argument("--no-transcript", action="store_true", help="do not transcribe")
+    add_baseline(parser)
     parser.set_defaults(run=run)
 
 
@@ -49,12 +51,13 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         return 2
     find_model(settings)  # report a missing model once, before any work
     analyzer = Analyzer(settings, on_download=DownloadBar())
+    baseline = read_baseline(options, analyzer)
     failed = False
     if not options.json:
         print(f"{'file':{NAME_WIDTH}} {'emotion':10} {'prob.':>5}  {'sec.':>6}  transcript")
     for file in tqdm(files, unit="file", disable=len(files) < 3 or not sys.stderr.isatty()):
         try:
-            analysis = analyzer.analyze(file, name=str(file))
+            analysis = analyzer.analyze(file, name=str(file), baseline=baseline)
             explained = (
                 {"explanation": analyzer.explain(analysis).to_dict()} if options.explain and options.json else {}
             )

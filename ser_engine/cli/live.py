@@ -10,6 +10,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from ser_engine.cli.baseline import add_baseline, read_baseline
 from ser_engine.cli.download_bar import DownloadBar
 from ser_engine.settings import Settings
 
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="skip windows without speech (default), or below an RMS level of 0.01",
     )
     parser.add_argument("--groups", action="store_true", help="report the four emotion groups of Islam et al.")
+    add_baseline(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per update and line")
     parser.set_defaults(run=run)
 
@@ -43,7 +45,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
     recording = load_audio(options.path, settings)
     analyzer = Analyzer(replace(settings, transcribe=False), on_download=DownloadBar())
-    session = LiveSession(analyzer, window_s=options.window, hop_s=options.hop, gate=options.gate)
+    baseline = read_baseline(options, analyzer)
+    session = LiveSession(analyzer, window_s=options.window, hop_s=options.hop, gate=options.gate, baseline=baseline)
     analyzer.warm_up()  # before the clock starts
     for update in play_recording(recording, session, options.realtime):
         update = update.grouped() if options.groups else update

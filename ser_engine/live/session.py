@@ -24,7 +24,7 @@ from ser_engine.labels import group_scores
 from ser_engine.live.ring_buffer import Resampler, RingBuffer, SessionAudio, to_mono
 from ser_engine.live.segmenter import LONGEST_S, Segmenter
 from ser_engine.live.transcript import LIVE, SpeechSegment
-from ser_engine.types import SAMPLE_RATE, CleanSpeech, Recording, Scores, Span
+from ser_engine.types import SAMPLE_RATE, Baseline, CleanSpeech, Recording, Scores, Span
 
 # Three seconds, like the training clips of the models; Islam (section 3.5.2) classifies segments of two.
 WINDOW_S, HOP_S = 3.0, 0.5
@@ -100,7 +100,8 @@ class LiveSession:
     """One person's session: `push` audio to get updates, then `finish` it.
 
     To be used from one thread; others may meanwhile read `timeline` and `level_db`, and take segments of speech.
-    Several sessions can share one `Analyzer`. Raise InvalidSettings for an invalid window, hop or gate.
+    Several sessions can share one `Analyzer`. Raise InvalidSettings for an invalid window, hop or gate, and for the
+    baseline of another model.
 
     Parameters
     ----------
@@ -109,6 +110,7 @@ class LiveSession:
     gate : "speech" for voice activity detection, or "rms" for Islam's gate: every window at 0.01 or more counts
     keep_audio : whether to store the audio for `wav`; an hour at 48 kHz takes 346 MB
     words : whether to offer segments of speech for transcription; see `take_segments`
+    baseline : of the person who speaks, from `Analyzer.calibrate`
     max_lag_s : the most that a window may lag behind the audio when it is scored, where `push` gets `behind_s`
     clock : monotonic seconds; used only where `push` gets `behind_s`
     """
@@ -122,6 +124,7 @@ class LiveSession:
         gate: Gate = "speech",
         keep_audio: bool = False,
         words: bool = False,
+        baseline: Baseline | None = None,
         max_lag_s: float = MAX_LAG_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -131,8 +134,10 @@ class LiveSession:
             raise InvalidSettings(f"The hop between live windows is 0.1 to {window_s:g} s, not {hop_s:g}.")
         if gate not in get_args(Gate):
             raise InvalidSettings(f"The gate of a live session is {' or '.join(get_args(Gate))}, not “{gate}”.")
+        analyzer.check_baseline(baseline)
         self.analyzer = analyzer
         self.gate: Gate = gate
+        self.baseline = baseline
         self.timeline: tuple[Update, ...] = ()
         """All updates so far."""
         self.duration_s = 0.0
@@ -241,6 +246,7 @@ class LiveSession:
             "window_s": self._window / SAMPLE_RATE,
             "hop_s": self._hop / SAMPLE_RATE,
             "gate": self.gate,
+            "baseline_s": None if self.baseline is None else round(self.baseline.speech_s, 3),
             "skipped": self.skipped,
             "updates": [update.to_dict() for update in self.timeline],
         }
@@ -275,7 +281,7 @@ class LiveSession:
         level = decibels(samples[self._last - end :])
         state, speech = preprocess_window(samples, self.analyzer, self.gate)
         model = self.analyzer.model
-        scores = model.predict([speech])[0].scores if speech else None
+        scores = model.predict([replace(speech, baseline=self.baseline)])[0].scores if speech else None
         sure = scores.reach(model.threshold) if scores else None
         self._last = end
         begin = start / SAMPLE_RATE

@@ -42,6 +42,11 @@ class Model(ABC):
         """Where the model computes, as torch names it."""
         return "cpu"
 
+    @property
+    def can_calibrate(self) -> bool:
+        """Whether `calibrate` returns a baseline, and `predict` considers it."""
+        return False
+
     @abstractmethod
     def predict(
         self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
@@ -57,6 +62,10 @@ class Model(ABC):
     def calibrate(self, speech: CleanSpeech) -> Baseline | None:
         """Return the baseline of a speaker from calm speech; None for a model that cannot consider one."""
         return None
+
+    def accepts(self, baseline: Baseline) -> bool:
+        """Return whether a baseline is one of this model."""
+        return baseline.model == self.id
 
     def weigh_words(self, transcript: Transcript, label: str) -> tuple[str, tuple[WeightedWord, ...]]:
         """Return the emotion that words are weighed for, `label` if the text can say it, and the weight of each word.

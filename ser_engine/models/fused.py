@@ -60,6 +60,11 @@ class Fused(Model):
         """Where the audio model computes, as torch names it."""
         return self.audio.device
 
+    @property
+    def can_calibrate(self) -> bool:
+        """Whether the audio model can."""
+        return self.audio.can_calibrate
+
     def predict(
         self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
     ) -> list[Prediction]:
@@ -79,6 +84,10 @@ class Fused(Model):
     def calibrate(self, speech: CleanSpeech) -> Baseline | None:
         """Return the baseline of a speaker, as the audio model hears it."""
         return self.audio.calibrate(speech)
+
+    def accepts(self, baseline: Baseline) -> bool:
+        """Return whether a baseline is one of the audio model."""
+        return self.audio.accepts(baseline)
 
     def clear_cache(self) -> None:
         """Drop the cached scores of this model and of its audio model."""

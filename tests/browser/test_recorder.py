@@ -145,7 +145,7 @@ def test_three_seconds_are_recorded_exactly_and_faithfully(
 ) -> None:
     page = open_page(init_script=KEEP_TRACKS)
     assert 3.0 < record_faithfully(page, speech_wav) < 5.0
-    expect(status(page)).to_have_text("Three seconds recorded.")
+    expect(status(page)).to_have_text("3 seconds recorded.")
     assert len(download(page)) == 144_000
     is_released(page)
     wish = page.evaluate("window.wish.audio")
@@ -309,7 +309,7 @@ def test_a_run_that_is_interrupted_before_the_recorder_loses_nothing(open_page: 
     record_button(page).click()
     is_recording(page)
     widget(page, "Slow run").click()
-    expect(status(page)).to_have_text("Three seconds recorded.", timeout=8_000)
+    expect(status(page)).to_have_text("3 seconds recorded.", timeout=8_000)
     # The run that carries the recording is on its way to the recorder, two seconds of work away; a click ends it.
     page.wait_for_timeout(700)
     widget(page, "Another widget").click()

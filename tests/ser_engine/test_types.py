@@ -17,6 +17,7 @@ from ser_engine.types import (
     SAMPLE_RATE,
     STAGES,
     Analysis,
+    Baseline,
     CleanSpeech,
     Quality,
     Recording,
@@ -246,14 +247,21 @@ def test_the_json_is_what_was_agreed(analysis: Analysis) -> None:
             "noise_reduced": False,
             "warnings": ["It is noisy."],
         },
+        "baseline_s": None,
         "seconds": {"decode": 0.1235, "clean": 0.1235, "transcribe": 0.1235, "classify": 0.1235, "total": 0.1235},
     }
 
 
 def test_the_keys_come_in_the_order_of_reading(analysis: Analysis) -> None:
-    expected = ["file", "model", "scores", "top", "sure", "transcript", "timeline", "quality", "seconds"]
+    expected = ["file", "model", "scores", "top", "sure", "transcript", "timeline", "quality", "baseline_s", "seconds"]
     assert list(analysis.to_dict()) == expected
     assert list(analysis.to_dict()["seconds"]) == [*STAGES, "total"]
+
+
+def test_the_json_says_how_much_calm_speech_it_is_relative_to(analysis: Analysis) -> None:
+    baseline = Baseline("ours", np.zeros((1, 1), np.float32), 17.23456)
+    related = replace(analysis, speech=replace(analysis.speech, baseline=baseline))
+    assert related.to_dict()["baseline_s"] == 17.235
 
 
 def test_what_is_not_there_is_null_or_empty(analysis: Analysis) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ser_engine import Analyzer
-from ser_engine.types import Analysis, CleanSpeech, Quality, Scores, SourceInfo, Span, Transcript
+from ser_engine.types import Analysis, Baseline, CleanSpeech, Quality, Scores, SourceInfo, Span, Transcript
 from ser_engine.types import Recording as Decoded
 from ui.session import Recording, Session
 
@@ -38,7 +38,7 @@ def answered(session: Session) -> Analysis:
     analysis = Analysis(
         session.waiting.name, "m", Scores(("calm",), np.ones(1, np.float32)), Transcript("Hi.", "en", (), 0.9, "w"),
         (), quality, {"total": 1.0}, Decoded(samples, 16_000, SourceInfo("a", "WAV", "PCM_16", 1, 16_000, 0)),
-        CleanSpeech(samples, (Span(0, 1),), quality),
+        CleanSpeech(samples, (Span(0, 1),), quality, baseline=session.baseline),
     )  # fmt: skip
     session.answer(session.waiting, analysis)
     return analysis
@@ -153,3 +153,66 @@ def test_a_voice_recording_replaces_an_upload_and_outlives_its_removal() -> None
     assert session.waiting is None
     upload(session, None)
     assert session.result is not None and session.result.analysis.file == "Your recording.wav"
+
+
+BASELINE = Baseline("m", np.zeros((1, 1), np.float32), 17.0)
+
+
+def test_a_baseline_analyzes_what_is_shown_again_and_so_does_its_removal() -> None:
+    session = Session()
+    upload(session, "a", b"one")
+    answered(session)
+    for baseline in (BASELINE, None):
+        session.calibrate(baseline)
+        assert session.waiting is not None and session.waiting.data == b"one"
+        answered(session)
+        assert session.result is not None and session.result.baseline is baseline is session.baseline
+        session.give(Recording(b"one", "the same.wav"))
+        assert session.waiting is None
+
+
+def test_a_baseline_on_another_page_outlasts_the_upload_field() -> None:
+    session = Session()
+    upload(session, "a", b"one")
+    answered(session)
+    session.calibrate(BASELINE)
+    upload(session, None)  # Streamlit has forgotten its value
+    assert session.waiting is not None
+
+
+def test_an_analysis_under_way_begins_anew_with_the_baseline() -> None:
+    session, engine = Session(), Analyzer()
+    upload(session, "a", b"not a recording")
+    first = session.work(engine)
+    session.calibrate(BASELINE)
+    second = session.work(engine)
+    assert first is not None and second is not None and second is not first and second.baseline is BASELINE
+    assert session.work(engine) is second and first.ended.wait(30) and second.ended.wait(30)
+
+
+def test_each_model_has_its_own_baseline() -> None:
+    session = Session()
+    session.calibrate(BASELINE)
+    session.choose("other")
+    assert session.baseline is None
+    session.choose("")
+    assert session.baseline is BASELINE
+
+
+def sample(session: Session, file_id: str | None, data: bytes = b"") -> None:
+    given: Any = None if file_id is None else Upload(file_id, f"{file_id}.wav", data)
+    session.notice_sample(given)
+
+
+def test_a_calm_sample_waits_once_and_takes_its_error_along() -> None:
+    session = Session()
+    sample(session, "a", b"calm")
+    assert session.sample == b"calm"
+    session.sample, session.sample_error = None, "No."
+    sample(session, "a", b"calm")
+    assert session.sample is None and session.sample_error == "No."
+    sample(session, None)
+    assert session.sample_error is None
+    sample(session, "a", b"calm")
+    session.calibrate(BASELINE)
+    assert session.sample is None and session.waiting is None

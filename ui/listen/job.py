@@ -15,6 +15,7 @@ from ser_engine.types import STAGES
 
 if TYPE_CHECKING:
     from ser_engine import Analysis, Analyzer
+    from ser_engine.types import Baseline
     from ui.session import Recording
 
 UNEXPECTED = "Something went wrong with this recording; it was not analyzed."
@@ -33,7 +34,7 @@ class Abandoned(Exception):
 
 
 class Job:
-    """One analysis of `recording` by `engine`, started on creation.
+    """One analysis of `recording` by `engine`, relative to the speaker's `baseline`, if any; started on creation.
 
     Attributes
     ----------
@@ -41,8 +42,8 @@ class Job:
     ended : set at the end; then either `analysis` is the result, or `error` a sentence
     """
 
-    def __init__(self, engine: Analyzer, recording: Recording) -> None:
-        self.recording = recording
+    def __init__(self, engine: Analyzer, recording: Recording, baseline: Baseline | None = None) -> None:
+        self.recording, self.baseline = recording, baseline
         self.steps = Steps({}, STAGES[0])
         self.ended = threading.Event()
         self.analysis: Analysis | None = None
@@ -57,7 +58,9 @@ class Job:
 
     def _run(self) -> None:
         try:
-            self.analysis = self.engine.analyze(self.recording.data, name=self.recording.name, progress=self._take_step)
+            self.analysis = self.engine.analyze(
+                self.recording.data, name=self.recording.name, baseline=self.baseline, progress=self._take_step
+            )
         except SerError as error:
             self.error = str(error)
         except Abandoned:

@@ -23,7 +23,7 @@ from ser_engine import Analyzer, Settings
 from ser_engine.audio.decode import load_audio
 from ser_engine.errors import SerError, TooLarge
 from ser_engine.live.session import LiveSession
-from ser_engine.types import Recording, TranscriptSegment
+from ser_engine.types import Baseline, Recording, TranscriptSegment
 
 CONNECT_S = 10.0
 """How long the first sound may take before the recorder is offered instead."""
@@ -39,7 +39,7 @@ Ending = Literal["stopped", "left", "lost", "unreachable", "full", "failed"]
 
 
 class LiveJob:
-    """One session, started on creation; a `recording` is scored before any frames.
+    """One session, relative to the speaker's `baseline`, if any; a `recording` is scored before any frames.
 
     Attributes
     ----------
@@ -52,10 +52,16 @@ class LiveJob:
     """
 
     def __init__(
-        self, analyzer: Analyzer, clock: Callable[[], float] = time.monotonic, recording: Recording | None = None
+        self,
+        analyzer: Analyzer,
+        clock: Callable[[], float] = time.monotonic,
+        recording: Recording | None = None,
+        baseline: Baseline | None = None,
     ) -> None:
         self.settings: Settings = analyzer.settings
-        self.session = LiveSession(analyzer, keep_audio=True, words=self.settings.transcribe, clock=clock)
+        self.session = LiveSession(
+            analyzer, keep_audio=True, words=self.settings.transcribe, baseline=baseline, clock=clock
+        )
         self.words: tuple[TranscriptSegment, ...] = ()
         self.ending: Ending | None = None
         self.error = ""
@@ -168,9 +174,9 @@ class LiveJob:
             self.transcribed.set()
 
 
-def play(recording: bytes, analyzer: Analyzer) -> LiveJob:
+def play(recording: bytes, analyzer: Analyzer, baseline: Baseline | None = None) -> LiveJob:
     """Return a session of a recording instead of a microphone, which ends with it; SerError if it cannot be decoded."""
-    job = LiveJob(analyzer, recording=load_audio(recording, analyzer.settings))
+    job = LiveJob(analyzer, recording=load_audio(recording, analyzer.settings), baseline=baseline)
     job.end("stopped")
     return job
 

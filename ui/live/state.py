@@ -8,6 +8,7 @@ from typing import Literal
 import streamlit as st
 
 from ser_engine import Analyzer
+from ser_engine.types import Baseline
 from ui.live.job import LiveJob
 from ui.live.view import Course
 
@@ -65,10 +66,10 @@ class LiveState:
         """The key of the latest session's connection."""
         return f"live-microphone-{self.number}"
 
-    def start(self, analyzer: Analyzer) -> None:
-        """Start a session, unless one is active."""
+    def start(self, analyzer: Analyzer, baseline: Baseline | None = None) -> None:
+        """Start a session of a speaker, whose baseline may be known, unless one is active."""
         if not self.active:
-            self.replace(LiveJob(analyzer))
+            self.replace(LiveJob(analyzer, baseline=baseline))
 
     def replace(self, job: LiveJob | None) -> None:
         """Replace the last session, and its sound, by this one or by none."""

@@ -81,6 +81,8 @@ def sentence(state: LiveState) -> str:
     if lost := job.session.lost_segments:
         segments = "segment" if lost == 1 else "segments"
         status += f" {wording.count(lost).capitalize()} {segments} came too late to transcribe."
+    if job.session.baseline is not None:
+        status += f" {wording.relative_to(job.session.baseline)}"
     return status
 
 

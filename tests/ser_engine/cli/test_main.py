@@ -15,7 +15,8 @@ from ser_engine.cli.download_bar import DownloadBar
 from ser_engine.cli.main import main
 from ser_engine.labels import EMOTIONS
 from ser_engine.settings import PROJECT
-from tests.speech import encode, speech, speech_wav, tone
+from tests.speech import CALM, encode, speech, speech_wav, tone
+from tests.tiny_models import write_heads
 
 Captured = pytest.CaptureFixture[str]
 
@@ -47,7 +48,8 @@ def test_json_has_the_agreed_keys(tmp_path: Path, capsys: Captured) -> None:
     assert out.count("\n") == 1
     answer = json.loads(out, parse_constant=pytest.fail)  # NaN is no JSON
     assert list(answer) == [
-        "file", "model", "scores", "top", "sure", "modalities", "transcript", "timeline", "quality", "seconds",
+        "file", "model", "scores", "top", "sure", "modalities", "transcript", "timeline", "quality", "baseline_s",
+        "seconds",
     ]  # fmt: skip
     assert answer["file"] == str(path)
     assert set(answer["scores"]) == set(EMOTIONS)
@@ -126,6 +128,44 @@ def test_a_folder_without_recordings_is_told(tmp_path: Path, capsys: Captured) -
     out, err = capsys.readouterr()
     assert out == ""
     assert len(err.splitlines()) == 1
+
+
+def test_a_calm_voice_to_compare_with_can_be_given(recordings: Path, tmp_path: Path, capsys: Captured) -> None:
+    write_heads(tmp_path / "models")
+    calm, path = tmp_path / "calm.wav", str(recordings / "b.wav")
+    calm.write_bytes(speech_wav(CALM))
+    model = ["--model", str(tmp_path / "models" / "tiny-heads")]
+    analyze = ["analyze", "--json", "--no-transcript", *model, path]
+    assert main(analyze) == 0 and main([*analyze, "--baseline", str(calm)]) == 0
+    plain, related = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert plain["baseline_s"] is None and related["baseline_s"] > 5
+    assert plain["scores"] != pytest.approx(related["scores"], abs=1e-3)
+    live = ["live", "--json", "--hop", "1", *model, path]
+    assert main(live) == 0 and main([*live, "--baseline", str(calm)]) == 0
+    updates = [json.loads(line)["scores"] for line in capsys.readouterr().out.splitlines()]
+    plain, related = updates[: len(updates) // 2], updates[len(updates) // 2 :]
+    assert any(plain) and [score is None for score in plain] == [score is None for score in related]
+    assert all(one != pytest.approx(other, abs=1e-3) for one, other in zip(plain, related, strict=True) if one)
+
+
+@pytest.mark.parametrize("command", ["analyze", "live"])
+def test_a_calm_voice_that_cannot_be_used_is_told(
+    command: str, recordings: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    write_heads(tmp_path / "models")
+    path = str(recordings / "b.wav")
+    model = ["--model", str(tmp_path / "models" / "tiny-heads")]
+    missing, damaged = tmp_path / "nothing.wav", tmp_path / "damaged.wav"
+    damaged.write_text("no recording at all")
+    for calm, said in ((path, "at least 5 s"), (str(missing), "no file"), (str(damaged), "text document")):
+        assert main([command, *model, path, "--baseline", calm]) == 2
+        out, err = capsys.readouterr()
+        (line,) = err.splitlines()
+        assert out == "" and line.startswith(f"{calm}: ") and said in line
+    frozen = ["--model", "whisper-base-statistics"]
+    assert main([command, *frozen, path, "--baseline", path]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot be calibrated" in line and "whisper-base-statistics" in line
 
 
 def test_a_model_is_chosen_by_its_folder(recordings: Path, tmp_path: Path, capsys: Captured) -> None:

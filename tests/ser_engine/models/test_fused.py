@@ -26,7 +26,7 @@ from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.types import CleanSpeech, Quality, Scores, Span, Transcript
 from tests.ser_engine.models.tiny_text_emotion import make
 from tests.speech import RATE, speech_wav
-from tests.tiny_models import write_models
+from tests.tiny_models import write_heads, write_models
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -45,6 +45,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         for parameter in network.classifier.parameters():
             parameter.normal_(0, 0.5, generator=torch.Generator().manual_seed(1))
     SpeechText("voice", network, SpeechTextProcessor.from_encoders("hubert", None, settings)).save(models / "voice")
+    write_heads(models)
     make(settings, threshold=0.01).save(models / "talkative")
     make(settings, threshold=0.9999).save(models / "silent")
     for reader in ("talkative", "silent"):
@@ -279,3 +280,21 @@ def test_the_analyzer_scores_edited_words_without_listening_again(
     loud = analyzer.rescore(before, emotional_of(model))
     assert not same(loud.scores, mute.scores)
     assert same(loud.modalities["audio"], before.modalities["audio"])
+
+
+def test_it_can_be_calibrated_if_its_audio_model_can(here: Settings, talkative: Fused) -> None:
+    models = here.models_dir
+    parts = {"audio": reference(models / "tiny-heads"), "text": reference(models / "talkative")}
+    heads = load_model(models / "tiny-heads", here)
+    fused = Fused("calibrated", heads, TextEmotion.load(models / "talkative", here), parts)
+    baseline = fused.calibrate(recording(1))
+    assert fused.can_calibrate and baseline is not None and fused.accepts(baseline)
+    assert not talkative.can_calibrate and talkative.calibrate(recording(1)) is None
+    assert not talkative.accepts(baseline)
+    speech = replace(recording(2), baseline=baseline)
+    (alone,) = heads.predict([speech])
+    np.testing.assert_allclose(
+        modalities(fused, speech, None)["audio"].probabilities, alone.scores.probabilities, atol=1e-6
+    )
+    plain = modalities(fused, recording(2), None)["audio"].probabilities
+    assert not np.allclose(plain, alone.scores.probabilities, atol=1e-3)  # the cache tells them apart

@@ -9,7 +9,7 @@ import wave
 import pytest
 
 from ser_engine.errors import InvalidAudio
-from ui.components.recorder import MAX_BASE64, decode
+from ui.components.recorder import SECONDS, decode, max_base64
 
 
 def wav(rate: int = 48_000, frames: int | None = None, channels: int = 1, width: int = 2) -> bytes:
@@ -30,6 +30,14 @@ def as_text(data: bytes) -> str:
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000, 96_000, 192_000])
 def test_three_seconds_at_any_rate_of_a_browser_are_taken_as_they_are(rate: int) -> None:
     assert decode(as_text(wav(rate))) == wav(rate)
+
+
+def test_another_length_is_taken_where_it_is_asked_for() -> None:
+    long = wav(frames=15 * 48_000)
+    assert decode(as_text(long), 15) == long
+    for sent, seconds in ((long, SECONDS), (wav(), 15)):
+        with pytest.raises(InvalidAudio):
+            decode(as_text(sent), seconds)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,7 @@ def test_three_seconds_at_any_rate_of_a_browser_are_taken_as_they_are(rate: int)
         as_text(wav(rate=4_000)),
         as_text(wav(rate=384_000)),
         as_text(wav()).replace("A", "?", 1),
-        "A" * (MAX_BASE64 + 4),
+        "A" * (max_base64(SECONDS) + 4),
     ],
 )
 def test_anything_else_is_refused_in_one_sentence(sent: object) -> None:

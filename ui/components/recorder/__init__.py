@@ -1,4 +1,4 @@
-"""A component that records three seconds in the browser and sends them as a wav file."""
+"""A component that records some seconds in the browser and sends them as a wav file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ser_engine.errors import InvalidAudio
 from ui.components.browser import component
 
 SECONDS = 3
+"""How long a recording is, unless `record` is asked for another length."""
 RATES = range(8_000, 192_001)
 """The rates, in Hz, that a browser's audio context can have."""
-MAX_BASE64 = 4 * (44 + 2 * SECONDS * RATES[-1]) // 3 + 4
 PROBLEMS = ("insecure", "denied", "absent", "busy", "lost", "silent", "failed")
 """Why a browser could not record; index.js has a sentence for each."""
 
-_component = component("three_second_recorder", Path(__file__).parent)
+_component = component("recorder", Path(__file__).parent)
 
 
-def record(key: str) -> bytes | None:
+def record(key: str, seconds: int = SECONDS) -> bytes | None:
     """Draw the recorder; return a new recording once, in the first run of the page after it was made.
 
-    It is a wav file of exactly three seconds: mono, 16-bit PCM, at 48 kHz (or the browser's own rate where it does not
+    It is a wav file of exactly `seconds`: mono, 16-bit PCM, at 48 kHz (or the browser's own rate where it does not
     convert). `key` identifies this recorder in the session.
 
     Elements above the recorder must not come and go while it records: Streamlit makes an element anew when its place
@@ -34,6 +34,7 @@ def record(key: str) -> bytes | None:
     """
     _component(
         key=key,
+        data={"seconds": seconds},
         on_recording_change=lambda: _store(key),
         on_problem_change=lambda: _note(key),
     )
@@ -41,9 +42,9 @@ def record(key: str) -> bytes | None:
     if arrived is None:
         return None
     try:
-        return decode(arrived)
+        return decode(arrived, seconds)
     except InvalidAudio as error:
-        logging.getLogger(__name__).warning("The browser did not send a recording of %d seconds", SECONDS)
+        logging.getLogger(__name__).warning("The browser did not send a recording of %d seconds", seconds)
         st.error(str(error))
         return None
 
@@ -53,10 +54,10 @@ def problem(key: str) -> str | None:
     return st.session_state.get(f"{key}-problem")
 
 
-def decode(text: object) -> bytes:
-    """Return the wav file that the browser sent as base64; InvalidAudio if it is not three seconds of mono 16 bits."""
+def decode(text: object, seconds: int = SECONDS) -> bytes:
+    """Return the wav file that the browser sent as base64; InvalidAudio if it is not `seconds` of mono 16 bits."""
     damaged = InvalidAudio("The recording arrived damaged; please record again.")
-    if not isinstance(text, str) or len(text) > MAX_BASE64:
+    if not isinstance(text, str) or len(text) > max_base64(seconds):
         raise damaged
     try:
         data = base64.b64decode(text, validate=True)
@@ -66,9 +67,14 @@ def decode(text: object) -> bytes:
             shape = (wav.getnchannels(), wav.getsampwidth(), len(frames))
     except (ValueError, EOFError, wave.Error):
         raise damaged from None
-    if rate not in RATES or shape != (1, 2, 2 * SECONDS * rate):
+    if rate not in RATES or shape != (1, 2, 2 * seconds * rate):
         raise damaged
     return data
+
+
+def max_base64(seconds: int) -> int:
+    """Return the length of the longest recording as base64."""
+    return 4 * (44 + 2 * seconds * RATES[-1]) // 3 + 4
 
 
 # The value of a trigger is there in one run only, and that run may be interrupted by another click before it reaches

@@ -1,9 +1,8 @@
-// Records exactly three seconds from the microphone and sends them to Python as a wav file.
+// Records a number of seconds from the microphone, exactly, and sends them to Python as a wav file.
 //
 // A recording ends by its number of samples, never by a clock. Everything it opens is released when its AbortController
 // aborts, which is how every recording ends: complete, canceled, failed, or removed from the page.
 
-const SECONDS = 3;
 const RATE = 48000; // Hz; the rate of nearly all microphones, and the one requested from all others.
 const BARS = 24;
 const SETTLING_S = 0.25; // Some devices deliver zeros while they start: up to this much of them is not counted.
@@ -13,10 +12,7 @@ const QUIETEST_DB = -48; // Lower end of the level meter.
 const IDLE = "It starts when your microphone does, and stops by itself.";
 const WAITING = "Waiting for the microphone; your browser may ask for permission.";
 const RECORDING = "Recording: speak now. Escape cancels.";
-const DONE = "Three seconds recorded.";
 const CANCELED = "Canceled; nothing was kept.";
-
-const LABELS = { waiting: "Waiting…", recording: `${SECONDS.toFixed(1)} s left` };
 
 const PROBLEMS = {
   insecure: "Recording needs https or localhost; you can still upload a file.",
@@ -120,13 +116,15 @@ function loudness(samples) {
 
 /** One recorder on the page; `send(event, value)` triggers an event in Python, and may be replaced meanwhile. */
 class Recorder {
-  constructor(root) {
+  constructor(root, seconds) {
+    this.seconds = seconds;
     this.root = root.querySelector(".recorder");
     this.label = root.querySelector(".label");
     this.status = root.querySelector(".status");
     this.running = null; // the AbortController of the recording under way
     this.bars = Array.from({ length: BARS }, () => document.createElement("i"));
     root.querySelector(".level").replaceChildren(...this.bars);
+    root.querySelector(".length").textContent = `0:${String(seconds).padStart(2, "0")}`;
     root.querySelector(".record").onclick = () => this.start();
     root.querySelector(".cancel").onclick = () => this.cancel();
     this.show("idle", IDLE);
@@ -135,7 +133,8 @@ class Recorder {
   show(state, sentence) {
     this.root.dataset.state = state;
     this.root.querySelector(".record").setAttribute("aria-disabled", state === "waiting" || state === "recording");
-    this.label.textContent = LABELS[state] ?? `Record ${SECONDS} s`;
+    const labels = { waiting: "Waiting…", recording: `${this.seconds.toFixed(1)} s left` };
+    this.label.textContent = labels[state] ?? `Record ${this.seconds} s`;
     this.status.textContent = sentence;
   }
 
@@ -156,14 +155,14 @@ class Recorder {
     }
   }
 
-  /** Return a function that takes blocks of samples until there are three seconds of them. */
+  /** Return a function that takes blocks of samples until there are enough of them. */
   collector() {
     let samples = null, taken = 0, settled = 0, bar = 0;
     return (block, rate) => {
       if (!samples) {
         settled += block.length;
         if (settled < SETTLING_S * rate && block.every((x) => x === 0)) return;
-        samples = new Float32Array(SECONDS * rate);
+        samples = new Float32Array(this.seconds * rate);
         this.show("recording", RECORDING);
       }
       const fits = block.subarray(0, samples.length - taken);
@@ -191,7 +190,7 @@ class Recorder {
 
   finish(samples, rate) {
     this.release();
-    this.show("done", DONE);
+    this.show("done", `${this.seconds} seconds recorded.`);
     this.send("recording", toBase64(encodeWav(samples, rate)));
   }
 
@@ -226,9 +225,9 @@ function usable() {
 // recorder goes on. Only the clean-up of the latest call counts.
 const recorders = new WeakMap();
 
-export default function mount({ parentElement, setTriggerValue }) {
+export default function mount({ parentElement, data, setTriggerValue }) {
   const isNew = !recorders.has(parentElement);
-  const recorder = isNew ? new Recorder(parentElement) : recorders.get(parentElement);
+  const recorder = isNew ? new Recorder(parentElement, data.seconds) : recorders.get(parentElement);
   recorders.set(parentElement, recorder);
   recorder.send = setTriggerValue;
   if (isNew && !usable()) recorder.fail("insecure");
