@@ -14,9 +14,12 @@ CORPORA = {
     "ravdess": ("RAVDESS", "24 actors, two sentences", "CC BY-NC-SA 4.0"),
     "cremad": ("CREMA-D", "91 actors, twelve sentences", "Open Database License"),
     "tess": ("TESS", "2 actresses, 200 words", "CC BY-NC-ND 4.0"),
+    "emogator": ("EmoGator", "vocal bursts of 357 people", "Apache License 2.0"),
+    "librispeech": ("LibriSpeech", "ordinary talk, 251 readers", "CC BY 4.0"),
+    "speechocean": ("speechocean", "ordinary talk, 125 learners of English", "free for any use"),
 }
 # Architectures of the bundled models.
-OURS = ("whisper-statistics", "whisper-tuned", "fused")
+OURS = ("whisper-statistics", "whisper-tuned", "whisper-heads", "fused")
 AUDIO = (
     "A small neural network ensemble, trained on acted speech, classifies the hidden states of the encoder of Whisper "
     "*base*. It gives"
@@ -77,6 +80,11 @@ if caveats.ours(card):
         st.markdown(
             "Licenses with NC in their name forbid commercial use, so **the emotion model is for non-commercial use "
             "only**. Whisper is published by OpenAI under the MIT license."
+        )
+    else:
+        st.markdown(
+            "These licenses allow commercial use; the model's card below says what they ask for. Whisper is published "
+            "by OpenAI under the MIT license."
         )
 else:
     st.markdown(

@@ -9,8 +9,8 @@ import streamlit as st
 
 from ui import wording
 
-OUR_CORPORA = {"ravdess", "cremad", "tess"}
-"""Training corpora of the bundled models: 117 actors in all."""
+OUR_CORPORA = {"ravdess", "cremad", "tess", "emogator", "librispeech", "speechocean"}
+"""Training corpora of the bundled models: up to 117 actors, vocal bursts, and ordinary talk."""
 ACTORS = "about a hundred actors speaking North American English"
 OTHERS = "recordings of a limited number of people, most likely actors"
 LIMITS = (

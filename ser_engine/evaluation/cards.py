@@ -18,11 +18,20 @@ CORE_W = 10
 AUGMENTED = 33
 """Percent of the training clips that are taken degraded (`training.heads.UNDEGRADED`)."""
 FRONT_MATTER = """---
-license: cc-by-nc-sa-4.0
+license: {license}
 language: en
 pipeline_tag: audio-classification
 ---
 """
+RESTRICTED, FREE = "cc-by-nc-sa-4.0", "mit"
+"""Licenses of models: of one whose training data allow no commercial use, and of the others."""
+FOLLOWS = {
+    "Open Database License 1.0": "whoever publishes this model, or what it computes, names {title} as a source",
+    "Apache License 2.0": "{title}'s copyright notice stays with the model",
+    "CC BY 4.0": "the authors of {title} are named, with a link to the license",
+    "free for commercial and other use": "{title} asks for its citation alone",
+}
+"""What follows from the licenses that allow commercial use, for a model that was trained on such data."""
 USE = """## Intended use
 
 Research on speech and its corpora; showing what such a system can and cannot do; sorting one's own recordings. People
@@ -34,16 +43,17 @@ lie detection; diagnoses.
 
 ## Limitations
 
-The training data are acted speech in North American English, a few seconds a clip. Calm occurs only in RAVDESS,
-surprised not in CREMA-D, and TESS has two speakers. Real feelings are weaker and mixed; other languages, children,
-whispering and singing are not in the training data. The model rates how a voice sounds, not what a person feels.
+The emotional training data are acted speech in North American English, a few seconds a clip. CREMA-D has no calm and
+no surprised voices, and TESS two speakers. Real feelings are weaker and mixed; other languages, whispering and singing
+are not in the training data. The model rates how a voice sounds, not what a person feels.
 """
 
 
 def write_card(folder: Path, record: RunRecord, base_model: str = "") -> None:
     """Write folder/README.md of an audio model; `base_model` is the id of the frozen model that it is averaged with."""
     system = record.id.rpartition("/")[0]
-    text = f"""{FRONT_MATTER}
+    corpora = (*record.corpora, *record.config.get("auxiliary", ()))
+    text = f"""{_front_matter(corpora)}
 # {record.model}
 
 Emotion from the voice: {", ".join(record.labels)}. {_architecture(record, base_model)}
@@ -67,16 +77,16 @@ Probabilities are scaled with a temperature that was fitted on the other folds; 
 Made by `ser train configs/{system}.toml` (seed {record.seed}); the whole run is in `results/{record.id}/`.
 {_augmentation(record.config)}{_cost(record)}
 
-{_training_data((*record.corpora, *record.config.get("auxiliary", ())))}
+{_training_data(corpora)}
 {USE}"""
     write_text(folder / "README.md", text)
 
 
-def write_fused_card(folder: Path, record: RunRecord, audio_model: str) -> None:
-    """Write folder/README.md of a model that combines an audio model and a text model."""
+def write_fused_card(folder: Path, record: RunRecord, audio_model: str, corpora: Sequence[str]) -> None:
+    """Write folder/README.md of a model that combines an audio model, trained on `corpora`, and a text model."""
     system = record.id.rpartition("/")[0]
     text_model, words, audio = record.config["text_model"], record.details["words"], record.components["audio"]
-    text = f"""{FRONT_MATTER}
+    text = f"""{_front_matter(corpora)}
 # {record.model}
 
 Emotion from the voice and the words: {", ".join(record.labels)}.
@@ -108,7 +118,7 @@ The expected calibration error is {record.metrics["ECE"]} points. {_abstention(r
 Made by `ser train configs/{system}.toml`; the whole run is in `results/{record.id}/`. Nothing was trained but the
 two models, whose cards have the cost.
 
-{_training_data(record.corpora)}
+{_training_data(corpora)}
 {USE}"""
     write_text(folder / "README.md", text)
 
@@ -137,6 +147,7 @@ def _architecture(record: RunRecord, base_model: str) -> str:
 def _heads(record: RunRecord) -> str:
     config = record.config
     first, last = LOWER_BLOCKS + 1, LOWER_BLOCKS + config["blocks"]
+    attentive = config["frozen"] + config["tuned"]
     tuned = (
         f" {config['tuned']} of them have copies of the encoder's blocks {first} to {last}, fine-tuned with the head."
         if config["tuned"]
@@ -144,8 +155,10 @@ def _heads(record: RunRecord) -> str:
     )
     return (
         f"Whisper-base's encoder processes the recording at its true length, up to its block {BLOCKS}; "
-        f"{config['frozen'] + config['tuned']} heads with attentive statistics pooling classify its frames and are "
-        f"averaged.{tuned} Only the heads are stored here; the encoder is that of `models/whisper-base`."
+        f"{config['statistics'] + attentive} heads classify its states and are averaged. {config['statistics']} use "
+        f"the mean and deviation over time of every layer, and {attentive} use attentive statistics pooling over "
+        f"frames of the lower layers.{tuned} Only the heads are stored here; the encoder is that of "
+        "`models/whisper-base`."
     )
 
 
@@ -186,22 +199,33 @@ def _per_class_table(record: RunRecord) -> str:
     return "".join(lines)
 
 
+def _restricted(corpora: Sequence[str]) -> list[str]:
+    """Return the titles of the corpora that allow no commercial use."""
+    return [get_corpus(id).title for id in corpora if not get_corpus(id).commercial]
+
+
+def _front_matter(corpora: Sequence[str]) -> str:
+    return FRONT_MATTER.format(license=RESTRICTED if _restricted(corpora) else FREE)
+
+
 def _training_data(corpora: Sequence[str]) -> str:
     """Return the chapter on the training data; some corpora allow no commercial use."""
-    restricted = [get_corpus(id).title for id in corpora if not get_corpus(id).commercial]
     sources = [f"- {get_corpus(id).title}: {get_corpus(id).citation}; {get_corpus(id).license}." for id in corpora]
     return f"""## Training data
 
 {chr(10).join(sources)}
 
-{_commercial(restricted)} The file `{TRAINED_ON}` next to this card lists every
+{_commercial(corpora)} The file `{TRAINED_ON}` next to this card lists every
 training clip by its checksum: the engine warns when one of them is analyzed, since that is no test.
 """
 
 
-def _commercial(restricted: Sequence[str]) -> str:
+def _commercial(corpora: Sequence[str]) -> str:
+    """Return the sentence on commercial use."""
+    restricted = _restricted(corpora)
     if not restricted:
-        return "All of these allow commercial use, on the conditions of their licenses."
+        followed = (FOLLOWS[get_corpus(id).license].format(title=get_corpus(id).title) for id in corpora)
+        return f"All of these allow commercial use, and what they ask for is this: {'; '.join(followed)}."
     verb = "allow" if len(restricted) > 1 else "allows"
     return f"{' and '.join(restricted)} {verb} no commercial use, so neither does this model."
 
@@ -227,7 +251,10 @@ def _probe(probe: Mapping[str, float]) -> str:
 
 def _augmentation(config: Mapping[str, Any]) -> str:
     titles = [TITLES[name] for name in config.get("augmentation", ())]
-    return f"In training, {AUGMENTED} of 100 clips are degraded: {' or '.join(titles)}. " if titles else ""
+    if config.get("mixes"):
+        titles.append("in a random mix of rooms, noises, voices, codecs and microphones")
+    share = round(100 * (1 - config["plain"])) if "plain" in config else AUGMENTED
+    return f"In training, {share} of 100 clips are degraded: {' or '.join(titles)}. " if titles else ""
 
 
 def _abstention(record: RunRecord) -> str:
@@ -246,7 +273,7 @@ def _confidence_elsewhere(record: RunRecord) -> str:
         confidence = row["confidence"]
         right = f", {100 * confidence['accuracy']:.1f}% of them right" if confidence["accuracy"] is not None else ""
         sentences += (
-            f" On {get_corpus(id).title}, which is not in training, the mean confidence is "
+            f" On {get_corpus(id).title}, {_who(record, id)}, the mean confidence is "
             f"{100 * confidence['mean']:.0f}%, against {100 * record.calibration['mean']:.0f}% on unseen speakers of "
             f"the training corpora, and {100 * confidence['coverage']:.0f} of 100 clips get an answer{right}."
         )
@@ -266,14 +293,17 @@ def _external(record: RunRecord) -> str:
     lines = []
     for id, row in measured_elsewhere(record).items():
         low, high = row["UA_among_shared_labels_ci95"]
-        auxiliary = id in record.config.get("auxiliary", ())
-        who = "speakers who are not in training" if auxiliary else "which is not in training"
         lines.append(
-            f"\n{get_corpus(id).title}, {who}: UA {row['UA']:.1f} over all labels, "
+            f"\n{get_corpus(id).title}, {_who(record, id)}: UA {row['UA']:.1f} over all labels, "
             f"{row['UA_among_shared_labels']:.1f} ({low:.1f} to {high:.1f}) among the {len(row['shared_labels'])} that "
             f"it has ({row['clips']} clips).\n"
         )
     return "".join(lines)
+
+
+def _who(record: RunRecord, corpus: str) -> str:
+    auxiliary = corpus in record.config.get("auxiliary", ())
+    return "speakers who are not in training" if auxiliary else "which is not in training"
 
 
 def measured_elsewhere(record: RunRecord) -> dict[str, Mapping[str, Any]]:

@@ -161,7 +161,11 @@ def measure_external(predictions: Predictions, temperature: float, threshold: fl
 
 
 def fold_entries(predictions: Predictions, trained_on: dict[str, int]) -> dict[str, Any]:
-    """Return for each fold the tested speakers, the number of training and tested clips, UA and WA."""
+    """Return for each fold the tested speakers, the number of training and tested clips, UA and WA.
+
+    Ordinary talk is not tested for accuracy.
+    """
+    predictions = predictions.select(~is_ordinary(predictions.utterances))
     predicted = predicted_classes(predictions.main)
     entries = {}
     for fold in dict.fromkeys(predictions.folds.tolist()):

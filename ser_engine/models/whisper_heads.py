@@ -263,7 +263,7 @@ class WhisperHeads(WhisperEncoderModel):
 
     def predict_proba(self, states: Tensor) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
-        return self.score(pool_states(states))
+        return self.score(pool_states(states[:, : BLOCKS + 1]))
 
     def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] for encodings of one length."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from ser_engine.data.balance import balance_to_count, balance_to_harmonic_mean
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import Utterance
+from ser_engine.data.splits import Fold
 from ser_engine.errors import CorpusError
 from ser_engine.labels import LABEL_SETS
 from ser_engine.training.config import ExperimentConfig
@@ -72,6 +73,12 @@ class Clips:
         for utterance, label in zip(self.utterances, self.labels, strict=True):
             digest.update(f"{utterance.corpus}/{utterance.name} {utterance.speaker} {label}\n".encode())
         return digest.hexdigest()
+
+
+def first_clips(clips: Clips, folds: Sequence[Fold], count: int) -> tuple[Clips, list[Fold]]:
+    """Return the first clips and the folds of these alone."""
+    parts = [replace(fold, train=fold.train[fold.train < count], test=fold.test[fold.test < count]) for fold in folds]
+    return replace(clips, utterances=clips.utterances[:count], labels=clips.labels[:count]), parts
 
 
 def load_clips(config: ExperimentConfig, data: Path, corpora: Sequence[str] = ()) -> Clips:

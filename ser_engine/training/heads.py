@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -154,7 +155,7 @@ def train_member(
     seed follows from `number`, and `done` epochs came before.
     """
     rng = np.random.default_rng([config.seed, number, *[done] * (done > 0)])
-    copies, steps = task.copies, -(-round(weights.sum()) // task.batch)
+    copies, steps = task.copies, -(-math.ceil(weights.sum()) // task.batch)
     optimizer = torch.optim.AdamW(task.groups, task.rates[-1])
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, task.rates, total_steps=task.epochs * steps, pct_start=0.1

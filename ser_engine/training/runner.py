@@ -95,9 +95,11 @@ class Run:
     def _probe(self, fitted: Any, fold: Fold) -> Outputs:
         """Return which corpora a probe takes the tested clips for, from each embedding that the system has."""
         corpora = np.array([utterance.corpus for utterance in self.prepared.clips.utterances])
-        if len(np.unique(corpora)) < 2:
+        auxiliary = list(getattr(self.system.config, "auxiliary", ()))  # which are not measured
+        rows = fold.train[~np.isin(corpora[fold.train], auxiliary)]
+        if len(np.unique(corpora[rows])) < 2:
             return {}
-        rows = np.random.default_rng(self.system.config.seed).permutation(fold.train)[: corpus_probe.CLIPS]
+        rows = np.random.default_rng(self.system.config.seed).permutation(rows)[: corpus_probe.CLIPS]
         known = self.system.embed(fitted, self.prepared, rows)
         tested = self.system.embed(fitted, self.prepared, fold.test) if known else {}
         return {
@@ -174,7 +176,9 @@ def _measure_external(
     system, order = run.system, run.prepared.clips.order
     result = {}
     for corpus in corpora:
-        clips = replace(load_clips(system.config, system.settings.data, [corpus]), order=order)
+        clips = load_clips(system.config, system.settings.data, [corpus])
+        known = [row for row, label in enumerate(clips.labels) if label in order]
+        clips = replace(clips.select(known), order=order)
         prepared = system.prepare_external(clips)
         rows = np.arange(len(prepared.clips.utterances))
         outputs = system.predict(fitted, prepared, rows)

@@ -28,8 +28,8 @@ def run_trial(
     A trial that was run before is measured again and its line replaced; finished folds are not trained again.
     `changes` are lines of TOML, "key = value"; `folds` are tested, each by a model trained on all the others. The
     result is {run, changed, folds, UA, WA, by_corpus {corpus: UA}, degradations {name: UA}, corpus_probe, clips,
-    seconds, note}, and where ordinary talk is tested, `ordinary`: the percentage of its windows whose answer is neither
-    neutral nor calm, however unsure.
+    seconds, note}, where baselines are tested `baselines` (see `measure_baselines`), and where ordinary talk is tested
+    `ordinary`: the percentage of its windows whose answer is neither neutral nor calm, however unsure.
     """
     changed = read_changes(changes)
     read_trials(settings.results / TRIALS)  # a damaged file is reported before anything is trained
@@ -51,6 +51,8 @@ def run_trial(
         "seconds": round(run.state.seconds(folds), 1),
         "note": note,
     }
+    if baselines := measured.get("details", {}).get("baselines"):
+        line["baselines"] = baselines
     talk = is_ordinary(predictions.utterances) & ~np.isnan(predictions.main).any(axis=1)
     if talk.any():
         probabilities = np.asarray(softmax(predictions.main[talk], axis=1))

@@ -36,6 +36,7 @@ MODELS = {
     "whisper-minilm": "Whisper and MiniLM, fine-tuned",
     "whisper-base-statistics": "Frozen Whisper-base, neural network ensemble",
     "whisper-base-tuned": "Fine-tuned Whisper-base, neural network ensemble",
+    "voice-open": "Heads on Whisper-base, for commercial use",
     "voice-and-words": "Audio and text, neural network ensemble",
 }
 FEATURES = {f"acoustic{count}": f"{count} acoustic features" for count in (94, 173, 371)}

@@ -36,6 +36,8 @@ def show(run: RunRecord, paper: PublishedFigure | None, folder: Path) -> None:
     calibration.show(run)
     show_groups(run)
     show_degradations(run)
+    show_baselines(run)
+    show_elsewhere(run)
     show_corpus_probe(run)
     show_learning(run, folder)
     show_audit(run)
@@ -123,6 +125,48 @@ def show_degradations(run: RunRecord) -> None:
     table(
         {"The same clips": [TITLES.get(name, name) for name in run.degradations]}
         | {title: [row.get(key) for row in run.degradations.values()] for key, title in columns.items()}
+    )
+
+
+def show_baselines(run: RunRecord) -> None:
+    """Show what it gains to know a speaker's calm voice; nothing of a run that did not measure it."""
+    measured = run.details.get("baselines")
+    rows = [
+        (f"{seconds} s", name, figures(row))
+        for seconds, groups in (measured.items() if isinstance(measured, dict) else ())
+        for name, row in (groups.items() if isinstance(groups, dict) else ())
+        if "UA" in figures(row)
+    ]
+    if not rows:
+        return
+    st.subheader("A speaker's baseline", anchor=False)
+    table(
+        {
+            "Calm speech": [seconds for seconds, _, _ in rows],
+            "Tested on": [CORPORA.get(name, "All corpora") for _, name, _ in rows],
+            "UA": [row.get("UA") for *_, row in rows],
+            "UA without it": [row.get("without") for *_, row in rows],
+        }
+    )
+    note(
+        "Each pair is of the same clips, without those that the baseline is of. Speakers have few calm clips: of the "
+        "longest baselines, nearly all."
+    )
+
+
+def show_elsewhere(run: RunRecord) -> None:
+    """Show the accuracy on corpora, or speakers, that are not in training; nothing of a run without them."""
+    rows = {name: figures(row) for name, row in run.external.items() if "UA_among_shared_labels" in figures(row)}
+    if not rows:
+        return
+    st.subheader("Other corpora", anchor=False)
+    table(
+        {
+            "Corpus": [CORPORA.get(name, name) for name in rows],
+            "UA, shared emotions": [row["UA_among_shared_labels"] for row in rows.values()],
+            "ECE": [row.get("ECE") for row in rows.values()],
+            "Clips": [f"{row['clips']:.0f}" if "clips" in row else None for row in rows.values()],
+        }
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 from typing import Annotated, Any
@@ -18,12 +20,21 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from ser_engine.data.splits import Fold
 from ser_engine.data.transcripts import transcribe_clips
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.cards import write_fused_card
 from ser_engine.evaluation.evaluate import calibrated, measure_predictions
 from ser_engine.evaluation.metrics import percent, unweighted_accuracy
-from ser_engine.evaluation.predictions import COMPONENT, MAIN, Outputs, Predictions, predicted_classes
+from ser_engine.evaluation.ordinary import is_ordinary
+from ser_engine.evaluation.predictions import (
+    COMPONENT,
+    MAIN,
+    Outputs,
+    Predictions,
+    predicted_classes,
+    read_predictions,
+)
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.io import write_arrays
 from ser_engine.models import trained_on
@@ -32,7 +43,7 @@ from ser_engine.models.fusion import apply_odds, label_odds
 from ser_engine.models.registry import load_model
 from ser_engine.models.store import read_config, reference
 from ser_engine.models.text_emotion import TextEmotion
-from ser_engine.training.clips import Clips, Rows
+from ser_engine.training.clips import Clips, Rows, first_clips
 from ser_engine.training.config import STRICT, ExperimentConfig, load_config
 from ser_engine.training.heads import card_figures
 from ser_engine.training.system import Prepared, System, Task, Workspace, digest
@@ -83,9 +94,40 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
         )
 
     @property
+    def corpora(self) -> list[str]:
+        """The corpora that the audio model was trained on."""
+        return list(read_config(self.parts[0])["corpora"])
+
+    @property
     def inputs(self) -> str:
         """The two models."""
         return f"audio by {self.parts[0].name}, text by {self.parts[1].name}"
+
+    def clips(self) -> Clips:
+        """Return the clips, then the ordinary talk of the audio run, which decides on the threshold of "not sure"."""
+        own, talk = super().clips(), self._talk()
+        labels = np.concatenate([own.labels, np.array(talk.labels)[talk.targets]])
+        return replace(own, utterances=[*own.utterances, *talk.utterances], labels=labels)
+
+    def split(self, clips: Clips) -> list[Fold]:
+        """Return the folds; each tests the ordinary talk that it tests in the audio run."""
+        talk = self._talk()
+        count = len(clips.utterances) - len(talk.utterances)
+        measured, _ = first_clips(clips, (), count)
+        return [
+            replace(fold, test=np.concatenate([fold.test, count + np.flatnonzero(talk.folds == fold.name)]))
+            for fold in super().split(measured)
+        ]
+
+    def describe_data(self, clips: Clips, folds: Sequence[Fold]) -> dict[str, Any]:
+        """Return the entries on the clips alone, without ordinary talk."""
+        count = len(clips.utterances) - len(self._talk().utterances)
+        return super().describe_data(*first_clips(clips, folds, count))
+
+    def _talk(self) -> Predictions:
+        """Return the audio run's predictions of ordinary talk."""
+        predictions = read_predictions(self.settings.results / self.config.audio_run / self.config.protocol)
+        return predictions.select(is_ordinary(predictions.utterances))
 
     def prepare(self, clips: Clips) -> Prepared[Predictions]:
         """Read the audio run's predictions, and the words of each clip, which are transcribed if they are not saved."""
@@ -109,6 +151,7 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
 
     def measure(self, predictions: Predictions) -> dict[str, Any]:
         """Return the record's entries, and how often words are informative, change the answer, and what they cost."""
+        everything, predictions = predictions, predictions.select(~is_ordinary(predictions.utterances))
         odds, true = predictions.outputs[ODDS_OUTPUT], predictions.targets
         audio = predicted_classes(predictions.outputs[f"{COMPONENT}audio"])
         fused = predicted_classes(predictions.main)
@@ -117,23 +160,33 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
             "changed": percent(audio != fused),
             "lost": round(unweighted_accuracy(true, audio) - unweighted_accuracy(true, fused), 2),
         }
-        return measure_predictions(predictions) | {"details": {"words": words}}
+        return measure_predictions(everything) | {"details": {"words": words}}
 
     def export(self, fitted: None, prepared: Prepared[Predictions], temperature: float) -> Fused:
         """Return both models as one."""
         return self.model
 
+    def training_files(self, prepared: Prepared[Predictions]) -> list[Path]:
+        """Return nothing: `write_card` copies the audio model's list."""
+        return []
+
     def card(self, record: RunRecord) -> dict[str, Any]:
         """Return the corpora and the measured figures."""
-        return {"corpora": list(record.corpora), "measured": card_figures(record)}
+        return {"corpora": self.corpora, "measured": card_figures(record)}
 
     def write_card(self, folder: Path, record: RunRecord) -> None:
         """Write the model card; the training clips are those of the audio model."""
         copyfile(self.parts[0] / trained_on.FILE, folder / trained_on.FILE)
-        write_fused_card(folder, record, self.parts[0].name)
+        write_fused_card(folder, record, self.parts[0].name, self.corpora)
 
     def _odds(self, clips: Clips) -> NDArray[np.float32]:
-        """Return by what the words of each clip multiply the odds of each label, [n, labels]."""
+        """Return by what the words of each clip multiply the odds of each label, [n, labels]; 1 for ordinary talk."""
+        talk = len(self._talk().utterances)
+        clips, _ = first_clips(clips, (), len(clips.utterances) - talk)
+        return np.concatenate([self._odds_of_words(clips), np.ones((talk, len(clips.order)), np.float32)])
+
+    def _odds_of_words(self, clips: Clips) -> NDArray[np.float32]:
+        """Return the odds of clips whose words are known or transcribed."""
         saved, identity = self.settings.results / self.workspace.id / ODDS, self.identity(clips)
         try:
             with np.load(saved, allow_pickle=False) as file:

@@ -36,13 +36,14 @@ from ser_engine.models.batching import map_alike
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_heads import Member, Shape, WhisperHeads, build_member, mean_log_probs, shift
 from ser_engine.training import heads
-from ser_engine.training.baselines import FRAMES_PER_S, LENGTHS_S, Baselines, Shift, TrainingBaselines
-from ser_engine.training.clips import Clips, Rows, load_clips
+from ser_engine.training.baselines import LENGTHS_S, Baselines, Shift, TrainingBaselines
+from ser_engine.training.clips import Clips, Rows, first_clips, load_clips
 from ser_engine.training.head_tasks import HeadsConfig, train_head
 from ser_engine.training.state import RunState
 from ser_engine.training.system import Prepared, Task, Workspace, digest
-from ser_engine.types import WINDOW_S
 
+WINDOW = "window"
+"""The copy of ordinary talk that is tested: three seconds, as the windows of a timeline have."""
 Copies = dict[str, list[Encoding | None]]
 """The encodings of all clips by the name of the degradation, "" for none; None where there is no speech."""
 
@@ -83,8 +84,9 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
 
     def split(self, clips: Clips) -> list[Fold]:
         """Return the folds of the measured clips; each tests a part of the auxiliary speakers of ordinary talk, too."""
-        measured = self._measured(clips)
-        count, auxiliary = len(measured.utterances), clips.utterances[len(measured.utterances) :]
+        count = int((~self._auxiliary(clips)).sum())
+        measured, _ = first_clips(clips, (), count)
+        auxiliary = clips.utterances[count:]
         folds = super().split(measured)
         parts, talk = assign_auxiliary(auxiliary, len(folds)), is_ordinary(auxiliary)
         tested = [talk & (parts == number) for number in range(len(folds))]
@@ -109,6 +111,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
         copies |= {name: self._encode(clips, name) for name in self._mixes}
         for name in self.config.degradations:
             copies[name] = self._encode(clips, name, measured)
+        copies[WINDOW] = self._encode(clips, "crop", is_ordinary(clips.utterances))
         arrays = (array for encodings in copies.values() for one in encodings if one is not None for array in one)
         return Prepared(clips, copies, digest(arrays=arrays))
 
@@ -138,7 +141,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
         def train(number: int, shape: Shape, weights: NDArray[np.float64]) -> Member:
             baselines = None
             if population is not None:
-                rng = np.random.default_rng([config.seed, number])
+                rng = np.random.default_rng([config.seed, number, 1])
                 baselines = TrainingBaselines(utterances, copies, population, config.baselines, rng)
             return self._train(number, shape, task, copies, targets, weights, baselines)
 
@@ -178,8 +181,9 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
         copies = {
             name: list(prepared.features[name]) for name in ("", *self.config.degradations) if name in prepared.features
         }
-        for row in rows[is_ordinary([prepared.clips.utterances[row] for row in rows])]:
-            copies[""][row] = _middle(copies[""][row])
+        if windows := prepared.features.get(WINDOW):
+            for row in rows[is_ordinary([prepared.clips.utterances[row] for row in rows])]:
+                copies[""][row] = windows[row]
         compute = partial(_by_length, partial(mean_log_probs, fitted.members))
         outputs = heads.predict_copies(compute, copies, rows, len(prepared.clips.order))
         if fitted.population is not None and len(copies) > 1:
@@ -239,14 +243,10 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
 
     def describe_data(self, clips: Clips, folds: Sequence[Fold]) -> dict[str, Any]:
         """Return the entries on the measured clips alone, and the numbers of auxiliary clips."""
-        measured = self._measured(clips)
-        count = len(measured.utterances)
-        parts = [
-            dataclasses.replace(fold, train=fold.train[fold.train < count], test=fold.test[fold.test < count])
-            for fold in folds
-        ]
+        count = int((~self._auxiliary(clips)).sum())
         auxiliary = Counter(utterance.corpus for utterance in clips.utterances[count:])
-        return super().describe_data(measured, parts) | {"details": {"auxiliary": dict(auxiliary)}}
+        described = super().describe_data(*first_clips(clips, folds, count))
+        return described | {"details": {"auxiliary": dict(auxiliary)}}
 
     def card(self, record: RunRecord) -> dict[str, Any]:
         """Return the corpora, auxiliary ones included, and the measured figures."""
@@ -281,11 +281,6 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
     def _auxiliary(self, clips: Clips) -> NDArray[np.bool_]:
         """Return which clips are of auxiliary corpora, bool [n]."""
         return np.array([utterance.corpus in self.config.auxiliary for utterance in clips.utterances], bool)
-
-    def _measured(self, clips: Clips) -> Clips:
-        """Return the clips of the measured corpora, which come first."""
-        count = int((~self._auxiliary(clips)).sum())
-        return dataclasses.replace(clips, utterances=clips.utterances[:count], labels=clips.labels[:count])
 
     def _encode(self, clips: Clips, degradation: str, chosen: NDArray[np.bool_] | None = None) -> list[Encoding | None]:
         """Return the encodings of degraded clips; None for those that are not chosen."""
@@ -341,15 +336,6 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
                 weights = heads.sampling_weights(clips, rows[members], self.config)
                 draws[members] = share * count * weights / weights.sum()
         return draws
-
-
-def _middle(encoding: Encoding | None) -> Encoding | None:
-    """Return the window in the middle of a clip; its statistics stay those of the clip."""
-    if encoding is None:
-        return None
-    length = round(WINDOW_S * FRAMES_PER_S)
-    window = slice(first := max(0, len(encoding.frames) - length) // 2, first + length)
-    return encoding._replace(frames=encoding.frames[window], lower=encoding.lower[window])
 
 
 def _without_lower(encoding: Encoding) -> Encoding:

@@ -16,7 +16,7 @@ from ser_engine.cli.main import main
 from ser_engine.labels import EMOTIONS
 from ser_engine.settings import PROJECT
 from tests.speech import CALM, encode, speech, speech_wav, tone
-from tests.tiny_models import write_heads
+from tests.tiny_models import write_foreign, write_heads
 
 Captured = pytest.CaptureFixture[str]
 
@@ -162,10 +162,10 @@ def test_a_calm_voice_that_cannot_be_used_is_told(
         out, err = capsys.readouterr()
         (line,) = err.splitlines()
         assert out == "" and line.startswith(f"{calm}: ") and said in line
-    frozen = ["--model", "whisper-base-statistics"]
-    assert main([command, *frozen, path, "--baseline", path]) == 2
+    write_foreign(tmp_path / "models" / "tiny-foreign")
+    assert main([command, "--model", str(tmp_path / "models" / "tiny-foreign"), path, "--baseline", path]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "cannot be calibrated" in line and "whisper-base-statistics" in line
+    assert "cannot be calibrated" in line and "tiny-foreign" in line
 
 
 def test_a_model_is_chosen_by_its_folder(recordings: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -188,7 +188,7 @@ def test_a_model_that_is_not_there_is_told_once(recordings: Path, capsys: Captur
     assert out == ""
     (line,) = err.splitlines()
     assert "oracle" in line
-    assert "whisper-base-statistics, whisper-base-tuned" in line
+    assert "voice-open, whisper-base-heads" in line
 
 
 def test_a_setting_that_means_nothing_is_told(

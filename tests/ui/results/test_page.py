@@ -117,6 +117,21 @@ def test_the_cost_of_degraded_audio_is_a_table(write: Write) -> None:
     ]
 
 
+def test_baselines_and_other_corpora_are_shown(write: Write) -> None:
+    gained = {"15": {"pooled": {"UA": 45.5, "without": 40.25}, "speechocean": {"alarms": 1.0}}, "30": "none"}
+    elsewhere = {"emodb": {"UA_among_shared_labels": 51.5, "clips": 454}, "librispeech": {"alarms": 3.0}, "tess": 3}
+    write("heads", entry(details={"baselines": gained}, external=elsewhere))
+    at = page()
+    assert not at.exception
+    assert {"A speaker's baseline", "Other corpora"} <= {part.value for part in at.subheader}
+    baselines = next(part.value for part in at.table if "Calm speech" in part.value)
+    assert list(baselines["UA"]) == ["45.5"] and list(baselines["UA without it"]) in (["40.2"], ["40.3"])
+    corpora = next(part.value for part in at.table if "UA, shared emotions" in part.value)
+    assert list(corpora["Corpus"]) == ["EMO-DB"] and list(corpora["ECE"]) == ["–"]
+    write("broken", entry(details={"baselines": 3}, external={"emodb": {"UA_among_shared_labels": "many"}}))
+    assert not page(run="broken").exception
+
+
 @pytest.mark.parametrize(
     ("probe", "there"),
     [({"encoder": 99.94, "model": 87.65, "chance": 33.33}, True), ({"encoder": 99.9, "model": "?"}, False), (3, False)],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soxr
 
-from ser_engine import Analyzer
+from ser_engine import Analyzer, Settings
 from ser_engine.data.corpora import registry
 from ser_engine.data.encodings import encode_clips
 from ser_engine.data.splits import assign_auxiliary
@@ -23,6 +23,8 @@ from ser_engine.models.whisper_heads import AttentiveMember, Member, StatisticsM
 from ser_engine.training.config import load_config
 from ser_engine.training.head_tasks import HeadsConfig, train_head
 from ser_engine.training.runner import prepare_run
+from ser_engine.training.trial import run_trial
+from tests.ser_engine.models.tiny_text_emotion import make
 from tests.ser_engine.training.tiny import LABELS, Bench, make_bench
 from tests.speech import RATE, SENTENCES, VOICES, encode, speech
 from tests.tiny_models import write_models
@@ -57,6 +59,14 @@ mixup = 0.2
 
 [auxiliary]
 librispeech = 0.5
+"""
+FUSED = """
+id = "both"
+system = "fused"
+protocols = ["speaker-independent"]
+corpora = ["ravdess"]
+audio_run = "test/heads"
+text_model = "silent"
 """
 ID = "test/heads/speaker-independent"
 SPEAKERS = 10
@@ -119,6 +129,22 @@ def test_the_model_answers_like_its_heads(ran: Ran) -> None:
     assert model.card["corpora"] == ["librispeech", "ravdess"]
     analysis = analyzer.analyze(ran.bench.data / "ravdess" / "03-01-03-01-01-01-01.wav")
     assert analysis.scores.labels == LABELS and analysis.scores.top == "happy"  # which it was trained on
+
+
+def test_a_fused_run_keeps_ordinary_talk_for_its_threshold(ran: Ran) -> None:
+    models = ran.bench.settings.models_dir
+    make(replace(Settings(), models_dir=models), threshold=0.9999).save(models / "silent")
+    record = ran.bench.run("fused", FUSED)
+    assert (record.clips, record.corpora, record.audit) == (19, ("ravdess",), ran.record.audit)
+    assert record.metrics == ran.record.metrics and record.calibration == ran.record.calibration
+    assert record.details["words"] == {"informative": 0.0, "changed": 0.0, "lost": 0.0}
+    assert recompute(ran.bench.results, "test/fused/speaker-independent")[1] == []
+    assert Analyzer(replace(ran.bench.settings, model="both")).model.card["corpora"] == ["librispeech", "ravdess"]
+
+
+def test_a_trial_counts_emotional_answers_to_ordinary_talk(ran: Ran) -> None:
+    line = run_trial(ran.bench.write("heads", HEADS), [], ["1"], ran.bench.settings)
+    assert 0 <= line["ordinary"] <= 100
 
 
 def test_finished_heads_are_not_trained_again(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
