@@ -20,7 +20,7 @@ from ui import engine, wording
 from ui.listen import downloads
 from ui.listen import wording as sentences
 
-VOICE, FROZEN = "whisper-base-tuned", "whisper-base-statistics"
+VOICE, FROZEN, OPEN = "whisper-base-tuned", "whisper-base-statistics", "voice-open"
 DOGS, OTHERS = "Dogs are sitting by the door.", "kids are talking it is eleven"
 
 
@@ -55,7 +55,7 @@ def test_there_is_no_choice_where_there_is_one_model(let_threads_end: Callable[[
 
 
 def test_the_default_comes_first_and_is_named(models: Path) -> None:
-    assert engine.choices() == ("", "tiny-foreign", "tiny-words", FROZEN, VOICE)
+    assert engine.choices() == ("", "tiny-foreign", "tiny-words", OPEN, FROZEN, VOICE)
     assert engine.title("") == (models / "DEFAULT").read_text().strip()
     assert engine.analyzer("") is engine.analyzer("") is not engine.analyzer("tiny-words")
 
@@ -150,6 +150,7 @@ def test_the_settings_may_name_any_model(
         "",
         "tiny-words",
         "voice-and-words",
+        OPEN,
         FROZEN,
         VOICE,
     )
