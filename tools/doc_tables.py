@@ -11,7 +11,7 @@ from typing import Any
 
 from ser_engine.data.corpora.registry import CORPORA
 from ser_engine.data.degrade import TITLES
-from ser_engine.evaluation.cards import accuracy_table
+from ser_engine.evaluation.cards import accuracy_table, measured_elsewhere
 from ser_engine.evaluation.ordinary import run_id
 from ser_engine.evaluation.published import read_published
 from ser_engine.evaluation.record import RunRecord, read_record, read_records
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 DEFAULT = "ours/voice-and-words/speaker-independent"
 AUDIO = "ours/whisper-tuned/speaker-independent"
+OPEN = "ours/voice-open/speaker-independent"
 
 
 def run(id: str) -> RunRecord:
@@ -81,6 +82,35 @@ def degradations() -> str:
         lost = percent(row["lost"]), f"{row['no_speech']:.0f}"
         rows.append([TITLES[name], percent(row["UA"]), interval(bounds), *lost])
     return table(["recordings", "UA", "95% interval", "points lost", "no speech"], rows)
+
+
+def commercial() -> str:
+    """Return the accuracy of the model for commercial use: on CREMA-D, and among the emotions that others share."""
+    record = run(OPEN)
+    rows = [row for row in accuracy_table(record).splitlines() if not row.startswith(("| female", "| male", "| all"))]
+    for name, row in measured_elsewhere(record).items():
+        shared = percent(row["UA_among_shared_labels"]), interval(row["UA_among_shared_labels_ci95"])
+        rows.append(f"| {CORPORA[name].title} | {shared[0]} | {shared[1]} | – | {row['clips']:,} |")
+    return "\n".join(rows)
+
+
+def commercial_alarms() -> str:
+    """Return the false alarms of the model for commercial use."""
+    rows = [
+        [CORPORA[name].title, str(row["windows"]), percent(row["alarms"]), percent(row["quiet"])]
+        for name, row in run(OPEN).external.items()
+        if "alarms" in row
+    ]
+    return table(["recordings of", "windows", "false alarms, percent", "no alarm, percent"], rows)
+
+
+def baselines() -> str:
+    """Return UA with and without baselines of each length."""
+    rows = []
+    for seconds, groups in run(OPEN).details["baselines"].items():
+        row = groups["cremad"]
+        rows.append([f"{seconds} s", percent(row["UA"]), percent(row["without"]), f"{row['clips']:,}"])
+    return table(["baseline", "UA", "UA without it", "clips"], rows)
 
 
 def confidence() -> str:
@@ -364,6 +394,9 @@ def ordinary() -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
+    "commercial": commercial,
+    "commercial-alarms": commercial_alarms,
+    "baselines": baselines,
     "accuracy": accuracy,
     "accuracy-by-gender": lambda: accuracy_table(run(DEFAULT)),
     "per-class": per_class,
