@@ -52,9 +52,9 @@ _Part = tuple[Span, CleanSpeech, Transcript | None]  # of a recording: its speec
 # A recording longer than this gets a timeline of overlapping windows, which are as long as the utterances that the
 # models were trained on. A window with less speech than the last figure is left out.
 TIMELINE_FROM_S, HOP_S, WINDOW_SPEECH_S = 6.0, 1.5, 0.5
-# Seconds of calm speech: a baseline of less is mostly chance; what exceeds the second figure is left out, since it
-# would change little and is encoded in one piece.
-MIN_BASELINE_S, MAX_BASELINE_S = 5.0, 120.0
+# Seconds of calm speech: a baseline of less gains too little (docs/accuracy.md); what exceeds the second figure is left
+# out, since it would change little and is encoded in one piece.
+MIN_BASELINE_S, MAX_BASELINE_S = 15.0, 120.0
 
 
 class Analyzer:

@@ -28,7 +28,7 @@ SENTENCES = {
     "It is eleven o'clock.": "eleven",
     "I wonder what this is about.": "wonder",
 }
-CALM = " ".join(SENTENCES)
+CALM = " ".join([*SENTENCES] * 3)
 """Enough speech to calibrate to."""
 Samples = NDArray[np.float32]
 

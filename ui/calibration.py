@@ -12,8 +12,8 @@ from ui.components.recorder import record
 from ui.panels import note
 from ui.session import Session
 
-SECONDS = 15
-"""How long the recorder takes."""
+SECONDS = 25
+"""How long the recorder takes: the speech in it has to be `analyzer.MIN_BASELINE_S`."""
 POLL_S = 1.0
 """How often the page looks whether the model has been loaded."""
 HEIGHT_PX = 40

@@ -95,7 +95,7 @@ def test_live_windows_are_compared_with_it(heads: Analyzer, calm: Baseline) -> N
 
 def test_too_little_speech_is_refused(heads: Analyzer) -> None:
     for sample in (speech(), np.concatenate([speech(), silence(6)])):
-        with pytest.raises(NoSpeech, match=r"^Only 2\.\d\d s of speech was found; at least 5 s is needed") as error:
+        with pytest.raises(NoSpeech, match=r"^Only 2\.\d\d s of speech was found; at least 15 s is needed") as error:
             heads.calibrate(encode(sample))
         assert str(error.value).endswith(".") and 2 < error.value.speech_s < 3
     with pytest.raises(NoSpeech):

@@ -157,7 +157,7 @@ def test_a_calm_voice_that_cannot_be_used_is_told(
     model = ["--model", str(tmp_path / "models" / "tiny-heads")]
     missing, damaged = tmp_path / "nothing.wav", tmp_path / "damaged.wav"
     damaged.write_text("no recording at all")
-    for calm, said in ((path, "at least 5 s"), (str(missing), "no file"), (str(damaged), "text document")):
+    for calm, said in ((path, "at least 15 s"), (str(missing), "no file"), (str(damaged), "text document")):
         assert main([command, *model, path, "--baseline", calm]) == 2
         out, err = capsys.readouterr()
         (line,) = err.splitlines()
