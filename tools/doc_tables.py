@@ -88,6 +88,11 @@ def commercial() -> str:
     """Return the accuracy of the model for commercial use: on CREMA-D, and among the emotions that others share."""
     record = run(OPEN)
     rows = [row for row in accuracy_table(record).splitlines() if not row.startswith(("| female", "| male", "| all"))]
+    for name, row in record.degradations.items():
+        bounds = interval((row["UA_low"], row["UA_high"]))
+        rows.append(
+            f"| CREMA-D: {TITLES[name]} | {percent(row['UA'])} | {bounds} | {percent(row['WA'])} | {record.clips:,} |"
+        )
     for name, row in measured_elsewhere(record).items():
         shared = percent(row["UA_among_shared_labels"]), interval(row["UA_among_shared_labels_ci95"])
         rows.append(f"| {CORPORA[name].title} | {shared[0]} | {shared[1]} | – | {row['clips']:,} |")
