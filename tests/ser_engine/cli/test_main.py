@@ -163,6 +163,7 @@ def test_a_calm_voice_that_cannot_be_used_is_told(
         (line,) = err.splitlines()
         assert out == "" and line.startswith(f"{calm}: ") and said in line
     write_foreign(tmp_path / "models" / "tiny-foreign")
+    capsys.readouterr()  # what Transformers said while it wrote
     assert main([command, "--model", str(tmp_path / "models" / "tiny-foreign"), path, "--baseline", path]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "cannot be calibrated" in line and "tiny-foreign" in line
