@@ -101,12 +101,7 @@ def commercial() -> str:
 
 def commercial_alarms() -> str:
     """Return the false alarms of the model for commercial use."""
-    rows = [
-        [CORPORA[name].title, str(row["windows"]), percent(row["alarms"]), percent(row["quiet"])]
-        for name, row in run(OPEN).external.items()
-        if "alarms" in row
-    ]
-    return table(["recordings of", "windows", "false alarms, percent", "no alarm, percent"], rows)
+    return alarms(run(OPEN).model)
 
 
 def baselines() -> str:
@@ -388,8 +383,13 @@ def deletion() -> str:
 
 
 def ordinary() -> str:
-    """Return the false alarms on ordinary talk."""
-    details = run(run_id(run(DEFAULT).model)).details
+    """Return the false alarms of the default model on ordinary talk."""
+    return alarms(run(DEFAULT).model)
+
+
+def alarms(model: str) -> str:
+    """Return a model's false alarms on ordinary talk."""
+    details = run(run_id(model)).details
     rows = []
     for source, row in details.items():
         title = CORPORA[source].title if source in CORPORA else source
