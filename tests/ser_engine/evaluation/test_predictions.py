@@ -13,7 +13,9 @@ from ser_engine.cli.main import main
 from ser_engine.errors import InvalidRecord, InvalidSettings
 from ser_engine.evaluation.evaluate import recompute
 from ser_engine.evaluation.predictions import FILE, align_predictions, read_predictions, write_predictions
+from ser_engine.evaluation.record import read_record
 from ser_engine.settings import PROJECT
+from ser_engine.training.config import config_entries, load_config
 
 RESULTS = PROJECT / "results"
 SAVED = sorted(file.parent.relative_to(RESULTS).as_posix() for file in RESULTS.rglob(FILE))
@@ -32,6 +34,17 @@ def test_the_bundled_models_runs_have_predictions() -> None:
 
 
 SHIPPED = (RUN, "ours/whisper-tuned/speaker-independent")
+MADE = (*SHIPPED, "ours/whisper-statistics/speaker-independent", "ours/voice-open/speaker-independent")
+
+
+@pytest.mark.parametrize("id", MADE)
+def test_the_bundled_models_can_be_made_again(id: str) -> None:
+    run, protocol = id.rsplit("/", 1)
+    today = config_entries(load_config(PROJECT / "configs" / f"{run}.toml", protocol))
+    recorded = read_record(RESULTS, id).config
+    assert {name: today.get(name) for name in recorded if name != "hardware"} == {
+        name: value for name, value in recorded.items() if name != "hardware"
+    }
 
 
 @pytest.mark.parametrize("id", [id if id in SHIPPED else pytest.param(id, marks=pytest.mark.slow) for id in SAVED])
