@@ -115,7 +115,7 @@ class Quality:
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """How one person sounds when calm, as the model `model` hears it, from `speech_s` seconds of speech.
+    """How one person sounds when calm, by the model `model`, from `speech_s` seconds of speech.
 
     `mean` is float32 [states, width]: the mean over time of each of the model's hidden states.
     """

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from ser_engine.evaluation.evaluate import fold_temperatures
+from ser_engine.evaluation.evaluate import row_temperatures
 from ser_engine.evaluation.metrics import unweighted_accuracy
 from ser_engine.evaluation.ordinary import is_ordinary, measure_ordinary, quiet_threshold
 from ser_engine.evaluation.predictions import BASELINE, Predictions, predicted_classes
@@ -24,17 +24,16 @@ def measure_baselines(predictions: Predictions) -> dict[str, dict[str, Any]]:
     outputs = predictions.by_prefix(BASELINE)
     if not outputs or len(np.unique(predictions.folds)) < 2:
         return {}
-    temperatures = fold_temperatures(predictions)
-    scale = np.array([temperatures[fold] for fold in predictions.folds])[:, None]
+    scale = row_temperatures(predictions)
     result: dict[str, dict[str, Any]] = {}
     for seconds, log_probs in outputs.items():
         known = ~np.isnan(log_probs).any(axis=1) & ~np.isnan(predictions.main).any(axis=1)
         groups = {"pooled": known & ~talk} | {name: known & (corpora == name) for name in np.unique(corpora).tolist()}
         result[seconds] = {}
         for name, rows in groups.items():
-            pair = [(each / scale)[rows] for each in (log_probs, predictions.main)]
             if not rows.any():
                 continue
+            pair = [np.asarray((each / scale)[rows], np.float32) for each in (log_probs, predictions.main)]
             if talk[rows].any():
                 own, plain = (np.asarray(softmax(each, axis=1), np.float32) for each in pair)
                 threshold = quiet_threshold(plain, labels)

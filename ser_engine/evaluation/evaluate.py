@@ -51,9 +51,13 @@ def calibrated(predictions: Predictions) -> NDArray[np.float32]:
     """Return probabilities float32 [n, labels], each fold at the temperature fitted on the other folds."""
     if predictions.calibrated:
         return np.asarray(softmax(predictions.main, axis=1))
+    return np.asarray(softmax(predictions.main / row_temperatures(predictions), axis=1), np.float32)
+
+
+def row_temperatures(predictions: Predictions) -> NDArray[np.float64]:
+    """Return the temperature of each clip's fold, [n, 1]."""
     temperatures = fold_temperatures(predictions)
-    scale = np.array([temperatures[fold] for fold in predictions.folds])[:, None]
-    return np.asarray(softmax(predictions.main / scale, axis=1), np.float32)
+    return np.array([temperatures[fold] for fold in predictions.folds])[:, None]
 
 
 def fold_temperatures(predictions: Predictions) -> dict[str, float]:

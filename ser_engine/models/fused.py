@@ -82,7 +82,7 @@ class Fused(Model):
         return predictions
 
     def calibrate(self, speech: CleanSpeech) -> Baseline | None:
-        """Return the baseline of a speaker, as the audio model hears it."""
+        """Return the baseline of a speaker, by the audio model."""
         return self.audio.calibrate(speech)
 
     def accepts(self, baseline: Baseline) -> bool:

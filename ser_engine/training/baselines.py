@@ -1,4 +1,4 @@
-"""Speakers' baselines, drawn from their other clips: what was heard of a voice before the clip in question."""
+"""Speakers' baselines, drawn from their other clips: speech that precedes the clip in question."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class HeadsConfig(BlocksConfig):
     taught : share of that target that a teacher predicts instead, a head that is trained without ordinary talk first,
         so that the order of the labels stays what emotional speech teaches (hinton2015distilling)
     perceived : share of a target that the labels of most listeners have, where they are known
-    baselines : share of the draws that are heard relative to a baseline of their speaker
+    baselines : share of the draws that are classified relative to a baseline of their speaker
     crop_s : seconds of the longest random crop; the shortest is 0.4 of it
     statistics, frozen, tuned : number of heads on statistics, of frozen attentive heads, and of attentive heads with
         `blocks` tuned blocks

@@ -35,10 +35,7 @@ def show(folder: Path) -> None:
                 "Recipe": [str(trial.get("note") or trial["changed"]) for trial in trials],
                 "UA": [trial["UA"] for trial in trials],
                 "WA": [trial["WA"] for trial in trials],
-                **{
-                    wording.CORPORA.get(name, name): [each["by_corpus"].get(name) for each in trials]
-                    for name in corpora
-                },
+                **{title: [trial["by_corpus"].get(name) for trial in trials] for name, title in corpora.items()},
                 "Emotional, of ordinary talk": [trial.get("ordinary") for trial in trials],
             }
         )

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from shutil import copyfile
 from typing import Annotated, Any
@@ -105,13 +106,13 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
 
     def clips(self) -> Clips:
         """Return the clips, then the ordinary talk of the audio run, which decides on the threshold of "not sure"."""
-        own, talk = super().clips(), self._talk()
+        own, talk = super().clips(), self._talk
         labels = np.concatenate([own.labels, np.array(talk.labels)[talk.targets]])
         return replace(own, utterances=[*own.utterances, *talk.utterances], labels=labels)
 
     def split(self, clips: Clips) -> list[Fold]:
         """Return the folds; each tests the ordinary talk that it tests in the audio run."""
-        talk = self._talk()
+        talk = self._talk
         count = len(clips.utterances) - len(talk.utterances)
         measured, _ = first_clips(clips, (), count)
         return [
@@ -121,9 +122,10 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
 
     def describe_data(self, clips: Clips, folds: Sequence[Fold]) -> dict[str, Any]:
         """Return the entries on the clips alone, without ordinary talk."""
-        count = len(clips.utterances) - len(self._talk().utterances)
+        count = len(clips.utterances) - len(self._talk.utterances)
         return super().describe_data(*first_clips(clips, folds, count))
 
+    @cached_property
     def _talk(self) -> Predictions:
         """Return the audio run's predictions of ordinary talk."""
         predictions = read_predictions(self.settings.results / self.config.audio_run / self.config.protocol)
@@ -181,7 +183,7 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
 
     def _odds(self, clips: Clips) -> NDArray[np.float32]:
         """Return by what the words of each clip multiply the odds of each label, [n, labels]; 1 for ordinary talk."""
-        talk = len(self._talk().utterances)
+        talk = len(self._talk.utterances)
         clips, _ = first_clips(clips, (), len(clips.utterances) - talk)
         return np.concatenate([self._odds_of_words(clips), np.ones((talk, len(clips.order)), np.float32)])
 

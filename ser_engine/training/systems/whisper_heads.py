@@ -205,9 +205,9 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
             shifted: list[Encoding | None] = [None] * len(tested)
             for speaker in range(baselines.speakers.max() + 1):
                 own = np.flatnonzero(baselines.speakers == speaker)
-                heard = baselines.draw(int(own[0]), seconds, rng)
-                by = baselines.shift(heard)
-                for number in np.setdiff1d(own, heard) if len(heard) else ():
+                drawn = baselines.draw(int(own[0]), seconds, rng)
+                by = baselines.shift(drawn)
+                for number in np.setdiff1d(own, drawn) if len(drawn) else ():
                     one = tested[known[number]]
                     shifted[known[number]] = None if one is None else shift(one, by)
             outputs[f"{BASELINE}{seconds}"] = heads.at_speech(compute, shifted, rows, len(prepared.clips.order))

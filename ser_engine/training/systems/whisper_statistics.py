@@ -30,10 +30,9 @@ from ser_engine.models.whisper_statistics import (
 from ser_engine.training import heads
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, Count, Rate
+from ser_engine.training.head_tasks import LAYER_RATE
 from ser_engine.training.system import Prepared, Task, digest
 
-LAYER_RATE = 5.0
-"""Learning rate of the layer weights, in parts of the others': they have far to travel in few steps."""
 STATISTICS = "mean and deviation over time of all layers of Whisper-base's encoder, frozen"
 
 Copies = dict[str, list[Encoding | None]]

@@ -297,4 +297,4 @@ def test_it_can_be_calibrated_if_its_audio_model_can(here: Settings, talkative: 
         modalities(fused, speech, None)["audio"].probabilities, alone.scores.probabilities, atol=1e-6
     )
     plain = modalities(fused, recording(2), None)["audio"].probabilities
-    assert not np.allclose(plain, alone.scores.probabilities, atol=1e-3)  # the cache tells them apart
+    assert not np.allclose(plain, alone.scores.probabilities, atol=1e-3)  # the cache distinguishes them
