@@ -1,7 +1,8 @@
 """Degradations of recordings, for training and for testing: short crops, telephones, babble, rooms, and all together.
 
 "mix-1", "mix-2" and so on are the domain mix of training: each draws another speaker's pitch, a room, a noise and a
-channel at random, so that a clip of any corpus may sound like a recording of any other.
+channel at random, so that a clip of any corpus may sound like a recording of any other. In "crowd-1" and so on, the
+noise is always other voices.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ TITLES = {
 """The degradations that are tested, and their titles for people."""
 MIX = "mix-"
 """Begins the names of copies by the domain mix."""
+CROWD = "crowd-"
+"""Begins the names of copies by the domain mix among other voices."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Sources:
     def key(self, degradation: str) -> str:
         """Return what names a degradation in a cache: babble of other recordings is another degradation."""
         files = self.voices if degradation == "babble" else ()
-        if degradation.startswith(MIX):
+        if degradation.startswith((MIX, CROWD)):
             files = (*self.voices, *self.noises, *self.rooms)
         if not files:
             return degradation
@@ -71,9 +74,11 @@ def degrade(recording: Recording, degradation: str, sources: Sources, settings: 
     """Return a degraded copy of a recording; `seed`, the recording's own, is of all that is random."""
     rng = np.random.default_rng([len(degradation), seed])
     samples, rate = recording.samples, recording.rate
-    if degradation.startswith(MIX):
-        number = int(degradation.removeprefix(MIX))
-        return mix_domains(recording, sources, settings, np.random.default_rng([number, 1 + len(MIX), seed]))
+    for name in (MIX, CROWD):
+        if degradation.startswith(name):
+            number = int(degradation.removeprefix(name))
+            rng = np.random.default_rng([number, 1 + len(name), seed])
+            return mix_domains(recording, sources, settings, rng, crowd=name == CROWD)
     if degradation == "crop":
         return replace(recording, samples=crop(samples, rate, rng))
     if degradation == "telephone":
@@ -164,11 +169,17 @@ def reverberate(samples: Samples, room: Samples) -> Samples:
 SPEED_SHARE, SPEEDS = 0.5, (0.88, 1.14)
 ROOM_SHARE, RECORDED_SHARE, ROOM_SECONDS, DIRECT_DB = 0.5, 0.5, (0.15, 0.9), (-6.0, 9.0)
 NOISE_SHARE, SNR_DB = 0.5, (3.0, 30.0)
+CROWD_SNR_DB = (3.0, 18.0)
 CHANNEL_SHARE = 0.7
 
 
-def mix_domains(recording: Recording, sources: Sources, settings: Settings, rng: np.random.Generator) -> Recording:
-    """Return a recording at 16 kHz as another speaker's, in another place, by another microphone."""
+def mix_domains(
+    recording: Recording, sources: Sources, settings: Settings, rng: np.random.Generator, crowd: bool = False
+) -> Recording:
+    """Return a recording at 16 kHz as another speaker's, in another place, by another microphone.
+
+    In a crowd, there are always other voices.
+    """
     from ser_engine.audio.clean import resample
 
     samples = resample(recording.samples, recording.rate)
@@ -176,7 +187,10 @@ def mix_domains(recording: Recording, sources: Sources, settings: Settings, rng:
         samples = soxr.resample(samples, SAMPLE_RATE * rng.uniform(*SPEEDS), SAMPLE_RATE)
     if rng.random() < ROOM_SHARE:
         samples = reverberate(samples, _draw_room(sources, settings, rng))
-    if rng.random() < NOISE_SHARE:
+    if crowd:
+        noise = _draw_voices(len(samples), sources, settings, rng)
+        samples = add_noise(samples, SAMPLE_RATE, noise, rng.uniform(*CROWD_SNR_DB))
+    elif rng.random() < NOISE_SHARE:
         noise = _draw_noise(len(samples), sources, settings, rng)
         samples = add_noise(samples, SAMPLE_RATE, noise, rng.uniform(*SNR_DB))
     if rng.random() < CHANNEL_SHARE:
@@ -197,12 +211,19 @@ def _draw_noise(length: int, sources: Sources, settings: Settings, rng: np.rando
         noise = np.resize(_load(sources.noises[rng.integers(len(sources.noises))], SAMPLE_RATE, settings), length)
         return np.asarray(np.roll(noise, int(rng.integers(length))), np.float32)
     if sources.voices and kind < 2 / 3:
-        return babble(length, SAMPLE_RATE, sources.voices, int(rng.integers(1, 7)), settings, rng)
+        return _draw_voices(length, sources, settings, rng)
     spectrum = np.fft.rfft(rng.standard_normal(length))
     spectrum *= np.maximum(np.arange(len(spectrum)), 1) ** -rng.uniform(0.0, 1.0)
     noise = np.fft.irfft(spectrum, length).astype(np.float32)
     hum = np.sin(2 * np.pi * rng.choice([50, 60, 100, 120]) * np.arange(length) / SAMPLE_RATE)
     return np.asarray(noise / noise.std() + rng.uniform(0.0, 1.0) * hum, np.float32)
+
+
+def _draw_voices(length: int, sources: Sources, settings: Settings, rng: np.random.Generator) -> Samples:
+    """Return one to six other voices."""
+    if not sources.voices:
+        raise InvalidSettings("A crowd is mixed from a corpus of voices, and none is named.")
+    return babble(length, SAMPLE_RATE, sources.voices, int(rng.integers(1, 7)), settings, rng)
 
 
 def _telephone_channel(samples: Samples, rng: np.random.Generator) -> Samples:

@@ -14,7 +14,14 @@ from ser_engine.data.corpora.base import Utterance
 from ser_engine.evaluation import calibration, corpus_probe
 from ser_engine.evaluation.metrics import accuracies, interval_over_speakers, percent, report, unweighted_accuracy
 from ser_engine.evaluation.ordinary import is_ordinary, measure_ordinary, quiet_threshold
-from ser_engine.evaluation.predictions import COMPONENT, DEGRADED, Predictions, predicted_classes, read_predictions
+from ser_engine.evaluation.predictions import (
+    COMPONENT,
+    DEGRADED,
+    UNTESTED,
+    Predictions,
+    predicted_classes,
+    read_predictions,
+)
 from ser_engine.evaluation.record import RunRecord, read_record
 
 
@@ -73,7 +80,9 @@ def overall_temperature(predictions: Predictions) -> float:
 
 
 def _measure_degraded(predictions: Predictions, log_probs: NDArray[np.float32]) -> dict[str, Any]:
-    """Return the figures on degraded clips; `lost` are the points of UA that it costs."""
+    """Return the figures on the clips that were tested degraded; `lost` are the points of UA that it costs."""
+    tested = (log_probs != UNTESTED).any(axis=1)
+    predictions, log_probs = predictions.select(tested), log_probs[tested]
     true, predicted = predictions.targets, predicted_classes(log_probs)
     ua = unweighted_accuracy(true, predicted)
     low, high = interval_over_speakers(true, predicted, predictions.speakers.tolist())

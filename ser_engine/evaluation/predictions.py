@@ -21,6 +21,8 @@ MAIN = "main"
 DEGRADED, COMPONENT, BASELINE = "degraded.", "component.", "baseline."
 """Prefixes of the outputs for degraded clips, for a system's components by themselves ("component.audio"), and for
 clips whose speaker's baseline of so many seconds is known; NaN for the clips that it is of."""
+UNTESTED = -np.inf
+"""The log-probabilities of a clip that was not tested degraded."""
 NO_SPEECH = -1
 """The predicted class of a clip without speech."""
 

@@ -49,6 +49,7 @@ class BlocksConfig(heads.HeadTrainingConfig):
     head_learning_rate : of the head in these epochs
     masked : largest share of a clip's frames that is masked in the training of blocks, twice (park2019specaugment)
     averaging : decay of the moving average of the weights; 0 for the last weights
+    bfloat16 : whether the blocks are trained in bfloat16; for processors that have it
     """
 
     blocks: Annotated[int, Field(ge=1, le=TUNABLE_BLOCKS)] = 2
@@ -58,6 +59,7 @@ class BlocksConfig(heads.HeadTrainingConfig):
     head_learning_rate: Rate = 3e-4
     masked: Share = 0.0
     averaging: Share = 0.998
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -69,6 +71,8 @@ class HeadsConfig(BlocksConfig):
     auxiliary : corpora that are trained on and measured apart; the clips that an epoch draws of each, as a share of
         those of the measured corpora
     mixes : copies of each clip by the domain mix (`data.degrade`)
+    crowds : copies of each clip of the measured corpora by the domain mix among other voices
+    degraded : share of the clips that are tested under each degradation
     voices : corpora of talk for the babble of the domain mix, without the speakers that are held out
     noises, rooms : folders of recordings for the domain mix, relative to the data folder
     plain : share of the draws that take a clip as it is
@@ -87,6 +91,8 @@ class HeadsConfig(BlocksConfig):
 
     auxiliary: dict[str, float] = dataclasses.field(default_factory=dict)
     mixes: Natural = 0
+    crowds: Natural = 0
+    degraded: Share = 1.0
     voices: Names = ()
     noises: str = ""
     rooms: str = ""
@@ -202,7 +208,7 @@ class FramesTask(heads.MemberTask):
 class BlocksTask(FramesTask):
     """Training of a head's blocks and the head together, on states of the lower blocks.
 
-    `averaged` is the moving average of the weights, `options` are those of the member's `frames`.
+    `averaged` is the moving average of the weights.
     """
 
     layers = (LOWER_BLOCKS,)
@@ -215,10 +221,8 @@ class BlocksTask(FramesTask):
         longest: int = 0,
         plain: float = heads.UNDEGRADED,
         baselines: TrainingBaselines | None = None,
-        **options: Any,
     ) -> None:
         super().__init__(member, copies, config, longest, plain, baselines)
-        self.options = options
         self.epochs, self.batch = config.epochs, config.batch
         self.rates = [config.learning_rate, config.head_learning_rate]
         self.groups = [
@@ -233,8 +237,9 @@ class BlocksTask(FramesTask):
 
     def frames(self, states: Tensor) -> Tensor:
         """Return the frames that the blocks compute of states [batch, t, width], parts of which are masked."""
-        computed: Tensor = self.member.frames(states, self._mask(*states.shape[:2]), **self.options)
-        return computed
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            computed: Tensor = self.member.frames(states, self._mask(*states.shape[:2]))
+        return computed.float()
 
     def _mask(self, batch: int, frames: int) -> Tensor:
         """Return which frames are masked, bool [batch, frames]: random stretches."""
@@ -257,11 +262,13 @@ def train_head(
     number: int,
     record: heads.Record | None = None,
     baselines: TrainingBaselines | None = None,
+    frozen: AttentiveMember | None = None,
 ) -> Member:
-    """Train one head, then its blocks together with it if it has any, on a GPU if there is one.
+    """Train one head, together with its blocks if it has any, on a GPU if there is one.
 
-    `copies` are the encodings of n clips as they are, then of each augmented copy of them. See `heads.train_member`
-    for the rest.
+    `copies` are the encodings of n clips as they are, then of each augmented copy of them. A tuned head begins as the
+    trained `frozen` one; without it, it is trained on the frames of untuned blocks first. See `heads.train_member` for
+    the rest.
     """
     torch.set_flush_denormal(True)
     member.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -270,23 +277,27 @@ def train_head(
         statistics = StatisticsTask(member, copies, config, baselines)
         heads.train_member(statistics, distributions, weights, config, number, record)
     elif isinstance(member, AttentiveMember):
-        longest = round(config.crop_s * FRAMES_PER_S)
-        frames = [member.input_frames(encodings) for encodings in copies]
-        standardize(member, frames[0], np.random.default_rng(config.seed))
-        task = FramesTask(member, frames, config, longest, config.plain, baselines)
-        heads.train_member(task, distributions, weights, config, number, record)
-        if len(member.blocks):
+        longest, done = round(config.crop_s * FRAMES_PER_S), 0
+        chosen = np.random.default_rng(config.seed).permutation(len(targets))[:STANDARDIZED]
+        standardize(member, member.input_frames([copies[0][row] for row in chosen]))
+        if len(member.blocks) and frozen is not None:
+            member.head.load_state_dict(frozen.head.state_dict())
+        else:
+            frames = [member.input_frames(encodings) for encodings in copies]
+            task = FramesTask(member, frames, config, longest, config.plain, baselines)
+            heads.train_member(task, distributions, weights, config, number, record)
+            done = config.attentive_epochs
             del frames, task
+        if len(member.blocks):
             lower = [[one.lower for one in encodings] for encodings in copies]
             blocks = BlocksTask(member, lower, config, longest, config.plain, baselines)
-            heads.train_member(blocks, distributions, weights, config, number, record, config.attentive_epochs)
+            heads.train_member(blocks, distributions, weights, config, number, record, done)
             member.load_state_dict(blocks.averaged.module.state_dict())
     return member.cpu().eval()
 
 
-def standardize(member: Any, frames: Sequence[Frames], rng: np.random.Generator) -> None:
+def standardize(member: Any, frames: Sequence[Frames]) -> None:
     """Set a head's mean and deviation to those of the frames before any block is tuned."""
-    rows = rng.permutation(len(frames))[:STANDARDIZED]
-    sample = torch.from_numpy(np.concatenate([frames[row] for row in rows])).float()
+    sample = torch.from_numpy(np.concatenate(frames)).float()
     member.frame_mean.copy_(sample.mean(dim=0))
     member.frame_scale.copy_(1.0 / (sample.std(dim=0) + 1e-3))

@@ -22,19 +22,27 @@ from torch import Tensor
 
 from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import audio_files
-from ser_engine.data.degrade import MIX, Sources
+from ser_engine.data.degrade import CROWD, MIX, Sources
 from ser_engine.data.encodings import encode_clips, encode_windows
 from ser_engine.data.splits import Fold, assign_auxiliary, held_out
 from ser_engine.evaluation.baselines import measure_baselines
 from ser_engine.evaluation.ordinary import is_ordinary
-from ser_engine.evaluation.predictions import BASELINE, Outputs, Predictions
+from ser_engine.evaluation.predictions import BASELINE, DEGRADED, UNTESTED, Outputs, Predictions
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.features.encoder import Encoding
 from ser_engine.io import atomic_write
 from ser_engine.labels import NEUTRAL
 from ser_engine.models.batching import map_alike
 from ser_engine.models.whisper import shared_whisper
-from ser_engine.models.whisper_heads import Member, Shape, WhisperHeads, build_member, mean_log_probs, shift
+from ser_engine.models.whisper_heads import (
+    AttentiveMember,
+    Member,
+    Shape,
+    WhisperHeads,
+    build_member,
+    mean_log_probs,
+    shift,
+)
 from ser_engine.training import heads
 from ser_engine.training.baselines import LENGTHS_S, Baselines, Shift, TrainingBaselines
 from ser_engine.training.clips import Clips, Rows, first_clips, load_clips
@@ -105,12 +113,14 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
         return dataclasses.replace(super().final_task(clips, folds, state), train=rows)
 
     def prepare(self, clips: Clips) -> Prepared[Copies]:
-        """Encode all clips as they are and in the domain mix, and the measured ones under every degradation."""
+        """Encode all clips as they are and in the domain mix, and the measured ones in crowds and degraded."""
         measured = ~self._auxiliary(clips)
         copies = {"": self._encode(clips, "")}
         copies |= {name: self._encode(clips, name) for name in self._mixes}
+        copies |= {name: self._encode(clips, name, measured) for name in self._crowds}
         for name in self.config.degradations:
-            copies[name] = self._encode(clips, name, measured)
+            chosen = measured if name in self.config.augmentation else self._degraded(clips)
+            copies[name] = self._encode(clips, name, chosen)
         copies[WINDOW] = self._encode(clips, "crop", is_ordinary(clips.utterances))
         arrays = (array for encodings in copies.values() for one in encodings if one is not None for array in one)
         return Prepared(clips, copies, digest(arrays=arrays))
@@ -138,19 +148,22 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
         shapes = self._shapes(len(clips.order))
         targets, weights = self._targets(clips, rows), self._weights(clips, rows)
 
-        def train(number: int, shape: Shape, weights: NDArray[np.float64]) -> Member:
+        def train(number: int, shape: Shape, weights: NDArray[np.float64], others: Sequence[Member] = ()) -> Member:
             baselines = None
             if population is not None:
                 rng = np.random.default_rng([config.seed, number, 1])
                 baselines = TrainingBaselines(utterances, copies, population, config.baselines, rng)
-            return self._train(number, shape, task, copies, targets, weights, baselines)
+            frozen = next((one for one in others if isinstance(one, AttentiveMember) and not len(one.blocks)), None)
+            return self._train(number, shape, task, copies, targets, weights, baselines, frozen)
 
         if talk.any() and config.taught:
             teacher = train(0, shapes[0], np.where(talk, 0.0, weights))
             encodings = [copies[0][number] for number in np.flatnonzero(talk)]
             taught = np.exp(_by_length(teacher, encodings))
             targets[talk] = (1 - config.taught) * targets[talk] + config.taught * taught
-        members = [train(number, shape, weights) for number, shape in enumerate(shapes, start=1)]
+        members: list[Member] = []
+        for number, shape in enumerate(shapes, start=1):
+            members.append(train(number, shape, weights, members))
         return Heads(members, population)
 
     def _train(
@@ -162,6 +175,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
         targets: NDArray[np.float32],
         weights: NDArray[np.float64],
         baselines: TrainingBaselines | None,
+        frozen: AttentiveMember | None,
     ) -> Member:
         """Return a head, trained unless an earlier attempt has finished it; the teacher is number 0."""
         saved = task.state.folder / f"fold-{task.name}-head-{number}.safetensors"
@@ -171,7 +185,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
             member.load_state_dict(load_file(saved))
             return member.eval()
         history = task.state.history(task.number, task.name, members=number)
-        member = train_head(member, copies, targets, weights, self.config, number, history, baselines)
+        member = train_head(member, copies, targets, weights, self.config, number, history, baselines, frozen)
         with atomic_write(saved) as part:
             save_file(member.state_dict(), part)
         return member
@@ -186,6 +200,9 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
                 copies[""][row] = windows[row]
         compute = partial(_by_length, partial(mean_log_probs, fitted.members))
         outputs = heads.predict_copies(compute, copies, rows, len(prepared.clips.order))
+        tested = self._degraded(prepared.clips)[rows]
+        for name in set(copies) - {""}:
+            outputs[f"{DEGRADED}{name}"][~tested] = UNTESTED
         if fitted.population is not None and len(copies) > 1:
             outputs |= self._predict_with_baselines(fitted, prepared, copies[""], rows)
         return outputs
@@ -263,16 +280,25 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
         return tuple(f"{MIX}{number}" for number in range(1, self.config.mixes + 1))
 
     @property
+    def _crowds(self) -> tuple[str, ...]:
+        return tuple(f"{CROWD}{number}" for number in range(1, self.config.crowds + 1))
+
+    @property
     def _copies(self) -> tuple[str, ...]:
         """The copies of each clip that are trained on."""
-        return (*self._mixes, *self.config.augmentation)
+        return (*self._mixes, *self._crowds, *self.config.augmentation)
+
+    def _degraded(self, clips: Clips) -> NDArray[np.bool_]:
+        """Return which clips are tested under degradations, bool [n]: a random part of the measured ones."""
+        drawn = np.random.default_rng(self.config.seed).random(len(clips.utterances)) < self.config.degraded
+        return drawn & ~self._auxiliary(clips)
 
     def _filled(self, clips: Clips, features: Copies) -> Copies:
-        """Return the copies, where auxiliary clips have mixes in the place of degradations, which only tests need."""
+        """Return the copies, where auxiliary clips have mixes in the place of crowds and degradations."""
         if not self._mixes:
             return features
         filled = dict(features)
-        for number, name in enumerate(self.config.augmentation):
+        for number, name in enumerate((*self._crowds, *self.config.augmentation)):
             mix = features[self._mixes[number % len(self._mixes)]]
             own, auxiliary = features[name], self._auxiliary(clips)
             filled[name] = [mix[row] if auxiliary[row] else own[row] for row in range(len(own))]
@@ -295,7 +321,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
     def _sources(self, degradation: str) -> Sources:
         """Return what the domain mix, or babble for tests, is mixed of."""
         config, data = self.config, self.settings.data
-        if not degradation.startswith(MIX):
+        if not degradation.startswith((MIX, CROWD)):
             corpora = config.external[:1] if degradation == "babble" else ()
             return Sources(tuple(clip.path for name in corpora for clip in registry.read_corpus(name, data)))
         noises, rooms = (tuple(audio_files(data / name)) if name else () for name in (config.noises, config.rooms))

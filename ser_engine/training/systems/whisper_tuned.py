@@ -35,7 +35,7 @@ from ser_engine.models.whisper_tuned import TunedHead, WhisperTuned
 from ser_engine.training import heads
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, Count, Rate, load_config
-from ser_engine.training.head_tasks import BlocksConfig, BlocksTask, FramesTask, standardize
+from ser_engine.training.head_tasks import STANDARDIZED, BlocksConfig, BlocksTask, FramesTask, standardize
 from ser_engine.training.system import Prepared, Task, Workspace, digest
 from ser_engine.training.systems.whisper_statistics import StatisticsConfig, log_probabilities
 
@@ -51,7 +51,6 @@ class TunedConfig(BlocksConfig):
     ----------
     base_run : "<source>/<system>" of that run
     members : number of tuned members, each with blocks and a head of its own
-    bfloat16 : whether the blocks are trained in bfloat16; for processors that have it
     """
 
     base_run: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
@@ -59,7 +58,6 @@ class TunedConfig(BlocksConfig):
     epochs: Count = 40
     batch: Count = 64
     learning_rate: Rate = 1e-3
-    bfloat16: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,11 +181,12 @@ def train_tuned(
     torch.manual_seed(config.seed + number)
     member = untrained(config, encoder, targets.shape[1]).to("cuda" if torch.cuda.is_available() else "cpu")
     frames = [_frames(member, states, _precision(config)) for states in copies]
-    standardize(member, frames[0], np.random.default_rng(config.seed))
+    chosen = np.random.default_rng(config.seed).permutation(len(frames[0]))[:STANDARDIZED]
+    standardize(member, [frames[0][row] for row in chosen])
     distributions = torch.from_numpy(targets)
     heads.train_member(FramesTask(member, frames, config), distributions, weights, config, number, record)
     del frames
-    blocks = BlocksTask(member, copies, config, dtype=_precision(config))
+    blocks = BlocksTask(member, copies, config)
     heads.train_member(blocks, distributions, weights, config, number, record, config.attentive_epochs)
     member.load_state_dict(blocks.averaged.module.state_dict())
     return member.cpu().eval()
