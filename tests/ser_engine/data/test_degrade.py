@@ -72,7 +72,9 @@ def test_what_cannot_be_is_a_sentence(babble: list[Path]) -> None:
     with pytest.raises(InvalidSettings, match="external"):
         degrade(recording(), "babble", Sources(), Settings(), seed=0)
     voices, fewer = Sources(tuple(babble)), Sources(tuple(babble[1:]))
-    for name in ("babble", "mix-1"):
+    with pytest.raises(InvalidSettings, match="corpus of voices"):
+        degrade(recording(), "crowd-1", Sources(), Settings(), seed=0)
+    for name in ("babble", "mix-1", "crowd-1"):
         assert voices.key(name) != fewer.key(name)
     assert voices.key("telephone") == fewer.key("telephone")
     assert len({voices.key(name) for name in (*TITLES, "mix-1", "mix-2")}) == len(TITLES) + 2
@@ -103,3 +105,11 @@ def test_a_mixed_copy_is_speech_still_and_another_each_time(babble: list[Path], 
     assert np.array_equal(degrade(plain, "mix-1", sources, Settings(), seed=seed).samples, first.samples)
     other = degrade(plain, "mix-2", sources, Settings(), seed=seed).samples
     assert not np.array_equal(other[: len(first.samples)], first.samples[: len(other)])
+
+
+def test_a_crowd_talks_in_the_pauses(babble: list[Path]) -> None:
+    plain = recording()
+    first = degrade(plain, "crowd-1", Sources(tuple(babble)), Settings(), seed=3)
+    pauses = first.samples[: RATE // 2].std() / first.samples.std()
+    assert pauses > 0.05 and pauses > 5 * plain.samples[: RATE // 2].std() / plain.samples.std()
+    assert np.array_equal(degrade(plain, "crowd-1", Sources(tuple(babble)), Settings(), seed=3).samples, first.samples)

@@ -16,7 +16,8 @@ from ser_engine.data.encodings import encode_clips
 from ser_engine.data.splits import assign_auxiliary
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.evaluate import recompute
-from ser_engine.evaluation.predictions import read_predictions
+from ser_engine.evaluation.metrics import unweighted_accuracy
+from ser_engine.evaluation.predictions import DEGRADED, UNTESTED, predicted_classes, read_predictions
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_heads import AttentiveMember, Member, StatisticsMember, WhisperHeads
@@ -38,6 +39,8 @@ external = ["emodb", "librispeech"]
 degradations = ["telephone"]
 augmentation = ["telephone"]
 mixes = 1
+crowds = 1
+degraded = 0.5
 voices = ["librispeech"]
 save = true
 baselines = 0.5
@@ -55,6 +58,7 @@ attentive_learning_rate = 5e-3
 epochs = 2
 batch = 8
 masked = 0.2
+bfloat16 = true
 mixup = 0.2
 
 [auxiliary]
@@ -101,6 +105,18 @@ def test_ordinary_talk_counts_for_alarms_and_not_for_accuracy(ran: Ran) -> None:
     assert talk.sum() == SPEAKERS - 2 and np.isfinite(predictions.main[talk]).all()
     assert not np.isfinite(predictions.outputs["degraded.telephone"][talk]).any()
     assert recompute(ran.bench.results, ID)[1] == []
+
+
+def test_a_part_of_the_clips_is_tested_degraded(ran: Ran) -> None:
+    predictions = read_predictions(ran.bench.results / ID)
+    degraded = predictions.outputs[f"{DEGRADED}telephone"]
+    tested = (degraded != UNTESTED).all(axis=1)
+    assert 3 < tested.sum() < ran.record.clips - 3
+    row = ran.record.degradations["telephone"]
+    clips = predictions.select(tested)
+    assert row["UA"] == round(unweighted_accuracy(clips.targets, predicted_classes(degraded[tested])), 2)
+    plain = unweighted_accuracy(clips.targets, predicted_classes(clips.main))
+    assert row["lost"] == pytest.approx(plain - row["UA"], abs=0.01)
 
 
 def test_a_fifth_of_the_auxiliary_speakers_is_never_trained_on(ran: Ran) -> None:
