@@ -9,6 +9,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from whisper.tokenizer import LANGUAGES
+
 from ser_engine.data.corpora.registry import CORPORA
 from ser_engine.data.degrade import TITLES
 from ser_engine.evaluation.cards import accuracy_table, measured_elsewhere
@@ -55,12 +57,20 @@ def interval(bounds: Sequence[float] | None) -> str:
 
 
 def accuracy() -> str:
-    """Return accuracy on unseen speakers and on an unseen language."""
-    german = run(AUDIO).external["emodb"]
+    """Return accuracy on unseen speakers, and among the emotions that other corpora share."""
     whole = accuracy_table(run(DEFAULT)).splitlines()
-    rows = [row for row in whole if not row.startswith(("| female", "| male"))]
-    shared = percent(german["UA_among_shared_labels"]), interval(german["UA_among_shared_labels_ci95"])
-    return "\n".join([*rows, f"| EMO-DB (German, six emotions) | {shared[0]} | {shared[1]} | – | {german['clips']} |"])
+    return "\n".join([*(row for row in whole if not row.startswith(("| female", "| male"))), *elsewhere(AUDIO)])
+
+
+def elsewhere(id: str) -> list[str]:
+    """Return the rows of an accuracy table on corpora that a run's model was not trained on."""
+    rows = []
+    for name, row in measured_elsewhere(run(id)).items():
+        shared = percent(row["UA_among_shared_labels"]), interval(row["UA_among_shared_labels_ci95"])
+        language = ", ".join(LANGUAGES[code].title() for code in CORPORA[name].languages) or "no words"
+        title = f"{CORPORA[name].title} ({language}, {len(row['shared_labels'])} emotions)"
+        rows.append(f"| {title} | {shared[0]} | {shared[1]} | – | {row['clips']:,} |")
+    return rows
 
 
 def per_class() -> str:
@@ -93,10 +103,7 @@ def commercial() -> str:
         rows.append(
             f"| CREMA-D: {TITLES[name]} | {percent(row['UA'])} | {bounds} | {percent(row['WA'])} | {record.clips:,} |"
         )
-    for name, row in measured_elsewhere(record).items():
-        shared = percent(row["UA_among_shared_labels"]), interval(row["UA_among_shared_labels_ci95"])
-        rows.append(f"| {CORPORA[name].title} | {shared[0]} | {shared[1]} | – | {row['clips']:,} |")
-    return "\n".join(rows)
+    return "\n".join([*rows, *elsewhere(OPEN)])
 
 
 def commercial_alarms() -> str:
@@ -104,27 +111,33 @@ def commercial_alarms() -> str:
     return alarms(run(OPEN).model)
 
 
-def baselines() -> str:
+def baselines(id: str = AUDIO) -> str:
     """Return UA with and without baselines of each length."""
     rows = []
-    for seconds, groups in run(OPEN).details["baselines"].items():
-        row = groups["cremad"]
-        rows.append([f"{seconds} s", percent(row["UA"]), percent(row["without"]), f"{row['clips']:,}"])
-    return table(["baseline", "UA", "UA without it", "clips"], rows)
+    for seconds, groups in run(id).details["baselines"].items():
+        for group, row in groups.items():
+            if "UA" in row:
+                title = "all" if group == "pooled" else CORPORA[group].title
+                figures = percent(row["UA"]), percent(row["without"])
+                rows.append([f"{seconds} s", title, *figures, f"{row['clips']:,}"])
+    return table(["baseline", "tested on", "UA", "UA without it", "clips"], rows)
 
 
 def confidence() -> str:
     """Return what abstention achieves."""
     record = run(DEFAULT)
-    threshold, elsewhere = record.calibration["threshold"], run(AUDIO).external["emodb"]["confidence"]
+    threshold = record.calibration["threshold"]
     rows = [
         ["expected calibration error, points", percent(record.metrics["ECE"])],
         ["answers that are given, percent", f"{100 * threshold['coverage']:.0f}"],
         ["accuracy of the answers that are given, percent", percent(100 * threshold["accuracy"])],
         ["accuracy without abstention, percent", percent(100 * threshold["without"])],
-        ["answers that are given on EMO-DB, percent", f"{100 * elsewhere['coverage']:.0f}"],
-        ["accuracy of the answers that are given on EMO-DB, percent", percent(100 * elsewhere["accuracy"])],
     ]
+    for name, row in measured_elsewhere(run(AUDIO)).items():
+        given = row["confidence"]
+        where = f"answers that are given on {CORPORA[name].title}, percent"
+        rows.append([where, f"{100 * given['coverage']:.0f}"])
+        rows.append([f"accuracy of the {where}", percent(100 * given["accuracy"])])
     return table(["measured", ""], rows)
 
 
