@@ -19,7 +19,7 @@ CORPORA = {
     "speechocean": ("speechocean", "ordinary talk, 125 learners of English", "free for any use"),
 }
 # Architectures of the bundled models.
-OURS = ("whisper-statistics", "whisper-heads", "fused")
+OURS = ("whisper-statistics", "whisper-tuned", "whisper-heads", "fused")
 AUDIO = (
     "A small neural network ensemble, trained on acted speech, classifies the hidden states of the encoder of Whisper "
     "*base*. It gives"

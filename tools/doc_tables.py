@@ -21,7 +21,7 @@ from ser_engine.evaluation.record import RunRecord, read_record, read_records
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 DEFAULT = "ours/voice-and-words/speaker-independent"
-AUDIO = "ours/whisper-heads/speaker-independent"
+AUDIO = "ours/whisper-tuned/speaker-independent"
 OPEN = "ours/voice-open/speaker-independent"
 
 

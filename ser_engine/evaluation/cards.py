@@ -49,14 +49,14 @@ are not in the training data. The model rates how a voice sounds, not what a per
 """
 
 
-def write_card(folder: Path, record: RunRecord) -> None:
-    """Write folder/README.md of an audio model."""
+def write_card(folder: Path, record: RunRecord, base_model: str = "") -> None:
+    """Write folder/README.md of an audio model; `base_model` is the id of the frozen model that it is averaged with."""
     system = record.id.rpartition("/")[0]
     corpora = (*record.corpora, *record.config.get("auxiliary", ()))
     text = f"""{_front_matter(corpora)}
 # {record.model}
 
-Emotion from the voice: {", ".join(record.labels)}. {_architecture(record)}
+Emotion from the voice: {", ".join(record.labels)}. {_architecture(record, base_model)}
 
 ## Accuracy on unseen speakers
 
@@ -66,7 +66,7 @@ in which no speech was detected count as errors.
 
 {accuracy_table(record)}
 
-{_per_class_table(record)}{_external(record)}{_degradations(record)}
+{_per_class_table(record)}{_external(record)}{_degradations(record.degradations)}
 {_probe(record.corpus_probe)}{_ordinary(record)}## Confidence
 
 Probabilities are scaled with a temperature that was fitted on the other folds; their expected calibration error is
@@ -138,7 +138,9 @@ def _figures(row: Mapping[str, float]) -> str:
     return f"{row['UA']:.1f} | {interval} | {row['WA']:.1f}"
 
 
-def _architecture(record: RunRecord) -> str:
+def _architecture(record: RunRecord, base_model: str) -> str:
+    if base_model:
+        return _tuned(record, base_model)
     return _heads(record) if record.system == "whisper-heads" else _frozen(record)
 
 
@@ -147,14 +149,10 @@ def _heads(record: RunRecord) -> str:
     first, last = LOWER_BLOCKS + 1, LOWER_BLOCKS + config["blocks"]
     attentive = config["frozen"] + config["tuned"]
     tuned = (
-        f" {config['tuned']} of the latter have copies of the encoder's blocks {first} to {last}, fine-tuned with the "
-        "head."
+        f" {config['tuned']} of them have copies of the encoder's blocks {first} to {last}, fine-tuned with the head."
         if config["tuned"]
         else ""
     )
-    parts = "; ".join(f"{name} {row['UA']:.1f}" for name, row in record.components.items())
-    if parts:
-        tuned += f" Each kind by itself has a UA, on the clips below, of: {parts}."
     return (
         f"Whisper-base's encoder processes the recording at its true length, up to its block {BLOCKS}; "
         f"{config['statistics'] + attentive} heads classify its states and are averaged. {config['statistics']} use "
@@ -171,6 +169,18 @@ def _frozen(record: RunRecord) -> str:
         f"{members + attentive} small networks classifies its states and is averaged. {members} use the mean and "
         f"deviation over time of every layer, and {attentive} use attentive statistics pooling over frames of the "
         "lower layers. Only the heads are stored here; the encoder is that of `models/whisper-base`."
+    )
+
+
+def _tuned(record: RunRecord, base_model: str) -> str:
+    config, parts = record.config, record.components
+    first, last = LOWER_BLOCKS + 1, LOWER_BLOCKS + config["blocks"]
+    return (
+        f"Two models are averaged with equal weight: [{base_model}](../{base_model}/README.md), on Whisper-base's "
+        f"frozen encoder, and copies of the encoder's blocks {first} to {last} ({config['members']} of each), "
+        "fine-tuned together with an attentive pooling head. Only the tuned copies and their heads are stored here; "
+        "what is below them is that of `models/whisper-base`. On the clips below the tuned blocks alone have a UA of "
+        f"{parts['tuned']['UA']:.1f}, the frozen model alone {parts['frozen']['UA']:.1f}."
     )
 
 
@@ -220,10 +230,11 @@ def _commercial(corpora: Sequence[str]) -> str:
     return f"{' and '.join(restricted)} {verb} no commercial use, so neither does this model."
 
 
-def _degradations(record: RunRecord) -> str:
-    table, share = record.degradations, record.config.get("degraded", 1.0)
-    clips = "The same clips, all together" if share == 1 else f"A random {100 * share:.0f} in 100 of these clips"
-    head = f"\n{clips}, degraded:\n\n| degradation | UA | 95% interval | WA | UA lost |\n|---|---|---|---|---|\n"
+def _degradations(table: Mapping[str, Mapping[str, float]]) -> str:
+    head = (
+        "\nThe same clips, all together, degraded:\n\n"
+        "| degradation | UA | 95% interval | WA | UA lost |\n|---|---|---|---|---|\n"
+    )
     rows = [f"| {TITLES[name]} | {_figures(row)} | {row['lost']:.1f} |\n" for name, row in table.items()]
     return "".join([head, *rows]) if rows else ""
 
@@ -242,8 +253,6 @@ def _augmentation(config: Mapping[str, Any]) -> str:
     titles = [TITLES[name] for name in config.get("augmentation", ())]
     if config.get("mixes"):
         titles.append("in a random mix of rooms, noises, voices, codecs and microphones")
-    if config.get("crowds"):
-        titles.append("in such a mix among other voices")
     share = round(100 * (1 - config["plain"])) if "plain" in config else AUGMENTED
     return f"In training, {share} of 100 clips are degraded: {' or '.join(titles)}. " if titles else ""
 

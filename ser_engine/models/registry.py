@@ -19,6 +19,7 @@ ARCHITECTURES = {
     "classical": ("ser_engine.models.classical", "Classical"),
     "network": ("ser_engine.papers.network", "Network"),
     "speech-text": ("ser_engine.models.speech_text", "SpeechText"),
+    "whisper-tuned": ("ser_engine.models.whisper_tuned", "WhisperTuned"),
     "whisper-heads": ("ser_engine.models.whisper_heads", "WhisperHeads"),
     "fused": ("ser_engine.models.fused", "Fused"),
     "transformers": ("ser_engine.models.hub", "HubModel"),

@@ -39,8 +39,32 @@ Frames = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class HeadsConfig(heads.HeadTrainingConfig):
-    """An experiment with frozen and tuned heads; the entries `attentive_…` are of the training of attentive heads.
+class BlocksConfig(heads.HeadTrainingConfig):
+    """What experiments with fine-tuned blocks share; the entries `attentive_…` are of the training of heads.
+
+    Attributes
+    ----------
+    blocks : number of tuned blocks, from the one after `features.encoder.LOWER_BLOCKS`
+    epochs, batch, learning_rate : training of the blocks; AdamW with a one-cycle schedule
+    head_learning_rate : of the head in these epochs
+    masked : largest share of a clip's frames that is masked in the training of blocks, twice (park2019specaugment)
+    averaging : decay of the moving average of the weights; 0 for the last weights
+    bfloat16 : whether the blocks are trained in bfloat16; for processors that have it
+    """
+
+    blocks: Annotated[int, Field(ge=1, le=TUNABLE_BLOCKS)] = 2
+    epochs: Count = 3
+    batch: Count = 32
+    learning_rate: Rate = 1e-4
+    head_learning_rate: Rate = 3e-4
+    masked: Share = 0.0
+    averaging: Share = 0.998
+    bfloat16: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class HeadsConfig(BlocksConfig):
+    """An experiment with frozen and tuned heads.
 
     Attributes
     ----------
@@ -63,12 +87,6 @@ class HeadsConfig(heads.HeadTrainingConfig):
         `blocks` tuned blocks
     mixtures : layer mixes of a head on statistics
     statistics_epochs, statistics_batch, statistics_learning_rate : training of the heads on statistics
-    blocks : number of tuned blocks, from the one after `features.encoder.LOWER_BLOCKS`
-    epochs, batch, learning_rate : training of the blocks; AdamW with a one-cycle schedule
-    head_learning_rate : of the head in these epochs
-    masked : largest share of a clip's frames that is masked in the training of blocks, twice (park2019specaugment)
-    averaging : decay of the moving average of the weights; 0 for the last weights
-    bfloat16 : whether the blocks are trained in bfloat16; for processors that have it
     """
 
     auxiliary: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -91,14 +109,6 @@ class HeadsConfig(heads.HeadTrainingConfig):
     statistics_epochs: Count = 20
     statistics_batch: Count = 256
     statistics_learning_rate: Rate = 2e-3
-    blocks: Annotated[int, Field(ge=1, le=TUNABLE_BLOCKS)] = 2
-    epochs: Count = 3
-    batch: Count = 32
-    learning_rate: Rate = 1e-4
-    head_learning_rate: Rate = 3e-4
-    masked: Share = 0.0
-    averaging: Share = 0.998
-    bfloat16: bool = False
 
 
 class StatisticsTask(heads.MemberTask):
@@ -143,24 +153,26 @@ class StatisticsTask(heads.MemberTask):
 class FramesTask(heads.MemberTask):
     """Training of a head on frames [t, width] of each copy of the clips.
 
-    The clips of a batch are cut at random places, to a random length, or to that of the shortest of them. `layers` are
-    those whose mean the frames are.
+    A clip is cut at a random place to the length of the shortest of its batch, or to a random length of at most
+    `longest` frames, if that is given. `layers` are those whose mean the frames are.
     """
 
-    member: AttentiveMember
     layers: tuple[int, ...] = FRAME_LAYERS
 
     def __init__(
         self,
-        member: AttentiveMember,
+        member: Any,
         copies: Sequence[Sequence[Frames]],
-        config: HeadsConfig,
+        config: BlocksConfig,
+        longest: int = 0,
+        plain: float = heads.UNDEGRADED,
         baselines: TrainingBaselines | None = None,
     ) -> None:
         self.member, self.states, self.config, self.baselines = member, copies, config, baselines
-        self.copies, self.plain = len(copies) - 1, config.plain
-        self.longest = round(config.crop_s * FRAMES_PER_S)
-        self.lengths = np.minimum([[len(states) for states in copy] for copy in copies], self.longest)
+        self.copies, self.plain, self.longest = len(copies) - 1, plain, longest
+        self.lengths = np.array([[len(states) for states in copy] for copy in copies])
+        if longest:
+            self.lengths = np.minimum(self.lengths, longest)
         self.rng = np.random.default_rng(config.seed)
         self.device = next(member.parameters()).device
         self.epochs, self.batch = config.attentive_epochs, config.attentive_batch
@@ -171,7 +183,8 @@ class FramesTask(heads.MemberTask):
 
     def pool(self, rows: Rows, copy: Rows) -> Tensor:
         """Return the pooled frames of each clip."""
-        return self.member.pool(self.frames(self.cut(rows, copy)))
+        pooled: Tensor = self.member.pool(self.frames(self.cut(rows, copy)))
+        return pooled
 
     def frames(self, states: Tensor) -> Tensor:
         """Return the frames of states [batch, t, width]: the states themselves."""
@@ -180,7 +193,9 @@ class FramesTask(heads.MemberTask):
     def cut(self, rows: Rows, copy: Rows) -> Tensor:
         """Return states [batch, t, width] of clips, cut."""
         clips = [self.states[which][row] for which, row in zip(copy, rows, strict=True)]
-        length = min(*map(len, clips), round(self.rng.uniform(SHORTEST * self.longest, self.longest)))
+        length = min(map(len, clips))
+        if self.longest:
+            length = min(length, round(self.rng.uniform(SHORTEST * self.longest, self.longest)))
         starts = [int(self.rng.integers(len(states) - length + 1)) for states in clips]
         cut = np.stack([states[start : start + length] for states, start in zip(clips, starts, strict=True)])
         drawn = torch.from_numpy(cut).to(self.device).float()
@@ -200,12 +215,14 @@ class BlocksTask(FramesTask):
 
     def __init__(
         self,
-        member: AttentiveMember,
+        member: Any,
         copies: Sequence[Sequence[Frames]],
-        config: HeadsConfig,
+        config: BlocksConfig,
+        longest: int = 0,
+        plain: float = heads.UNDEGRADED,
         baselines: TrainingBaselines | None = None,
     ) -> None:
-        super().__init__(member, copies, config, baselines)
+        super().__init__(member, copies, config, longest, plain, baselines)
         self.epochs, self.batch = config.epochs, config.batch
         self.rates = [config.learning_rate, config.head_learning_rate]
         self.groups = [
@@ -260,26 +277,26 @@ def train_head(
         statistics = StatisticsTask(member, copies, config, baselines)
         heads.train_member(statistics, distributions, weights, config, number, record)
     elif isinstance(member, AttentiveMember):
-        done = 0
+        longest, done = round(config.crop_s * FRAMES_PER_S), 0
         chosen = np.random.default_rng(config.seed).permutation(len(targets))[:STANDARDIZED]
         standardize(member, member.input_frames([copies[0][row] for row in chosen]))
         if len(member.blocks) and frozen is not None:
             member.head.load_state_dict(frozen.head.state_dict())
         else:
             frames = [member.input_frames(encodings) for encodings in copies]
-            task = FramesTask(member, frames, config, baselines)
+            task = FramesTask(member, frames, config, longest, config.plain, baselines)
             heads.train_member(task, distributions, weights, config, number, record)
             done = config.attentive_epochs
             del frames, task
         if len(member.blocks):
             lower = [[one.lower for one in encodings] for encodings in copies]
-            blocks = BlocksTask(member, lower, config, baselines)
+            blocks = BlocksTask(member, lower, config, longest, config.plain, baselines)
             heads.train_member(blocks, distributions, weights, config, number, record, done)
             member.load_state_dict(blocks.averaged.module.state_dict())
     return member.cpu().eval()
 
 
-def standardize(member: AttentiveMember, frames: Sequence[Frames]) -> None:
+def standardize(member: Any, frames: Sequence[Frames]) -> None:
     """Set a head's mean and deviation to those of the frames before any block is tuned."""
     sample = torch.from_numpy(np.concatenate(frames)).float()
     member.frame_mean.copy_(sample.mean(dim=0))

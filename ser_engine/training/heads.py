@@ -96,7 +96,9 @@ class HeadTrainingConfig(ExperimentConfig):
 
 
 class HeadSystem(System[Config, Features, Fitted]):
-    """A system on Whisper's encoder, whose card has the measured figures."""
+    """A system on Whisper's encoder, whose card has the measured figures; `base_id` is the model that it builds on."""
+
+    base_id = ""
 
     def card(self, record: RunRecord) -> dict[str, Any]:
         """Return the corpora and the measured figures."""
@@ -104,7 +106,7 @@ class HeadSystem(System[Config, Features, Fitted]):
 
     def write_card(self, folder: Path, record: RunRecord) -> None:
         """Write the model card."""
-        write_card(folder, record)
+        write_card(folder, record, self.base_id)
 
 
 class MemberTask(ABC):

@@ -12,7 +12,7 @@ from benchmarks import headline
 from ser_engine import Settings
 from ser_engine.evaluation.record import RunRecord, read_record
 
-VOICE = "ours/whisper-heads/speaker-independent"
+VOICE = "ours/whisper-tuned/speaker-independent"
 
 
 @pytest.fixture

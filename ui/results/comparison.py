@@ -35,20 +35,14 @@ MODELS = {
     "minilm": "MiniLM, fine-tuned",
     "whisper-minilm": "Whisper and MiniLM, fine-tuned",
     "whisper-base-statistics": "Frozen Whisper-base, neural network ensemble",
-    "whisper-base-heads": "Heads on Whisper-base, frozen and fine-tuned",
+    "whisper-base-tuned": "Fine-tuned Whisper-base, neural network ensemble",
     "voice-open": "Heads on Whisper-base, for commercial use",
     "voice-and-words": "Audio and text, neural network ensemble",
 }
 FEATURES = {f"acoustic{count}": f"{count} acoustic features" for count in (94, 173, 371)}
 UNSEEN, SEEN, LEAKED = "● unseen", "○ seen", "✕ leaked copies"
 """Test speakers of a run; the signs are those of the charts."""
-COMPONENTS = {
-    "audio": "audio",
-    "text": "text",
-    "statistics": "statistics over time",
-    "frozen": "attention, frozen encoder",
-    "tuned": "attention, fine-tuned encoder",
-}
+COMPONENTS = {"audio": "audio", "text": "text", "frozen": "frozen encoder", "tuned": "fine-tuned encoder"}
 METRIC_TITLES = {"UA": "UA", "WA": "WA", "macro_f1": "Macro F1", "weighted_f1": "Weighted F1"}
 
 Row = dict[str, str | float | None]

@@ -27,7 +27,7 @@ from ser_engine.data.encodings import encode_clips, encode_windows
 from ser_engine.data.splits import Fold, assign_auxiliary, held_out
 from ser_engine.evaluation.baselines import measure_baselines
 from ser_engine.evaluation.ordinary import is_ordinary
-from ser_engine.evaluation.predictions import BASELINE, COMPONENT, DEGRADED, UNTESTED, Outputs, Predictions
+from ser_engine.evaluation.predictions import BASELINE, DEGRADED, UNTESTED, Outputs, Predictions
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.features.encoder import Encoding
 from ser_engine.io import atomic_write
@@ -203,12 +203,8 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
         tested = self._degraded(prepared.clips)[rows]
         for name in set(copies) - {""}:
             outputs[f"{DEGRADED}{name}"][~tested] = UNTESTED
-        if len(copies) > 1:
-            for kind, members in _by_kind(fitted.members).items():
-                compute = partial(_by_length, partial(mean_log_probs, members))
-                outputs[f"{COMPONENT}{kind}"] = heads.at_speech(compute, copies[""], rows, len(prepared.clips.order))
-            if fitted.population is not None:
-                outputs |= self._predict_with_baselines(fitted, prepared, copies[""], rows)
+        if fitted.population is not None and len(copies) > 1:
+            outputs |= self._predict_with_baselines(fitted, prepared, copies[""], rows)
         return outputs
 
     def _predict_with_baselines(
@@ -371,16 +367,6 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
 def _without_lower(encoding: Encoding) -> Encoding:
     """Return a copy without the lower states, half of the memory, which tuned heads alone need."""
     return Encoding(encoding.statistics.copy(), encoding.frames.copy(), encoding.lower[:0].copy())
-
-
-def _by_kind(members: Sequence[Member]) -> dict[str, list[Member]]:
-    """Return the heads on statistics, the frozen attentive ones, and the tuned ones; nothing for one kind alone."""
-    kinds: dict[str, list[Member]] = {}
-    for member in members:
-        tuned = isinstance(member, AttentiveMember) and len(member.blocks) > 0
-        kind = "tuned" if tuned else "frozen" if isinstance(member, AttentiveMember) else "statistics"
-        kinds.setdefault(kind, []).append(member)
-    return kinds if len(kinds) > 1 else {}
 
 
 def _average_states(encodings: Sequence[Encoding], chosen: NDArray[np.bool_]) -> Shift:

@@ -30,10 +30,10 @@ def copied(tmp_path: Path) -> Path:
 
 
 def test_the_bundled_models_runs_have_predictions() -> None:
-    assert {RUN, "ours/whisper-heads/speaker-independent", "ours/whisper-statistics/speaker-independent"} <= set(SAVED)
+    assert {RUN, "ours/whisper-tuned/speaker-independent", "ours/whisper-statistics/speaker-independent"} <= set(SAVED)
 
 
-SHIPPED = (RUN, "ours/whisper-heads/speaker-independent")
+SHIPPED = (RUN, "ours/whisper-tuned/speaker-independent")
 MADE = (*SHIPPED, "ours/whisper-statistics/speaker-independent", "ours/voice-open/speaker-independent")
 
 

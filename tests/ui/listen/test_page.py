@@ -267,7 +267,7 @@ def test_about_quotes_the_card_and_the_licenses(analyzer: Analyzer) -> None:
     cards = {expander.label: expander.markdown[0].value for expander in about.expander}
     assert all(name in label for name, label in zip(analyzer.cards(), cards, strict=True))
     whole = next(iter(cards.values()))
-    assert "2024/1689" in whole and "whisper-base-heads" in whole
+    assert "2024/1689" in whole and "whisper-base-tuned" in whole
     assert not any(re.search(r"^# |\]\(\.\.", card, re.MULTILINE) for card in cards.values())
     assert "second model" in text(about)
     assert f"Whisper *{Settings().whisper}* transcribes" in text(about)
