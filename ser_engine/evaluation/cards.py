@@ -49,10 +49,12 @@ are not in the training data. The model rates how a voice sounds, not what a per
 """
 
 
-def write_card(folder: Path, record: RunRecord, base_model: str = "") -> None:
-    """Write folder/README.md of an audio model; `base_model` is the id of the frozen model that it is averaged with."""
+def write_card(folder: Path, record: RunRecord, corpora: Sequence[str], base_model: str = "") -> None:
+    """Write folder/README.md of an audio model.
+
+    It was trained on `corpora`; `base_model` is the id of the model on the frozen encoder that it is averaged with.
+    """
     system = record.id.rpartition("/")[0]
-    corpora = (*record.corpora, *record.config.get("auxiliary", ()))
     text = f"""{_front_matter(corpora)}
 # {record.model}
 
@@ -66,11 +68,11 @@ in which no speech was detected count as errors.
 
 {accuracy_table(record)}
 
-{_per_class_table(record)}{_external(record)}{_degradations(record.degradations)}
+{_per_class_table(record)}{_external(record, corpora)}{_degradations(record)}
 {_probe(record.corpus_probe)}{_ordinary(record)}## Confidence
 
 Probabilities are scaled with a temperature that was fitted on the other folds; their expected calibration error is
-{record.metrics["ECE"]} points. {_abstention(record)}{_confidence_elsewhere(record)}
+{record.metrics["ECE"]} points. {_abstention(record)}{_confidence_elsewhere(record, corpora)}
 
 ## Training
 
@@ -176,11 +178,11 @@ def _tuned(record: RunRecord, base_model: str) -> str:
     config, parts = record.config, record.components
     first, last = LOWER_BLOCKS + 1, LOWER_BLOCKS + config["blocks"]
     return (
-        f"Two models are averaged with equal weight: [{base_model}](../{base_model}/README.md), on Whisper-base's "
-        f"frozen encoder, and copies of the encoder's blocks {first} to {last} ({config['members']} of each), "
-        "fine-tuned together with an attentive pooling head. Only the tuned copies and their heads are stored here; "
-        "what is below them is that of `models/whisper-base`. On the clips below the tuned blocks alone have a UA of "
-        f"{parts['tuned']['UA']:.1f}, the frozen model alone {parts['frozen']['UA']:.1f}."
+        f"The heads of [{base_model}](../{base_model}/README.md), on Whisper-base's frozen encoder, are averaged with "
+        f"{config['members']} attentive pooling heads, each with fine-tuned copies of the encoder's blocks {first} to "
+        f"{last}; all heads have the same weight. Only the latter are stored here; what is below them is that of "
+        "`models/whisper-base`. On the clips below the tuned heads alone have a UA of "
+        f"{parts['tuned']['UA']:.1f}, the others alone {parts['frozen']['UA']:.1f}."
     )
 
 
@@ -230,11 +232,11 @@ def _commercial(corpora: Sequence[str]) -> str:
     return f"{' and '.join(restricted)} {verb} no commercial use, so neither does this model."
 
 
-def _degradations(table: Mapping[str, Mapping[str, float]]) -> str:
-    head = (
-        "\nThe same clips, all together, degraded:\n\n"
-        "| degradation | UA | 95% interval | WA | UA lost |\n|---|---|---|---|---|\n"
-    )
+def _degradations(record: RunRecord) -> str:
+    table = record.degradations
+    share = round(100 * max((row.get("clips", 0) for row in table.values()), default=0) / max(1, record.clips or 0))
+    clips = f"A random {share} in 100 of these clips" if 0 < share < 100 else "The same clips, all together"
+    head = f"\n{clips}, degraded:\n\n| degradation | UA | 95% interval | WA | UA lost |\n|---|---|---|---|---|\n"
     rows = [f"| {TITLES[name]} | {_figures(row)} | {row['lost']:.1f} |\n" for name, row in table.items()]
     return "".join([head, *rows]) if rows else ""
 
@@ -253,6 +255,8 @@ def _augmentation(config: Mapping[str, Any]) -> str:
     titles = [TITLES[name] for name in config.get("augmentation", ())]
     if config.get("mixes"):
         titles.append("in a random mix of rooms, noises, voices, codecs and microphones")
+    if config.get("crowds"):
+        titles.append("in such a mix among other voices")
     share = round(100 * (1 - config["plain"])) if "plain" in config else AUGMENTED
     return f"In training, {share} of 100 clips are degraded: {' or '.join(titles)}. " if titles else ""
 
@@ -267,13 +271,13 @@ def _abstention(record: RunRecord) -> str:
     )
 
 
-def _confidence_elsewhere(record: RunRecord) -> str:
+def _confidence_elsewhere(record: RunRecord, corpora: Sequence[str]) -> str:
     sentences = ""
     for id, row in measured_elsewhere(record).items():
         confidence = row["confidence"]
         right = f", {100 * confidence['accuracy']:.1f}% of them right" if confidence["accuracy"] is not None else ""
         sentences += (
-            f" On {get_corpus(id).title}, {_who(record, id)}, the mean confidence is "
+            f" On {get_corpus(id).title}, {_who(corpora, id)}, the mean confidence is "
             f"{100 * confidence['mean']:.0f}%, against {100 * record.calibration['mean']:.0f}% on unseen speakers of "
             f"the training corpora, and {100 * confidence['coverage']:.0f} of 100 clips get an answer{right}."
         )
@@ -289,21 +293,20 @@ def _cost(record: RunRecord) -> str:
     )
 
 
-def _external(record: RunRecord) -> str:
+def _external(record: RunRecord, corpora: Sequence[str]) -> str:
     lines = []
     for id, row in measured_elsewhere(record).items():
         low, high = row["UA_among_shared_labels_ci95"]
         lines.append(
-            f"\n{get_corpus(id).title}, {_who(record, id)}: UA {row['UA']:.1f} over all labels, "
+            f"\n{get_corpus(id).title}, {_who(corpora, id)}: UA {row['UA']:.1f} over all labels, "
             f"{row['UA_among_shared_labels']:.1f} ({low:.1f} to {high:.1f}) among the {len(row['shared_labels'])} that "
             f"it has ({row['clips']} clips).\n"
         )
     return "".join(lines)
 
 
-def _who(record: RunRecord, corpus: str) -> str:
-    auxiliary = corpus in record.config.get("auxiliary", ())
-    return "speakers who are not in training" if auxiliary else "which is not in training"
+def _who(corpora: Sequence[str], corpus: str) -> str:
+    return "speakers who are not in training" if corpus in corpora else "which is not in training"
 
 
 def measured_elsewhere(record: RunRecord) -> dict[str, Mapping[str, Any]]:

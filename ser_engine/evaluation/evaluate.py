@@ -92,6 +92,7 @@ def _measure_degraded(predictions: Predictions, log_probs: NDArray[np.float32]) 
         "UA_high": high,
         "lost": round(unweighted_accuracy(true, predicted_classes(predictions.main)) - ua, 2),
         "no_speech": int((predicted < 0).sum()),
+        **({} if tested.all() else {"clips": len(true)}),
     }
 
 

@@ -39,7 +39,6 @@ from ser_engine.models.quantization import quantize
 from ser_engine.models.store import read_config, read_tensors, write_config, write_tensors
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import (
-    BATCH,
     ENCODER,
     AttentivePoolingHead,
     HeadConfig,
@@ -47,7 +46,7 @@ from ser_engine.models.whisper_statistics import (
     WhisperEncoderModel,
 )
 from ser_engine.settings import Settings
-from ser_engine.types import Baseline, CleanSpeech, Prediction, Scores, Transcript
+from ser_engine.types import Baseline, CleanSpeech
 
 ARCHITECTURE = "whisper-heads"
 PRIOR_S = 20.0
@@ -271,32 +270,29 @@ class WhisperHeads(WhisperEncoderModel):
             log_probs = mean_log_probs(self.members, encodings)
             return np.asarray((log_probs / self.temperature).softmax(dim=1), np.float32)
 
-    def predict(
-        self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
-    ) -> list[Prediction]:
-        """Return the prediction for each recording; those of equal length are encoded together."""
-
-        def probabilities(clips: list[CleanSpeech]) -> NDArray[np.float32]:
-            encodings = self._encode([clip.samples for clip in clips])
-            return self.score([self._relate(*both) for both in zip(encodings, clips, strict=True)])
-
-        rows = map_alike(probabilities, batch, lambda speech: len(speech.samples), BATCH)
-        return [Prediction(Scores(self.labels, row)) for row in rows]
+    def score_speech(self, clips: Sequence[CleanSpeech]) -> NDArray[np.float32]:
+        """Return calibrated probabilities float32 [batch, labels] of clips of one length."""
+        return self.score(self.relate(self.encode(clips), clips))
 
     def calibrate(self, speech: CleanSpeech) -> Baseline | None:
         """Return the mean of every state over a speaker's calm speech; None for a model trained without baselines."""
         if self.population is None:
             return None
-        (encoding,) = self._encode([speech.samples])
+        (encoding,) = self.encode([speech])
         return Baseline(self.id, np.asarray(encoding.statistics[:, 0], np.float32), speech.duration_s)
 
-    def _encode(self, clips: Sequence[NDArray[np.float32]]) -> list[Encoding]:
-        return pool_states(compute_long_states(self.encoder, np.stack(clips), self.blocks))
+    def encode(self, clips: Sequence[CleanSpeech]) -> list[Encoding]:
+        """Return the encodings of clips of one length."""
+        samples = np.stack([clip.samples for clip in clips])
+        return pool_states(compute_long_states(self.encoder, samples, self.blocks))
+
+    def relate(self, encodings: Sequence[Encoding], clips: Sequence[CleanSpeech]) -> list[Encoding]:
+        """Return encodings relative to the speaker's baseline, where one that this model made is known."""
+        return [self._relate(*both) for both in zip(encodings, clips, strict=True)]
 
     def _relate(self, encoding: Encoding, speech: CleanSpeech) -> Encoding:
-        """Return an encoding relative to the speaker's baseline, where one that this model made is known."""
         known = speech.baseline
-        if known is None or self.population is None or known.model != self.id:
+        if known is None or self.population is None or not self.accepts(known):
             return encoding
         return shift(encoding, shrink(known.speech_s) * (known.mean - self.population))
 

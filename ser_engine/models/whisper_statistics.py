@@ -235,12 +235,13 @@ class WhisperEncoderModel(Model):
         self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
     ) -> list[Prediction]:
         """Return the prediction for each recording; those of equal length are encoded together."""
-
-        def probabilities(clips: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-            return self.predict_proba(compute_long_states(self.encoder, np.stack(clips), self.blocks))
-
-        rows = map_alike(probabilities, [speech.samples for speech in batch], len, BATCH)
+        rows = map_alike(self.score_speech, batch, lambda speech: len(speech.samples), BATCH)
         return [Prediction(Scores(self.labels, row)) for row in rows]
+
+    def score_speech(self, clips: Sequence[CleanSpeech]) -> NDArray[np.float32]:
+        """Return calibrated probabilities float32 [batch, labels] of clips of one length."""
+        samples = np.stack([clip.samples for clip in clips])
+        return self.predict_proba(compute_long_states(self.encoder, samples, self.blocks))
 
 
 class WhisperStatistics(WhisperEncoderModel):

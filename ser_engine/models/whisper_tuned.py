@@ -1,7 +1,8 @@
-"""Fine-tuned blocks of Whisper's encoder, averaged with a model on the frozen encoder.
+"""Heads with fine-tuned blocks of Whisper's encoder, averaged with the heads of a model on the frozen encoder.
 
 The output of the encoder's lower blocks goes through copies of the next ones, which were fine-tuned together with an
-attentive pooling head. Their errors differ from those of the frozen model; both have the same weight.
+attentive pooling head. Their errors differ from those of the other heads; all heads have the same weight. A baseline of
+the speaker's voice changes what the others predict.
 """
 
 from __future__ import annotations
@@ -20,19 +21,20 @@ from torch import Tensor, nn
 from whisper.model import AudioEncoder
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.features.encoder import LOWER_BLOCKS, pool_states
+from ser_engine.features.encoder import LOWER_BLOCKS, Encoding, pool_states
+from ser_engine.models import whisper_heads
 from ser_engine.models.quantization import quantize
 from ser_engine.models.store import read_config, read_tensors, write_config, write_tensors
+from ser_engine.models.whisper_heads import WhisperHeads
 from ser_engine.models.whisper_statistics import (
     ENCODER,
     AttentivePoolingHead,
     HeadConfig,
     WhisperEncoderModel,
-    WhisperStatistics,
-    collate,
     mean_log_probs,
 )
 from ser_engine.settings import Settings
+from ser_engine.types import Baseline, CleanSpeech
 
 ARCHITECTURE = "whisper-tuned"
 BASE_MODEL = "base_model"
@@ -118,7 +120,7 @@ class WhisperTuned(WhisperEncoderModel):
         self,
         id: str,
         heads: Sequence[TunedHead],
-        base_model: WhisperStatistics,
+        base_model: WhisperHeads,
         part: dict[str, str],
         temperature: float = 1.0,
         card: dict[str, Any] | None = None,
@@ -129,19 +131,44 @@ class WhisperTuned(WhisperEncoderModel):
         self.temperature = temperature
 
     @property
-    def blocks(self) -> int | None:
-        """As many blocks as the base model needs; None for all."""
+    def blocks(self) -> int:
+        """The encoder's blocks that are computed, as many as the base model needs."""
         return self.base_model.blocks
 
-    def predict_proba(self, states: Tensor) -> NDArray[Any]:
+    @property
+    def can_calibrate(self) -> bool:
+        """Whether the base model can."""
+        return self.base_model.can_calibrate
+
+    def calibrate(self, speech: CleanSpeech) -> Baseline | None:
+        """Return the baseline of a speaker, by the base model."""
+        return self.base_model.calibrate(speech)
+
+    def accepts(self, baseline: Baseline) -> bool:
+        """Return whether a baseline is one of the base model."""
+        return self.base_model.accepts(baseline)
+
+    def predict_proba(self, states: Tensor) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
+        encodings = pool_states(states[:, : self.blocks + 1])
+        return self.score(encodings, encodings)
+
+    def score(self, encodings: Sequence[Encoding], relative: Sequence[Encoding]) -> NDArray[np.float32]:
+        """Return calibrated probabilities float32 [batch, labels] for encodings of one length.
+
+        The base model's heads get those that are `relative` to the speakers' baselines.
+        """
+        members = self.base_model.members
         with torch.inference_mode():
-            encodings = pool_states(states)
-            frozen = self.base_model.head(*collate(encodings))
-            lower = torch.from_numpy(np.stack([encoding.lower for encoding in encodings]))
-            both = (frozen + mean_log_probs(self.heads, lower)) / 2
-            probabilities: NDArray[Any] = (both / self.temperature).softmax(dim=1).numpy()
-            return probabilities
+            tuned = mean_log_probs(self.heads, torch.from_numpy(np.stack([one.lower for one in encodings])))
+            others = whisper_heads.mean_log_probs(members, relative)
+            mean = (len(self.heads) * tuned + len(members) * others) / (len(self.heads) + len(members))
+            return np.asarray((mean / self.temperature).softmax(dim=1), np.float32)
+
+    def score_speech(self, clips: Sequence[CleanSpeech]) -> NDArray[np.float32]:
+        """Return calibrated probabilities float32 [batch, labels] of clips of one length."""
+        encodings = self.base_model.encode(clips)
+        return self.score(encodings, self.base_model.relate(encodings, clips))
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors (the tuned heads, their matrices in 8 bits) into `folder`."""
@@ -166,7 +193,7 @@ class WhisperTuned(WhisperEncoderModel):
         config, tensors = read_config(folder), read_tensors(folder)
         unfit = WeightsUnavailable(f"The config.json in {folder} does not fit its weights.")
         base_model = (parts or {}).get(BASE_MODEL)
-        if not isinstance(base_model, WhisperStatistics):
+        if not isinstance(base_model, WhisperHeads):
             raise unfit
         try:
             id, labels, temperature = config["id"], tuple(config["labels"]), float(config["temperature"])

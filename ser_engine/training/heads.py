@@ -96,9 +96,7 @@ class HeadTrainingConfig(ExperimentConfig):
 
 
 class HeadSystem(System[Config, Features, Fitted]):
-    """A system on Whisper's encoder, whose card has the measured figures; `base_id` is the model that it builds on."""
-
-    base_id = ""
+    """A system on Whisper's encoder, whose card has the measured figures."""
 
     def card(self, record: RunRecord) -> dict[str, Any]:
         """Return the corpora and the measured figures."""
@@ -106,7 +104,7 @@ class HeadSystem(System[Config, Features, Fitted]):
 
     def write_card(self, folder: Path, record: RunRecord) -> None:
         """Write the model card."""
-        write_card(folder, record, self.base_id)
+        write_card(folder, record, self.card(record)["corpora"])
 
 
 class MemberTask(ABC):

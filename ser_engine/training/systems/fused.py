@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from shutil import copyfile
 from typing import Annotated, Any
@@ -21,7 +18,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ser_engine.data.splits import Fold
 from ser_engine.data.transcripts import transcribe_clips
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.cards import write_fused_card
@@ -34,7 +30,6 @@ from ser_engine.evaluation.predictions import (
     Outputs,
     Predictions,
     predicted_classes,
-    read_predictions,
 )
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.io import write_arrays
@@ -44,11 +39,12 @@ from ser_engine.models.fusion import apply_odds, label_odds
 from ser_engine.models.registry import load_model
 from ser_engine.models.store import read_config, reference
 from ser_engine.models.text_emotion import TextEmotion
-from ser_engine.training.clips import Clips, Rows, first_clips
+from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, ExperimentConfig, load_config
 from ser_engine.training.heads import card_figures
-from ser_engine.training.system import Prepared, System, Task, Workspace, digest
+from ser_engine.training.system import Prepared, Task, Workspace, digest
 from ser_engine.training.systems.classical import log
+from ser_engine.training.talk import TalkSystem
 from ser_engine.types import Scores
 
 ODDS = "words.npz"
@@ -72,7 +68,7 @@ class FusedConfig(ExperimentConfig):
     save: bool = True
 
 
-class FusedSystem(System[FusedConfig, Predictions, None]):
+class FusedSystem(TalkSystem[FusedConfig, Predictions, None]):
     """An audio run and a text model; its features are the audio run's predictions with the odds of the words."""
 
     config_class = FusedConfig
@@ -104,32 +100,10 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
         """The two models."""
         return f"audio by {self.parts[0].name}, text by {self.parts[1].name}"
 
-    def clips(self) -> Clips:
-        """Return the clips, then the ordinary talk of the audio run, which decides on the threshold of "not sure"."""
-        own, talk = super().clips(), self._talk
-        labels = np.concatenate([own.labels, np.array(talk.labels)[talk.targets]])
-        return replace(own, utterances=[*own.utterances, *talk.utterances], labels=labels)
-
-    def split(self, clips: Clips) -> list[Fold]:
-        """Return the folds; each tests the ordinary talk that it tests in the audio run."""
-        talk = self._talk
-        count = len(clips.utterances) - len(talk.utterances)
-        measured, _ = first_clips(clips, (), count)
-        return [
-            replace(fold, test=np.concatenate([fold.test, count + np.flatnonzero(talk.folds == fold.name)]))
-            for fold in super().split(measured)
-        ]
-
-    def describe_data(self, clips: Clips, folds: Sequence[Fold]) -> dict[str, Any]:
-        """Return the entries on the clips alone, without ordinary talk."""
-        count = len(clips.utterances) - len(self._talk.utterances)
-        return super().describe_data(*first_clips(clips, folds, count))
-
-    @cached_property
-    def _talk(self) -> Predictions:
-        """Return the audio run's predictions of ordinary talk."""
-        predictions = read_predictions(self.settings.results / self.config.audio_run / self.config.protocol)
-        return predictions.select(is_ordinary(predictions.utterances))
+    @property
+    def finished_run(self) -> str:
+        """The audio run."""
+        return self.config.audio_run
 
     def prepare(self, clips: Clips) -> Prepared[Predictions]:
         """Read the audio run's predictions, and the words of each clip, which are transcribed if they are not saved."""
@@ -183,9 +157,8 @@ class FusedSystem(System[FusedConfig, Predictions, None]):
 
     def _odds(self, clips: Clips) -> NDArray[np.float32]:
         """Return by what the words of each clip multiply the odds of each label, [n, labels]; 1 for ordinary talk."""
-        talk = len(self._talk.utterances)
-        clips, _ = first_clips(clips, (), len(clips.utterances) - talk)
-        return np.concatenate([self._odds_of_words(clips), np.ones((talk, len(clips.order)), np.float32)])
+        talk = np.ones((len(self.talk.utterances), len(clips.order)), np.float32)
+        return np.concatenate([self._odds_of_words(self.without_talk(clips)), talk])
 
     def _odds_of_words(self, clips: Clips) -> NDArray[np.float32]:
         """Return the odds of clips whose words are known or transcribed."""

@@ -198,7 +198,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
         if windows := prepared.features.get(WINDOW):
             for row in rows[is_ordinary([prepared.clips.utterances[row] for row in rows])]:
                 copies[""][row] = windows[row]
-        compute = partial(_by_length, partial(mean_log_probs, fitted.members))
+        compute = partial(score_encodings, fitted.members)
         outputs = heads.predict_copies(compute, copies, rows, len(prepared.clips.order))
         tested = self._degraded(prepared.clips)[rows]
         for name in set(copies) - {""}:
@@ -215,7 +215,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
         known = rows[[prepared.features[""][row] is not None for row in rows]]
         encodings = [one for row in known if (one := prepared.features[""][row]) is not None]
         baselines = Baselines([prepared.clips.utterances[row] for row in known], encodings, fitted.population)
-        compute = partial(_by_length, partial(mean_log_probs, fitted.members))
+        compute = partial(score_encodings, fitted.members)
         outputs = {}
         for seconds in LENGTHS_S:
             rng = np.random.default_rng([self.config.seed, seconds])
@@ -373,6 +373,11 @@ def _average_states(encodings: Sequence[Encoding], chosen: NDArray[np.bool_]) ->
     """Return the mean over the chosen clips of the mean of every state, float32 [states, width]."""
     means = [one.statistics[:, 0] for one, is_chosen in zip(encodings, chosen, strict=True) if is_chosen]
     return np.asarray(np.mean(means, axis=0, dtype=np.float32))
+
+
+def score_encodings(members: Sequence[Member], encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+    """Return the mean of the heads' log-probabilities, float32 [n, labels], of n encodings."""
+    return _by_length(partial(mean_log_probs, members), encodings)
 
 
 def _by_length(compute: Callable[[list[Encoding]], Tensor], encodings: Sequence[Encoding]) -> NDArray[np.float32]:

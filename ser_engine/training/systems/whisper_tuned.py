@@ -1,4 +1,4 @@
-"""The tuned part of the bundled model: fine-tuned blocks of Whisper's encoder, averaged with a run on the frozen one.
+"""The bundled audio model: fine-tuned blocks of Whisper's encoder, averaged with a run of heads on the frozen one.
 
 The states of the lower blocks are computed once and cached, so that an epoch costs the tuned blocks alone. A head is
 trained first, on frozen blocks; then both are trained, and a moving average of their weights is kept.
@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from shutil import copyfile
 from typing import Annotated, Any
 
 import numpy as np
@@ -22,22 +23,29 @@ from scipy.special import log_softmax
 from torch import Tensor
 from whisper.model import AudioEncoder
 
+from ser_engine.data.corpora import registry
+from ser_engine.data.corpora.base import Utterance
 from ser_engine.data.encodings import encode_clips
 from ser_engine.errors import InvalidSettings
-from ser_engine.evaluation.predictions import COMPONENT, DEGRADED, MAIN, Outputs
+from ser_engine.evaluation.baselines import measure_baselines
+from ser_engine.evaluation.cards import write_card
+from ser_engine.evaluation.predictions import BASELINE, COMPONENT, MAIN, UNTESTED, Outputs, Predictions
+from ser_engine.evaluation.record import RunRecord
 from ser_engine.features.encoder import Encoding
 from ser_engine.io import atomic_write
+from ser_engine.models import trained_on
 from ser_engine.models.batching import map_alike
 from ser_engine.models.store import reference
-from ser_engine.models.whisper import shared_whisper
-from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics, mean_log_probs
+from ser_engine.models.whisper_heads import WhisperHeads
+from ser_engine.models.whisper_statistics import HeadConfig, mean_log_probs
 from ser_engine.models.whisper_tuned import TunedHead, WhisperTuned
 from ser_engine.training import heads
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import STRICT, Count, Rate, load_config
-from ser_engine.training.head_tasks import STANDARDIZED, BlocksConfig, BlocksTask, FramesTask, standardize
+from ser_engine.training.head_tasks import STANDARDIZED, BlocksConfig, BlocksTask, FramesTask, HeadsConfig, standardize
 from ser_engine.training.system import Prepared, Task, Workspace, digest
-from ser_engine.training.systems.whisper_statistics import StatisticsConfig, log_probabilities
+from ser_engine.training.systems.whisper_heads import WhisperHeadsSystem, score_encodings
+from ser_engine.training.talk import TalkSystem
 
 Lower = NDArray[np.float16]
 """States of the encoder's lower blocks: [t, width], 40 ms each."""
@@ -62,27 +70,37 @@ class TunedConfig(BlocksConfig):
 
 @dataclasses.dataclass(frozen=True)
 class TunedFeatures:
-    """Lower states of every copy of the clips, and the log-probabilities of the frozen model for every copy."""
+    """Lower states of every copy of the clips, and the log-probabilities of the base run by the name of the output."""
 
-    copies: dict[str, Any]
-    base: dict[str, Any]
+    copies: dict[str, list[Lower | None]]
+    base: Outputs
 
 
-class WhisperTunedSystem(heads.HeadSystem[TunedConfig, TunedFeatures, list[TunedHead]]):
-    """Tuned members on states of the lower blocks, averaged with the frozen model."""
+class WhisperTunedSystem(
+    TalkSystem[TunedConfig, TunedFeatures, list[TunedHead]],
+    heads.HeadSystem[TunedConfig, TunedFeatures, list[TunedHead]],
+):
+    """Tuned members on states of the lower blocks, averaged with the heads of the base run."""
 
     config_class = TunedConfig
 
     def __init__(self, config: TunedConfig, workspace: Workspace) -> None:
         super().__init__(config, workspace)
         base = load_config(workspace.configs / f"{config.base_run}.toml", config.protocol)
-        if not isinstance(base, StatisticsConfig):
-            raise InvalidSettings(f"base_run names {config.base_run}, which is no run on the frozen encoder.")
-        for name in ("corpora", "label_set", "degradations"):
+        if not isinstance(base, HeadsConfig):
+            raise InvalidSettings(f"base_run names {config.base_run}, which is no run of heads.")
+        for name in ("corpora", "label_set"):
             if getattr(base, name) != getattr(config, name):
                 raise InvalidSettings(f"{config.id} and its base run {config.base_run} differ in {name}.")
-        self.base_id = base.id
-        self.encoder = shared_whisper(dataclasses.replace(self.settings, whisper="base")).encoder
+        if not set(config.degradations) <= set(base.degradations):
+            raise InvalidSettings(f"{config.id} has degradations that its base run {config.base_run} lacks.")
+        self.base = WhisperHeadsSystem(base, workspace)
+        self.encoder = self.base.encoder
+
+    @property
+    def finished_run(self) -> str:
+        """The base run."""
+        return self.config.base_run
 
     @property
     def inputs(self) -> str:
@@ -91,21 +109,31 @@ class WhisperTunedSystem(heads.HeadSystem[TunedConfig, TunedFeatures, list[Tuned
 
     def prepare(self, clips: Clips) -> Prepared[TunedFeatures]:
         """Compute the lower states of every copy of the clips, and read the base run's predictions."""
-        config = self.config
-        encoded = heads.encode_copies(encode_clips, clips, config, self.settings)
-        copies = {name: [one and one.lower for one in encodings] for name, encodings in encoded.items()}
-        predictions = self.read_run(config.base_run, clips)
-        base = {"": predictions.main} | {name: predictions.outputs[DEGRADED + name] for name in config.degradations}
+        base = self.read_run(self.config.base_run, clips)
+        encoded = heads.encode_copies(encode_clips, self.without_talk(clips), self.config, self.settings)
+        paths = {(one.corpus, one.name): one.path for name in self.talk_corpora for one in self._read(name)}
+        talk = [paths[one.corpus, one.name] for one in self.talk.utterances]
+        windows = encode_clips(talk, self.settings, degradation="crop")
+        copies = {name: _lower([*own, *([None] * len(talk) if name else windows)]) for name, own in encoded.items()}
         arrays = (states for features in copies.values() for states in features if states is not None)
-        return Prepared(clips, TunedFeatures(copies, base), digest(arrays=arrays))
+        return Prepared(clips, TunedFeatures(copies, base.outputs), digest(arrays=arrays))
+
+    @property
+    def talk_corpora(self) -> list[str]:
+        """The corpora of the talk."""
+        return sorted({utterance.corpus for utterance in self.talk.utterances})
+
+    def _read(self, corpus: str) -> Sequence[Utterance]:
+        return registry.read_corpus(corpus, self.settings.data)
 
     def prepare_external(self, clips: Clips) -> Prepared[TunedFeatures]:
-        """Compute the lower states of clips, and the predictions of the base model."""
-        head = WhisperStatistics.load(self.settings.models_dir / self.base_id, self.settings).head
-        encodings: Sequence[Encoding | None] = encode_clips(clips.paths, self.settings)
-        everything = np.arange(len(encodings))
-        base = heads.at_speech(lambda some: log_probabilities(head, some), encodings, everything, len(clips.order))
-        return Prepared(clips, TunedFeatures({"": [one and one.lower for one in encodings]}, {"": base}), "")
+        """Compute the lower states of clips, and the predictions of the base model; see the base system's method."""
+        prepared = self.base.prepare_external(clips)
+        encodings = prepared.features[""]
+        members = WhisperHeads.load(self.settings.models_dir / self.base.config.id, self.settings).members
+        rows = np.arange(len(encodings))
+        base = heads.at_speech(partial(score_encodings, members), encodings, rows, len(clips.order))
+        return Prepared(prepared.clips, TunedFeatures({"": _lower(encodings)}, {MAIN: base}), "")
 
     def fit(self, prepared: Prepared[TunedFeatures], task: Task) -> list[TunedHead]:
         """Train the members; those that an earlier attempt has finished are loaded."""
@@ -129,12 +157,34 @@ class WhisperTunedSystem(heads.HeadSystem[TunedConfig, TunedFeatures, list[Tuned
 
     def predict(self, fitted: list[TunedHead], prepared: Prepared[TunedFeatures], rows: Rows) -> Outputs:
         """Return log-probabilities of the average of both parts, and of each part by itself."""
-        features, classes = prepared.features, len(prepared.clips.order)
-        tuned = heads.predict_copies(partial(_stack, partial(mean_log_probs, fitted)), features.copies, rows, classes)
-        frozen = {f"{DEGRADED}{name}" if name else MAIN: base[rows] for name, base in features.base.items()}
-        # The geometric mean of both parts.
-        outputs = {name: log_softmax((tuned[name] + frozen[name]) / 2, axis=-1).astype(np.float32) for name in tuned}
-        return outputs | {f"{COMPONENT}tuned": tuned[MAIN], f"{COMPONENT}frozen": frozen[MAIN]}
+        classes = len(prepared.clips.order)
+        compute = partial(_stack, partial(mean_log_probs, fitted))
+        tuned = heads.predict_copies(compute, prepared.features.copies, rows, classes)
+        return self.combine(tuned, {name: output[rows] for name, output in prepared.features.base.items()})
+
+    def combine(self, tuned: Outputs, base: Outputs) -> Outputs:
+        """Return the mean of the tuned heads and of the base run's, each head with the same weight.
+
+        Baselines change what the base run predicts, and not what the tuned heads do.
+        """
+        shape, count = self.base.config, self.config.members
+        others = shape.statistics + shape.frozen + shape.tuned
+
+        def average(own: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+            tested = (other != UNTESTED).any(axis=1)
+            result = np.full_like(other, UNTESTED)
+            mean = (count * own[tested] + others * other[tested]) / (count + others)
+            result[tested] = log_softmax(mean, axis=-1)
+            return result
+
+        outputs = {name: average(own, base[name]) for name, own in tuned.items()}
+        outputs |= {name: average(tuned[MAIN], one) for name, one in base.items() if name.startswith(BASELINE)}
+        return outputs | {f"{COMPONENT}tuned": tuned[MAIN], f"{COMPONENT}frozen": base[MAIN]}
+
+    def measure(self, predictions: Predictions) -> dict[str, Any]:
+        """Return the record's entries, and what baselines gain."""
+        gains = measure_baselines(predictions)
+        return super().measure(predictions) | ({"details": {"baselines": gains}} if gains else {})
 
     def embed(
         self, fitted: list[TunedHead], prepared: Prepared[TunedFeatures], rows: Rows
@@ -153,14 +203,31 @@ class WhisperTunedSystem(heads.HeadSystem[TunedConfig, TunedFeatures, list[Tuned
 
     def export(self, fitted: list[TunedHead], prepared: Prepared[TunedFeatures], temperature: float) -> WhisperTuned:
         """Return the members and the base model as one model."""
-        base = self.settings.models_dir / self.base_id
-        base_model = WhisperStatistics.load(base, self.settings)
+        base = self.settings.models_dir / self.base.config.id
+        base_model = WhisperHeads.load(base, self.settings)
         return WhisperTuned(self.config.id, fitted, base_model, reference(base), temperature)
 
+    def card(self, record: RunRecord) -> dict[str, Any]:
+        """Return the corpora of both parts, and the measured figures."""
+        return super().card(record) | {"corpora": self._corpora}
+
     def training_files(self, prepared: Prepared[TunedFeatures]) -> list[Path]:
-        """Return the recordings with speech."""
-        states = prepared.features.copies[""]
-        return [path for path, one in zip(prepared.clips.paths, states, strict=True) if one is not None]
+        """Return nothing: `write_card` copies the base model's list."""
+        return []
+
+    def write_card(self, folder: Path, record: RunRecord) -> None:
+        """Write the model card; the training clips are those of the base model."""
+        base = self.settings.models_dir / self.base.config.id
+        copyfile(base / trained_on.FILE, folder / trained_on.FILE)
+        write_card(folder, record, self._corpora, base.name)
+
+    @property
+    def _corpora(self) -> list[str]:
+        return sorted({*self.config.corpora, *self.base.config.auxiliary})
+
+
+def _lower(encodings: Sequence[Encoding | None]) -> list[Lower | None]:
+    return [one and one.lower for one in encodings]
 
 
 def train_tuned(

@@ -1,4 +1,4 @@
-"""Tuned blocks beside a frozen model: one answer of both, the same alone, in a batch and after saving."""
+"""Tuned heads beside frozen ones: one answer of all, the same alone, in a batch and after saving."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from safetensors.torch import load_file
 
 from ser_engine import Settings
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.features.encoder import LOWER_BLOCKS, average_pairs, compute_long_states, pool_states
+from ser_engine.features.encoder import BLOCKS, LOWER_BLOCKS, average_pairs, compute_long_states, pool_states
 from ser_engine.models.registry import load_model
 from ser_engine.models.store import part_folders, reference
 from ser_engine.models.whisper import shared_whisper
-from ser_engine.models.whisper_statistics import HeadConfig, WhisperStatistics, collate
+from ser_engine.models.whisper_heads import Shape, WhisperHeads, build_member
+from ser_engine.models.whisper_heads import mean_log_probs as mean_of_members
+from ser_engine.models.whisper_statistics import HeadConfig
 from ser_engine.models.whisper_tuned import CHUNK, TunedHead, WhisperTuned, mean_log_probs
-from tests.ser_engine.models.test_whisper_statistics import CARD, CLIPS, LABELS, head, probabilities
+from tests.ser_engine.models.test_whisper_statistics import CARD, CLIPS, LABELS, probabilities
 from tests.ser_engine.models.unfit import Config, assert_refused
 from tests.speech import RATE, speech, taken_for_speech
 
+SHAPE = Shape(len(LABELS), hidden=16, mixes=2)
 
-def member(model: WhisperStatistics, seed: int = 0) -> TunedHead:
+
+def member(model: WhisperHeads, seed: int = 0) -> TunedHead:
     """Return a member whose blocks are a little off the encoder's, with a random head whose scores differ."""
     torch.manual_seed(seed)
     made = TunedHead(model.encoder, 2, HeadConfig(len(LABELS), hidden=16, projection=32)).eval()
@@ -39,31 +43,49 @@ def member(model: WhisperStatistics, seed: int = 0) -> TunedHead:
 
 
 @pytest.fixture(scope="module")
-def frozen(settings: Settings) -> WhisperStatistics:
-    return WhisperStatistics("tried", LABELS, head(), shared_whisper(settings).encoder, 1.7, CARD)
+def frozen(settings: Settings) -> WhisperHeads:
+    encoder = shared_whisper(settings).encoder
+    torch.manual_seed(0)
+    members = [build_member(encoder, SHAPE) for _ in range(3)]
+    for each in members:
+        for buffer in each.buffers():
+            buffer.uniform_(0.5, 1.5)
+    population = np.random.default_rng(0).standard_normal((BLOCKS + 1, 512)).astype(np.float32)
+    return WhisperHeads("tried", LABELS, members, [SHAPE] * 3, encoder, population, 1.7, CARD)
 
 
 @pytest.fixture
-def folder(frozen: WhisperStatistics, tmp_path: Path) -> Path:
+def folder(frozen: WhisperHeads, tmp_path: Path) -> Path:
     """Return a folder of models with the frozen one in it."""
     frozen.save(tmp_path / "tried")
     return tmp_path
 
 
 @pytest.fixture
-def model(frozen: WhisperStatistics, folder: Path, settings: Settings) -> WhisperTuned:
+def model(frozen: WhisperHeads, folder: Path, settings: Settings) -> WhisperTuned:
     both = [member(frozen, seed) for seed in (0, 1)]
     return WhisperTuned("both", both, frozen, reference(folder / "tried"), 1.3, CARD)
 
 
-def test_both_have_the_same_say_and_there_is_a_temperature(model: WhisperTuned) -> None:
+def test_all_heads_have_the_same_weight_and_there_is_a_temperature(model: WhisperTuned) -> None:
     states = compute_long_states(model.encoder, np.stack([CLIPS[0].samples]))
     with torch.inference_mode():
-        frozen_log_probs = model.base_model.head(*collate(pool_states(states)))
+        frozen_log_probs = mean_of_members(model.base_model.members, pool_states(states[:, : BLOCKS + 1]))
         tuned_log_probs = mean_log_probs(model.heads, average_pairs(states[:, LOWER_BLOCKS]))
         assert not torch.allclose(frozen_log_probs, tuned_log_probs, atol=0.05)
-        expected = ((frozen_log_probs + tuned_log_probs) / 2 / 1.3).softmax(dim=1)
+        expected = ((3 * frozen_log_probs + 2 * tuned_log_probs) / 5 / 1.3).softmax(dim=1)
+    np.testing.assert_allclose(model.predict_proba(states), expected, atol=1e-6)
     np.testing.assert_allclose(probabilities(model.predict(CLIPS[:1])), expected, atol=1e-6)
+
+
+def test_a_baseline_changes_what_the_frozen_heads_predict(model: WhisperTuned) -> None:
+    baseline = model.calibrate(CLIPS[1])
+    assert baseline is not None and model.can_calibrate and model.accepts(baseline)
+    related, plain = probabilities(model.predict([replace(CLIPS[0], baseline=baseline), CLIPS[0]]))
+    assert np.abs(related - plain).max() > 1e-4
+    encodings = model.base_model.encode(CLIPS[:1])
+    shifted = model.base_model.relate(encodings, [replace(CLIPS[0], baseline=baseline)])
+    np.testing.assert_allclose(related, model.score(encodings, shifted)[0], atol=1e-6)
 
 
 def test_alone_and_in_any_batch_the_answer_is_the_same(model: WhisperTuned) -> None:
@@ -72,7 +94,7 @@ def test_alone_and_in_any_batch_the_answer_is_the_same(model: WhisperTuned) -> N
     np.testing.assert_allclose(alone.sum(axis=1), 1, atol=1e-5)
 
 
-def test_blocks_that_were_not_tuned_log_probs_what_the_encoder_says(frozen: WhisperStatistics) -> None:
+def test_blocks_that_were_not_tuned_log_probs_what_the_encoder_says(frozen: WhisperHeads) -> None:
     untouched = TunedHead(frozen.encoder, 2, HeadConfig(len(LABELS), hidden=16, projection=32)).eval()
     states = compute_long_states(frozen.encoder, speech()[None, :RATE])
     with torch.inference_mode():
@@ -80,7 +102,7 @@ def test_blocks_that_were_not_tuned_log_probs_what_the_encoder_says(frozen: Whis
     np.testing.assert_allclose(frames, states[:, 2:5].mean(dim=1), atol=1e-4)
 
 
-def test_hidden_frames_reach_the_blocks_nowhere_else(frozen: WhisperStatistics) -> None:
+def test_hidden_frames_reach_the_blocks_nowhere_else(frozen: WhisperHeads) -> None:
     made, lower = member(frozen), torch.randn(1, 10, 512)
     hidden = torch.zeros(1, 10, dtype=torch.bool)
     hidden[0, 3] = True
@@ -94,7 +116,7 @@ def test_hidden_frames_reach_the_blocks_nowhere_else(frozen: WhisperStatistics) 
     assert not torch.allclose(other[0, others], open_[0, others], atol=1e-3)
 
 
-def test_long_speech_is_processed_in_chunks(frozen: WhisperStatistics) -> None:
+def test_long_speech_is_processed_in_chunks(frozen: WhisperHeads) -> None:
     made = member(frozen)
     lower = torch.randn(1, CHUNK, 512)
     with torch.inference_mode():
@@ -149,12 +171,12 @@ def test_a_config_that_does_not_fit_is_one_sentence(
 
 def test_another_base_model_is_one_sentence(
     model: WhisperTuned,
-    frozen: WhisperStatistics,
+    frozen: WhisperHeads,
     folder: Path,
     settings: Settings,
 ) -> None:
     model.save(folder / "both")
-    WhisperStatistics("tried", LABELS, frozen.head, frozen.encoder, 2.9).save(folder / "tried")
+    WhisperHeads("tried", LABELS, frozen.members, frozen.shapes, frozen.encoder, None, 2.9).save(folder / "tried")
     with pytest.raises(WeightsUnavailable, match="is not the model that both was made of"):
         load_model(folder / "both", settings)
     for file in (folder / "tried").iterdir():
