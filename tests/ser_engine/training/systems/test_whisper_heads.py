@@ -88,13 +88,18 @@ class Ran:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("heads")
     bench = make_bench(folder, write_models(folder / "models"))
+    add_talk(bench)
+    return Ran(bench, bench.run("heads", HEADS))
+
+
+def add_talk(bench: Bench) -> None:
+    """Add ordinary talk of `SPEAKERS` speakers to the corpora."""
     talk = bench.data / "librispeech"
     talk.mkdir()
     for number in range(SPEAKERS):
         text = " ".join(SENTENCES) if number % 2 else "I wonder what this is about."
         samples = soxr.resample(speech(text, VOICES[number % 2]), RATE * (0.9 + 0.02 * number), RATE)
         (talk / f"{100 + number}-1-0000.wav").write_bytes(encode(samples))
-    return Ran(bench, bench.run("heads", HEADS))
 
 
 def test_ordinary_talk_counts_for_alarms_and_not_for_accuracy(ran: Ran) -> None:

@@ -1,7 +1,8 @@
-"""Tuned blocks averaged with a frozen run: from two TOMLs to figures of both, a model of both and its card."""
+"""Tuned heads averaged with a run of frozen ones: from two TOMLs to figures of both, a model of both and its card."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,24 +15,44 @@ from scipy.special import log_softmax
 from ser_engine import Analyzer
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.evaluate import recompute
-from ser_engine.evaluation.predictions import MAIN, read_predictions, write_predictions
+from ser_engine.evaluation.ordinary import is_ordinary
+from ser_engine.evaluation.predictions import DEGRADED, UNTESTED, read_predictions, write_predictions
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_tuned import TunedHead, WhisperTuned
 from ser_engine.training.config import load_config
 from ser_engine.training.runner import run_experiment
 from ser_engine.training.systems.whisper_tuned import TunedConfig, train_tuned
-from tests.ser_engine.training.tiny import LABELS, STATISTICS, Bench, make_bench
+from tests.ser_engine.training.systems.test_whisper_heads import add_talk
+from tests.ser_engine.training.tiny import LABELS, Bench, make_bench
 from tests.tiny_models import write_models
 
-FROZEN = STATISTICS.replace('"telephone", "babble"', '"telephone"').replace("epochs = 12", "epochs = 4")
+FROZEN = """
+id = "tiny"
+system = "whisper-heads"
+protocols = ["speaker-independent"]
+corpora = ["ravdess"]
+external = ["emodb", "librispeech"]
+degradations = ["telephone"]
+degraded = 0.5
+baselines = 0.5
+save = true
+statistics = 3
+statistics_epochs = 30
+statistics_batch = 8
+frozen = 0
+hidden = 16
+
+[auxiliary]
+librispeech = 0.5
+"""
 TUNED = """
 id = "tuned"
 system = "whisper-tuned"
 base_run = "test/tried"
 protocols = ["speaker-independent"]
 corpora = ["ravdess"]
-external = ["emodb"]
+external = ["emodb", "librispeech"]
 degradations = ["telephone"]
 augmentation = ["telephone"]
 save = true
@@ -63,21 +84,38 @@ class Ran:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("tuned")
     bench = make_bench(folder, write_models(folder / "models"))
+    add_talk(bench)
     return Ran(bench, bench.run("tried", FROZEN), bench.run("tuned", TUNED))
 
 
 def test_both_parts_are_in_every_figure(ran: Ran) -> None:
-    joint, frozen = (read_predictions(ran.bench.results / id).outputs for id in (ID, BASE))
-    expected = log_softmax((joint["component.tuned"] + joint["component.frozen"]) / 2, axis=1)
-    np.testing.assert_allclose(joint[MAIN], expected, atol=1e-5)
-    np.testing.assert_array_equal(joint["component.frozen"], frozen[MAIN])
-    assert not np.allclose(joint[MAIN], frozen[MAIN], atol=1e-3, equal_nan=True)
+    joint, frozen = (read_predictions(ran.bench.results / id) for id in (ID, BASE))
+    tuned, others = (joint.outputs[f"component.{name}"] for name in ("tuned", "frozen"))
+    np.testing.assert_allclose(joint.main, log_softmax((2 * tuned + 3 * others) / 5, axis=1), atol=1e-5)
+    assert [one.name for one in joint.utterances] == [one.name for one in frozen.utterances]
+    np.testing.assert_array_equal(others, frozen.main)
+    assert not np.allclose(joint.main, frozen.main, atol=1e-3, equal_nan=True)
     record = ran.tuned
     assert record.components["frozen"] == {key: ran.frozen.metrics[key] for key in ("UA", "WA")}
-    assert record.metrics["UA"] > 55 and record.no_speech == 1
+    assert record.metrics["UA"] > 55 and record.no_speech == 1 and record.clips == 19
     assert list(record.degradations) == ["telephone"] and not record.corpus_probe
-    assert record.external["emodb"]["clips"] == 2
+    assert record.external["emodb"]["clips"] == 2 and record.external["librispeech"]["windows"] > 0
+    assert record.details["baselines"].keys() == ran.frozen.details["baselines"].keys()
     assert recompute(ran.bench.results, ID)[1] == []
+
+
+def test_what_the_base_run_did_not_test_degraded_is_not_tested(ran: Ran) -> None:
+    joint, frozen = (read_predictions(ran.bench.results / id).outputs[f"{DEGRADED}telephone"] for id in (ID, BASE))
+    np.testing.assert_array_equal(joint == UNTESTED, frozen == UNTESTED)
+    assert ran.tuned.degradations["telephone"]["clips"] == ran.frozen.degradations["telephone"]["clips"]
+
+
+def test_talk_is_tested_in_windows_and_never_trained_on(ran: Ran) -> None:
+    predictions = read_predictions(ran.bench.results / ID)
+    talk = is_ordinary(predictions.utterances)
+    assert talk.any() and not np.isnan(predictions.outputs["component.tuned"][talk]).any()
+    clips = json.loads((ran.bench.results / ID / "folds.json").read_text("utf-8"))
+    assert all(fold["trained_on"] < 19 for fold in clips.values())
 
 
 EPOCHS = [
@@ -98,9 +136,9 @@ def test_the_model_answers_like_the_average_of_its_parts(ran: Ran) -> None:
     cards = analyzer.cards()
     assert list(cards) == ["tuned", "tiny"]
     frozen, tuned = (ran.tuned.components[name]["UA"] for name in ("frozen", "tuned"))
-    sentence = f"the tuned blocks alone have a UA of {tuned:.1f}, the frozen model alone {frozen:.1f}"
+    sentence = f"the tuned heads alone have a UA of {tuned:.1f}, the others alone {frozen:.1f}"
     assert sentence in " ".join(cards["tuned"].split())
-    assert analyzer.card() is not None
+    assert analyzer.card() is not None and analyzer.model.can_calibrate
 
 
 def test_finished_members_are_not_trained_again(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,11 +165,11 @@ def test_finished_members_are_not_trained_again(ran: Ran, monkeypatch: pytest.Mo
     [
         ('base_run = "test/tried"\n', "", "the entry “base_run” is missing"),
         ('base_run = "test/tried"', 'base_run = "test/absent"', "There is no configuration"),
-        ('base_run = "test/tried"', 'base_run = "test/wrong"', "is no run on the frozen encoder"),
+        ('base_run = "test/tried"', 'base_run = "test/wrong"', "is no run of heads"),
         ("blocks = 1", "blocks = 5", "blocks is 5"),
         ("masked = 0.2", "masked = 2.0", "masked is 2.0"),
         ("mixup = 0.2", "mixtures = 2", "there is no entry “mixtures”"),
-        ('degradations = ["telephone"]', 'degradations = ["telephone", "crop"]', "differ in degradations"),
+        ('degradations = ["telephone"]', 'degradations = ["telephone", "crop"]', "lacks"),
     ],
 )
 def test_invalid_configurations_are_one_sentence(old: str, new: str, reason: str, ran: Ran) -> None:
@@ -145,7 +183,7 @@ def test_a_base_run_that_is_missing_or_of_other_clips_is_one_sentence(ran: Ran, 
     with pytest.raises(InvalidSettings, match="holds no predictions"):
         run_experiment(path, "", replace(ran.bench.settings, results=tmp_path))
     predictions = read_predictions(ran.bench.results / BASE)
-    write_predictions(tmp_path / BASE, predictions.select(np.arange(1, 19)))
+    write_predictions(tmp_path / BASE, predictions.select(np.arange(1, len(predictions.utterances))))
     with pytest.raises(InvalidSettings, match="has other clips or folds"):
         run_experiment(path, "", replace(ran.bench.settings, results=tmp_path))
 
