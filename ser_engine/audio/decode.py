@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -48,6 +48,8 @@ BLOCK = 16_384
 MIN_BYTES_PER_SECOND = 250
 # The demuxers that FFmpeg may choose. Left to itself it would also follow playlists to other files and addresses.
 DEMUXERS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,flac,flv,matroska,webm,mov,mp4,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
+# Longer paths are shortened in messages.
+MAX_NAME = 100
 # A recording whose peak is lower than this is silent.
 SILENCE_PEAK = 1e-4
 # Less than this that a decoder leaves unread or skips is padding or rounding.
@@ -95,6 +97,15 @@ def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -
         raise InvalidAudio("The recording is empty or cut off: it contains 0 samples.")
     info = SourceInfo(name, *whole.format_, len(data), hashlib.sha256(data).hexdigest())
     return Recording(samples, rate, info, (*whole.warnings(), *patched))
+
+
+def read_stream(stream: BinaryIO, settings: Settings) -> bytes:
+    """Return all bytes of a stream, such as a pipe; raise TooLarge if there are more than `max_bytes`."""
+    data = stream.read(settings.max_bytes + 1)
+    if len(data) > settings.max_bytes:
+        most = f"more than {settings.max_bytes / 2**20:.4g} MB, the most that can be analyzed"
+        raise TooLarge(f"The recording has {most} ({variable('max_bytes')}).")
+    return data
 
 
 def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, name: str = "") -> Recording:
@@ -312,13 +323,14 @@ class _Bytes(io.BytesIO):
 
 def _read_file(path: Path, settings: Settings) -> bytes:
     """Read a file of an allowed size."""
+    shown = name if len(name := str(path)) <= MAX_NAME else f"…{name[1 - MAX_NAME :]}"
     try:
         if path.is_dir():
-            raise InvalidAudio(f"“{path}” is a folder, not a recording.")
+            raise InvalidAudio(f"“{shown}” is a folder, not a recording.")
         if not path.exists():
-            raise InvalidAudio(f"There is no file “{path}”.")
+            raise InvalidAudio(f"There is no file “{shown}”.")
         if not path.is_file():
-            raise InvalidAudio(f"“{path}” is not a regular file.")
+            raise InvalidAudio(f"“{shown}” is not a regular file.")
         with path.open("rb") as file:
             refuse_documents(head := file.read(16))
             size = os.fstat(file.fileno()).st_size
@@ -326,7 +338,7 @@ def _read_file(path: Path, settings: Settings) -> bytes:
             return head + file.read(size)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise InvalidAudio(f"The file “{path}” cannot be read ({reason}).") from error
+        raise InvalidAudio(f"The file “{shown}” cannot be read ({reason}).") from error
 
 
 def _check_bytes(size: int, settings: Settings) -> None:
