@@ -6,7 +6,11 @@ class SerError(Exception):
 
 
 class InvalidAudio(SerError):
-    """The input is not a recording that can be decoded: empty, damaged, another kind of file, NaN samples."""
+    """The input is not a recording that can be decoded: empty, damaged, another kind of file, many NaN samples."""
+
+
+class NotAudio(InvalidAudio):
+    """The input is another kind of file, or a film without sound; in a folder it is skipped."""
 
 
 class TooLarge(SerError):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ser_engine.analyzer import Analyzer
 from ser_engine.data.corpora.base import AUDIO_SUFFIXES
-from ser_engine.errors import InvalidAudio, SerError
+from ser_engine.errors import InvalidAudio, NotAudio, SerError
 from ser_engine.settings import Settings
 from ser_engine.types import Analysis, Recording
 
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 Time = float | str | Any
 """Seconds, or anything that `pandas.Timedelta` takes."""
 
-SUFFIXES = AUDIO_SUFFIXES | {".aac", ".aif", ".aiff", ".mp4", ".oga", ".wma"}
 BATCH = 16
 """Recordings that are analyzed together."""
+
+_FilePart = tuple[str | Path, Time | None, Time | None]  # and its start and end
 
 
 def process_file(
@@ -106,21 +107,35 @@ def process_files(
     >>> bool((table["confidence"] > 0).all())
     True
     """
+    spans = list(zip(files, starts or [None] * len(files), ends or [None] * len(files), strict=True))
+    return _process_parts(spans, transcribe, analyzer, errors, verbose)
+
+
+def _process_parts(
+    spans: Sequence[_FilePart],
+    transcribe: bool | None,
+    analyzer: Analyzer | None,
+    errors: Literal["raise", "warn"],
+    verbose: bool,
+    skip: bool = False,
+) -> pd.DataFrame:
+    """Return the table of `process_files`; `skip` leaves out files that are no recordings."""
     from tqdm import tqdm
 
     analyzer = analyzer or _shared_analyzer(Settings.from_env())
-    spans = list(zip(files, starts or [None] * len(files), ends or [None] * len(files), strict=True))
     rows: list[Row] = []
     with tqdm(total=len(spans), unit="file", disable=not verbose) as bar:
         for first in range(0, len(spans), BATCH):
             for row in _process_batch(spans[first : first + BATCH], analyzer, transcribe):
+                bar.update()
                 file, *_, result = row
                 if isinstance(result, SerError):
+                    if skip and is_other_file(file, result):
+                        continue
                     if errors == "raise":
                         raise result
                     warnings.warn(f"{file}: {result}", stacklevel=2)
                 rows.append(row)
-                bar.update()
     return _table(rows, analyzer.model.labels)
 
 
@@ -133,12 +148,14 @@ def process_folder(
     errors: Literal["raise", "warn"] = "warn",
     verbose: bool = False,
 ) -> pd.DataFrame:
-    """Analyze every audio file in a folder and its subfolders, sorted by path.
+    """Analyze every recording in a folder and its subfolders, sorted by path.
+
+    The content decides, whatever the suffix. Hidden files and other kinds of files are left out.
 
     Parameters
     ----------
     folder : to search
-    pattern : glob relative to `folder`; only files with a suffix of audio (`SUFFIXES`) are analyzed
+    pattern : glob relative to `folder`
     transcribe, analyzer, errors, verbose : as in `process_files`
 
     Raises
@@ -157,8 +174,20 @@ def process_folder(
     """
     if not Path(folder).is_dir():
         raise InvalidAudio(f"There is no folder “{folder}”.")
-    files = sorted(file for file in Path(folder).glob(pattern) if file.suffix.lower() in SUFFIXES and file.is_file())
-    return process_files(files, transcribe=transcribe, analyzer=analyzer, errors=errors, verbose=verbose)
+    spans: list[_FilePart] = [(file, None, None) for file in find_files(folder, pattern)[0]]
+    return _process_parts(spans, transcribe, analyzer, errors, verbose, skip=True)
+
+
+def find_files(folder: str | Path, pattern: str = "**/*") -> tuple[list[Path], int]:
+    """Return the files in a folder that match a glob, sorted and without hidden ones, and the number of those."""
+    files = sorted(file for file in Path(folder).glob(pattern) if file.is_file())
+    seen = [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+    return seen, len(files) - len(seen)
+
+
+def is_other_file(file: str | Path, error: SerError) -> bool:
+    """Whether a file in a folder is no recording by its content and its name, so that it can be skipped."""
+    return isinstance(error, NotAudio) and Path(file).suffix.lower() not in AUDIO_SUFFIXES
 
 
 def process_signal(
@@ -211,9 +240,7 @@ Row = tuple[str, float, float | None, Analysis | SerError]
 """File, start and end in seconds (None for the end of a file that could not be read), and the result."""
 
 
-def _process_batch(
-    spans: Iterable[tuple[str | Path, Time | None, Time | None]], analyzer: Analyzer, transcribe: bool | None
-) -> Iterator[Row]:
+def _process_batch(spans: Iterable[_FilePart], analyzer: Analyzer, transcribe: bool | None) -> Iterator[Row]:
     """Yield the row of each part of a file."""
     from ser_engine.audio.decode import load_audio
 

@@ -42,6 +42,7 @@ class Settings:
     transcribe : whether words are transcribed
     language : two-letter code of the spoken language; if empty, Whisper detects it
     noise_reduction : "auto" (only where the signal-to-noise ratio is low), "always" (as Sharma, III.A) or "off"
+    track : audio track to analyze, counted from 1; 0 for the default track or, where it is silent, the first with sound
     max_bytes, max_seconds : limits of a recording, checked before it is decoded to memory
     min_speech_s : seconds of speech below which no emotion is predicted
     data : folder of corpora, one subfolder each; only training and evaluation read it
@@ -63,6 +64,7 @@ class Settings:
     transcribe: bool = True
     language: str = ""
     noise_reduction: NoiseReduction = "auto"
+    track: int = 0
     max_bytes: int = 100 * 1024 * 1024
     max_seconds: float = 30 * 60.0
     min_speech_s: float = 0.3
@@ -85,8 +87,9 @@ class Settings:
         for name in ("max_bytes", "max_seconds", "min_speech_s", "download_timeout_s"):
             if not getattr(self, name) > 0:  # refuses NaN, too
                 raise InvalidSettings(f"{variable(name)} must be more than 0, not {getattr(self, name)}.")
-        if self.threads < 0:
-            raise InvalidSettings(f"{variable('threads')} must be 0 or more, not {self.threads}.")
+        for name in ("threads", "track"):
+            if getattr(self, name) < 0:
+                raise InvalidSettings(f"{variable(name)} must be 0 or more, not {getattr(self, name)}.")
         for address in self.turn.split():
             if not address.startswith(("turn:", "turns:", "stun:", "stuns:")):
                 raise InvalidSettings(

@@ -31,7 +31,8 @@ class SourceInfo:
     """Properties of a recording before it was decoded.
 
     `container` and `codec` are short upper-case names ("WAV", "PCM_16"); `channels` and `rate` (Hz) are the
-    file's own; `size_bytes` is the length of the encoded file, `sha256` its checksum (empty for samples).
+    file's own, at its beginning; `size_bytes` is the length of the encoded file, `sha256` its checksum (empty for
+    samples).
     """
 
     name: str
@@ -45,11 +46,15 @@ class SourceInfo:
 
 @dataclass(frozen=True)
 class Recording:
-    """A decoded recording: mono float32 samples [n], nominally in -1..1, at its own `rate` (Hz)."""
+    """A decoded recording: mono float32 samples [n], nominally in -1..1, at its own `rate` (Hz).
+
+    `warnings` are plain sentences about sound that was left out, replaced or chosen while decoding.
+    """
 
     samples: NDArray[np.float32]
     rate: int
     source: SourceInfo
+    warnings: tuple[str, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -81,13 +86,13 @@ class Quality:
     Attributes
     ----------
     duration_s, speech_s : seconds of the whole recording, and of the speech found in it
-    sample_rate : the file's own, in Hz
+    sample_rate : the file's own, in Hz; the highest where it changes midway
     bandwidth_hz : the frequency below which practically all of the energy lies, at most half of `sample_rate`
     snr_db : level of speech relative to the pauses, in dB; None without a pause to measure
     clipping : share (0 to 1) of samples that are pinned at full scale
     level_db : root-mean-square level of the speech, in dB below full scale (0 is the loudest possible)
     noise_reduced : whether noise reduction was applied
-    warnings : plain sentences about defects, the most important first
+    warnings : plain sentences about defects, those of decoding first, then the most important
     """
 
     duration_s: float

@@ -13,10 +13,11 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from ser_engine.audio.decode import SILENCE_PEAK
 from ser_engine.audio.quality import NOISE_REDUCED, level_gain, measure_quality
 from ser_engine.audio.vad import detect_speech
 from ser_engine.errors import NoSpeech
-from ser_engine.settings import Settings
+from ser_engine.settings import Settings, variable
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Recording, Span
 
 # Added around every segment of speech for its onset and end; less than half of `vad.MIN_SILENCE_S`, so that segments
@@ -24,8 +25,6 @@ from ser_engine.types import SAMPLE_RATE, CleanSpeech, Recording, Span
 PAD_S = 0.1
 # Below this ratio of speech to background, noise reduction helps more than it hurts.
 LOW_SNR_DB = 10.0
-# A recording whose peak is lower than this is empty.
-SILENCE_PEAK = 1e-4
 # A larger constant offset (of full scale) is a fault of the recorder, which would count as loudness.
 MAX_OFFSET = 0.01
 
@@ -52,7 +51,7 @@ def clean_speech(recording: Recording, settings: Settings | None = None) -> Clea
     if not speech:
         raise NoSpeech("No speech was found in this recording, so no emotion is predicted.")
     if seconds < settings.min_speech_s:
-        needed = f"at least {settings.min_speech_s:g} s is needed to analyze a voice"
+        needed = f"at least {settings.min_speech_s:g} s is needed to analyze a voice ({variable('min_speech_s')})"
         raise NoSpeech(f"Only {seconds:.2f} s of speech was found; {needed}.", seconds)
     quality = measure_quality(recording, speech)
     noisy = quality.snr_db is not None and quality.snr_db < LOW_SNR_DB

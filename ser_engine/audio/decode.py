@@ -1,24 +1,40 @@
 """Decode a recording of any common container, within limits that hold before memory is spent on it.
 
-There are two decoders: libsndfile (WAV and similar, FLAC, Ogg, MP3) and, for what it cannot open or read to its end,
-FFmpeg through PyAV (WebM, M4A, MP4 and more, also truncated Ogg and FLAC). The content decides, never the file name.
+There are two decoders: libsndfile (WAV and similar, FLAC, Ogg), and FFmpeg through PyAV for MP3 and for what libsndfile
+cannot open or read to its end (WebM, M4A, MP4 and more, also truncated Ogg and FLAC). The content decides, never the
+file name. Files that were joined are decoded one after the other.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
 import soundfile
+import soxr
+from av.stream import Disposition
 from numpy.typing import NDArray
 
-from ser_engine.errors import InvalidAudio, SerError, TooLarge
-from ser_engine.settings import Settings
+from ser_engine.audio.content import (
+    explain_failure,
+    has_streams,
+    is_chunk,
+    is_mpeg,
+    refuse_documents,
+    skip_tags,
+    split_joined,
+)
+from ser_engine.audio.repair import mark_invalid, patch_invalid
+from ser_engine.errors import InvalidAudio, NotAudio, SerError, TooLarge
+from ser_engine.settings import Settings, variable
 from ser_engine.types import Recording, SourceInfo
 
 # More channels are a microphone array or a damaged header. Below 8 kHz the formants of speech are lost; above 192 kHz
@@ -27,35 +43,18 @@ MAX_CHANNELS = 8
 MIN_RATE, MAX_RATE = 8_000, 192_000
 # Frames decoded at a time: about a third of a second, so that neither a false header nor eight channels cost memory.
 BLOCK = 16_384
-# Some programs write 32-bit integers as floats; even larger values are damage, and their squares overflow.
-MAX_SAMPLE = 1e10
 # A declared length counts only if the file has at least this many bytes per second, which every codec needs; otherwise
 # the decoded samples are counted.
 MIN_BYTES_PER_SECOND = 250
 # The demuxers that FFmpeg may choose. Left to itself it would also follow playlists to other files and addresses.
 DEMUXERS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,flac,flv,matroska,webm,mov,mp4,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
-# Common uploads that are no recording, by their first bytes.
-DOCUMENTS = (
-    (b"%PDF-", "a PDF document"),
-    (b"PK\x03\x04", "a ZIP archive or an Office document"),
-    (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"GIF8", "a GIF picture"),
-    (b"\x1f\x8b", "a GZIP archive"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-    (b"Rar!\x1a\x07", "a RAR archive"),
-    (b"{\\rtf", "an RTF document"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office document"),
-)
-# How recordings begin (offset, bytes), to distinguish damaged ones from other files.
-RECORDINGS = (
-    (0, (b"RIFF", b"RIFX", b"RF64"), "a WAV"),
-    (0, b"fLaC", "a FLAC"),
-    (0, b"OggS", "an Ogg"),
-    (0, b"ID3", "an MP3"),
-    (0, b"\x1aE\xdf\xa3", "a WebM"),
-    (4, b"ftyp", "an MP4 or M4A"),
-)
+# Longer paths are shortened in messages.
+MAX_NAME = 100
+# A recording whose peak is lower than this is silent.
+SILENCE_PEAK = 1e-4
+# Less than this that a decoder leaves unread or skips is padding or rounding.
+MIN_MISSING_S = 0.1
+ROUNDING_S = 1e-6
 
 
 def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -> Recording:
@@ -70,43 +69,50 @@ def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -
     Returns
     -------
     Recording
-        float32 [n], contiguous, the mean of all channels, at the file's own rate. Of a truncated file, the part that
-        can be decoded.
+        float32 [n], contiguous, the mean of all channels, at the file's own rate, the highest where it changes midway.
+        Of a truncated file, the part that can be decoded. `warnings` name what is missing, which samples were replaced,
+        and which of several tracks it is.
 
     Raises
     ------
     InvalidAudio
-        A missing or empty file, something other than a recording, an unknown codec, no samples or non-finite ones.
+        A missing or empty file, an unknown codec or track, no samples, or many that are not finite. As NotAudio,
+        something other than a recording.
     TooLarge
         More than `max_bytes`, `max_seconds` or 8 channels, or a rate outside of 8 to 192 kHz.
     """
     if isinstance(source, (str, Path)):
         data, name = _read_file(Path(source), settings), name or Path(source).name
     else:
+        refuse_documents(source)
         _check_bytes(len(source), settings)
         data = source
     if not data:
-        raise InvalidAudio("The file is empty: it has 0 bytes.")
-    for magic, kind in DOCUMENTS:
-        if data.startswith(magic):
-            raise InvalidAudio(f"This is {kind}, not a recording.")
-    format_, samples, complete = _join_blocks(_decode_libsndfile(data, settings))
-    if not complete:
-        other_format, others, _ = _join_blocks(_decode_ffmpeg(data, settings))
-        if len(others) > len(samples):
-            format_, samples = other_format, others
-    if not format_:
-        raise InvalidAudio(_explain_failure(data))
+        raise NotAudio("The file is empty: it has 0 bytes.")
+    whole = _join(split_joined(skip_tags(data)), settings)
+    if whole.format_ is None:
+        raise explain_failure(data)
+    samples, rate, patched = _join_stretches(whole.stretches)
     if not len(samples):
         raise InvalidAudio("The recording is empty or cut off: it contains 0 samples.")
-    info = SourceInfo(name, *format_, len(data), hashlib.sha256(data).hexdigest())
-    return Recording(samples, info.rate, info)
+    info = SourceInfo(name, *whole.format_, len(data), hashlib.sha256(data).hexdigest())
+    return Recording(samples, rate, info, (*whole.warnings(), *patched))
+
+
+def read_stream(stream: BinaryIO, settings: Settings) -> bytes:
+    """Return all bytes of a stream, such as a pipe; raise TooLarge if there are more than `max_bytes`."""
+    data = stream.read(settings.max_bytes + 1)
+    if len(data) > settings.max_bytes:
+        most = f"more than {settings.max_bytes / 2**20:.4g} MB, the most that can be analyzed"
+        raise TooLarge(f"The recording has {most} ({variable('max_bytes')}).")
+    return data
 
 
 def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, name: str = "") -> Recording:
     """Mix samples [n] or [channels, n], floats in -1..1 or signed integers, down to a mono recording.
 
-    Raise InvalidAudio or TooLarge for anything else, and beyond `max_seconds`, 8 channels or 8 to 192 kHz.
+    A few invalid samples are replaced, with a warning. Raise InvalidAudio or TooLarge for anything else, and beyond
+    `max_seconds`, 8 channels or 8 to 192 kHz.
     """
     if rate is None:
         raise InvalidAudio("Samples need a sampling rate.")
@@ -119,10 +125,9 @@ def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, na
     _check_format(format_, 0.0, 0, settings)
     _check_seconds(channels.shape[1] / rate, settings)
     scale = 1.0 if samples.dtype.kind == "f" else -float(np.iinfo(samples.dtype).min)
-    mono = (channels.mean(axis=0, dtype=np.float64) / scale).astype(np.float32)
-    if not (np.abs(mono) <= MAX_SAMPLE).all():
-        raise InvalidAudio("The recording contains samples that are NaN, infinite or absurdly large.")
-    return Recording(mono, rate, SourceInfo(name, *format_, samples.nbytes))
+    mono = (mark_invalid(channels).mean(axis=0, dtype=np.float64) / scale).astype(np.float32)
+    warning = patch_invalid(mono, rate)
+    return Recording(mono, rate, SourceInfo(name, *format_, samples.nbytes), (warning,) if warning else ())
 
 
 def encode_wav(samples: NDArray[np.float32], rate: int) -> bytes:
@@ -134,71 +139,176 @@ def encode_wav(samples: NDArray[np.float32], rate: int) -> bytes:
 
 
 Format = tuple[str, str, int, int]  # container, codec, channels, rate
-Block = tuple[Format, NDArray[Any]]  # and samples [n, channels], floating point
 
 
-def _join_blocks(blocks: Iterator[Block]) -> tuple[Format | None, NDArray[np.float32], bool]:
-    """Join a decoder's blocks, mixed down to mono, up to an error; return format, samples, whether all decoded."""
-    format_: Format | None = None
-    mono = bytearray()  # grows in place, where a list of blocks to join would need twice the memory
-    complete = False
+@dataclass
+class _Decoded:
+    """The sound that one decoder makes of a file that begins `start_s` seconds into the recording."""
+
+    settings: Settings
+    start_s: float = 0.0
+    format_: Format | None = None  # at the beginning; None where the decoder does not recognize the file
+    # Rate and mono float32 samples. A bytearray grows in place; a list of blocks to join would need twice the memory.
+    stretches: list[tuple[int, bytearray]] = field(default_factory=list)
+    earlier_s: float = 0.0  # of all stretches but the last
+    missing_s: float = 0.0  # that the file has, but not the samples
+    track: int = 1
+    tracks: int = 1
+    complete: bool = False
+
+    def add(self, format_: Format, block: NDArray[Any]) -> None:
+        """Append samples [n, channels], mixed down to mono; raise TooLarge where the recording becomes too long."""
+        rate = format_[3]
+        self.format_ = self.format_ or format_
+        if not self.stretches or self.stretches[-1][0] != rate:
+            self.earlier_s = self.seconds
+            self.stretches.append((rate, bytearray()))
+        self.stretches[-1][1].extend(mark_invalid(block).mean(axis=1, dtype=np.float64).astype(np.float32).tobytes())
+        _check_seconds(self.start_s + self.seconds, self.settings)
+
+    @property
+    def seconds(self) -> float:
+        rate, mono = self.stretches[-1] if self.stretches else (1, b"")
+        return self.earlier_s + len(mono) / np.float32().itemsize / rate
+
+    @property
+    def has_sound(self) -> bool:
+        return any((np.abs(np.frombuffer(mono, np.float32)) >= SILENCE_PEAK).any() for _, mono in self.stretches)
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a sentence on what is missing, and on the choice of the track."""
+        if self.missing_s >= MIN_MISSING_S:
+            yield f"About {self.missing_s:.1f} s of the recording are damaged and missing from the answer."
+        if self.tracks > 1:
+            choice = f"--track or {variable('track')} chooses another"
+            yield f"This is audio track {self.track} of {self.tracks}; {choice}."
+
+
+def _join(files: Sequence[bytes], settings: Settings) -> _Decoded:
+    """Decode files one after the other; one that no decoder reads counts as missing, by its size."""
+    whole, seconds, unread = _Decoded(settings), 0.0, 0
+    for data in files:
+        part = _decode(data, settings, seconds)
+        seconds += part.seconds
+        unread += 0 if part.seconds else len(data)
+        if whole.format_ is None:
+            whole.format_, whole.track, whole.tracks = part.format_, part.track, part.tracks
+        whole.stretches += part.stretches
+        whole.missing_s += part.missing_s
+    if unread < (size := sum(map(len, files))):
+        whole.missing_s += unread * seconds / (size - unread)
+    return whole
+
+
+def _decode(data: bytes, settings: Settings, start_s: float) -> _Decoded:
+    """Decode one file with libsndfile or, where that does not read all of it, with FFmpeg."""
+    if is_mpeg(data) or has_streams(data) or settings.track > 1:  # the MP3 decoder of libsndfile writes to stderr
+        return _decode_ffmpeg(data, settings, start_s)
+    first = _attempt(_read_libsndfile, data, settings, start_s)
+    if first.complete:
+        return first
+    second = _decode_ffmpeg(data, settings, start_s, past_header=first.missing_s > 0)
+    if second.seconds > first.seconds + ROUNDING_S:
+        return second
+    if second.complete and first.format_ and first.format_[0] in ("FLAC", "OGG"):
+        first.missing_s = 0.0  # FFmpeg searches all of the file for further frames: the rest is none
+    return first
+
+
+def _decode_ffmpeg(data: bytes, settings: Settings, start_s: float, past_header: bool = False) -> _Decoded:
+    """Decode the track that the settings name, else the default one or, where it is silent, the first with sound."""
+    ranked = (_attempt(_read_ffmpeg, data, settings, start_s, rank, past_header) for rank in itertools.count())
+    first = next(ranked)
+    if first.tracks == 1 or settings.track or first.has_sound:
+        return first
+    return next((each for each in itertools.islice(ranked, first.tracks - 1) if each.has_sound), first)
+
+
+def _attempt(read: Callable[..., None], data: bytes, settings: Settings, start_s: float, *options: Any) -> _Decoded:
+    """Return what a decoder reads up to its first error."""
+    decoded = _Decoded(settings, start_s)
     try:
-        for known, block in blocks:
-            format_ = known
-            if not (np.abs(block) <= MAX_SAMPLE).all():  # also refuses NaN
-                raise InvalidAudio("The recording contains invalid samples: NaN, infinite or absurdly large.")
-            mono += block.mean(axis=1, dtype=np.float64).astype(np.float32).tobytes()
-        complete = bool(mono)
+        read(decoded, data, *options)
+        decoded.complete = decoded.seconds > 0 and not decoded.missing_s
     except SerError:
         raise
     except Exception:  # any error of a decoder means that it cannot read these bytes any further
         pass
-    return format_, np.frombuffer(mono, np.float32), complete
+    return decoded
 
 
-def _decode_libsndfile(data: bytes, settings: Settings) -> Iterator[Block]:
-    """Yield blocks decoded by libsndfile; the first is empty and gives the format."""
-    with soundfile.SoundFile(_Bytes(data)) as file:
-        format_ = (file.format, file.subtype, file.channels, file.samplerate)
-        _check_format(format_, file.frames / max(1, file.samplerate), len(data), settings)
-        yield format_, np.empty((0, file.channels), np.float32)
-        count = 0
+def _read_libsndfile(decoded: _Decoded, data: bytes) -> None:
+    """Read all blocks with libsndfile, and note what it leaves unread."""
+    stream = _Bytes(data)
+    with soundfile.SoundFile(stream) as file:
+        decoded.format_ = format_ = (file.format, file.subtype, file.channels, file.samplerate)
+        _check_format(format_, file.frames / max(1, file.samplerate), len(data), decoded.settings)
         while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
-            count += len(block)
-            _check_seconds(count / file.samplerate, settings)
-            yield format_, block
+            decoded.add(format_, block)
+        position = stream.tell()
+    unread_s = (len(data) - position) * decoded.seconds / max(1, position)
+    if unread_s >= MIN_MISSING_S and not is_chunk(data[position:]):
+        decoded.missing_s = unread_s
 
 
-def _decode_ffmpeg(data: bytes, settings: Settings) -> Iterator[Block]:
-    """Yield blocks of the first audio stream decoded by FFmpeg; damaged packets are skipped."""
+def _read_ffmpeg(decoded: _Decoded, data: bytes, rank: int, past_header: bool) -> None:
+    """Read an audio track with FFmpeg, the one at `rank` of those in question; damaged packets are skipped.
+
+    `past_header` also reads what follows the samples that the header of a WAV file counts.
+    """
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": ""}
+    if past_header:
+        options["ignore_length"] = "1"
     with av.open(io.BytesIO(data), mode="r", options=options, metadata_errors="replace") as file:
-        if not file.streams.audio:
-            raise InvalidAudio("This file contains no audio.")
-        stream = file.streams.audio[0]
         container = {"matroska": "WEBM", "mov": "MP4"}.get(kind := file.format.name.split(",")[0], kind.upper())
-        if stream.codec_context is None:
-            raise InvalidAudio(f"This {container} recording uses an unsupported codec.")
+        decoded.track, stream = _choose_track(file.streams.audio, rank, decoded.settings.track, container)
+        decoded.tracks = len(file.streams.audio)
         codec = stream.codec_context.codec.canonical_name.upper()
-        declared = (file.duration or 0) / av.time_base
-        to_float = av.AudioResampler(format="flt")  # interleaved: PyAV reads past the end of eight separate planes
-        first, count = None, 0
+        # FFmpeg estimates the length of MP3 and AAC from the first frames, far off where the bit rate varies.
+        declared = 0.0 if is_mpeg(data) else (file.duration or 0) / av.time_base
+        format_: Format | None = None
         for packet in file.demux(stream):
             try:
                 frames = packet.decode()
             except av.InvalidDataError:
+                decoded.missing_s += float((packet.duration or 0) * (packet.time_base or 0))
                 continue
             for frame in frames:
-                channels, rate = frame.layout.nb_channels, frame.sample_rate
-                format_ = (container, codec, channels, rate)
-                first = first or format_
-                if format_ != first:
-                    raise InvalidAudio("The recording changes its sample rate or its channels midway.")
-                count += frame.samples
-                _check_format(format_, declared, len(data), settings)
-                _check_seconds(count / rate, settings)
+                if format_ != (format_ := (container, codec, frame.layout.nb_channels, frame.sample_rate)):
+                    _check_format(format_, declared, len(data), decoded.settings)
+                    to_float = av.AudioResampler(format="flt")  # interleaved: PyAV reads past eight separate planes
                 for part in to_float.resample(frame):
-                    yield format_, part.to_ndarray().reshape(-1, channels)
+                    decoded.add(format_, part.to_ndarray().reshape(-1, frame.layout.nb_channels))
+
+
+def _choose_track(
+    streams: Sequence[av.AudioStream], rank: int, track: int, container: str
+) -> tuple[int, av.AudioStream]:
+    """Return the number of an audio track, from 1, and the track: `track`, else default tracks first."""
+    if not streams:
+        raise NotAudio("This file contains no audio.")
+    if track > len(streams):
+        have = "1 audio track" if len(streams) == 1 else f"{len(streams)} audio tracks"
+        raise InvalidAudio(f"The recording has {have}, but track {track} is asked for (--track, {variable('track')}).")
+    numbered = [each for each in enumerate(streams, 1) if track in (0, each[0]) and each[1].codec_context is not None]
+    if not numbered:
+        raise InvalidAudio(f"This {container} recording uses an unsupported codec.")
+    numbered.sort(key=lambda each: not each[1].disposition & Disposition.default)
+    return numbered[min(rank, len(numbered) - 1)]
+
+
+def _join_stretches(stretches: Sequence[tuple[int, bytearray]]) -> tuple[NDArray[np.float32], int, list[str]]:
+    """Return float32 [n] at the highest rate of the stretches, this rate, and warnings of replaced samples."""
+    highest = max((rate for rate, _ in stretches), default=0)
+    pieces: list[NDArray[np.float32]] = []
+    warnings: list[str] = []
+    start_s = 0.0
+    for rate, mono in stretches:
+        samples = np.frombuffer(mono, np.float32)
+        warnings += filter(None, [patch_invalid(samples, rate, start_s)])
+        start_s += len(samples) / rate
+        pieces.append(samples if rate == highest else soxr.resample(samples, rate, highest, quality="HQ"))
+    return (pieces[0] if len(pieces) == 1 else np.concatenate([*pieces, np.empty(0, np.float32)])), highest, warnings
 
 
 class _Bytes(io.BytesIO):
@@ -213,36 +323,43 @@ class _Bytes(io.BytesIO):
 
 def _read_file(path: Path, settings: Settings) -> bytes:
     """Read a file of an allowed size."""
+    shown = name if len(name := str(path)) <= MAX_NAME else f"…{name[1 - MAX_NAME :]}"
     try:
         if path.is_dir():
-            raise InvalidAudio(f"“{path}” is a folder, not a recording.")
+            raise InvalidAudio(f"“{shown}” is a folder, not a recording.")
         if not path.exists():
-            raise InvalidAudio(f"There is no file “{path}”.")
+            raise InvalidAudio(f"There is no file “{shown}”.")
         if not path.is_file():
-            raise InvalidAudio(f"“{path}” is not a regular file.")
-        size = path.stat().st_size
-        _check_bytes(size, settings)
+            raise InvalidAudio(f"“{shown}” is not a regular file.")
         with path.open("rb") as file:
-            return file.read(size)
+            refuse_documents(head := file.read(16))
+            size = os.fstat(file.fileno()).st_size
+            _check_bytes(size, settings)
+            return head + file.read(size)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise InvalidAudio(f"The file “{path}” cannot be read ({reason}).") from error
+        raise InvalidAudio(f"The file “{shown}” cannot be read ({reason}).") from error
 
 
 def _check_bytes(size: int, settings: Settings) -> None:
     if size > settings.max_bytes:
         limit = settings.max_bytes / 2**20
-        raise TooLarge(f"The file has {size / 2**20:.4g} MB; at most {limit:.4g} MB can be analyzed.")
+        raise TooLarge(
+            f"The file has {size / 2**20:.4g} MB; at most {limit:.4g} MB can be analyzed ({variable('max_bytes')})."
+        )
 
 
 def _check_format(format_: Format, declared_s: float, size: int, settings: Settings) -> None:
     """Refuse by the header alone: channels, rate, and a declared length that is plausible for the file's size."""
     _, _, channels, rate = format_
     if channels > MAX_CHANNELS:
-        raise TooLarge(f"The recording has {channels} channels; at most {MAX_CHANNELS} can be analyzed.")
+        most = f"at most {MAX_CHANNELS} can be analyzed, so mix it down first"
+        raise TooLarge(f"The recording has {channels} channels; {most}.")
     if not MIN_RATE <= rate <= MAX_RATE:
         allowed = f"{MIN_RATE // 1000} to {MAX_RATE // 1000} kHz"
-        raise TooLarge(f"The recording has a sample rate of {rate / 1000:g} kHz; {allowed} can be analyzed.")
+        raise TooLarge(
+            f"The recording has a sample rate of {rate / 1000:g} kHz; {allowed} can be analyzed, so convert it first."
+        )
     if size >= declared_s * MIN_BYTES_PER_SECOND:
         _check_seconds(declared_s, settings)
 
@@ -251,20 +368,6 @@ def _check_seconds(seconds: float, settings: Settings) -> None:
     if seconds > settings.max_seconds:
         limit = settings.max_seconds
         most = f"{limit / 60:.4g} minutes" if limit >= 120 else f"{limit:.4g} seconds"
-        raise TooLarge(f"The recording is longer than {most}, the most that can be analyzed.")
-
-
-def _explain_failure(data: bytes) -> str:
-    """Describe bytes that no decoder recognizes, in a sentence."""
-    for offset, magic, kind in RECORDINGS:
-        if data.startswith(magic, offset):
-            return f"This looks like {kind} recording, but it is cut off or damaged and cannot be decoded."
-    if data[:1000].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "This is a web page, not a recording."
-    try:
-        text = data[:4096].decode("utf-8", errors="strict" if len(data) <= 4096 else "ignore")
-    except UnicodeDecodeError:
-        text = "\0"
-    if all(letter.isprintable() or letter.isspace() for letter in text):
-        return "This is a text document, not a recording."
-    return "This is not a recording in a supported format, or it is damaged from the start."
+        raise TooLarge(
+            f"The recording is longer than {most}, the most that can be analyzed ({variable('max_seconds')})."
+        )

@@ -86,7 +86,7 @@ def measure_quality(recording: Recording, speech: Sequence[Span]) -> Quality:
         level_db=max(SILENCE_DB, _decibels(level)),
         noise_reduced=False,
     )
-    return replace(quality, warnings=_warnings(quality))
+    return replace(quality, warnings=(*recording.warnings, *_warnings(quality)))
 
 
 def rms(samples: NDArray[np.floating]) -> float:

@@ -1,13 +1,16 @@
 """Recognize the emotion of each recording.
 
 The table shows the most likely emotion (with a question mark where the model is not sure), its probability, the length
-in seconds and the transcript. The exit code is 2 if any file could not be analyzed; the others are analyzed regardless.
+in seconds and the transcript; below a row are warnings about sound that is missing or was replaced. Folders are
+searched for recordings of any format; hidden files and those that are no audio are skipped and counted. The exit code
+is 2 if any recording could not be analyzed; the others are analyzed regardless.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -17,21 +20,23 @@ from tqdm import tqdm
 
 from ser_engine.cli.baseline import add_baseline, read_baseline
 from ser_engine.cli.download_bar import DownloadBar
+from ser_engine.cli.source import read_source
 from ser_engine.errors import SerError
 from ser_engine.models.registry import find_model
-from ser_engine.process import SUFFIXES
+from ser_engine.process import find_files, is_other_file
 from ser_engine.settings import Settings
 from ser_engine.types import Analysis
 
 HELP = "recognize the emotion of each recording"
-SHARED = ("model",)
+SHARED = ("model", "track")
 NAME_WIDTH = 40
+HEAD = f"{'file':{NAME_WIDTH}} {'emotion':10} {'prob.':>5}  {'sec.':>6}  transcript"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="FILE|FOLDER", help="folders are searched for audio files"
+        "paths", nargs="+", type=Path, metavar="FILE|FOLDER", help="folders are searched; - is standard input"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per file and line")
     parser.add_argument("--explain", action="store_true", help="with --json: add what the answer rests on")
@@ -45,45 +50,60 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     from ser_engine.analyzer import Analyzer  # loads torch
 
     settings = replace(settings, transcribe=settings.transcribe and not options.no_transcript)
-    files = list(_audio_files(options.paths))
-    if not files:
-        print("No audio files found.", file=sys.stderr)
-        return 2
     find_model(settings)  # report a missing model once, before any work
     analyzer = Analyzer(settings, on_download=DownloadBar())
     baseline = read_baseline(options, analyzer)
-    failed = False
-    if not options.json:
-        print(f"{'file':{NAME_WIDTH}} {'emotion':10} {'prob.':>5}  {'sec.':>6}  transcript")
-    for file in tqdm(files, unit="file", disable=len(files) < 3 or not sys.stderr.isatty()):
+    files, hidden = _list_files(options.paths)
+    answered = failed = skipped = 0
+    for file, given in tqdm(files, unit="file", disable=len(files) < 3 or not sys.stderr.isatty()):
         try:
-            analysis = analyzer.analyze(file, name=str(file), baseline=baseline)
+            analysis = analyzer.analyze(read_source(file, settings), name=str(file), baseline=baseline)
             explained = (
                 {"explanation": analyzer.explain(analysis).to_dict()} if options.explain and options.json else {}
             )
         except SerError as error:
-            failed = True
+            if not given and is_other_file(file, error):
+                skipped += 1
+                continue
+            failed += 1
             tqdm.write(f"{file}: {error}", file=sys.stderr)
             continue
+        answered += 1
         with tqdm.external_write_mode():
-            answer = json.dumps(analysis.to_dict() | explained, ensure_ascii=False) if options.json else _row(analysis)
-            print(answer, flush=True)
-    return 2 if failed else 0
+            if options.json:
+                print(json.dumps(analysis.to_dict() | explained, ensure_ascii=False), flush=True)
+            else:
+                print(*([HEAD] if answered == 1 else []), *_rows(analysis), sep="\n", flush=True)
+    news = [] if answered or failed else ["No recordings were found."]
+    if hidden or skipped:
+        parts = [f"{number} {kind}" for number, kind in ((hidden, "hidden"), (skipped, "not audio")) if number]
+        count = hidden + skipped
+        news.append(f"Skipped {count} {'file' if count == 1 else 'files'}: {', '.join(parts)}.")
+    if news:
+        print(*news, file=sys.stderr)
+    return 0 if answered and not failed else 2
 
 
-def _audio_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the given files, and the audio files in the given folders."""
+def _list_files(paths: Iterable[Path]) -> tuple[list[tuple[Path, bool]], int]:
+    """Return the files, each with whether it was given itself or is in a given folder, and how many are hidden."""
+    files: list[tuple[Path, bool]] = []
+    hidden = 0
     for path in paths:
-        if path.is_dir():
-            yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        if os.path.isdir(path):  # noqa: PTH112 (a Path raises an error for a name that is too long)
+            found, more = find_files(path)
+            files += [(file, False) for file in found]
+            hidden += more
         else:
-            yield path
+            files.append((path, True))
+    return files, hidden
 
 
-def _row(analysis: Analysis) -> str:
+def _rows(analysis: Analysis) -> Iterator[str]:
     label, probability = analysis.scores.ranked()[0]
     if analysis.sure is False:
         label += "?"
     name = analysis.file if len(analysis.file) <= NAME_WIDTH else "…" + analysis.file[1 - NAME_WIDTH :]
     words = analysis.transcript.text if analysis.transcript else ""
-    return f"{name:{NAME_WIDTH}} {label:10} {probability:5.2f}  {analysis.quality.duration_s:6.1f}  {words}"
+    yield f"{name:{NAME_WIDTH}} {label:10} {probability:5.2f}  {analysis.quality.duration_s:6.1f}  {words}"
+    for warning in analysis.recording.warnings:
+        yield f"  {warning}"

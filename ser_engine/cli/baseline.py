@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ser_engine.cli.source import read_source
 from ser_engine.errors import InvalidAudio, NoSpeech, TooLarge
 
 if TYPE_CHECKING:
@@ -22,7 +24,11 @@ def read_baseline(options: argparse.Namespace, analyzer: Analyzer) -> Baseline |
     """Return the baseline from the file that was given, or None; an error of the file names it."""
     if options.baseline is None:
         return None
+    from ser_engine.audio.decode import load_audio
+
+    settings = replace(analyzer.settings, track=0)  # a given one is the recording's
     try:
-        return analyzer.calibrate(options.baseline)
+        source = read_source(options.baseline, settings)
+        return analyzer.calibrate(load_audio(source, settings, str(options.baseline)))
     except (InvalidAudio, NoSpeech, TooLarge) as error:
         raise InvalidAudio(f"{options.baseline}: {error}") from None

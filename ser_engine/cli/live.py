@@ -12,15 +12,16 @@ from pathlib import Path
 
 from ser_engine.cli.baseline import add_baseline, read_baseline
 from ser_engine.cli.download_bar import DownloadBar
+from ser_engine.cli.source import read_source
 from ser_engine.settings import Settings
 
 HELP = "play a recording into a live session"
-SHARED = ("model",)
+SHARED = ("model", "track")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("path", type=Path, metavar="FILE", help="the recording")
+    parser.add_argument("path", type=Path, metavar="FILE", help="the recording; - for standard input")
     parser.add_argument("--realtime", action="store_true", help="play at the recording's own pace")
     parser.add_argument("--window", type=float, default=3.0, metavar="SECONDS", help="length of a window (default: 3)")
     parser.add_argument("--hop", type=float, default=0.5, metavar="SECONDS", help="time between windows (default: 0.5)")
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     from ser_engine.live.player import format_update, play_recording
     from ser_engine.live.session import LiveSession
 
-    recording = load_audio(options.path, settings)
+    recording = load_audio(read_source(options.path, settings), settings, options.path.name)
     analyzer = Analyzer(replace(settings, transcribe=False), on_download=DownloadBar())
     baseline = read_baseline(options, analyzer)
     session = LiveSession(analyzer, window_s=options.window, hop_s=options.hop, gate=options.gate, baseline=baseline)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,14 +18,21 @@ from ser_engine.settings import Settings
 VERBS = (analyze, live, train, trial, evaluate, conversation, describe, corpus, audit)
 BAD_INPUT = 2
 INTERRUPTED = 130
+# Options that several verbs share and that override a setting of the same name.
+SHARED = ("data", "results", "model", "track")
 MODEL = "folder in models/, path, or hf:OWNER/NAME[@REVISION] of the Hugging Face hub (default: SER_MODEL or bundled)"
+
+TRACK = "audio track of a film, from 1 (default: SER_TRACK, else the default one or, if silent, the first with sound)"
+# What looks like a file among the arguments, rather than like an option.
+DASHED = re.compile(r"-[^=]*\.[A-Za-z]\w*")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 for success, 2 for bad input, 130 when interrupted."""
-    options = build_parser().parse_args(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a file name may hold what the terminal cannot show
-        sys.stdout.reconfigure(errors="backslashreplace")
+    options = _parse(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file name may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     try:
         code: int = options.run(options, _settings(options))
     except SerError as error:
@@ -41,13 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all verbs; docs/command-line.md is generated from it."""
-    # Options that several verbs share and that override a setting of the same name.
-    shared = {name: argparse.ArgumentParser(add_help=False) for name in ("data", "results", "model")}
+    shared = {name: argparse.ArgumentParser(add_help=False) for name in SHARED}
     shared["data"].add_argument("--data", type=Path, metavar="FOLDER", help="folder of the corpora (default: SER_DATA)")
     shared["results"].add_argument(
         "--results", type=Path, metavar="FOLDER", help="folder of the results (default: SER_RESULTS)"
     )
     shared["model"].add_argument("--model", help=MODEL)
+    shared["track"].add_argument("--track", type=int, metavar="N", help=TRACK)
 
     parser = argparse.ArgumentParser("ser", description="Recognize emotions in speech; train and evaluate models.")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -60,7 +68,18 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments; where one looks like a file, a usage error says how to name such a file."""
+    try:
+        return build_parser().parse_args(arguments)
+    except SystemExit as stop:
+        file = next((each for each in arguments if DASHED.fullmatch(each)), None)
+        if stop.code == BAD_INPUT and file:
+            print(f"A file whose name begins with a dash needs ./ before it: ./{file}", file=sys.stderr)
+        raise
+
+
 def _settings(options: argparse.Namespace) -> Settings:
     """Return the settings of the environment, overridden by the shared options that were given."""
-    given = {name: getattr(options, name, None) for name in ("data", "results", "model")}
+    given = {name: getattr(options, name, None) for name in SHARED}
     return replace(Settings.from_env(), **{name: value for name, value in given.items() if value})

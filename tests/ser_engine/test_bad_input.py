@@ -31,7 +31,7 @@ class Bad:
 
 def with_value(value: float) -> bytes:
     samples = speech()
-    samples[20_000] = value
+    samples[20_000:20_800] = value
     return encode(samples, codec="FLOAT")
 
 

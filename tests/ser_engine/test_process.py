@@ -80,10 +80,11 @@ def test_bad_files_are_rows_without_values_and_warnings(tmp_path: Path, analyzer
     (tmp_path / "beep.wav").write_bytes(encode(tone(2)))
     (tmp_path / "text.wav").write_text("no sound")
     (tmp_path / "notes.txt").write_text("left out")
-    (tmp_path / "voice.ogg").write_bytes(DOGS.read_bytes())
+    (tmp_path / "._beep.wav").write_bytes(bytes(100))
+    (tmp_path / "voice.3gp").write_bytes(DOGS.read_bytes())
     with pytest.warns(UserWarning) as caught:
         table = process_folder(tmp_path, transcribe=False, analyzer=analyzer)
-    assert [Path(file).name for file in table.index.get_level_values("file")] == ["beep.wav", "text.wav", "voice.ogg"]
+    assert [Path(file).name for file in table.index.get_level_values("file")] == ["beep.wav", "text.wav", "voice.3gp"]
     assert table["label"].isna().tolist() == table["happy"].isna().tolist() == [True, True, False]
     messages = [str(warning.message) for warning in caught if warning.category is UserWarning]
     assert any("beep.wav: No speech" in text for text in messages) and any(

@@ -107,7 +107,9 @@ def test_bad_files_are_told_and_good_ones_answered(recordings: Path, capsys: Cap
     missing = recordings / "nothing.wav"
     assert main(["analyze", "--no-transcript", str(missing), str(recordings)]) == 2
     out, err = capsys.readouterr()
-    told = dict(line.split(": ", 1) for line in err.splitlines())
+    *lines, skipped = err.splitlines()
+    assert skipped == "Skipped 1 file: 1 not audio."
+    told = dict(line.split(": ", 1) for line in lines)
     assert set(told) == {str(missing), str(recordings / "a.wav"), str(recordings / "c.wav")}
     assert "no file" in told[str(missing)]
     assert "No speech" in told[str(recordings / "a.wav")]
