@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ser_engine.cli.baseline import add_baseline, read_baseline
 from ser_engine.cli.download_bar import DownloadBar
+from ser_engine.cli.export import add_export, export_targets, write_export
 from ser_engine.errors import SerError
 from ser_engine.models.registry import find_model
 from ser_engine.process import SUFFIXES
@@ -36,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object per file and line")
     parser.add_argument("--explain", action="store_true", help="with --json: add what the answer rests on")
     parser.add_argument("--no-transcript", action="store_true", help="do not transcribe")
+    parser.add_argument("--words", action="store_true", help="with --json: add when each word was said")
+    add_export(parser)
     add_baseline(parser)
     parser.set_defaults(run=run)
 
@@ -44,11 +47,13 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Analyze all files; print failures on standard error."""
     from ser_engine.analyzer import Analyzer  # loads torch
 
-    settings = replace(settings, transcribe=settings.transcribe and not options.no_transcript)
+    words = settings.words or options.words or options.export == "textgrid"
+    settings = replace(settings, transcribe=settings.transcribe and not options.no_transcript, words=words)
     files = list(_audio_files(options.paths))
     if not files:
         print("No audio files found.", file=sys.stderr)
         return 2
+    targets = export_targets(options, files)
     find_model(settings)  # report a missing model once, before any work
     analyzer = Analyzer(settings, on_download=DownloadBar())
     baseline = read_baseline(options, analyzer)
@@ -58,6 +63,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     for file in tqdm(files, unit="file", disable=len(files) < 3 or not sys.stderr.isatty()):
         try:
             analysis = analyzer.analyze(file, name=str(file), baseline=baseline)
+            write_export(options, analysis, targets.get(file))
             explained = (
                 {"explanation": analyzer.explain(analysis).to_dict()} if options.explain and options.json else {}
             )

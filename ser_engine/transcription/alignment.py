@@ -55,8 +55,10 @@ def _correct(segment: TranscriptSegment, part: Sequence[tuple[str, int]]) -> Tra
     """Return the segment with the words of `part`, each of which shares the time of the old word at its place."""
     text = " ".join(word for word, _ in part)
     old, words = segment.words, []
-    if text == segment.text or [word.text for word in old] != segment.text.split():
-        return replace(segment, text=text, confidence=1.0, words=old if text == segment.text else ())
+    if text == segment.text:
+        return replace(segment, confidence=1.0)
+    if not old or [word.text for word in old] != segment.text.split():
+        return replace(segment, text=text, confidence=1.0, words=())
     for place, sharing in groupby(part, key=lambda each: each[1]):
         texts = [word for word, _ in sharing]
         step = old[place].duration_s / len(texts)

@@ -106,11 +106,11 @@ class Transcriber:
             shared = (languages[windows[0].speech], windows[0].tokens)
             together = [w for w in windows if (languages[w.speech], w.tokens) == shared][:batch]
             windows = [w for w in windows if w not in together]
-            for window, (result, states) in zip(together, self._decode(together, shared[0]), strict=True):
+            for window, result in zip(together, self._decode(together, shared[0]), strict=True):
                 number, start, samples = window.speech, window.start, window.samples
                 if is_credible(result, len(samples) / SAMPLE_RATE):
                     languages[number] = languages[number] or result.language
-                    cut = self._cut_segments(speeches[number], window, result, states if words else None)
+                    cut = self._cut_segments(speeches[number], window, result, words)
                     segments[number] += [fit_to_speech(segment, found[number]) for segment in cut]
                     if rest := self._find_rest(result, len(samples)):
                         windows.append(_Window(number, start + rest, samples[rest:]))
@@ -124,11 +124,8 @@ class Transcriber:
         confidence = float(np.average([s.confidence for s in segments], weights=lengths)) if segments else 0.0
         return Transcript(text, language if text else None, tuple(segments), confidence, self.engine)
 
-    def _decode(self, windows: Sequence[_Window], language: str | None) -> list[tuple[DecodingResult, Tensor]]:
-        """Decode greedily, and again by beam search where the text is not credible although there may be speech.
-
-        The encoder's states, float32 [positions, width], come with the result of each window.
-        """
+    def _decode(self, windows: Sequence[_Window], language: str | None) -> list[DecodingResult]:
+        """Decode greedily, and again by beam search where the text is not credible although there may be speech."""
         import torch
         from whisper.audio import log_mel_spectrogram, pad_or_trim
         from whisper.decoding import DecodingOptions
@@ -147,7 +144,7 @@ class Transcriber:
                     if doubtful and result.no_speech_prob <= MAX_NO_SPEECH:
                         careful = replace(options, language=result.language, beam_size=5)
                         results[i] = self._model.decode(states[i], careful)
-        return list(zip(results, states, strict=True))
+        return results
 
     def _find_rest(self, result: DecodingResult, length: int) -> int:
         """Return the sample from which on Whisper left a window of `length` samples undecoded; 0 if there is no rest.
@@ -169,24 +166,24 @@ class Transcriber:
         return get_tokenizer(model.is_multilingual, num_languages=model.num_languages, language=language)
 
     def _cut_segments(
-        self, speech: CleanSpeech, window: _Window, result: DecodingResult, states: Tensor | None
+        self, speech: CleanSpeech, window: _Window, result: DecodingResult, words: bool
     ) -> Iterator[TranscriptSegment]:
-        """Cut a decoded window at its timestamp tokens; the encoder's `states` give the times of words."""
+        """Cut a decoded window at its timestamp tokens; with `words`, each of them has times as well."""
         tokenizer = self._tokenizer(result.language)
-        begin, end, words = 0.0, len(window.samples) / SAMPLE_RATE, []
+        begin, end, said = 0.0, len(window.samples) / SAMPLE_RATE, []
         pieces: list[tuple[float, float, list[int]]] = []
         for token in result.tokens:
             if token < tokenizer.timestamp_begin:
-                words.append(token)
+                said.append(token)
                 continue
             moment = min((token - tokenizer.timestamp_begin) * SECONDS_PER_POSITION, end)
-            if words:
-                pieces.append((begin, moment, words))
-            begin, words = moment, []
-        if words:
-            pieces.append((begin, end, words))
+            if said:
+                pieces.append((begin, moment, said))
+            begin, said = moment, []
+        if said:
+            pieces.append((begin, end, said))
         offset = window.start / SAMPLE_RATE
-        spoken = [[]] * len(pieces) if states is None else self._align(tokenizer, pieces, window, states)
+        spoken = self._align(tokenizer, pieces, window, result.audio_features) if words else [[]] * len(pieces)
         spans = speech.spans_between(window.start, window.start + len(window.samples))
         within = replace(speech, samples=window.samples, segments=spans)
         for (begin, finish, tokens), timed in zip(pieces, spoken, strict=True):
