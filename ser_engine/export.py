@@ -89,11 +89,13 @@ def sentences(analysis: Analysis) -> list[TranscriptSegment]:
     segments = analysis.transcript.segments if analysis.transcript else ()
     if spoken := [segment for segment in segments if segment.text]:
         return spoken
-    whole = Span(0.0, analysis.quality.duration_s)
-    windows = [(window, window.scores, window.sure) for window in analysis.timeline]
+    text = analysis.transcript.text if analysis.transcript else ""
+    if not analysis.timeline:
+        end = analysis.quality.duration_s
+        return [TranscriptSegment(0.0, end, text, 1.0, (), analysis.scores, analysis.sure)]
     return [
-        TranscriptSegment(span.start, span.end, "", 1.0, (), scores, sure)
-        for span, scores, sure in windows or [(whole, analysis.scores, analysis.sure)]
+        TranscriptSegment(window.start, window.end, "", 1.0, (), window.scores, window.sure)
+        for window in analysis.timeline
     ]
 
 
