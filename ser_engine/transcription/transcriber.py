@@ -213,10 +213,10 @@ class Transcriber:
                 num_frames=len(window.samples) // HOP_LENGTH,
                 last_speech_timestamp=0.0,
             )
-        return [_join_parts(each["words"], tokenizer.language not in UNSPACED) for each in timed]
+        return [join_parts(each["words"], tokenizer.language not in UNSPACED) for each in timed]
 
 
-def _join_parts(timed: Sequence[dict[str, Any]], spaced: bool) -> list[Word]:
+def join_parts(timed: Sequence[dict[str, Any]], spaced: bool) -> list[Word]:
     """Return the words that Whisper timed; in a language with spaces, the parts of "o'clock" are joined."""
     words: list[Word] = []
     for part in timed:
