@@ -2,6 +2,9 @@
 
 The table shows the most likely emotion (with a question mark where the model is not sure), its probability, the length
 in seconds and the transcript. The exit code is 2 if any file could not be analyzed; the others are analyzed regardless.
+
+--export writes one entry for each sentence, with its times and its emotion: a table that Excel opens (csv), subtitles
+(srt, vtt), or tiers for Praat (textgrid, with the times of words). From several recordings, it writes a file for each.
 """
 
 from __future__ import annotations

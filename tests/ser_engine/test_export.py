@@ -101,7 +101,7 @@ def tiers(text: str, folder: Path) -> dict[str, list[tuple[float, float, str]]]:
     """Return the intervals of each tier as Praat reads them."""
     path = folder / "call.TextGrid"
     path.write_text(text, encoding="utf-8")
-    grid = parselmouth.read(path)
+    grid = parselmouth.read(str(path))
     found = {}
     for tier in range(1, int(call(grid, "Get number of tiers")) + 1):
         numbers = range(1, int(call(grid, "Get number of intervals", tier)) + 1)
