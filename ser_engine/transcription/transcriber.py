@@ -210,7 +210,7 @@ class Transcriber:
                 model=self._aligner,
                 tokenizer=tokenizer,
                 mel=states,
-                num_frames=len(window.samples) // HOP_LENGTH,
+                num_frames=max(2, len(window.samples) // HOP_LENGTH),
                 last_speech_timestamp=0.0,
             )
         return [join_parts(each["words"], tokenizer.language not in UNSPACED) for each in timed]
