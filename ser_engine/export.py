@@ -60,7 +60,7 @@ def to_textgrid(analysis: Analysis) -> str:
     from praatio.utilities.textgrid_io import getTextgridAsStr
 
     parts, length = sentences(analysis), analysis.quality.duration_s
-    tiers = {
+    tiers: dict[str, list[tuple[Span, str]]] = {
         "sentences": [(part, part.text) for part in parts],
         "words": [(word, word.text) for part in parts for word in part.words],
         "emotions": [(part, emotion(part)) for part in parts],
