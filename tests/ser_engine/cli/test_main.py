@@ -100,7 +100,7 @@ def test_sentences_are_exported_to_a_file_or_a_folder(
     ("options", "told"),
     [
         (["--export", "csv", "-o", "taken.csv"], "is a file"),
-        (["--export", "csv", "twin/b.wav"], "2 recordings would be written to b.csv"),
+        (["twin/b.wav", "--export", "csv"], "2 recordings would be written to b.csv"),
         (["-o", "table.csv"], "--output needs --export"),
     ],
 )
