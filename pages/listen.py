@@ -10,6 +10,7 @@ import streamlit as st
 from ser_engine.errors import SerError
 from ui import calibration, caveats, engine, panels, session, theme, wording
 from ui.components.recorder import record
+from ui.components.transcript import list_sentences
 from ui.listen import charts, downloads, model_choice
 from ui.listen import why as explain
 from ui.listen import wording as sentences
@@ -209,12 +210,19 @@ def show_emotions(result: session.Result) -> None:
 
 
 def show_transcript(result: session.Result) -> None:
-    """Show the transcript in an editable field; edits go into the downloads, and into a model that uses text."""
+    """Show the sentences with their emotions, and the transcript in an editable field.
+
+    Edits go into the downloads, and into a model that uses text.
+    """
     st.subheader("Transcript", anchor=False)
     transcript = result.analysis.transcript
     if transcript is None:
         note("Transcription is turned off.")
         return
+    shown = result.current.transcript or transcript
+    if rows := sentences.sentence_rows(shown.segments):
+        list_sentences(rows, player="players", key="sentences")
+        note("Press a sentence to play the recording from there.")
     # The widget forgets its value when another page is visited; then it begins with what the session has.
     key = words_key(result)
     if key not in st.session_state:
@@ -317,20 +325,18 @@ def show_downloads(result: session.Result) -> None:
     """Offer the result as files, which are made at the click, with the latest edits."""
     state = session.current()
 
-    def answer() -> tuple[Analysis, str, Analysis | None]:
-        state.settle()
-        return result.analysis, result.words, result.rescored
+    def written(make: Callable[[Analysis, str, Analysis | None], str]) -> Callable[[], str]:
+        def write() -> str:
+            state.settle()
+            return make(result.analysis, result.words, result.rescored)
+
+        return write
 
     section("Download")
-    name = downloads.file_name
+    note("JSON has everything; the other files have one entry for each sentence, with its emotion.")
     with st.container(horizontal=True):
-        panels.download(
-            "Download JSON",
-            lambda: downloads.to_json(*answer()),
-            name(result.analysis, "json"),
-            "application/json",
-        )
-        panels.download("Download CSV", lambda: downloads.to_csv(*answer()), name(result.analysis, "csv"), "text/csv")
+        for title, (suffix, mime, make) in downloads.FILES.items():
+            panels.download(f"Download {title}", written(make), downloads.file_name(result.analysis, suffix), mime)
         st.button("Discard this recording", type="tertiary", on_click=state.forget)
 
 

@@ -21,9 +21,10 @@ from ser_engine.models import trained_on
 from ser_engine.models.base import Model
 from ser_engine.models.cards import read_cards, read_figures
 from ser_engine.models.registry import find_model, load_model
+from ser_engine.sentences import cut_sentences, score_sentences
 from ser_engine.settings import Settings
 from ser_engine.transcription.alignment import replace_words, select_words
-from ser_engine.transcription.transcriber import Transcriber, load_transcriber
+from ser_engine.transcription.transcriber import Transcriber, compile_alignment, load_transcriber
 from ser_engine.types import (
     SAMPLE_RATE,
     WINDOW_S,
@@ -184,8 +185,8 @@ class Analyzer:
         transcript = replace_words(analysis.transcript, words, analysis.speech.segments)
         if not self.model.uses_text:
             return replace(analysis, transcript=transcript)
-        ((prediction, timeline),) = self._classify([analysis.speech], [transcript])
-        return replace(analysis, transcript=transcript, timeline=timeline, **vars(prediction))
+        ((prediction, timeline, scored),) = self._classify([analysis.speech], [transcript])
+        return replace(analysis, transcript=scored, timeline=timeline, **vars(prediction))
 
     def explain(self, analysis: Analysis) -> Explanation:
         """Weigh moments and words of a recording in its answer, and measure the voice; `analysis` is this analyzer's.
@@ -257,13 +258,13 @@ class Analyzer:
         shared: dict[str, float] = {}
         speeches = [speech for _, speech, _ in pending]
         with _stage("transcribe", shared, progress):
-            transcripts = self.transcriber.transcribe_all(speeches) if transcribe else [None] * len(speeches)
+            transcripts: Sequence[Transcript | None] = [None] * len(speeches)
+            if transcribe:
+                transcripts = self.transcriber.transcribe_all(speeches, words=self.settings.words)
         with _stage("classify", shared, progress):
             classified = self._classify(speeches, transcripts)
         analyses = []
-        for (recording, speech, seconds), transcript, (prediction, timeline) in zip(
-            pending, transcripts, classified, strict=True
-        ):
+        for (recording, speech, seconds), (prediction, timeline, transcript) in zip(pending, classified, strict=True):
             seconds = seconds | {stage: duration / len(pending) for stage, duration in shared.items()}
             seconds["total"] = sum(seconds.values())
             if trained_on.contains(self._trained_on, recording.source.sha256):
@@ -279,25 +280,32 @@ class Analyzer:
 
     def _classify(
         self, speeches: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None]
-    ) -> list[tuple[Prediction, tuple[TimelineWindow, ...]]]:
+    ) -> list[tuple[Prediction, tuple[TimelineWindow, ...], Transcript | None]]:
         """Score a short recording as one utterance, a long one as the mean of its windows weighted by their speech.
 
-        Each window is scored with the words said in it.
+        Each window is scored with the words said in it, and each sentence of the transcript by itself.
         """
         parts = [_cut_windows(*both) for both in zip(speeches, transcripts, strict=True)]
-        flat = [part for own in parts for part in own]
-        predictions = iter(self.model.predict([speech for _, speech, _ in flat], [words for *_, words in flat]))
-        classified: list[tuple[Prediction, tuple[TimelineWindow, ...]]] = []
-        for own in parts:
-            scored = [next(predictions) for _ in own]
-            if len(own) == 1:
-                classified.append((scored[0], ()))
-                continue
+        sentences = [
+            cut_sentences(speech, transcript, len(own) == 1, self.settings.min_speech_s)
+            for speech, transcript, own in zip(speeches, transcripts, parts, strict=True)
+        ]
+        flat = [(part, words) for own in parts for _, part, words in own]
+        flat += [each for rows in sentences for each in rows.values()]
+        predictions = self.model.predict([part for part, _ in flat], [words for _, words in flat])
+        windows, alone = iter(predictions), iter(predictions[sum(map(len, parts)) :])
+        classified: list[tuple[Prediction, tuple[TimelineWindow, ...], Transcript | None]] = []
+        for own, rows, transcript in zip(parts, sentences, transcripts, strict=True):
+            scored = [next(windows) for _ in own]
             timeline = tuple(
                 TimelineWindow(span.start, span.end, each.scores, each.scores.reach(self.model.threshold))
                 for (span, *_), each in zip(own, scored, strict=True)
             )
-            classified.append((_mean(scored, [speech.duration_s for _, speech, _ in own]), timeline))
+            prediction = _mean(scored, [speech.duration_s for _, speech, _ in own]) if len(own) > 1 else scored[0]
+            scores = {row: next(alone).scores for row in rows}
+            rest = prediction.scores if len(own) == 1 else None  # of sentences that were not scored by themselves
+            said = transcript and score_sentences(transcript, scores, rest, self.model.threshold)
+            classified.append((prediction, timeline if len(own) > 1 else (), said))
         return classified
 
     def warm_up(self) -> None:
@@ -310,6 +318,8 @@ class Analyzer:
         self.model.predict([speech])
         if self.settings.transcribe:
             self.transcriber.transcribe(speech)
+            if self.settings.words:
+                compile_alignment()
 
     @property
     def model(self) -> Model:

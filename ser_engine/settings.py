@@ -40,6 +40,7 @@ class Settings:
     allow_download : whether missing weights may be downloaded from their publisher
     download_timeout_s : seconds without a byte after which a download is given up
     transcribe : whether words are transcribed
+    words : whether words get times of their own, which takes about a tenth longer
     language : two-letter code of the spoken language; if empty, Whisper detects it
     noise_reduction : "auto" (only where the signal-to-noise ratio is low), "always" (as Sharma, III.A) or "off"
     track : audio track to analyze, counted from 1; 0 for the default track or, where it is silent, the first with sound
@@ -62,6 +63,7 @@ class Settings:
     allow_download: bool = False
     download_timeout_s: float = 30.0
     transcribe: bool = True
+    words: bool = False
     language: str = ""
     noise_reduction: NoiseReduction = "auto"
     track: int = 0

@@ -213,43 +213,6 @@ class CleanSpeech:
 
 
 @dataclass(frozen=True)
-class TranscriptSegment(Span):
-    """Words with their times and Whisper's confidence in them (0 to 1)."""
-
-    text: str
-    confidence: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the segment as JSON-ready values."""
-        return super().to_dict() | {"text": self.text, "confidence": round(self.confidence, 3)}
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """The words of a recording; an empty `text` means that there is no intelligible speech.
-
-    `language` is Whisper's two-letter code (None without text); `engine` names model and precision;
-    `confidence` is the mean token probability, 0 to 1.
-    """
-
-    text: str
-    language: str | None
-    segments: tuple[TranscriptSegment, ...]
-    confidence: float
-    engine: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the transcript as JSON-ready values."""
-        return {
-            "text": self.text,
-            "language": self.language,
-            "engine": self.engine,
-            "confidence": round(self.confidence, 3),
-            "segments": [segment.to_dict() for segment in self.segments],
-        }
-
-
-@dataclass(frozen=True)
 class Scores:
     """One probability per emotion; `probabilities` is float32 [len(labels)] and sums to one."""
 
@@ -277,6 +240,67 @@ class Scores:
     def to_dict(self) -> dict[str, float]:
         """Return {emotion: probability}, unrounded, in the model's order."""
         return {label: float(p) for label, p in zip(self.labels, self.probabilities, strict=True)}
+
+
+@dataclass(frozen=True)
+class Word(Span):
+    """A spoken word with its punctuation, when it was said, and Whisper's confidence in it (0 to 1)."""
+
+    text: str
+    confidence: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the word as JSON-ready values."""
+        return super().to_dict() | {"text": self.text, "confidence": round(self.confidence, 3)}
+
+
+@dataclass(frozen=True)
+class TranscriptSegment(Span):
+    """A sentence, or what Whisper took for one, with its times and Whisper's confidence in it (0 to 1).
+
+    `words` is empty unless their times were asked for. `scores` are the emotions of the sentence, None where there is
+    too little speech around it; `sure` is false where the model abstains, as in `Analysis`.
+    """
+
+    text: str
+    confidence: float
+    words: tuple[Word, ...] = ()
+    scores: Scores | None = field(default=None, compare=False)
+    sure: bool | None = field(default=None, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the segment as JSON-ready values; words and emotion are left out where there are none."""
+        answer = super().to_dict() | {"text": self.text, "confidence": round(self.confidence, 3)}
+        if self.words:
+            answer["words"] = [word.to_dict() for word in self.words]
+        if self.scores is not None:
+            answer |= {"top": self.scores.top, "sure": self.sure, "scores": self.scores.to_dict()}
+        return answer
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The words of a recording; an empty `text` means that there is no intelligible speech.
+
+    `language` is Whisper's two-letter code (None without text); `engine` names model and precision;
+    `confidence` is the mean token probability, 0 to 1.
+    """
+
+    text: str
+    language: str | None
+    segments: tuple[TranscriptSegment, ...]
+    confidence: float
+    engine: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the transcript as JSON-ready values."""
+        return {
+            "text": self.text,
+            "language": self.language,
+            "engine": self.engine,
+            "confidence": round(self.confidence, 3),
+            "segments": [segment.to_dict() for segment in self.segments],
+        }
 
 
 @dataclass(frozen=True)

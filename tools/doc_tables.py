@@ -219,6 +219,8 @@ def speed() -> str:
         ["peak memory", f"{b['peak_rss_mb']:,} MB"],
         ["word error rate (plain pipeline)", f"{b['wer_int8']:.1f}% ({b['wer_plain']:.1f}%)"],
     ]
+    if "word_start_error_s" in b:
+        rows.append(["error of the start of a word, median", f"{b['word_start_error_s']:.2f} s"])
     return table([f"on {b['machine']['cores']} cores, without a GPU", ""], rows)
 
 

@@ -61,8 +61,11 @@ def download() -> Download:
 
 @st.cache_resource(show_spinner=False)
 def analyzer(model: str) -> Analyzer:
-    """Return the engine that all sessions share for this model; cheap until the first analysis."""
-    settings = Settings.from_env()
+    """Return the engine that all sessions share for this model; cheap until the first analysis.
+
+    Words get times, which the TextGrid needs.
+    """
+    settings = replace(Settings.from_env(), words=True)
     return Analyzer(replace(settings, model=model) if model else settings, on_download=download().update)
 
 

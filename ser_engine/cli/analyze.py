@@ -4,6 +4,9 @@ The table shows the most likely emotion (with a question mark where the model is
 in seconds and the transcript; below a row are warnings about sound that is missing or was replaced. Folders are
 searched for recordings of any format; hidden files and those that are no audio are skipped and counted. The exit code
 is 2 if any recording could not be analyzed; the others are analyzed regardless.
+
+--export writes one entry for each sentence, with its times and its emotion: a table that Excel opens (csv), subtitles
+(srt, vtt), or tiers for Praat (textgrid, with the times of words). From several recordings, it writes a file for each.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from tqdm import tqdm
 
 from ser_engine.cli.baseline import add_baseline, read_baseline
 from ser_engine.cli.download_bar import DownloadBar
+from ser_engine.cli.export import add_export, export_targets, write_export
 from ser_engine.cli.source import read_source
 from ser_engine.errors import SerError
 from ser_engine.models.registry import find_model
@@ -41,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object per file and line")
     parser.add_argument("--explain", action="store_true", help="with --json: add what the answer rests on")
     parser.add_argument("--no-transcript", action="store_true", help="do not transcribe")
+    parser.add_argument("--words", action="store_true", help="with --json: add when each word was said")
+    add_export(parser)
     add_baseline(parser)
     parser.set_defaults(run=run)
 
@@ -49,15 +55,18 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Analyze all files; print failures on standard error."""
     from ser_engine.analyzer import Analyzer  # loads torch
 
-    settings = replace(settings, transcribe=settings.transcribe and not options.no_transcript)
+    words = settings.words or options.words or options.export == "textgrid"
+    settings = replace(settings, transcribe=settings.transcribe and not options.no_transcript, words=words)
+    files, hidden = _list_files(options.paths)
+    targets = export_targets(options, [file for file, _ in files])
     find_model(settings)  # report a missing model once, before any work
     analyzer = Analyzer(settings, on_download=DownloadBar())
     baseline = read_baseline(options, analyzer)
-    files, hidden = _list_files(options.paths)
     answered = failed = skipped = 0
     for file, given in tqdm(files, unit="file", disable=len(files) < 3 or not sys.stderr.isatty()):
         try:
             analysis = analyzer.analyze(read_source(file, settings), name=str(file), baseline=baseline)
+            write_export(options, analysis, targets.get(file))
             explained = (
                 {"explanation": analyzer.explain(analysis).to_dict()} if options.explain and options.json else {}
             )

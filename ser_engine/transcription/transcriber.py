@@ -12,16 +12,19 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine.audio.clean import PAD_S
 from ser_engine.errors import InvalidSettings
 from ser_engine.settings import Settings, variable
-from ser_engine.types import SAMPLE_RATE, CleanSpeech, Transcript, TranscriptSegment
+from ser_engine.transcription.alignment import fit_to_speech
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span, Transcript, TranscriptSegment, Word
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from whisper.decoding import DecodingResult
     from whisper.model import Whisper
     from whisper.tokenizer import Tokenizer
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 WINDOW = 768
 SECONDS_PER_POSITION = 0.02
+HOP_LENGTH = 160
+"""Samples of a frame of the spectrogram, half a position."""
 # The speech in a window is this much shorter than the window, since Whisper loses words at its very end.
 MARGIN_S = 1.0
 # Added around the segments of speech, since voice activity detection easily misses the first consonant of a sentence.
@@ -44,6 +49,11 @@ MAX_CHARACTERS_PER_S, CERTAIN_SPEECH = 25.0, 0.2
 # Scripts that Whisper encodes as bytes, such as Bengali, need this many tokens; without the limit, a hallucinated
 # repetition in a short recording would continue up to Whisper's own.
 TOKENS_PER_S, MOST_TOKENS = 40, 224
+
+UNSPACED = ("zh", "ja", "th", "lo", "my", "yue")
+"""Languages that Whisper's tokenizer divides into characters, since they have no spaces between words."""
+# Whisper's alignment turns a switch of all its models, and its first call compiles code.
+_ALIGNING = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +81,21 @@ class Transcriber:
         self.engine = engine
         self.language = language
         self._model = shorten_window(model, WINDOW)
+        self._aligner = _without_encoder(self._model)
         self._lock = threading.Lock()  # decoding attaches its key-value cache to the model
 
-    def transcribe(self, speech: CleanSpeech) -> Transcript:
-        """Return the words with their times in the original recording; an empty text without credible words."""
-        return self.transcribe_all([speech])[0]
+    def transcribe(self, speech: CleanSpeech, words: bool = False) -> Transcript:
+        """Return the sentences with their times in the original recording; an empty text without credible words.
 
-    def transcribe_all(self, speeches: Sequence[CleanSpeech], batch: int = BATCH) -> list[Transcript]:
-        """Transcribe several speeches, decoding up to `batch` of their windows together."""
+        With `words`, each word has times as well, which takes about a tenth longer.
+        """
+        return self.transcribe_all([speech], words=words)[0]
+
+    def transcribe_all(
+        self, speeches: Sequence[CleanSpeech], batch: int = BATCH, words: bool = False
+    ) -> list[Transcript]:
+        """Transcribe several speeches, decoding up to `batch` of their windows together; `words` as in `transcribe`."""
+        found = [_detected(speech) for speech in speeches]
         speeches = [speech.widened(AROUND_S) for speech in speeches]
         limit = round((WINDOW * SECONDS_PER_POSITION - MARGIN_S) * SAMPLE_RATE)
         windows = [_Window(n, *piece) for n, speech in enumerate(speeches) for piece in split_speech(speech, limit)]
@@ -93,7 +110,8 @@ class Transcriber:
                 number, start, samples = window.speech, window.start, window.samples
                 if is_credible(result, len(samples) / SAMPLE_RATE):
                     languages[number] = languages[number] or result.language
-                    segments[number] += self._cut_segments(speeches[number], start, len(samples), result)
+                    cut = self._cut_segments(speeches[number], window, result, words)
+                    segments[number] += [fit_to_speech(segment, found[number]) for segment in cut]
                     if rest := self._find_rest(result, len(samples)):
                         windows.append(_Window(number, start + rest, samples[rest:]))
         return [self._join_segments(*parts) for parts in zip(segments, languages, strict=True)]
@@ -148,27 +166,66 @@ class Transcriber:
         return get_tokenizer(model.is_multilingual, num_languages=model.num_languages, language=language)
 
     def _cut_segments(
-        self, speech: CleanSpeech, start: int, length: int, result: DecodingResult
+        self, speech: CleanSpeech, window: _Window, result: DecodingResult, words: bool
     ) -> Iterator[TranscriptSegment]:
-        """Cut a decoded window at its timestamp tokens."""
+        """Cut a decoded window at its timestamp tokens; with `words`, each of them has times as well."""
         tokenizer = self._tokenizer(result.language)
-        begin, end, words = 0.0, length / SAMPLE_RATE, []
+        begin, end, said = 0.0, len(window.samples) / SAMPLE_RATE, []
         pieces: list[tuple[float, float, list[int]]] = []
         for token in result.tokens:
             if token < tokenizer.timestamp_begin:
-                words.append(token)
+                said.append(token)
                 continue
             moment = min((token - tokenizer.timestamp_begin) * SECONDS_PER_POSITION, end)
-            if words:
-                pieces.append((begin, moment, words))
-            begin, words = moment, []
-        if words:
-            pieces.append((begin, end, words))
-        offset = start / SAMPLE_RATE
-        for begin, finish, tokens in pieces:
+            if said:
+                pieces.append((begin, moment, said))
+            begin, said = moment, []
+        if said:
+            pieces.append((begin, end, said))
+        offset = window.start / SAMPLE_RATE
+        spoken = self._align(tokenizer, pieces, window, result.audio_features) if words else [[]] * len(pieces)
+        spans = speech.spans_between(window.start, window.start + len(window.samples))
+        within = replace(speech, samples=window.samples, segments=spans)
+        for (begin, finish, tokens), timed in zip(pieces, spoken, strict=True):
             if text := tokenizer.decode(tokens).strip():
                 span = speech.original_span(offset + begin, offset + finish)
-                yield TranscriptSegment(span.start, span.end, text, math.exp(result.avg_logprob))
+                own = tuple(replace(word, **vars(within.original_span(word.start, word.end))) for word in timed)
+                yield TranscriptSegment(span.start, span.end, text, math.exp(result.avg_logprob), own)
+
+    def _align(
+        self, tokenizer: Tokenizer, pieces: Sequence[tuple[float, float, list[int]]], window: _Window, states: Tensor
+    ) -> list[list[Word]]:
+        """Return the words of each piece of a window, with times from its beginning.
+
+        Whisper's own module finds them, by dynamic time warping through the weights of the cross-attention.
+        """
+        from whisper.timing import add_word_timestamps
+
+        timed: list[dict[str, Any]] = [
+            {"start": begin, "end": end, "tokens": tokens, "seek": 0, "words": []} for begin, end, tokens in pieces
+        ]
+        with _ALIGNING:
+            add_word_timestamps(
+                segments=timed,
+                model=self._aligner,
+                tokenizer=tokenizer,
+                mel=states,
+                num_frames=max(2, len(window.samples) // HOP_LENGTH),
+                last_speech_timestamp=0.0,
+            )
+        return [join_parts(each["words"], tokenizer.language not in UNSPACED) for each in timed]
+
+
+def join_parts(timed: Sequence[dict[str, Any]], spaced: bool) -> list[Word]:
+    """Return the words that Whisper timed; in a language with spaces, the parts of "o'clock" are joined."""
+    words: list[Word] = []
+    for part in timed:
+        word = Word(float(part["start"]), float(part["end"]), part["word"].strip(), float(part["probability"]))
+        if words and spaced and not part["word"].startswith(" "):
+            first = words.pop()
+            word = Word(first.start, word.end, first.text + word.text, min(first.confidence, word.confidence))
+        words.append(word)
+    return words
 
 
 def is_credible(result: DecodingResult, seconds: float) -> bool:
@@ -204,6 +261,23 @@ def _find_quietest(samples: NDArray[np.float32]) -> int:
     return first + int(np.square(frames).sum(axis=1).argmin()) * (width // 2) + width // 2
 
 
+def _detected(speech: CleanSpeech) -> list[Span]:
+    """Return the segments of speech as they were detected, without the padding that cleaning put around them."""
+    length = speech.quality.duration_s
+    return [
+        Span(span.start + PAD_S * (span.start > 0), span.end - PAD_S * (span.end < length)) for span in speech.segments
+    ]
+
+
+def compile_alignment() -> None:
+    """Compile what aligns words, so that the first recording does not wait two seconds for it."""
+    import torch
+    from whisper.timing import dtw
+
+    with _ALIGNING:
+        dtw(torch.zeros(2, 2))
+
+
 def shorten_window(model: Whisper, positions: int) -> Whisper:
     """Return a Whisper that shares all weights and whose encoder takes `positions` (2 mel frames each)."""
     tensors = [*model.parameters(), *model.buffers()]
@@ -211,6 +285,16 @@ def shorten_window(model: Whisper, positions: int) -> Whisper:
     short.encoder.positional_embedding = model.encoder.positional_embedding[:positions]
     short.dims.n_audio_ctx = positions
     return short
+
+
+def _without_encoder(model: Whisper) -> Whisper:
+    """Return a Whisper that shares all weights and takes the encoder's states instead of a spectrogram."""
+    from torch.nn import Identity
+
+    tensors = [*model.parameters(), *model.buffers()]
+    decoder = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    decoder.encoder = Identity()
+    return decoder
 
 
 def load_transcriber(settings: Settings, progress: Progress | None = None) -> Transcriber:

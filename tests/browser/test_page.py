@@ -438,6 +438,22 @@ def test_everything_can_be_reached_and_used_by_keyboard(new_page: NewPage, app_u
     assert reached == wanted
 
 
+def test_a_click_on_a_sentence_plays_it_and_it_is_highlighted(new_page: NewPage, app_url: str) -> None:
+    page = open_page(new_page(), app_url)
+    upload(page, "both.wav", speak("Dogs are sitting by the door. I wonder what this is about."))
+    answered(page, "both.wav")
+    dogs, wonder = (page.get_by_role("button").filter(has_text=text) for text in ("Dogs are", "I wonder"))
+    player = page.locator(".st-key-players audio").first
+    wonder.click()
+    expect(wonder).to_have_attribute("aria-current", "true")
+    assert 2.5 < player.evaluate("player => player.currentTime") < 6
+    assert dogs.get_attribute("aria-current") is None
+    dogs.click()
+    expect(dogs).to_have_attribute("aria-current", "true")
+    expect(wonder).to_have_attribute("aria-current", "true")  # it goes on to the next
+    expect(dogs).not_to_have_attribute("aria-current", "true")
+
+
 FOCUSED = """() => {
   let element = document.activeElement;
   while (element.shadowRoot && element.shadowRoot.activeElement) element = element.shadowRoot.activeElement;

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ser_engine import Analysis, Analyzer, Settings
+from ser_engine.sentences import SENTENCE_S, widen
 from ser_engine.transcription.alignment import select_words
 from ser_engine.types import Scores
 from tests.speech import speech_wav
@@ -84,6 +85,35 @@ def test_each_window_is_scored_with_the_words_said_in_it(reader: Analyzer, long:
         assert said.text and said.text != long.transcript.text
         (expected,) = reader.model.predict([part], [said])
         assert same(window.scores, expected.scores)
+
+
+def test_each_sentence_is_scored_with_its_own_speech_and_words(reader: Analyzer, long: Analysis) -> None:
+    assert long.transcript is not None and len(long.transcript.segments) > 1
+    for sentence in long.transcript.segments:
+        span = widen(sentence, SENTENCE_S, long.quality.duration_s)
+        part = replace(long.speech, samples=long.speech.between(span.start, span.end))
+        said = replace(long.transcript, text=sentence.text, confidence=sentence.confidence)
+        (expected,) = reader.model.predict([part], [said])
+        assert sentence.scores is not None and same(sentence.scores, expected.scores)
+        assert sentence.sure is sentence.scores.reach(long.threshold)
+
+
+def test_the_only_sentence_of_a_short_recording_has_its_answer(short: Analysis) -> None:
+    assert short.transcript is not None
+    (sentence,) = short.transcript.segments
+    assert sentence.scores is short.scores and sentence.sure is short.sure
+
+
+def test_edited_words_score_their_own_sentence_again(
+    reader: Analyzer, long: Analysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert long.transcript is not None
+    deaf(reader, monkeypatch)
+    changed = reader.rescore(long, long.transcript.text.replace("Kids", "door")).transcript
+    assert changed is not None
+    pairs = zip(long.transcript.segments, changed.segments, strict=True)
+    first, *others = [bool(one.scores and other.scores and same(one.scores, other.scores)) for one, other in pairs]
+    assert not first and all(others)
 
 
 def test_the_modalities_of_a_long_recording_are_means_over_its_windows(reader: Analyzer, long: Analysis) -> None:

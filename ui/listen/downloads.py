@@ -1,12 +1,14 @@
-"""The analysis as files: JSON and CSV."""
+"""The analysis as files."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import PurePath
 
+from ser_engine import export
+from ser_engine.transcription.alignment import replace_words
 from ser_engine.types import Analysis
 
 
@@ -19,36 +21,37 @@ def to_json(analysis: Analysis, words: str, rescored: Analysis | None = None) ->
     """Return the analysis as the command line prints it; an edited transcript replaces Whisper's.
 
     An edited transcript has "edited": true and keeps Whisper's text as "original"; its segments stay Whisper's.
-    `rescored` is the analysis with the edited transcript, by a model that uses text: its scores are those of the file.
+    `rescored` is the analysis with the edited transcript: its scores are those of the file, and its sentences are added
+    as "edited_segments".
     """
-    answer = (rescored or analysis).to_dict() | {"transcript": analysis.to_dict()["transcript"]}
+    answer = (rescored or analysis).to_dict()
+    edited, original = answer["transcript"], analysis.to_dict()["transcript"]
+    answer["transcript"] = original
     if analysis.transcript is not None and words != analysis.transcript.text:
-        answer["transcript"] |= {"text": words, "edited": True, "original": analysis.transcript.text}
+        original |= {"text": words, "edited": True, "original": analysis.transcript.text}
+        if rescored is not None:
+            original["edited_segments"] = edited["segments"]
     return json.dumps(answer, ensure_ascii=False, indent=2)
 
 
 def to_csv(analysis: Analysis, words: str, rescored: Analysis | None = None) -> str:
-    """Return a table with one row per emotion, or one per window where there is a timeline; `rescored` as in `to_json`.
-
-    A model that uses audio and text adds its probabilities by each of them.
-    """
+    """Return a table with a row for each sentence, with the edited words; see `ser_engine.export`."""
     edited = analysis.transcript is not None and words != analysis.transcript.text
-    analysis = rescored or analysis
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    if analysis.timeline:
-        table.writerow(["file", "start_s", "end_s", "top", "sure", *analysis.scores.labels])
-        for window in analysis.timeline:
-            values = [f"{value:.6f}" for value in window.scores.probabilities]
-            sure = "" if window.sure is None else "yes" if window.sure else "no"
-            table.writerow(
-                [analysis.file, f"{window.start:.2f}", f"{window.end:.2f}", window.scores.top, sure, *values]
-            )
-        return text.getvalue()
-    modalities = {name: scores.to_dict() for name, scores in analysis.modalities.items() if name != "fused"}
-    by = [f"probability_by_{name}" for name in modalities]
-    table.writerow(["file", "emotion", "probability", *by, "transcript", "transcript_edited"])
-    for label, probability in analysis.scores.ranked():
-        values = [f"{value:.6f}" for value in (probability, *(scores[label] for scores in modalities.values()))]
-        table.writerow([analysis.file, label, *values, words, "yes" if edited else "no"])
-    return text.getvalue()
+    return export.to_csv(_latest(analysis, words, rescored), edited)
+
+
+def _latest(analysis: Analysis, words: str, rescored: Analysis | None) -> Analysis:
+    """Return the analysis with the edited words, also where they could not be scored."""
+    if rescored is not None or analysis.transcript is None:
+        return rescored or analysis
+    return replace(analysis, transcript=replace_words(analysis.transcript, words, analysis.speech.segments))
+
+
+FILES: Mapping[str, tuple[str, str, Callable[[Analysis, str, Analysis | None], str]]] = {
+    "JSON": ("json", "application/json", to_json),
+    "CSV": ("csv", "text/csv", to_csv),
+    "SRT": ("srt", "application/x-subrip", lambda *answer: export.to_srt(_latest(*answer))),
+    "WebVTT": ("vtt", "text/vtt", lambda *answer: export.to_vtt(_latest(*answer))),
+    "TextGrid": ("TextGrid", "text/plain", lambda *answer: export.to_textgrid(_latest(*answer))),
+}
+"""Suffix, media type and maker of each download; a maker takes the arguments of `to_json`."""

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from ser_engine.types import Explanation, Quality, Scores, TimelineWindow, Transcript, WeightedSpan
+from ser_engine import export
+from ser_engine.types import (
+    Explanation,
+    Quality,
+    Scores,
+    TimelineWindow,
+    Transcript,
+    TranscriptSegment,
+    WeightedSpan,
+)
 from ui.wording import name, percent, seconds
 
 LANGUAGES = {
@@ -41,6 +51,38 @@ def influence(modalities: Mapping[str, Scores], transcript: str = "") -> str:
     if text.top == fused.top:
         return "Audio and transcript agree."
     return f"By text alone the result would be {text.top}; the audio outweighs it."
+
+
+def sentence_rows(segments: Sequence[TranscriptSegment]) -> list[dict[str, Any]]:
+    """Return the sentences as the component of the transcript draws them: times in seconds, and what is written."""
+    return [
+        {
+            "start": segment.start,
+            "end": segment.end,
+            "time": clock(segment.start),
+            "text": segment.text,
+            "emotion": export.emotion(segment),
+            "sure": segment.sure is not False,
+            "note": sentence_note(segment),
+        }
+        for segment in segments
+        if segment.text
+    ]
+
+
+def sentence_note(segment: TranscriptSegment) -> str:
+    """Return what is shown at the pointer over a sentence: its most probable emotion."""
+    if segment.scores is None:
+        return "Too little speech for an emotion"
+    share = percent(segment.scores.ranked()[0][1])
+    return f"{name(segment.scores.top)} {share}" + (", not sure" if segment.sure is False else "")
+
+
+def clock(value: float) -> str:
+    """Return a moment of a recording, in seconds, as "0:07", "12:30" or "1:02:03"."""
+    minutes, rest = divmod(int(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def window_top(window: TimelineWindow) -> str:

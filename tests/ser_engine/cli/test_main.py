@@ -58,7 +58,8 @@ def test_json_has_the_agreed_keys(tmp_path: Path, capsys: Captured) -> None:
     assert answer["transcript"]["language"] == "en"
     assert answer["transcript"]["engine"].startswith("whisper-base")
     (segment,) = answer["transcript"]["segments"]
-    assert {"start", "end", "text", "confidence"} == set(segment)
+    assert {"start", "end", "text", "confidence", "top", "sure", "scores"} == set(segment)
+    assert (segment["top"], segment["scores"]) == (answer["top"], answer["scores"])
     quality = answer["quality"]
     assert {"duration_s", "speech_s", "sample_rate", "snr_db", "clipping", "warnings"} <= set(quality)
     assert quality["sample_rate"] == 16_000
@@ -72,6 +73,48 @@ def test_json_has_an_explanation_where_one_is_asked_for(recordings: Path, capsys
     assert answer["explanation"]["label"] == answer["top"]
     assert all({"start", "end", "weight"} == set(moment) for moment in answer["explanation"]["moments"])
     assert set(answer["explanation"]["voice"]) >= {"pitch_hz", "syllables_per_s"}
+
+
+def test_json_has_times_of_words_where_they_are_asked_for(recordings: Path, capsys: Captured) -> None:
+    assert main(["analyze", "--json", "--words", str(recordings / "b.wav")]) == 0
+    (segment,) = json.loads(capsys.readouterr().out)["transcript"]["segments"]
+    assert [word["text"] for word in segment["words"]] == segment["text"].split()
+    assert all({"start", "end", "text", "confidence"} == set(word) for word in segment["words"])
+
+
+def test_sentences_are_exported_to_a_file_or_a_folder(
+    recordings: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, out = str(recordings / "b.wav"), tmp_path / "out"
+    assert main(["analyze", one, "--export", "csv", "-o", "table.csv"]) == 0
+    assert "Dogs are sitting" in (tmp_path / "table.csv").read_text(encoding="utf-8-sig")
+    assert main(["analyze", one, "--export", "textgrid"]) == 0
+    assert '"sitting"' in (tmp_path / "b.TextGrid").read_text(encoding="utf-8")  # words have times
+    assert main(["analyze", "--no-transcript", str(recordings), "--export", "srt", "-o", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.srt", "b.srt"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--export", "csv", "-o", "taken.csv"], "is a file"),
+        (["twin/b.wav", "--export", "csv"], "2 recordings would be written to b.csv"),
+        (["-o", "table.csv"], "--output needs --export"),
+    ],
+)
+def test_an_export_that_would_lose_something_is_refused_before_any_work(
+    options: list[str], told: str, recordings: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken.csv").write_text("mine")
+    (tmp_path / "twin").mkdir()
+    (tmp_path / "twin" / "b.wav").write_bytes(b"")
+    assert main(["analyze", str(recordings), *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and told in err and len(err.splitlines()) == 1
+    assert (tmp_path / "taken.csv").read_text() == "mine"
 
 
 def test_a_folder_gives_one_line_for_each_recording_in_it(recordings: Path, capsys: Captured) -> None:

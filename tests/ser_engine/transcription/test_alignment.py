@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ser_engine.transcription.alignment import MANUAL, replace_words, select_words
-from ser_engine.types import Span, Transcript, TranscriptSegment
+from ser_engine.transcription.alignment import MANUAL, fit_to_speech, replace_words, select_words
+from ser_engine.types import Span, Transcript, TranscriptSegment, Word
 
 TWO = Transcript(
     "Kids are talking now. Dogs sit.",
@@ -73,3 +73,50 @@ def test_words_without_a_transcript_are_spread_over_the_speech() -> None:
 def test_one_edit_after_another_is_as_the_last_one_alone() -> None:
     once = replace_words(replace_words(TWO, "", SPEECH), "Kids are talking now.", SPEECH)
     assert once.text == "Kids are talking now." and " ".join(part.text for part in once.segments).strip() == once.text
+
+
+TIMED = replace(
+    TWO,
+    segments=(
+        replace(
+            TWO.segments[0],
+            words=(
+                Word(0.1, 1.0, "Kids", 0.9),
+                Word(1.0, 2.0, "are", 0.9),
+                Word(2.0, 3.0, "talking", 0.9),
+                Word(3.0, 4.0, "now.", 0.9),
+            ),
+        ),
+        replace(TWO.segments[1], words=(Word(6.0, 7.0, "Dogs", 0.9), Word(7.0, 8.0, "sit.", 0.9))),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Cats are now. Dogs sit.", [("Cats", 0.1, 1.0), ("are", 1.0, 2.0), ("now.", 3.0, 4.0)]),
+        (
+            "Kids are not talking now. Dogs sit.",
+            [("Kids", 0.1, 1.0), ("are", 1.0, 1.5), ("not", 1.5, 2.0), ("talking", 2.0, 3.0), ("now.", 3.0, 4.0)],
+        ),
+    ],
+)
+def test_edited_words_have_the_times_of_those_that_they_replace(
+    text: str, words: list[tuple[str, float, float]]
+) -> None:
+    first, second = replace_words(TIMED, text, SPEECH).segments
+    assert [(word.text, word.start, word.end) for word in first.words] == words
+    assert second.words == TIMED.segments[1].words
+
+
+def test_words_that_do_not_make_up_their_sentence_are_dropped_with_an_edit() -> None:
+    odd = replace(TIMED.segments[0], words=TIMED.segments[0].words[:2])
+    first, _ = replace_words(replace(TIMED, segments=(odd, TIMED.segments[1])), "Kids sit. Dogs sit.", SPEECH).segments
+    assert first.words == ()
+
+
+def test_a_word_that_begins_with_a_pause_is_fitted_to_its_speech() -> None:
+    words = (Word(3.7, 6.5, "Dogs", 0.9), Word(6.5, 8.4, "sit.", 0.9), Word(9.0, 9.5, "Well.", 0.9))
+    fitted = fit_to_speech(replace(TWO.segments[1], words=words), SPEECH).words
+    assert [(word.start, word.end) for word in fitted] == [(6.0, 6.5), (6.5, 8.0), (9.0, 9.5)]

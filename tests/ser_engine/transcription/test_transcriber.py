@@ -18,7 +18,14 @@ from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import load_audio
 from ser_engine.data.corpora import registry
 from ser_engine.models.whisper import shared_whisper
-from ser_engine.transcription.transcriber import WINDOW, Transcriber, is_credible, shorten_window, split_speech
+from ser_engine.transcription.transcriber import (
+    WINDOW,
+    Transcriber,
+    is_credible,
+    join_parts,
+    shorten_window,
+    split_speech,
+)
 from ser_engine.types import CleanSpeech, Span
 from tests.speech import RATE, Samples, encode, music, noise, silence, speech, taken_for_speech, tone
 
@@ -109,6 +116,36 @@ def test_long_speech_is_transcribed_to_its_end(transcriber: Transcriber) -> None
     assert [plain(transcript.text).count(word) for word in ("kids", "dogs", "wonder")] == [3, 3, 2]
     starts = [segment.start for segment in transcript.segments]
     assert starts == sorted(starts)
+
+
+def test_words_have_times_in_the_original_recording_where_they_are_asked_for(transcriber: Transcriber) -> None:
+    parts = [speech(DOGS), silence(2), speech(WONDER)]
+    begins = (len(parts[0]) + len(parts[1])) / RATE
+    spoken = cleaned(np.concatenate(parts))
+    plainly, timed = transcriber.transcribe(spoken), transcriber.transcribe(spoken, words=True)
+    assert timed.text == plainly.text and not any(segment.words for segment in plainly.segments)
+    for segment in timed.segments:
+        assert [word.text for word in segment.words] == segment.text.split()
+        times = [moment for word in segment.words for moment in (word.start, word.end)]
+        assert times == sorted(times) and all(0 < word.confidence <= 1 for word in segment.words)
+    words = [word for segment in timed.segments for word in segment.words]
+    firsts = [next(word.start for word in words if plain(word.text) == text) for text in ("dogs", "i")]
+    onsets = [onset(parts[0]), begins + onset(parts[2])]
+    assert firsts == pytest.approx(onsets, abs=0.15)
+
+
+def onset(samples: Samples) -> float:
+    """Return when a sentence begins, in seconds."""
+    return float(np.argmax(np.abs(samples) > 0.05 * np.abs(samples).max())) / RATE
+
+
+@pytest.mark.parametrize(("spaced", "words"), [(True, ["It", "o'clock."]), (False, ["It", "o", "'clock."])])
+def test_parts_of_a_word_are_joined_where_words_have_spaces(spaced: bool, words: list[str]) -> None:
+    timed = [(" It", 0.0, 0.2, 0.9), (" o", 0.2, 0.4, 0.8), ("'clock.", 0.4, 0.7, 0.9)]
+    parts = [dict(zip(("word", "start", "end", "probability"), part, strict=True)) for part in timed]
+    joined = join_parts(parts, spaced)
+    assert [word.text for word in joined] == words and joined[-1].end == 0.7
+    assert not spaced or (joined[1].start, joined[1].confidence) == (0.2, 0.8)
 
 
 def test_the_rest_of_a_window_is_transcribed_in_another(

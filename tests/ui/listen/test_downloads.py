@@ -19,6 +19,7 @@ from ser_engine.types import (
     Span,
     TimelineWindow,
     Transcript,
+    TranscriptSegment,
 )
 from ui.listen import downloads
 
@@ -36,10 +37,12 @@ def analysis(timeline: tuple[TimelineWindow, ...] = (), transcript: Transcript |
 
 
 TRANSCRIPT = Transcript("Dogs are sitting.", "en", (), 0.9, "whisper")
+SENTENCE = TranscriptSegment(0.1, 0.9, TRANSCRIPT.text, 0.9, (), SCORES, sure=True)
+SPOKEN = replace(TRANSCRIPT, segments=(SENTENCE,))
 
 
 def rows(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
+    return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
 
 
 def test_json_is_what_the_engine_says() -> None:
@@ -57,32 +60,33 @@ def test_without_a_transcript_there_is_none_in_the_json() -> None:
     assert json.loads(downloads.to_json(analysis(), ""))["transcript"] is None
 
 
-def test_csv_has_a_row_per_emotion() -> None:
-    table = rows(downloads.to_csv(analysis(transcript=TRANSCRIPT), "Words, with a comma"))
-    assert [(row["emotion"], float(row["probability"])) for row in table] == [("angry", 0.75), ("calm", 0.25)]
-    assert table[0]["transcript"] == "Words, with a comma" and table[0]["transcript_edited"] == "yes"
+def test_edited_sentences_are_added_to_the_json() -> None:
+    before = analysis(transcript=SPOKEN)
+    edited = replace(
+        before, transcript=replace(SPOKEN, text="Cats sit.", segments=(replace(SENTENCE, text="Cats sit."),))
+    )
+    transcript = json.loads(downloads.to_json(before, "Cats sit.", edited))["transcript"]
+    assert [segment["text"] for segment in transcript["segments"]] == ["Dogs are sitting."]
+    assert [segment["text"] for segment in transcript["edited_segments"]] == ["Cats sit."]
 
 
-def test_csv_of_a_long_recording_has_a_row_per_window() -> None:
-    later = Scores(SCORES.labels, np.array([0.9, 0.1], np.float32))
-    windows = (TimelineWindow(0, 3, SCORES, sure=False), TimelineWindow(1.5, 4.5, later, sure=True))
-    table = rows(downloads.to_csv(analysis(windows), ""))
-    assert [(row["start_s"], row["top"], row["sure"], float(row["calm"])) for row in table] == [
-        ("0.00", "angry", "no", 0.25),
-        ("1.50", "calm", "yes", 0.9),
-    ]
-    assert rows(downloads.to_csv(analysis((TimelineWindow(0, 3, SCORES),)), ""))[0]["sure"] == ""
+def test_csv_has_the_edited_words_also_where_they_could_not_be_scored() -> None:
+    (row,) = rows(downloads.to_csv(analysis(transcript=SPOKEN), "Words, with a comma"))
+    assert (row["transcript"], row["transcript_edited"]) == ("Words, with a comma", "yes")
+    assert (row["emotion"], float(row["probability"])) == ("angry", 0.75)
+    (row,) = rows(downloads.to_csv(analysis(transcript=SPOKEN), SPOKEN.text))
+    assert (row["transcript"], row["transcript_edited"]) == (SPOKEN.text, "no")
+
+
+def test_every_download_has_the_latest_words() -> None:
+    before = analysis(transcript=SPOKEN)
+    edited = replace(
+        before, transcript=replace(SPOKEN, text="Cats sit.", segments=(replace(SENTENCE, text="Cats sit."),))
+    )
+    for suffix, _, make in downloads.FILES.values():
+        assert "Cats sit." in make(before, "Cats sit.", edited), suffix
+        assert make(analysis(), "", None), suffix
 
 
 def test_names_recall_the_recording() -> None:
     assert downloads.file_name(analysis(), "csv") == "my call-emotion.csv"
-
-
-def test_csv_has_the_probabilities_by_modality() -> None:
-    voice, text = (Scores(("calm", "angry"), np.array(row, np.float32)) for row in ((0.6, 0.4), (0.125, 0.875)))
-    both = replace(analysis(transcript=TRANSCRIPT), modalities={"audio": voice, "text": text, "fused": SCORES})
-    angry, calm = rows(downloads.to_csv(both, TRANSCRIPT.text))
-    assert list(angry)[1:5] == ["emotion", "probability", "probability_by_audio", "probability_by_text"]
-    assert [float(angry[f"probability{by}"]) for by in ("", "_by_audio", "_by_text")] == [0.75, 0.4, 0.875]
-    assert (calm["emotion"], float(calm["probability_by_text"])) == ("calm", 0.125)
-    assert "probability_by_text" not in rows(downloads.to_csv(replace(both, modalities={"audio": voice}), ""))[0]

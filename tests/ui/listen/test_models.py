@@ -89,7 +89,7 @@ def test_another_model_answers_for_the_same_recording_and_its_words_count(page: 
     taken = json.loads(downloads.to_json(second, OTHERS, shown))
     assert taken["scores"] == shown.scores.to_dict() and taken["modalities"]["fused"] == taken["scores"]
     assert (taken["transcript"]["text"], taken["transcript"]["original"]) == (OTHERS, DOGS)
-    rows = list(csv.DictReader(io.StringIO(downloads.to_csv(second, OTHERS, shown))))
+    rows = list(csv.DictReader(io.StringIO(downloads.to_csv(second, OTHERS, shown).removeprefix("\ufeff"))))
     assert float(rows[0]["probability"]) == pytest.approx(shown.scores.ranked()[0][1], abs=1e-5)
     assert rows[0]["transcript_edited"] == "yes"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ser_engine.types import Quality, Scores, Transcript
+from ser_engine.types import Quality, Scores, Transcript, TranscriptSegment
 from ui.listen import wording
 
 
@@ -46,3 +46,17 @@ def test_quality_without_anything_to_measure() -> None:
     assert facts["Signal-to-noise ratio"] == "not measurable" and facts["Clipped samples"] == "none"
     clipped = dict(wording.facts(Quality(3.0, 2.1, 16_000, 7_450.0, 12.4, 0.00001, -23.7, True)))
     assert clipped["Clipped samples"] == "0.01%" and clipped["Noise reduction"] == "applied"
+
+
+def test_a_sentence_has_its_time_and_its_emotion() -> None:
+    doubtful = Scores(("angry", "sad"), np.array([0.45, 0.55], np.float32))
+    segments = (
+        TranscriptSegment(7.4, 9.0, "Come here!", 0.9, (), doubtful, sure=False),
+        TranscriptSegment(3723.0, 3724.0, "Now.", 0.9),
+        TranscriptSegment(1.0, 2.0, "", 0.9),
+    )
+    first, second = wording.sentence_rows(segments)
+    assert (first["time"], first["text"], first["emotion"]) == ("0:07", "Come here!", "sad?")
+    assert first["note"] == "Sad 55%, not sure" and first["sure"] is False
+    assert (second["time"], second["emotion"], second["sure"]) == ("1:02:03", "", True)
+    assert "Too little speech" in second["note"]
