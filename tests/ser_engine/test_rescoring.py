@@ -163,7 +163,7 @@ def test_no_words_at_all_leave_the_voice(reader: Analyzer, short: Analysis) -> N
 
 
 def test_a_model_that_reads_nothing_answers_as_ever() -> None:
-    analyzer = Analyzer(replace(Settings(), model="whisper-base-statistics"))
+    analyzer = Analyzer(replace(Settings(), model="whisper-base-heads"))
     analysis = analyzer.analyze(speech_wav(DOGS), name="dogs.wav")
     (expected,) = analyzer.model.predict([analysis.speech])
     np.testing.assert_array_equal(analysis.scores.probabilities, expected.scores.probabilities)

@@ -36,6 +36,7 @@ MODELS = {
     "whisper-minilm": "Whisper and MiniLM, fine-tuned",
     "whisper-base-statistics": "Frozen Whisper-base, neural network ensemble",
     "whisper-base-tuned": "Fine-tuned Whisper-base, neural network ensemble",
+    "whisper-base-heads": "Frozen Whisper-base, heads for everyday voices",
     "voice-open": "Heads on Whisper-base, for commercial use",
     "voice-and-words": "Audio and text, neural network ensemble",
 }

@@ -234,7 +234,7 @@ def test_a_model_that_is_not_there_is_told_once(recordings: Path, capsys: Captur
     assert out == ""
     (line,) = err.splitlines()
     assert "oracle" in line
-    assert "voice-open, whisper-base-statistics, whisper-base-tuned" in line
+    assert "voice-open, whisper-base-heads, whisper-base-tuned" in line
 
 
 def test_a_setting_that_means_nothing_is_told(

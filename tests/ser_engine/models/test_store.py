@@ -118,5 +118,5 @@ def test_bundled_weights_are_small() -> None:
         return (PROJECT / "models" / name / "model.safetensors").stat().st_size
 
     assert size("whisper-base") <= 80e6
-    assert size("whisper-base-tuned") + size("whisper-base-statistics") + size("voice-open") <= 35e6
+    assert size("whisper-base-tuned") + size("whisper-base-heads") + size("voice-open") <= 35e6
     assert size("goemotions-minilm") <= 25e6

@@ -20,7 +20,7 @@ from ui import engine, wording
 from ui.listen import downloads
 from ui.listen import wording as sentences
 
-VOICE, FROZEN, OPEN = "whisper-base-tuned", "whisper-base-statistics", "voice-open"
+VOICE, FROZEN, OPEN = "whisper-base-tuned", "whisper-base-heads", "voice-open"
 DOGS, OTHERS = "Dogs are sitting by the door.", "kids are talking it is eleven"
 
 
