@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 DEFAULT = "ours/voice-and-words/speaker-independent"
 AUDIO = "ours/whisper-tuned/speaker-independent"
+HEADS = "ours/whisper-heads/speaker-independent"
 OPEN = "ours/voice-open/speaker-independent"
 
 
@@ -111,7 +112,7 @@ def commercial_alarms() -> str:
     return alarms(run(OPEN).model)
 
 
-def baselines(id: str = AUDIO) -> str:
+def baselines(id: str = HEADS) -> str:
     """Return UA with and without baselines of each length."""
     rows = []
     for seconds, groups in run(id).details["baselines"].items():

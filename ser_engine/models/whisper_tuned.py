@@ -1,8 +1,7 @@
 """Heads with fine-tuned blocks of Whisper's encoder, averaged with the heads of a model on the frozen encoder.
 
 The output of the encoder's lower blocks goes through copies of the next ones, which were fine-tuned together with an
-attentive pooling head. Their errors differ from those of the other heads; all heads have the same weight. A baseline of
-the speaker's voice changes what the others predict.
+attentive pooling head. Their errors differ from those of the other heads; all heads have the same weight.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from whisper.model import AudioEncoder
 
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.features.encoder import LOWER_BLOCKS, Encoding, pool_states
+from ser_engine.features.encoder import LOWER_BLOCKS, pool_states
 from ser_engine.models import whisper_heads
 from ser_engine.models.quantization import quantize
 from ser_engine.models.store import read_config, read_tensors, write_config, write_tensors
@@ -34,7 +33,6 @@ from ser_engine.models.whisper_statistics import (
     mean_log_probs,
 )
 from ser_engine.settings import Settings
-from ser_engine.types import Baseline, CleanSpeech
 
 ARCHITECTURE = "whisper-tuned"
 BASE_MODEL = "base_model"
@@ -135,40 +133,14 @@ class WhisperTuned(WhisperEncoderModel):
         """The encoder's blocks that are computed, as many as the base model needs."""
         return self.base_model.blocks
 
-    @property
-    def can_calibrate(self) -> bool:
-        """Whether the base model can."""
-        return self.base_model.can_calibrate
-
-    def calibrate(self, speech: CleanSpeech) -> Baseline | None:
-        """Return the baseline of a speaker, by the base model."""
-        return self.base_model.calibrate(speech)
-
-    def accepts(self, baseline: Baseline) -> bool:
-        """Return whether a baseline is one of the base model."""
-        return self.base_model.accepts(baseline)
-
     def predict_proba(self, states: Tensor) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
-        encodings = pool_states(states[:, : self.blocks + 1])
-        return self.score(encodings, encodings)
-
-    def score(self, encodings: Sequence[Encoding], relative: Sequence[Encoding]) -> NDArray[np.float32]:
-        """Return calibrated probabilities float32 [batch, labels] for encodings of one length.
-
-        The base model's heads get those that are `relative` to the speakers' baselines.
-        """
-        members = self.base_model.members
+        encodings, members = pool_states(states[:, : self.blocks + 1]), self.base_model.members
         with torch.inference_mode():
             tuned = mean_log_probs(self.heads, torch.from_numpy(np.stack([one.lower for one in encodings])))
-            others = whisper_heads.mean_log_probs(members, relative)
+            others = whisper_heads.mean_log_probs(members, encodings)
             mean = (len(self.heads) * tuned + len(members) * others) / (len(self.heads) + len(members))
             return np.asarray((mean / self.temperature).softmax(dim=1), np.float32)
-
-    def score_speech(self, clips: Sequence[CleanSpeech]) -> NDArray[np.float32]:
-        """Return calibrated probabilities float32 [batch, labels] of clips of one length."""
-        encodings = self.base_model.encode(clips)
-        return self.score(encodings, self.base_model.relate(encodings, clips))
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors (the tuned heads, their matrices in 8 bits) into `folder`."""

@@ -27,9 +27,8 @@ from ser_engine.data.corpora import registry
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.data.encodings import encode_clips
 from ser_engine.errors import InvalidSettings
-from ser_engine.evaluation.baselines import measure_baselines
 from ser_engine.evaluation.cards import write_card
-from ser_engine.evaluation.predictions import BASELINE, COMPONENT, MAIN, UNTESTED, Outputs, Predictions
+from ser_engine.evaluation.predictions import COMPONENT, MAIN, UNTESTED, Outputs
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.features.encoder import Encoding
 from ser_engine.io import atomic_write
@@ -163,10 +162,7 @@ class WhisperTunedSystem(
         return self.combine(tuned, {name: output[rows] for name, output in prepared.features.base.items()})
 
     def combine(self, tuned: Outputs, base: Outputs) -> Outputs:
-        """Return the mean of the tuned heads and of the base run's, each head with the same weight.
-
-        Baselines change what the base run predicts, and not what the tuned heads do.
-        """
+        """Return the mean of the tuned heads and of the base run's, each head with the same weight."""
         shape, count = self.base.config, self.config.members
         others = shape.statistics + shape.frozen + shape.tuned
 
@@ -178,13 +174,7 @@ class WhisperTunedSystem(
             return result
 
         outputs = {name: average(own, base[name]) for name, own in tuned.items()}
-        outputs |= {name: average(tuned[MAIN], one) for name, one in base.items() if name.startswith(BASELINE)}
         return outputs | {f"{COMPONENT}tuned": tuned[MAIN], f"{COMPONENT}frozen": base[MAIN]}
-
-    def measure(self, predictions: Predictions) -> dict[str, Any]:
-        """Return the record's entries, and what baselines gain."""
-        gains = measure_baselines(predictions)
-        return super().measure(predictions) | ({"details": {"baselines": gains}} if gains else {})
 
     def embed(
         self, fitted: list[TunedHead], prepared: Prepared[TunedFeatures], rows: Rows

@@ -50,8 +50,7 @@ def frozen(settings: Settings) -> WhisperHeads:
     for each in members:
         for buffer in each.buffers():
             buffer.uniform_(0.5, 1.5)
-    population = np.random.default_rng(0).standard_normal((BLOCKS + 1, 512)).astype(np.float32)
-    return WhisperHeads("tried", LABELS, members, [SHAPE] * 3, encoder, population, 1.7, CARD)
+    return WhisperHeads("tried", LABELS, members, [SHAPE] * 3, encoder, None, 1.7, CARD)
 
 
 @pytest.fixture
@@ -76,16 +75,6 @@ def test_all_heads_have_the_same_weight_and_there_is_a_temperature(model: Whispe
         expected = ((3 * frozen_log_probs + 2 * tuned_log_probs) / 5 / 1.3).softmax(dim=1)
     np.testing.assert_allclose(model.predict_proba(states), expected, atol=1e-6)
     np.testing.assert_allclose(probabilities(model.predict(CLIPS[:1])), expected, atol=1e-6)
-
-
-def test_a_baseline_changes_what_the_frozen_heads_predict(model: WhisperTuned) -> None:
-    baseline = model.calibrate(CLIPS[1])
-    assert baseline is not None and model.can_calibrate and model.accepts(baseline)
-    related, plain = probabilities(model.predict([replace(CLIPS[0], baseline=baseline), CLIPS[0]]))
-    assert np.abs(related - plain).max() > 1e-4
-    encodings = model.base_model.encode(CLIPS[:1])
-    shifted = model.base_model.relate(encodings, [replace(CLIPS[0], baseline=baseline)])
-    np.testing.assert_allclose(related, model.score(encodings, shifted)[0], atol=1e-6)
 
 
 def test_alone_and_in_any_batch_the_answer_is_the_same(model: WhisperTuned) -> None:

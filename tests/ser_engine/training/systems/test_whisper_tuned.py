@@ -100,7 +100,6 @@ def test_both_parts_are_in_every_figure(ran: Ran) -> None:
     assert record.metrics["UA"] > 55 and record.no_speech == 1 and record.clips == 19
     assert list(record.degradations) == ["telephone"] and not record.corpus_probe
     assert record.external["emodb"]["clips"] == 2 and record.external["librispeech"]["windows"] > 0
-    assert record.details["baselines"].keys() == ran.frozen.details["baselines"].keys()
     assert recompute(ran.bench.results, ID)[1] == []
 
 
@@ -138,7 +137,7 @@ def test_the_model_answers_like_the_average_of_its_parts(ran: Ran) -> None:
     frozen, tuned = (ran.tuned.components[name]["UA"] for name in ("frozen", "tuned"))
     sentence = f"the tuned heads alone have a UA of {tuned:.1f}, the others alone {frozen:.1f}"
     assert sentence in " ".join(cards["tuned"].split())
-    assert analyzer.card() is not None and analyzer.model.can_calibrate
+    assert analyzer.card() is not None
 
 
 def test_finished_members_are_not_trained_again(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
