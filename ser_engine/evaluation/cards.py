@@ -150,6 +150,8 @@ def _heads(record: RunRecord) -> str:
     config = record.config
     first, last = LOWER_BLOCKS + 1, LOWER_BLOCKS + config["blocks"]
     attentive = config["frozen"] + config["tuned"]
+    kinds = [f"{config['statistics']} use the mean and deviation over time of every layer"] * (config["statistics"] > 0)
+    kinds += [f"{attentive} use attentive statistics pooling over frames of the lower layers"] * (attentive > 0)
     tuned = (
         f" {config['tuned']} of them have copies of the encoder's blocks {first} to {last}, fine-tuned with the head."
         if config["tuned"]
@@ -157,10 +159,8 @@ def _heads(record: RunRecord) -> str:
     )
     return (
         f"Whisper-base's encoder processes the recording at its true length, up to its block {BLOCKS}; "
-        f"{config['statistics'] + attentive} heads classify its states and are averaged. {config['statistics']} use "
-        f"the mean and deviation over time of every layer, and {attentive} use attentive statistics pooling over "
-        f"frames of the lower layers.{tuned} Only the heads are stored here; the encoder is that of "
-        "`models/whisper-base`."
+        f"{config['statistics'] + attentive} heads classify its states and are averaged: {', and '.join(kinds)}."
+        f"{tuned} Only the heads are stored here; the encoder is that of `models/whisper-base`."
     )
 
 
