@@ -118,7 +118,7 @@ def attention(analyzer: Analyzer, speech: CleanSpeech, pieces: Sequence[Piece]) 
         shares.append(np.add.reduceat(frames, edges))
 
     audio = analyzer.model.audio  # type: ignore[attr-defined]
-    heads = [module for member in audio.members for module in member.modules()]
+    heads = [module for head in audio.heads for module in head.modules()]
     hooks = [head.attend.register_forward_hook(keep) for head in heads if isinstance(head, AttentivePoolingHead)]
     audio.predict([speech])
     for hook in hooks:

@@ -122,8 +122,9 @@ def show_degradations(run: RunRecord) -> None:
         return
     st.subheader("Degraded audio", anchor=False)
     columns = {"UA": "UA", "WA": "WA", "lost": "UA lost, in points"}
+    part = any("clips" in row for row in run.degradations.values())
     table(
-        {"The same clips": [TITLES.get(name, name) for name in run.degradations]}
+        {"A random part of the clips" if part else "The same clips": [TITLES.get(name, name) for name in run.degradations]}
         | {title: [row.get(key) for row in run.degradations.values()] for key, title in columns.items()}
     )
 
