@@ -124,7 +124,11 @@ def show_degradations(run: RunRecord) -> None:
     columns = {"UA": "UA", "WA": "WA", "lost": "UA lost, in points"}
     part = any("clips" in row for row in run.degradations.values())
     table(
-        {"A random part of the clips" if part else "The same clips": [TITLES.get(name, name) for name in run.degradations]}
+        {
+            "A random part of the clips" if part else "The same clips": [
+                TITLES.get(name, name) for name in run.degradations
+            ]
+        }
         | {title: [row.get(key) for row in run.degradations.values()] for key, title in columns.items()}
     )
 

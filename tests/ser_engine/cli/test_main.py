@@ -93,7 +93,7 @@ def test_sentences_are_exported_to_a_file_or_a_folder(
     assert '"sitting"' in (tmp_path / "b.TextGrid").read_text(encoding="utf-8")  # words have times
     assert main(["analyze", "--no-transcript", str(recordings), "--export", "srt", "-o", str(out)]) == 0
     assert sorted(path.name for path in out.iterdir()) == ["a.srt", "b.srt"]
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "Skipped 1 file: 1 not audio.\n"
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ RECORD = RunRecord(
 
 
 def card(folder: Path, record: RunRecord = RECORD) -> str:
-    write_card(folder, record)
+    write_card(folder, record, record.corpora)
     return (folder / "README.md").read_text(encoding="utf-8")
 
 

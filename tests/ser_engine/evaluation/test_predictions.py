@@ -34,7 +34,7 @@ def test_the_bundled_models_runs_have_predictions() -> None:
 
 
 SHIPPED = (RUN, "ours/whisper-tuned/speaker-independent")
-MADE = (*SHIPPED, "ours/whisper-statistics/speaker-independent", "ours/voice-open/speaker-independent")
+MADE = (*SHIPPED, "ours/whisper-heads/speaker-independent", "ours/voice-open/speaker-independent")
 
 
 @pytest.mark.parametrize("id", MADE)
