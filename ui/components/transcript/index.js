@@ -2,6 +2,9 @@
 // sentence is highlighted.
 
 const MOVES = ["timeupdate", "seeked", "ended"];
+// How long a click waits for the page's player, in milliseconds, and how often it looks.
+const PATIENCE = 10_000;
+const OFTEN = 100;
 
 /** One list on the page. */
 class Sentences {
@@ -37,11 +40,17 @@ class Sentences {
     return item;
   }
 
-  play(start) {
+  play(start, left = PATIENCE / OFTEN) {
     const player = this.player();
-    if (!player) return;
-    player.currentTime = start;
+    if (!player) {
+      if (left) setTimeout(() => this.play(start, left - 1), OFTEN); // The page draws its player after the list.
+      return;
+    }
     player.play().catch(() => {}); // A browser may refuse to play; its own controls are there.
+    const seek = () => (player.currentTime = start);
+    // Streamlit goes to the beginning of a recording when it has loaded it.
+    if (player.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) seek();
+    else player.addEventListener("canplay", seek, { once: true });
   }
 
   highlight(player) {
