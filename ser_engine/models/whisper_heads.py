@@ -272,25 +272,21 @@ class WhisperHeads(WhisperEncoderModel):
 
     def score_speech(self, clips: Sequence[CleanSpeech]) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of clips of one length."""
-        return self.score(self.relate(self.encode(clips), clips))
+        return self.score([self._relate(*both) for both in zip(self._encode(clips), clips, strict=True)])
 
     def calibrate(self, speech: CleanSpeech) -> Baseline | None:
         """Return the mean of every state over a speaker's calm speech; None for a model trained without baselines."""
         if self.population is None:
             return None
-        (encoding,) = self.encode([speech])
+        (encoding,) = self._encode([speech])
         return Baseline(self.id, np.asarray(encoding.statistics[:, 0], np.float32), speech.duration_s)
 
-    def encode(self, clips: Sequence[CleanSpeech]) -> list[Encoding]:
-        """Return the encodings of clips of one length."""
+    def _encode(self, clips: Sequence[CleanSpeech]) -> list[Encoding]:
         samples = np.stack([clip.samples for clip in clips])
         return pool_states(compute_long_states(self.encoder, samples, self.blocks))
 
-    def relate(self, encodings: Sequence[Encoding], clips: Sequence[CleanSpeech]) -> list[Encoding]:
-        """Return encodings relative to the speaker's baseline, where one that this model made is known."""
-        return [self._relate(*both) for both in zip(encodings, clips, strict=True)]
-
     def _relate(self, encoding: Encoding, speech: CleanSpeech) -> Encoding:
+        """Return an encoding relative to the speaker's baseline, where one that this model made is known."""
         known = speech.baseline
         if known is None or self.population is None or not self.accepts(known):
             return encoding

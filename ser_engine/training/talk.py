@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ser_engine.data.splits import Fold
 from ser_engine.evaluation.ordinary import is_ordinary
@@ -63,10 +62,6 @@ class TalkSystem(System[Config, Features, Fitted]):
     def describe_data(self, clips: Clips, folds: Sequence[Fold]) -> dict[str, Any]:
         """Return the entries on the clips alone, without the talk."""
         return super().describe_data(*first_clips(clips, folds, self._count(clips)))
-
-    def is_talk(self, clips: Clips) -> NDArray[np.bool_]:
-        """Return which clips are the talk, bool [n]."""
-        return np.arange(len(clips.utterances)) >= self._count(clips)
 
     def _count(self, clips: Clips) -> int:
         return len(clips.utterances) - len(self.talk.utterances)

@@ -24,7 +24,6 @@ from torch import Tensor
 from whisper.model import AudioEncoder
 
 from ser_engine.data.corpora import registry
-from ser_engine.data.corpora.base import Utterance
 from ser_engine.data.encodings import encode_clips
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.cards import write_card
@@ -110,20 +109,14 @@ class WhisperTunedSystem(
         """Compute the lower states of every copy of the clips, and read the base run's predictions."""
         base = self.read_run(self.config.base_run, clips)
         encoded = heads.encode_copies(encode_clips, self.without_talk(clips), self.config, self.settings)
-        paths = {(one.corpus, one.name): one.path for name in self.talk_corpora for one in self._read(name)}
+        corpora = {utterance.corpus for utterance in self.talk.utterances}
+        known = [one for name in sorted(corpora) for one in registry.read_corpus(name, self.settings.data)]
+        paths = {(one.corpus, one.name): one.path for one in known}
         talk = [paths[one.corpus, one.name] for one in self.talk.utterances]
         windows = encode_clips(talk, self.settings, degradation="crop")
         copies = {name: _lower([*own, *([None] * len(talk) if name else windows)]) for name, own in encoded.items()}
         arrays = (states for features in copies.values() for states in features if states is not None)
         return Prepared(clips, TunedFeatures(copies, base.outputs), digest(arrays=arrays))
-
-    @property
-    def talk_corpora(self) -> list[str]:
-        """The corpora of the talk."""
-        return sorted({utterance.corpus for utterance in self.talk.utterances})
-
-    def _read(self, corpus: str) -> Sequence[Utterance]:
-        return registry.read_corpus(corpus, self.settings.data)
 
     def prepare_external(self, clips: Clips) -> Prepared[TunedFeatures]:
         """Compute the lower states of clips, and the predictions of the base model; see the base system's method."""

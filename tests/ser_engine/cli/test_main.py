@@ -97,7 +97,7 @@ def test_sentences_are_exported_to_a_file_or_a_folder(
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reason"),
     [
         (["--export", "csv", "-o", "taken.csv"], "is a file"),
         (["twin/b.wav", "--export", "csv"], "2 recordings would be written to b.csv"),
@@ -105,7 +105,7 @@ def test_sentences_are_exported_to_a_file_or_a_folder(
     ],
 )
 def test_an_export_that_would_lose_something_is_refused_before_any_work(
-    options: list[str], told: str, recordings: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    options: list[str], reason: str, recordings: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken.csv").write_text("mine")
@@ -113,7 +113,7 @@ def test_an_export_that_would_lose_something_is_refused_before_any_work(
     (tmp_path / "twin" / "b.wav").write_bytes(b"")
     assert main(["analyze", str(recordings), *options]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and told in err and len(err.splitlines()) == 1
+    assert out == "" and reason in err and len(err.splitlines()) == 1
     assert (tmp_path / "taken.csv").read_text() == "mine"
 
 
@@ -152,11 +152,11 @@ def test_bad_files_are_told_and_good_ones_answered(recordings: Path, capsys: Cap
     out, err = capsys.readouterr()
     *lines, skipped = err.splitlines()
     assert skipped == "Skipped 1 file: 1 not audio."
-    told = dict(line.split(": ", 1) for line in lines)
-    assert set(told) == {str(missing), str(recordings / "a.wav"), str(recordings / "c.wav")}
-    assert "no file" in told[str(missing)]
-    assert "No speech" in told[str(recordings / "a.wav")]
-    assert "text document" in told[str(recordings / "c.wav")]
+    reasons = dict(line.split(": ", 1) for line in lines)
+    assert set(reasons) == {str(missing), str(recordings / "a.wav"), str(recordings / "c.wav")}
+    assert "no file" in reasons[str(missing)]
+    assert "No speech" in reasons[str(recordings / "a.wav")]
+    assert "text document" in reasons[str(recordings / "c.wav")]
     assert len(out.splitlines()) == 3  # the head of the table and two rows
 
 
