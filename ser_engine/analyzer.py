@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ser_engine.models.cards import read_cards, read_figures
 from ser_engine.models.registry import find_model, load_model
 from ser_engine.sentences import cut_sentences, score_sentences
 from ser_engine.settings import Settings
+from ser_engine.speakers.lanes import Lane, merge_answers, select_speaker
 from ser_engine.transcription.alignment import replace_words, select_words
 from ser_engine.transcription.transcriber import Transcriber, compile_alignment, load_transcriber
 from ser_engine.types import (
@@ -47,8 +48,8 @@ Progress = Callable[[str, float | None], None]
 Source = bytes | str | Path | Recording | NDArray[Any]
 """The bytes of an encoded recording, its path, a decoded recording, or samples [n] or [channels, n]."""
 
-_Preprocessed = tuple[Recording, CleanSpeech, dict[str, float]]  # and the seconds of each stage so far
 _Part = tuple[Span, CleanSpeech, Transcript | None]  # of a recording: its speech, and the words said in it
+_Classified = tuple[Prediction, tuple[TimelineWindow, ...], Transcript | None]  # the transcript with emotions
 
 # A recording longer than this gets a timeline of overlapping windows, which are as long as the utterances that the
 # models were trained on. A window with less speech than the last figure is left out.
@@ -56,6 +57,20 @@ TIMELINE_FROM_S, HOP_S, WINDOW_SPEECH_S = 6.0, 1.5, 0.5
 # Seconds of calm speech: a baseline of less gains too little (docs/accuracy.md); what exceeds the second figure is left
 # out, since it would change little and is encoded in one piece.
 MIN_BASELINE_S, MAX_BASELINE_S = 15.0, 120.0
+
+
+@dataclass(frozen=True)
+class _Preprocessed:
+    """A recording, its speech, and the seconds of each stage so far.
+
+    `lanes` are the speech of each of several speakers, without `overlaps`.
+    """
+
+    recording: Recording
+    speech: CleanSpeech
+    seconds: dict[str, float]
+    lanes: tuple[Lane, ...] = ()
+    overlaps: tuple[Span, ...] = ()
 
 
 class Analyzer:
@@ -159,7 +174,7 @@ class Analyzer:
         unable = InvalidSettings(f"The model “{self.model.id}” cannot be calibrated to a voice; choose another model.")
         if not self.model.can_calibrate:
             raise unable
-        _, speech, _ = self._preprocess(source, sampling_rate, name)
+        speech = self._preprocess(source, sampling_rate, name).speech
         seconds = speech.quality.speech_s
         if seconds < MIN_BASELINE_S:
             needed = f"at least {MIN_BASELINE_S:g} s is needed to calibrate to a voice"
@@ -185,8 +200,18 @@ class Analyzer:
         transcript = replace_words(analysis.transcript, words, analysis.speech.segments)
         if not self.model.uses_text:
             return replace(analysis, transcript=transcript)
-        ((prediction, timeline, scored),) = self._classify([analysis.speech], [transcript])
-        return replace(analysis, transcript=scored, timeline=timeline, **vars(prediction))
+        own = [each.answer for each in analysis.speakers] or [analysis]
+        parts = [select_speaker(transcript, each.name) for each in analysis.speakers] or [transcript]
+        answers = [
+            replace(answer, transcript=scored, timeline=timeline, **vars(prediction))
+            for answer, (prediction, timeline, scored) in zip(
+                own, self._classify([answer.speech for answer in own], parts), strict=True
+            )
+        ]
+        if not analysis.speakers:
+            return answers[0]
+        lanes = [Lane(each.answer.speech, each.name, each.channel) for each in analysis.speakers]
+        return merge_answers(analysis.speech, lanes, answers, analysis.overlaps)
 
     def explain(self, analysis: Analysis) -> Explanation:
         """Weigh moments and words of a recording in its answer, and measure the voice; `analysis` is this analyzer's.
@@ -224,7 +249,7 @@ class Analyzer:
         )
         fresh = dict(zip(changed, predictions, strict=True))
         return [
-            _mean([fresh.get((row, start)) or known[start] for start in own], list(own.values())).scores
+            Prediction.mean([fresh.get((row, start)) or known[start] for start in own], list(own.values())).scores
             for row, own in enumerate(weights)
         ]
 
@@ -248,7 +273,8 @@ class Analyzer:
             else:
                 recording = load_audio(source, self.settings, name)
         with _stage("clean", seconds, progress):
-            return recording, replace(clean_speech(recording, self.settings), baseline=baseline), seconds
+            speech = replace(clean_speech(recording, self.settings), baseline=baseline)
+        return _Preprocessed(recording, speech, seconds)
 
     def _predict(
         self, pending: Sequence[_Preprocessed], transcribe: bool | None, progress: Progress | None = None
@@ -256,31 +282,40 @@ class Analyzer:
         """Transcribe and classify recordings together; the time of both is divided evenly."""
         transcribe = self.settings.transcribe if transcribe is None else transcribe
         shared: dict[str, float] = {}
-        speeches = [speech for _, speech, _ in pending]
+        lanes = [each.lanes or (Lane(each.speech),) for each in pending]
+        speeches = [lane.speech for own in lanes for lane in own]
         with _stage("transcribe", shared, progress):
             transcripts: Sequence[Transcript | None] = [None] * len(speeches)
             if transcribe:
                 transcripts = self.transcriber.transcribe_all(speeches, words=self.settings.words)
         with _stage("classify", shared, progress):
-            classified = self._classify(speeches, transcripts)
+            classified = iter(self._classify(speeches, transcripts))
         analyses = []
-        for (recording, speech, seconds), (prediction, timeline, transcript) in zip(pending, classified, strict=True):
-            seconds = seconds | {stage: duration / len(pending) for stage, duration in shared.items()}
+        for each, own in zip(pending, lanes, strict=True):
+            seconds = each.seconds | {stage: duration / len(pending) for stage, duration in shared.items()}
             seconds["total"] = sum(seconds.values())
-            if trained_on.contains(self._trained_on, recording.source.sha256):
-                quality = replace(speech.quality, warnings=(trained_on.WARNING, *speech.quality.warnings))
-                speech = replace(speech, quality=quality)
-            analyses.append(
-                Analysis(
-                    recording.source.name, self.model.id, prediction.scores, transcript, timeline, speech.quality,
-                    seconds, recording, speech, prediction.modalities, self.model.threshold,
-                )
-            )  # fmt: skip
+            answers = [self._answer(each.recording, lane.speech, next(classified), seconds) for lane in own]
+            analysis = merge_answers(each.speech, own, answers, each.overlaps) if each.lanes else answers[0]
+            analyses.append(self._warn_of_training(analysis))
         return analyses
 
-    def _classify(
-        self, speeches: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None]
-    ) -> list[tuple[Prediction, tuple[TimelineWindow, ...], Transcript | None]]:
+    def _answer(
+        self, recording: Recording, speech: CleanSpeech, classified: _Classified, seconds: Mapping[str, float]
+    ) -> Analysis:
+        prediction, timeline, transcript = classified
+        return Analysis(
+            recording.source.name, self.model.id, prediction.scores, transcript, timeline, speech.quality, seconds,
+            recording, speech, prediction.modalities, self.model.threshold,
+        )  # fmt: skip
+
+    def _warn_of_training(self, analysis: Analysis) -> Analysis:
+        """Add a warning if the emotion model was trained on the very recording."""
+        if not trained_on.contains(self._trained_on, analysis.recording.source.sha256):
+            return analysis
+        quality = replace(analysis.quality, warnings=(trained_on.WARNING, *analysis.quality.warnings))
+        return replace(analysis, quality=quality, speech=replace(analysis.speech, quality=quality))
+
+    def _classify(self, speeches: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None]) -> list[_Classified]:
         """Score a short recording as one utterance, a long one as the mean of its windows weighted by their speech.
 
         Each window is scored with the words said in it, and each sentence of the transcript by itself.
@@ -294,14 +329,16 @@ class Analyzer:
         flat += [each for rows in sentences for each in rows.values()]
         predictions = self.model.predict([part for part, _ in flat], [words for _, words in flat])
         windows, alone = iter(predictions), iter(predictions[sum(map(len, parts)) :])
-        classified: list[tuple[Prediction, tuple[TimelineWindow, ...], Transcript | None]] = []
+        classified: list[_Classified] = []
         for own, rows, transcript in zip(parts, sentences, transcripts, strict=True):
             scored = [next(windows) for _ in own]
             timeline = tuple(
                 TimelineWindow(span.start, span.end, each.scores, each.scores.reach(self.model.threshold))
                 for (span, *_), each in zip(own, scored, strict=True)
             )
-            prediction = _mean(scored, [speech.duration_s for _, speech, _ in own]) if len(own) > 1 else scored[0]
+            prediction = (
+                Prediction.mean(scored, [speech.duration_s for _, speech, _ in own]) if len(own) > 1 else scored[0]
+            )
             scores = {row: next(alone).scores for row in rows}
             rest = prediction.scores if len(own) == 1 else None  # of sentences that were not scored by themselves
             said = transcript and score_sentences(transcript, scores, rest, self.model.threshold)
@@ -364,20 +401,6 @@ def _cut_windows(speech: CleanSpeech, transcript: Transcript | None) -> list[_Pa
             part = replace(speech, samples=speech.between(span.start, span.end))
             windows.append((span, part, transcript and select_words(transcript, span.start, span.end)))
     return windows if len(windows) > 1 else [(Span(0.0, duration), speech, transcript)]
-
-
-def _mean(predictions: Sequence[Prediction], weights: Sequence[float]) -> Prediction:
-    """Return the weighted mean; the mean of a modality is over the predictions that have it."""
-
-    def mean(scores: Sequence[Scores | None]) -> Scores:
-        pairs = [(each, weight) for each, weight in zip(scores, weights, strict=True) if each is not None]
-        kept, shares = zip(*pairs, strict=True)
-        probabilities = np.average([each.probabilities for each in kept], axis=0, weights=shares)
-        return Scores(kept[0].labels, probabilities.astype(np.float32))
-
-    names = [name for name in ("audio", "text", "fused") if any(name in each.modalities for each in predictions)]
-    modalities = {name: mean([each.modalities.get(name) for each in predictions]) for name in names}
-    return Prediction(mean([each.scores for each in predictions]), modalities)
 
 
 @contextmanager

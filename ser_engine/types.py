@@ -6,7 +6,7 @@ numpy alone, so that a page can draw an answer without loading a model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -48,13 +48,15 @@ class SourceInfo:
 class Recording:
     """A decoded recording: mono float32 samples [n], nominally in -1..1, at its own `rate` (Hz).
 
-    `warnings` are plain sentences about sound that was left out, replaced or chosen while decoding.
+    `warnings` are plain sentences about sound that was left out, replaced or chosen while decoding. `channels` are the
+    file's own, float32 [channels, n], of which `samples` is the mean; None where there is only one.
     """
 
     samples: NDArray[np.float32]
     rate: int
     source: SourceInfo
     warnings: tuple[str, ...] = ()
+    channels: NDArray[np.float32] | None = field(default=None, repr=False)
 
     @property
     def duration_s(self) -> float:
@@ -259,7 +261,8 @@ class TranscriptSegment(Span):
     """A sentence, or what Whisper took for one, with its times and Whisper's confidence in it (0 to 1).
 
     `words` is empty unless their times were asked for. `scores` are the emotions of the sentence, None where there is
-    too little speech around it; `sure` is false where the model abstains, as in `Analysis`.
+    too little speech around it; `sure` is false where the model abstains, as in `Analysis`. `speaker` is a name of
+    `Analysis.speakers`, empty where there is only one.
     """
 
     text: str
@@ -267,10 +270,13 @@ class TranscriptSegment(Span):
     words: tuple[Word, ...] = ()
     scores: Scores | None = field(default=None, compare=False)
     sure: bool | None = field(default=None, compare=False)
+    speaker: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the segment as JSON-ready values; words and emotion are left out where there are none."""
+        """Return the segment as JSON-ready values; speaker, words and emotion are left out where there are none."""
         answer = super().to_dict() | {"text": self.text, "confidence": round(self.confidence, 3)}
+        if self.speaker:
+            answer["speaker"] = self.speaker
         if self.words:
             answer["words"] = [word.to_dict() for word in self.words]
         if self.scores is not None:
@@ -314,6 +320,20 @@ class Prediction:
     scores: Scores
     modalities: Mapping[str, Scores] = field(default_factory=dict)
 
+    @classmethod
+    def mean(cls, predictions: Sequence[Prediction], weights: Sequence[float]) -> Prediction:
+        """Return the weighted mean; the mean of a modality is over the predictions that have it."""
+
+        def mean(scores: Sequence[Scores | None]) -> Scores:
+            pairs = [(each, weight) for each, weight in zip(scores, weights, strict=True) if each is not None]
+            kept, shares = zip(*pairs, strict=True)
+            probabilities = np.average([each.probabilities for each in kept], axis=0, weights=shares)
+            return Scores(kept[0].labels, probabilities.astype(np.float32))
+
+        names = [name for name in ("audio", "text", "fused") if any(name in each.modalities for each in predictions)]
+        modalities = {name: mean([each.modalities.get(name) for each in predictions]) for name in names}
+        return cls(mean([each.scores for each in predictions]), modalities)
+
 
 @dataclass(frozen=True)
 class TextPrediction:
@@ -345,14 +365,16 @@ class TextPrediction:
 
 @dataclass(frozen=True)
 class TimelineWindow(Span):
-    """The scores of one window of a long recording; `sure` is false where the model abstains, as in `Analysis`."""
+    """The scores of one window of a long recording; `sure` and `speaker` are as in `TranscriptSegment`."""
 
     scores: Scores
     sure: bool | None = None
+    speaker: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the window as JSON-ready values."""
-        return super().to_dict() | {"top": self.scores.top, "sure": self.sure, "scores": self.scores.to_dict()}
+        """Return the window as JSON-ready values; the speaker is left out where there is only one."""
+        answer = super().to_dict() | {"top": self.scores.top, "sure": self.sure, "scores": self.scores.to_dict()}
+        return answer | ({"speaker": self.speaker} if self.speaker else {})
 
 
 @dataclass(frozen=True)
@@ -436,6 +458,8 @@ class Analysis:
     `threshold` is the top probability below which the answer counts as "not sure"; None where the model has none.
     `seconds` maps each of `STAGES` and "total" to its duration.
     `recording` is the decoded recording, `speech` the preprocessed one; `to_dict` leaves them out.
+    `speakers` are the answers for each of several speakers; the fields above are then for all of them together, and
+    `overlaps` are the parts in which several speak at once on one channel, which are not scored.
     """
 
     file: str
@@ -449,6 +473,8 @@ class Analysis:
     speech: CleanSpeech = field(repr=False)
     modalities: Mapping[str, Scores] = field(default_factory=dict)
     threshold: float | None = None
+    speakers: tuple[Speaker, ...] = ()
+    overlaps: tuple[Span, ...] = ()
 
     @property
     def sure(self) -> bool | None:
@@ -467,7 +493,38 @@ class Analysis:
             **({"modalities": modalities} if modalities else {}),
             "transcript": None if self.transcript is None else self.transcript.to_dict(),
             "timeline": [window.to_dict() for window in self.timeline],
+            **({"speakers": [speaker.to_dict() for speaker in self.speakers]} if self.speakers else {}),
+            **({"overlaps": [span.to_dict() for span in self.overlaps]} if self.overlaps else {}),
             "quality": self.quality.to_dict(),
             "baseline_s": None if self.speech.baseline is None else round(self.speech.baseline.speech_s, 3),
             "seconds": {stage: round(seconds, 4) for stage, seconds in self.seconds.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """The answer for one of several speakers of a recording.
+
+    `channel` is the speaker's own, from 1; None where several share one. `share` is the part (0 to 1) of the talking
+    time. `answer` is an `Analysis` of this speaker's speech alone: its `speech.segments` are the turns.
+    """
+
+    name: str
+    channel: int | None
+    share: float
+    answer: Analysis = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as JSON-ready values; sentences and windows name their speaker instead."""
+        scores = {name: scores.to_dict() for name, scores in self.answer.modalities.items()}
+        return {
+            "name": self.name,
+            "channel": self.channel,
+            "share": round(self.share, 3),
+            "top": self.answer.scores.top,
+            "sure": self.answer.sure,
+            "scores": self.answer.scores.to_dict(),
+            **({"modalities": scores} if scores else {}),
+            "turns": [span.to_dict() for span in self.answer.speech.segments],
+            "quality": self.answer.quality.to_dict(),
         }
