@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,49 +57,90 @@ COLUMNS = {
 
 
 def results_page() -> None:
-    """Draw the page: the main result, the effect of the protocol, all runs, one run, the corpora."""
+    """Draw the page: the main result, and tabs, of which only the open one is drawn; the address names it."""
     try:
         settings = Settings.from_env()
     except SerError as error:
         st.title("Results", anchor=False)
         st.error(str(error))
         return
-    folder = settings.results
-    results = comparison.read_results(folder)
+    results = comparison.read_results(settings.results)
     with st.container(key="finding", gap="xsmall"):
         st.html(theme.line("eyebrow", "Results"))
         st.title(comparison.headline(results), anchor=False)
         st.html(theme.line("lead", comparison.explanation(results)))
     for problem in results.problems:
         st.warning(problem, icon=":material/draft:")
+    tabs: dict[str, Callable[[Results, Settings], None]] = {
+        "Overview": show_overview,
+        "Runs": show_runs,
+        "The papers": show_papers,
+        "Protocols": show_protocols,
+        "Conversations": show_conversations,
+        "Corpora": show_corpora,
+    }
+    # A link to a run from before there were tabs names the run alone.
+    first = "Runs" if "run" in st.query_params else "Overview"
+    for tab, show in zip(
+        st.tabs(list(tabs), default=first, key="tab", bind="query-params"), tabs.values(), strict=True
+    ):
+        if tab.open:
+            with tab:
+                show(results, settings)
+
+
+def show_overview(results: Results, settings: Settings) -> None:
+    """Show what to expect of the best model, and how often each calls ordinary talk emotional."""
     if unfinished.find_trainings(settings.cache, time.time()):
         show_training_now(settings.cache)
+    if best := comparison.best(results.runs):
+        one_run.summarize(best)
+    ordinary.show(results.others.get("ordinary", ()))
+
+
+def show_runs(results: Results, settings: Settings) -> None:
+    """Show all runs, one of them in full, and the trials."""
     if results.runs:
         # A link to a run shows it first; a run that is chosen in the table is shown below the table.
         linked = st.session_state.setdefault("linked", bool(st.query_params.get("run")))
         if linked:
-            show_run(results, folder)
-        show_gap(results)
+            show_run(results, settings.results)
         show_table(results)
         if not linked:
-            show_run(results, folder)
-    conversations.show(results.others.get("conversation", ()), results.published)
-    ordinary.show(results.others.get("ordinary", ()))
-    trials.show(folder)
-    text_runs.show(results.others.get("text-emotion", ()), folder)
+            show_run(results, settings.results)
+    trials.show(settings.results)
+    text_runs.show(results.others.get("text-emotion", ()), settings.results)
+    if others := [run.id for run in results.others.get("transcription", ())]:
+        note(f"The results folder also has measurements of transcription: {' and '.join(others)}.")
+
+
+def show_papers(results: Results, settings: Settings) -> None:
+    """List the published figures, and the experiments of the papers that were not run."""
     show_published(results)
     if results.runs:
         show_not_run(results)
+
+
+def show_protocols(results: Results, settings: Settings) -> None:
+    """Show what a protocol does to a figure."""
+    show_gap(results)
+
+
+def show_conversations(results: Results, settings: Settings) -> None:
+    """Show the measured conversations."""
+    conversations.show(results.others.get("conversation", ()), results.published)
+
+
+def show_corpora(results: Results, settings: Settings) -> None:
+    """Describe the corpora and their augmented copies."""
     try:
-        description = corpora.read_description(folder)
+        description = corpora.read_description(settings.results)
     except SerError as error:
         st.warning(str(error), icon=":material/draft:")
-        description = None
+        return
     if description is not None:
-        show_corpora(description)
+        show_clips(description)
         show_augmentations(description)
-    if others := [run.id for run in results.others.get("transcription", ())]:
-        note(f"The results folder also has measurements of transcription: {' and '.join(others)}.")
 
 
 @st.fragment(run_every="5s")
@@ -244,7 +286,7 @@ def show_not_run(results: Results) -> None:
         )
 
 
-def show_corpora(description: Description) -> None:
+def show_clips(description: Description) -> None:
     """Draw the number of clips of each emotion, and how two acoustic measures differ between emotions."""
     section("Corpora")
     st.subheader("Clips by emotion and corpus", anchor=False)

@@ -26,8 +26,17 @@ PHONE = (375, 800)
 MISSED = "Failed to load resource: the server responded with a status of 404 (Not Found)"
 """What the console says twice at a page's own address: Streamlit's client looks for its server there, then above."""
 WORST_UA = "11.1"
-LEAST_CHARTS = 10
-"""The page of a run has at least so many."""
+TABS = {
+    "Overview": "Confusion matrix",
+    "Runs": "All runs",
+    "The papers": "",
+    "Protocols": "The effect of the protocol",
+    "Conversations": "",
+    "Corpora": "Augmentation",
+}
+"""Tabs, each with a heading on it where the folder of the tests has some."""
+LEAST_CHARTS = {"Overview": 2, "Runs": 4, "Protocols": 1, "Corpora": 5}
+"""Each of these tabs has at least so many."""
 
 
 @pytest.fixture(scope="module")
@@ -53,19 +62,13 @@ def several(tmp_path_factory: pytest.TempPathFactory, app_server: Callable[..., 
     return app_server("app.py", {"SER_RESULTS": str(folder)})
 
 
-def open_results(page: Page, url: str, query: str = "") -> Page:
+def open_results(page: Page, url: str, query: str = "?tab=Runs") -> Page:
     page.goto(f"{url}/results{query}")
     expect(page.get_by_role("heading", level=1)).to_contain_text("accuracy on unseen speakers", timeout=60_000)
-    whole(page)
-    return page
-
-
-def whole(page: Page) -> None:
-    """Return when the page has been drawn to its end."""
-    # Who comes from the first page shares the server with the models that it wakes up.
-    expect(page.get_by_role("heading", name="Augmentation")).to_be_attached(timeout=120_000)
     settle(page)
-    expect(page.locator(".st-key-runs canvas").first).to_be_visible()
+    if "Runs" in query:
+        expect(page.locator(".st-key-runs canvas").first).to_be_visible()
+    return page
 
 
 def rows(page: Page) -> list[list[str]]:
@@ -110,7 +113,7 @@ def outside(page: Page) -> list[str]:
         """() => [...document.querySelectorAll("[data-testid=stMainBlockContainer] [data-testid^=st]")]
             .filter((element) => element.getBoundingClientRect().right > window.innerWidth + 1
                 && element.offsetParent !== null
-                && !element.closest("[data-testid=stTable], [data-testid=stDataFrame]"))
+                && !element.closest("[data-testid=stTable], [data-testid=stDataFrame], [role=tablist]"))
             .map((element) => element.dataset.testid)"""
     )
 
@@ -118,7 +121,7 @@ def outside(page: Page) -> list[str]:
 def test_a_link_to_a_run_opens_it_on_a_server_that_has_just_started(
     several: Server, new_page: NewPage, watches: dict[Page, Watch]
 ) -> None:
-    page = open_results(new_page(), several.url, "?run=zz-worst")
+    page = open_results(new_page(), several.url, "?tab=Runs&run=zz-worst")
     # The whole app, not a page by itself next to a list of files.
     for name in ("Listen", "Results", "About"):
         expect(page.get_by_role("link", name=name)).to_be_visible()
@@ -127,6 +130,18 @@ def test_a_link_to_a_run_opens_it_on_a_server_that_has_just_started(
     titles = page.get_by_role("heading", level=2).all_text_contents()
     assert titles.index("One run") < titles.index("All runs")
     expect(page.get_by_text("zz-broken/run.json is not JSON")).to_be_visible()
+    assert not errors(watches[page])
+
+
+def test_a_tab_has_an_address_of_its_own(several: Server, new_page: NewPage, watches: dict[Page, Watch]) -> None:
+    page = open_results(new_page(), several.url, "")
+    for tab, heading in TABS.items():
+        page.get_by_role("tab", name=tab).click()
+        settle(page)
+        if heading:
+            expect(page.get_by_role("heading", name=heading).first).to_be_visible()
+        shared = open_results(new_page(), several.url, page.url.removeprefix(f"{several.url}/results"))
+        expect(shared.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
     assert not errors(watches[page])
 
 
@@ -171,8 +186,10 @@ def test_the_committed_results_are_shown_without_a_complaint(
     page = new_page()
     page.goto(app_url)
     page.get_by_role("link", name="Results").click()
-    whole(page)
-    expect(page.get_by_role("heading", name=comparison.headline(FOUND))).to_be_visible()
+    # Who comes from the first page shares the server with the models that it wakes up.
+    expect(page.get_by_role("heading", name=comparison.headline(FOUND))).to_be_visible(timeout=120_000)
+    page.get_by_role("tab", name="Runs").click()
+    settle(page)
     assert float(rows(page)[0][column(page, "UA")]) == FOUND.runs[0].metrics["UA"]
     page.get_by_role("heading", name="Confusion matrix").first.scroll_into_view_if_needed()
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
@@ -197,10 +214,16 @@ def test_the_table_and_the_run_can_be_taken_home(app_url: str, new_page: NewPage
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [(1280, 900), PHONE])
+@pytest.mark.parametrize("tab", TABS)
 def test_nothing_is_wider_than_the_window_in_either_theme(
-    several: Server, new_page: NewPage, viewport: tuple[int, int], color_scheme: str, watches: dict[Page, Watch]
+    several: Server,
+    new_page: NewPage,
+    tab: str,
+    viewport: tuple[int, int],
+    color_scheme: str,
+    watches: dict[Page, Watch],
 ) -> None:
-    page = open_results(new_page(viewport=viewport, color_scheme=color_scheme), several.url)
+    page = open_results(new_page(viewport=viewport, color_scheme=color_scheme), several.url, f"?tab={tab}")
     assert too_wide(page) <= 0 and not outside(page)
     background = page.get_by_test_id("stApp").evaluate("(element) => getComputedStyle(element).backgroundColor")
     light = sum(int(part) for part in background.removeprefix("rgb(").removesuffix(")").split(", ")) > 380
@@ -208,10 +231,11 @@ def test_nothing_is_wider_than_the_window_in_either_theme(
     assert not errors(watches[page])
 
 
-def test_every_chart_says_what_it_shows(several: Server, new_page: NewPage) -> None:
-    page = open_results(new_page(), several.url)
+@pytest.mark.parametrize(("tab", "least"), LEAST_CHARTS.items())
+def test_every_chart_says_what_it_shows(several: Server, new_page: NewPage, tab: str, least: int) -> None:
+    page = open_results(new_page(), several.url, f"?tab={tab}")
     charts = page.get_by_test_id("stPlotlyChart")
-    expect(charts.nth(LEAST_CHARTS - 1)).to_be_attached(timeout=60_000)
+    expect(charts.nth(least - 1)).to_be_attached(timeout=60_000)
     for chart in charts.all():
         # Charts are drawn when they are first seen.
         chart.scroll_into_view_if_needed()

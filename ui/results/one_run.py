@@ -17,22 +17,10 @@ from ui.wording import CORPORA
 
 def show(run: RunRecord, paper: PublishedFigure | None, folder: Path) -> None:
     """Show a run of the results folder, compared with the figure of a paper."""
-    with st.container(key="run-title", gap="xsmall"):
-        st.html(theme.line("eyebrow", f"{comparison.speakers(run)} speakers · {comparison.protocol(run)}"))
-        st.subheader(comparison.model_name(run), anchor=False)
-        note(f"{comparison.features_name(run)} · {comparison.corpora_names(run.corpora)}")
-    if run.note:
-        st.html(theme.line("finding", run.note))
-    for problem in run.problems:
-        st.warning(problem, icon=":material/draft:")
-    st.html(theme.facts(comparison.facts(run)))
+    show_title(run)
     if paper is not None:
         show_paper(run, paper)
-    left, right = st.columns(2, gap="large")
-    with left:
-        show_confusion(run)
-    with right:
-        show_classes(run, paper)
+    show_errors(run, paper)
     calibration.show(run)
     show_groups(run)
     show_degradations(run)
@@ -42,6 +30,36 @@ def show(run: RunRecord, paper: PublishedFigure | None, folder: Path) -> None:
     show_learning(run, folder)
     show_audit(run)
     show_config(run, folder)
+
+
+def summarize(run: RunRecord) -> None:
+    """Show what a run says about recordings of other people: its errors, degraded audio, other corpora."""
+    show_title(run)
+    show_errors(run, None)
+    show_degradations(run)
+    show_elsewhere(run)
+
+
+def show_title(run: RunRecord) -> None:
+    """Show what was measured, and its main figures."""
+    with st.container(key="run-title", gap="xsmall"):
+        st.html(theme.line("eyebrow", f"{comparison.speakers(run)} speakers · {comparison.protocol(run)}"))
+        st.subheader(comparison.model_name(run), anchor=False)
+        note(f"{comparison.features_name(run)} · {comparison.corpora_names(run.corpora)}")
+    if run.note:
+        st.html(theme.line("finding", run.note))
+    for problem in run.problems:
+        st.warning(problem, icon=":material/draft:")
+    st.html(theme.facts(comparison.facts(run)))
+
+
+def show_errors(run: RunRecord, paper: PublishedFigure | None) -> None:
+    """Draw the confusion matrix next to the figures of each emotion."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        show_confusion(run)
+    with right:
+        show_classes(run, paper)
 
 
 def show_paper(run: RunRecord, paper: PublishedFigure) -> None:

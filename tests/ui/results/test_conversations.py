@@ -53,10 +53,10 @@ def conversation(model: str = "tiny-live", note: str = "Other corpora.", **given
 def test_a_conversation_is_shown_and_is_no_run(write: Write) -> None:
     write("a-run", entry())
     write("talk", conversation())
-    at = page()
+    at = page("Conversations")
     assert not at.exception and not at.warning and not at.error
     assert TITLE in [header.value for header in at.header]
-    assert list(at.dataframe[0].value["run"]) == ["a-run"]
+    assert list(page().dataframe[0].value["run"]) == ["a-run"]
     assert "Other corpora." in text(at) and "50.0%" in text(at)
     alts = [chart.proto.alt for chart in at.get("plotly_chart")]
     assert any("fearful or surprised as happy 50%" in alt for alt in alts)
@@ -69,7 +69,7 @@ def test_a_conversation_is_shown_and_is_no_run(write: Write) -> None:
 def test_one_of_several_is_chosen(write: Write) -> None:
     write("first", conversation())
     write("second", conversation("other-live", "Another one.", emotions={}))
-    at = page()
+    at = page("Conversations")
     assert not at.exception and "Another one." not in text(at)
     at.selectbox(key="conversation").select("second").run()
     assert not at.exception and "Another one." in text(at)
@@ -81,7 +81,7 @@ def test_one_of_several_is_chosen(write: Write) -> None:
 @pytest.mark.parametrize("broken", [{"timeline": 3}, {"session": None}, {"duration_s": "long"}])
 def test_a_broken_record_is_a_sentence(write: Write, broken: dict[str, Any]) -> None:
     write("talk", conversation(**broken))
-    at = page()
+    at = page("Conversations")
     assert not at.exception and ["talk" in warning.value for warning in at.warning] == [True]
 
 
@@ -95,4 +95,4 @@ def test_response_times_are_drawn_at_the_end_of_their_segments() -> None:
 
 def test_without_conversations_there_is_no_section(write: Write) -> None:
     write("a-run", entry())
-    assert TITLE not in [header.value for header in page().header]
+    assert TITLE not in [header.value for header in page("Conversations").header]

@@ -29,9 +29,9 @@ def ordinary_run(**given: Any) -> dict[str, Any]:
 def test_each_source_has_a_row(write: Write) -> None:
     write("voice", entry())
     write("tiny-ordinary", ordinary_run())
-    at = page()
+    at = page("Overview")
     assert not at.exception and not at.warning and TITLE in [header.value for header in at.header]
-    assert list(at.dataframe[0].value["run"]) == ["voice"]
+    assert list(page().dataframe[0].value["run"]) == ["voice"]
     table = next(part.value for part in at.table if "False alarms" in part.value)
     assert list(table["Recordings of"]) == ["LibriSpeech", "meetings"]
     assert list(table["Windows"]) == ["40", "40"] and list(table["False alarms"]) == ["12.5", "30.0"]
@@ -40,7 +40,7 @@ def test_each_source_has_a_row(write: Write) -> None:
 
 def test_broken_figures_are_dashes(write: Write) -> None:
     write("tiny-ordinary", ordinary_run(details={"librispeech": 3, "meetings": {"alarms": "many"}}))
-    at = page()
+    at = page("Overview")
     assert not at.exception
     table = next(part.value for part in at.table if "False alarms" in part.value)
     assert set(table["False alarms"]) == {"–"} and set(table["Strongest"]) == {"–"}
@@ -48,4 +48,4 @@ def test_broken_figures_are_dashes(write: Write) -> None:
 
 def test_without_such_runs_there_is_no_section(write: Write) -> None:
     write("voice", entry())
-    assert TITLE not in [header.value for header in page().header]
+    assert TITLE not in [header.value for header in page("Overview").header]

@@ -21,9 +21,12 @@ from ui.results import comparison
 REAL = PROJECT / "results"
 
 
-def page(**query: str) -> AppTest:
+TABS = ("Overview", "Runs", "The papers", "Protocols", "Conversations", "Corpora")
+
+
+def page(tab: str = "Runs", **query: str) -> AppTest:
     at = AppTest.from_file(str(PROJECT / "pages" / "results.py"), default_timeout=120)
-    for key, value in query.items():
+    for key, value in {"tab": tab, **query}.items():
         at.query_params[key] = value
     return at.run()
 
@@ -70,7 +73,7 @@ def test_choosing_a_run_puts_it_into_the_address(write: Write) -> None:
 def test_the_other_metric_redraws_the_gap(write: Write) -> None:
     write("new", entry())
     write("random", random_split(58.0))
-    at = page()
+    at = page("Protocols")
     assert "The effect of the protocol" in [part.value for part in at.header]
     at.segmented_control(key="metric").set_value("WA").run()
     assert not at.exception
@@ -82,15 +85,33 @@ def test_every_chart_has_words_and_a_table(write: Write, folder: Path) -> None:
     write("new", entry(audit={"clips": 3, "findings": []}, calibration=measured), history_jsonl="\n".join(lines))
     write("random", random_split(58.0))
     shutil.copy(REAL / "corpora.json", folder)
-    at = page()
-    assert not at.exception
-    charts = at.get("plotly_chart")
-    tables = [part for part in at.expander if part.label == "As a table"]
+    pages = [page(tab) for tab in TABS if tab != "Overview"]
+    assert not any(at.exception for at in pages)
+    charts = [chart for at in pages for chart in at.get("plotly_chart")]
+    tables = [part for at in pages for part in at.expander if part.label == "As a table"]
     assert len(charts) >= 10 and all(len(chart.proto.alt) > 20 for chart in charts)
     # The augmentations of one clip share one table.
     augmented = sum("mel spectrogram" in chart.proto.alt for chart in charts)
     assert len(tables) == len(charts) - augmented + 1
-    assert "Calibration" in [part.value for part in at.subheader]
+    assert "Calibration" in [part.value for at in pages for part in at.subheader]
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_a_link_opens_its_tab_alone(tab: str) -> None:
+    at = page(tab)
+    assert not at.exception and not at.error and not at.warning
+    assert [part.label for part in at.tabs] == list(TABS)
+    assert [bool(part.children) for part in at.tabs] == [name == tab for name in TABS]
+
+
+def test_without_a_link_the_best_model_comes_first(write: Write) -> None:
+    write("good", entry(model="lda", metrics={"UA": 60.0, "WA": 61.0}))
+    write("poor", entry(metrics={"UA": 20.0, "WA": 21.0}))
+    at = AppTest.from_file(str(PROJECT / "pages" / "results.py"), default_timeout=120).run()
+    assert [part.value for part in at.subheader][:3] == [
+        "Linear discriminant analysis", "Confusion matrix", "By emotion",
+    ]  # fmt: skip
+    assert not at.dataframe
 
 
 def test_calibration_is_described_and_broken_points_are_left_out(write: Write) -> None:
@@ -172,8 +193,9 @@ def test_a_folder_full_of_broken_files_is_said(folder: Path, write: Write) -> No
         at = page(run=name)
         assert not at.exception and not at.error
         warnings = " ".join(warning.value for warning in at.warning)
-        assert all(name in warnings for name in ("empty/run.json", "published.toml", "corpora.json"))
+        assert all(name in warnings for name in ("empty/run.json", "published.toml"))
         assert "no learning curves" in text(at).lower()
+    assert "corpora.json" in " ".join(warning.value for warning in page("Corpora").warning)
 
 
 def test_markup_in_a_file_stays_text(write: Write) -> None:
@@ -186,7 +208,7 @@ def test_opening_the_page_loads_no_model() -> None:
         "import sys; from streamlit.testing.v1 import AppTest;"
         "page = AppTest.from_file('app.py', default_timeout=120).switch_page('pages/results.py').run();"
         "heavy = {'torch', 'whisper', 'sklearn', 'librosa', 'audiomentations'} & set(sys.modules);"
-        "assert page.dataframe and not page.exception, page; assert not heavy, heavy;"
+        "assert page.subheader and not page.exception, page; assert not heavy, heavy;"
         "import threading; assert 'warm-up' not in {thread.name for thread in threading.enumerate()}"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=False)
