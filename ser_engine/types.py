@@ -22,6 +22,9 @@ TIME_TOLERANCE_S = 0.25
 WINDOW_S = 3.0
 """Length of a window of long recordings, in seconds."""
 
+NO_SAMPLES: NDArray[np.float32] = np.empty(0, np.float32)
+"""The samples of a recording whose sound is not kept."""
+
 STAGES = ("decode", "clean", "transcribe", "classify")
 """The steps of an analysis, in the order in which they run."""
 
@@ -457,7 +460,8 @@ class Analysis:
     `modalities` are the scores by modality, as in `Prediction`; of a long recording, means over its windows.
     `threshold` is the top probability below which the answer counts as "not sure"; None where the model has none.
     `seconds` maps each of `STAGES` and "total" to its duration.
-    `recording` is the decoded recording, `speech` the preprocessed one; `to_dict` leaves them out.
+    `recording` is the decoded recording, `speech` the preprocessed one; `to_dict` leaves them out. Of a long recording,
+    they have no samples (see `has_sound`).
     `speakers` are the answers for each of several speakers; the fields above are then for all of them together, and
     `overlaps` are the parts in which several speak at once on one channel, which are not scored.
     """
@@ -480,6 +484,20 @@ class Analysis:
     def sure(self) -> bool | None:
         """Whether the top probability reaches the threshold; None where there is no threshold."""
         return self.scores.reach(self.threshold)
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether the samples of the speech were kept, without which it can be neither scored again nor explained."""
+        return len(self.speech.samples) > 0
+
+    def without_sound(self) -> Analysis:
+        """Return the analysis without any samples, which takes little memory however long the recording is."""
+        return replace(
+            self,
+            recording=replace(self.recording, samples=NO_SAMPLES, channels=None),
+            speech=replace(self.speech, samples=NO_SAMPLES, recording=None),
+            speakers=tuple(replace(each, answer=each.answer.without_sound()) for each in self.speakers),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON-ready values, as the command line prints them and the page offers them."""
