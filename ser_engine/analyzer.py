@@ -84,6 +84,7 @@ class Analyzer:
         name: str = "",
         transcribe: bool | None = None,
         baseline: Baseline | None = None,
+        track: int | None = None,
         progress: Progress | None = None,
     ) -> Analysis:
         """Analyze one recording.
@@ -95,6 +96,7 @@ class Analyzer:
         name : of the recording in the answer; a path's file name by default
         transcribe : whether to transcribe the words; `settings.transcribe` by default
         baseline : of the speaker, from `calibrate`
+        track : audio track of a file, from 1, or 0 to choose it as `settings.track` says; that setting by default
         progress : called when each stage begins and ends
 
         Raises
@@ -110,7 +112,7 @@ class Analyzer:
         """
         begun = time.perf_counter()
         self.check_baseline(baseline)
-        preprocessed = self._preprocess(source, sampling_rate, name, baseline, progress)
+        preprocessed = self._preprocess(source, sampling_rate, name, baseline, track, progress)
         (analysis,) = self._predict([preprocessed], transcribe, progress)
         return replace(analysis, seconds={**analysis.seconds, "total": time.perf_counter() - begun})
 
@@ -234,19 +236,21 @@ class Analyzer:
         sampling_rate: int | None,
         name: str,
         baseline: Baseline | None = None,
+        track: int | None = None,
         progress: Progress | None = None,
     ) -> _Preprocessed:
         from ser_engine.audio.clean import clean_speech
         from ser_engine.audio.decode import load_audio, load_samples
 
+        settings = self.settings if track is None else replace(self.settings, track=track)
         seconds: dict[str, float] = {}
         with _stage("decode", seconds, progress):
             if isinstance(source, np.ndarray):
-                recording = load_samples(source, sampling_rate, self.settings, name)
+                recording = load_samples(source, sampling_rate, settings, name)
             elif isinstance(source, Recording):
                 recording = source
             else:
-                recording = load_audio(source, self.settings, name)
+                recording = load_audio(source, settings, name)
         with _stage("clean", seconds, progress):
             return recording, replace(clean_speech(recording, self.settings), baseline=baseline), seconds
 

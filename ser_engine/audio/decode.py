@@ -95,7 +95,7 @@ def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -
     samples, rate, patched = _join_stretches(whole.stretches)
     if not len(samples):
         raise InvalidAudio("The recording is empty or cut off: it contains 0 samples.")
-    info = SourceInfo(name, *whole.format_, len(data), hashlib.sha256(data).hexdigest())
+    info = SourceInfo(name, *whole.format_, len(data), hashlib.sha256(data).hexdigest(), whole.track, whole.tracks)
     return Recording(samples, rate, info, (*whole.warnings(), *patched))
 
 
@@ -180,7 +180,7 @@ class _Decoded:
         if self.missing_s >= MIN_MISSING_S:
             yield f"About {self.missing_s:.1f} s of the recording are damaged and missing from the answer."
         if self.tracks > 1:
-            choice = f"--track or {variable('track')} chooses another"
+            choice = f"choose another on the page, or with --track or {variable('track')}"
             yield f"This is audio track {self.track} of {self.tracks}; {choice}."
 
 
