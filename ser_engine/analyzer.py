@@ -154,6 +154,7 @@ class Analyzer:
         name: str = "",
         transcribe: bool | None = None,
         baseline: Baseline | None = None,
+        track: int | None = None,
         progress: Progress | None = None,
         advance: Advance | None = None,
         decoded: OnDecoded | None = None,
@@ -168,6 +169,7 @@ class Analyzer:
         name : of the recording in the answer; a path's file name by default
         transcribe : whether to transcribe the words; `settings.transcribe` by default
         baseline : of the speaker, from `calibrate`
+        track : audio track of a file, from 1, or 0 to choose it as `settings.track` says; that setting by default
         progress, advance, decoded : called as the analysis goes on; an exception that one of them raises ends it
 
         Raises
@@ -184,7 +186,7 @@ class Analyzer:
         begun = time.perf_counter()
         self.check_baseline(baseline)
         report = _Report(progress, advance, decoded)
-        with self._open(source, sampling_rate, name, report) as sound:
+        with self._open(source, sampling_rate, name, report, track) as sound:
             if sound.recording is None:
                 analysis = self._analyze_stretches(sound, transcribe, baseline, report)
             else:
@@ -337,21 +339,24 @@ class Analyzer:
             raise TooLarge(f"{purpose} only for recordings of up to {most}, {reason}.")
 
     @contextmanager
-    def _open(self, source: Source, sampling_rate: int | None, name: str, report: _Report) -> Iterator[Sound]:
+    def _open(
+        self, source: Source, sampling_rate: int | None, name: str, report: _Report, track: int | None = None
+    ) -> Iterator[Sound]:
         """Decode a recording, or learn how long it is where that is more than is kept in memory."""
         from ser_engine.audio.decode import load_samples
         from ser_engine.audio.sound import Sound, as_sound, open_sound
 
+        settings = self.settings if track is None else replace(self.settings, track=track)
         with ExitStack() as opened:
             with report.stage("decode"):
                 if isinstance(source, np.ndarray):
-                    sound = as_sound(load_samples(source, sampling_rate, self.settings, name), self.settings)
+                    sound = as_sound(load_samples(source, sampling_rate, settings, name), settings)
                 elif isinstance(source, Sound):
                     sound = source
                 elif isinstance(source, Recording):
-                    sound = as_sound(source, self.settings)
+                    sound = as_sound(source, settings)
                 else:
-                    sound = opened.enter_context(open_sound(source, self.settings, name, report.step))
+                    sound = opened.enter_context(open_sound(source, settings, name, report.step))
             report.total_s = report.current_s = sound.duration_s
             yield sound
 

@@ -35,7 +35,7 @@ class SourceInfo:
 
     `container` and `codec` are short upper-case names ("WAV", "PCM_16"); `channels` and `rate` (Hz) are the
     file's own, at its beginning; `size_bytes` is the length of the encoded file, `sha256` its checksum (empty for
-    samples).
+    samples). `track` is the audio track that was decoded, of `tracks`, counted from 1.
     """
 
     name: str
@@ -45,6 +45,8 @@ class SourceInfo:
     rate: int
     size_bytes: int
     sha256: str = ""
+    track: int = 1
+    tracks: int = 1
 
 
 @dataclass(frozen=True)
@@ -502,8 +504,10 @@ class Analysis:
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON-ready values, as the command line prints them and the page offers them."""
         modalities = {name: scores.to_dict() for name, scores in self.modalities.items()}
+        source = self.recording.source
         return {
             "file": self.file,
+            **({"track": source.track, "tracks": source.tracks} if source.tracks > 1 else {}),
             "model": self.model,
             "scores": self.scores.to_dict(),
             "top": self.scores.top,

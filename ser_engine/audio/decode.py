@@ -127,7 +127,7 @@ def decode_file(
         raise explain_failure(data)
     if not whole.seconds:
         raise InvalidAudio("The recording is empty or cut off: it contains 0 samples.")
-    info = SourceInfo(name, *whole.format_, len(data), digest.hexdigest())
+    info = SourceInfo(name, *whole.format_, len(data), digest.hexdigest(), whole.track, whole.tracks)
     warnings, recording = tuple(whole.warnings()), None
     if whole.kept:
         channels, rate, patched = _join_stretches(whole.stretches)
@@ -241,7 +241,7 @@ class _Decoded:
         if self.missing_s >= MIN_MISSING_S:
             yield f"About {self.missing_s:.1f} s of the recording are damaged and missing from the answer."
         if self.tracks > 1:
-            choice = f"--track or {variable('track')} chooses another"
+            choice = f"choose another on the page, or with --track or {variable('track')}"
             yield f"This is audio track {self.track} of {self.tracks}; {choice}."
 
 

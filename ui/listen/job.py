@@ -59,7 +59,11 @@ class Job:
     def _run(self) -> None:
         try:
             self.analysis = self.engine.analyze(
-                self.recording.data, name=self.recording.name, baseline=self.baseline, progress=self._take_step
+                self.recording.data,
+                name=self.recording.name,
+                baseline=self.baseline,
+                track=self.recording.track,
+                progress=self._take_step,
             )
         except SerError as error:
             self.error = str(error)
