@@ -125,12 +125,13 @@ def show_progress(state: session.Session, job: Job, status: DeltaGenerator) -> N
     with status.container():
         steps, news = st.empty(), st.empty()
     shown_steps: Steps | None = None
-    shown_news: tuple[Fetched | None, str, bool] | None = None
+    shown_news: tuple[Fetched | None, str, bool, tuple[int, int] | None] | None = None
     while True:
         # Reading the session state is also where Streamlit ends a run that another click has superseded.
         session.current()
         so_far = job.steps
-        latest = (engine.download().under_way(), engine.fetching(job.engine), not warming.is_set())
+        fetching = engine.fetching(job.engine)
+        latest = (engine.download().under_way(), fetching, not warming.is_set(), sentences.minutes(job.seconds))
         if so_far is not shown_steps:
             steps.html(theme.steps(so_far.times, so_far.running))
         if latest != shown_news:
@@ -142,14 +143,28 @@ def show_progress(state: session.Session, job: Job, status: DeltaGenerator) -> N
     state.finish(job)
 
 
-def show_news(name: str, fetched: Fetched | None, fetching: str, cold: bool, place: DeltaGenerator) -> None:
-    """Show what the analysis is waiting for: a download, models that still load, or only itself."""
+def show_news(
+    name: str,
+    fetched: Fetched | None,
+    fetching: str,
+    cold: bool,
+    minutes: tuple[int, int] | None,
+    place: DeltaGenerator,
+) -> None:
+    """Show what the analysis is waiting for: a download, models that still load, or only itself.
+
+    `minutes` are those of a long recording that have been analyzed, and those in all.
+    """
     if fetched is not None:
         text = sentences.fetching_whisper(engine.analyzer("").settings.whisper, fetched.done, fetched.total)
         place.progress(fetched.done / fetched.total if fetched.total else 0.0, text)
         return
     if fetching:
         place.html(theme.line("quiet", sentences.fetching_model(fetching)))
+        return
+    if minutes is not None:
+        done, total = minutes
+        place.progress(done / total, f"{done} of {total} minutes of {wording.verbatim(name)} analyzed")
         return
     loading = " The models are still loading, so the first analysis takes a little longer." if cold else ""
     place.html(theme.line("quiet", f"Analyzing {name}.{loading}"))
@@ -214,7 +229,7 @@ def show_result(result: session.Result) -> None:
     caveats.show(engine.card(result.model), analysis.scores.labels)
     # Last, since the first spectrogram of a process has a large library to load.
     with picture:
-        draw(result, "spectrogram", lambda: charts.spectrogram(analysis.recording), "Mel spectrogram")
+        draw(result, "spectrogram", lambda: charts.spectrogram(result.overview), "Mel spectrogram")
     if why is not None:
         with why:
             explain.show(result, engine.analyzer(result.model))
@@ -335,16 +350,22 @@ def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerat
         left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Original", anchor=False)
-        st.audio(result.raw_wav, format="audio/wav", alt="The original recording")
+        data, kind = result.sound
+        st.audio(data, format=kind, alt="The original recording")
     with right:
         st.subheader("Preprocessed", anchor=False)
-        st.audio(result.clean_wav, format="audio/wav", alt="The input of the model: speech alone, at 16 kHz")
+        if result.speech is None:
+            note("The speech of long recordings is not kept.")
+        else:
+            st.audio(
+                result.speech.data, format=result.speech.format, alt="The input of the model: speech alone, at 16 kHz"
+            )
     st.subheader("Waveform", anchor=False)
     segments = analysis.speech.segments
     draw(
         result,
         "waveform",
-        lambda: charts.waveform(analysis.recording, segments),
+        lambda: charts.waveform(result.overview, segments),
         f"Waveform, {wording.seconds(analysis.quality.duration_s)} with {len(segments)} speech segments",
     )
     note("Speech segments are shaded and underlined.")

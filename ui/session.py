@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -19,8 +20,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ser_engine.errors import SerError
-from ui.listen.files import Files, page_is_open
-from ui.listen.job import UNEXPECTED, Job
+from ui.listen.files import Files
+from ui.listen.job import UNEXPECTED, Job, page_is_open
+from ui.listen.overview import Overview, Player, playable
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -51,7 +53,7 @@ class Recording:
     upload_id: str | None = None
     track: int | None = None
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Sixteen hexadecimal digits that identify the recording and its track."""
         track = b"" if self.track is None else b"%d" % self.track
@@ -64,20 +66,28 @@ class Result:
 
     `analysis` is the result of `model` (a choice of the page). `words` is the transcript as last edited, `offered` as
     its field began; `rescored` is the analysis with an edited transcript, `problem` why there is none; `explanation`
-    is that of the shown analysis, once the person asked for it. `figures` are the charts by name.
+    is that of the shown analysis, once the person asked for it. `overview` and `figures` are what is drawn and played
+    of the recording, and the charts by name; `speech` plays the model's input, unless that is too long to be kept.
     """
 
     analysis: Analysis
     recording: Recording
     words: str
     offered: str
-    raw_wav: bytes = field(repr=False)
-    clean_wav: bytes = field(repr=False)
+    overview: Overview = field(repr=False)
+    speech: Player | None = field(repr=False)
     model: str = ""
     rescored: Analysis | None = field(default=None, repr=False)
     problem: str | None = None
     explanation: Explanation | None = field(default=None, repr=False)
     figures: dict[str, Figure] = field(default_factory=dict, repr=False)
+
+    @property
+    def sound(self) -> tuple[bytes, str]:
+        """What plays the recording, and its type: the very file where that takes no more memory."""
+        if playable(self.recording.data):
+            return self.recording.data, "audio/wav"
+        return self.overview.sound.data, self.overview.sound.format
 
     @property
     def original_words(self) -> str | None:
@@ -190,9 +200,9 @@ class Session:
             self._list(uploads)
         else:
             alone = uploads[0] if uploads else None
-            if alone is not None and (analysis := self.files.analysis(alone.file_id)):
+            if alone is not None and (kept := self.files.analysis(alone.file_id)):
                 self.upload_id = alone.file_id
-                self.answer(_recording(alone), analysis)
+                self.answer(_recording(alone), *kept)
             self.files.notice([])
             self.notice_upload(alone)
 
@@ -204,7 +214,7 @@ class Session:
         if first is not None:
             result = self.result
             if result and result.recording.upload_id == first and (result.model, result.baseline) == self.choices:
-                self.files.take(first, result.analysis)
+                self.files.take(first, result.analysis, result.overview)
             if self.error is not None:
                 self.files.refuse(first, self.error)
         self.upload_id = None
@@ -223,14 +233,14 @@ class Session:
 
     def open(self, key: str) -> None:
         """Show the full answer to one of the files, analyzed again where its analysis was not kept."""
-        row, analysis = self.files.rows.get(key), self.files.analysis(key)
+        row, kept = self.files.rows.get(key), self.files.analysis(key)
         if row is None or row.answer is None:
             return
         self.opened += 1
-        if analysis is None:
+        if kept is None:
             self.give(_recording(row.upload))
         else:
-            self.answer(_recording(row.upload), analysis)
+            self.answer(_recording(row.upload), *kept)
 
     def discard_files(self) -> None:
         """Discard all files, in the upload field, too: it gets another key."""
@@ -314,20 +324,24 @@ class Session:
     def work(self, engine: Analyzer) -> Job | None:
         """Return the analysis of the waiting recording by `engine`, started if necessary; abandon any other."""
         job = self.job
-        if job is not None and not (
-            job.recording is self.waiting and job.engine is engine and job.baseline is self.baseline
+        wanted = page_is_open()
+        if job is not None and (
+            job.abandoned
+            or job.recording is not self.waiting
+            or job.engine is not engine
+            or job.baseline is not self.baseline
         ):
             job.abandon()
             self.job = None
         if self.job is None and self.waiting is not None:
-            self.job = Job(engine, self.waiting, self.baseline)
+            self.job = Job(engine, self.waiting, self.baseline, wanted)
         if self.files.rows:
             baseline = self.baseline
             self.files.work(
-                lambda upload: Job(engine, _recording(upload), baseline),
+                lambda upload: Job(engine, _recording(upload), baseline, wanted),
                 (engine, *self.choices),
-                page_is_open(),
-                shown=self.waiting and self.waiting.upload_id,
+                wanted,
+                shown=self.waiting.upload_id if self.waiting else None,
             )
         return self.job
 
@@ -341,17 +355,21 @@ class Session:
             self.files.refuse(job.recording.upload_id or "", job.error or UNEXPECTED)
             return
         try:
-            self.answer(job.recording, job.analysis)
-            self.files.take(job.recording.upload_id or "", job.analysis)
+            self.answer(job.recording, job.analysis, job.overview)
+            self.files.take(job.recording.upload_id or "", job.analysis, job.overview)
         except Exception:
             logging.getLogger(__name__).exception("A result could not be prepared for the page")
             self.refuse(UNEXPECTED)
 
-    def answer(self, recording: Recording, analysis: Analysis) -> None:
-        """Set the result, with the sound of the page's players."""
-        from ser_engine.audio.decode import encode_wav
-        from ser_engine.types import SAMPLE_RATE
+    def answer(self, recording: Recording, analysis: Analysis, overview: Overview) -> None:
+        """Set the result; of its samples, only those of the speech are kept, where the analysis has them."""
+        from ser_engine.types import NO_SAMPLES, SAMPLE_RATE
 
+        analysis = replace(
+            analysis,
+            recording=replace(analysis.recording, samples=NO_SAMPLES, channels=None),
+            speech=replace(analysis.speech, recording=None),
+        )
         words = offered = analysis.transcript.text if analysis.transcript else ""
         before = self.result
         if before is not None and before.edited:
@@ -365,8 +383,8 @@ class Session:
             model=self.model,
             words=words,
             offered=offered,
-            raw_wav=encode_wav(analysis.recording.samples, analysis.recording.rate),
-            clean_wav=encode_wav(analysis.speech.samples, SAMPLE_RATE),
+            overview=overview,
+            speech=Player.of(analysis.speech.samples, SAMPLE_RATE) if analysis.has_sound else None,
         )
         self.waiting, self.error = None, None
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
     from ser_engine import Analysis
+    from ui.listen.overview import Overview
 
 KEPT_BYTES = 64 * 2**20
 """Bytes of sound of the analyses that are kept."""
@@ -68,7 +69,7 @@ class Files:
         self.rows: dict[str, Row] = {}
         self.running: str | None = None
         self.shown: str | None = None
-        self._kept: OrderedDict[str, Analysis] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Analysis, Overview]] = OrderedDict()
         self._choices: object = None
         self._start: Start | None = None
         self._lock = threading.Lock()
@@ -80,15 +81,15 @@ class Files:
             self.rows = {each.file_id: self.rows.get(each.file_id) or Row(each) for each in uploads}
             self._kept = OrderedDict((key, value) for key, value in self._kept.items() if key in self.rows)
 
-    def take(self, key: str, analysis: Analysis) -> None:
-        """Take the analysis of a file."""
+    def take(self, key: str, analysis: Analysis, overview: Overview) -> None:
+        """Take the analysis of a file, and the overview of its sound."""
         with self._lock:
             if (row := self.rows.get(key)) is None:
                 return
             row.answer, row.error = Answer(*summarize(analysis)), None
-            self._kept[key] = analysis
+            self._kept[key] = analysis, overview
             self._kept.move_to_end(key)
-            sizes = {each: size(kept) for each, kept in self._kept.items()}
+            sizes = {each: size(kept) for each, (kept, _) in self._kept.items()}
             while len(self._kept) > 1 and sum(sizes[each] for each in self._kept) > KEPT_BYTES:
                 self._kept.popitem(last=False)
 
@@ -98,8 +99,8 @@ class Files:
             if row := self.rows.get(key):
                 row.error = sentence
 
-    def analysis(self, key: str) -> Analysis | None:
-        """Return the analysis of a file, if it is kept."""
+    def analysis(self, key: str) -> tuple[Analysis, Overview] | None:
+        """Return the analysis of a file and the overview of its sound, if they are kept."""
         return self._kept.get(key)
 
     @property
@@ -144,23 +145,12 @@ class Files:
             if self.rows.get(key) is not row:
                 continue
             if job.analysis is not None:
-                self.take(key, job.analysis)
-            else:
+                self.take(key, job.analysis, job.overview)
+            elif not job.abandoned:
                 self.refuse(key, job.error or UNEXPECTED)
 
     def _next(self) -> Row | None:
         return next((row for key, row in self.rows.items() if row.waits and key != self.shown), None)
-
-
-def page_is_open() -> Callable[[], bool]:
-    """Return a function that says, in any thread, whether the browser's tab of this run is still connected."""
-    from streamlit.runtime import exists, get_instance
-    from streamlit.runtime.scriptrunner import get_script_run_ctx
-
-    context = get_script_run_ctx()
-    if context is None or not exists():
-        return lambda: True
-    return lambda: get_instance().is_active_session(context.session_id)
 
 
 def size(analysis: Analysis) -> int:
