@@ -25,7 +25,8 @@ class MinutesBar:
             return
         if self._bar is None:
             self._bar = tqdm(desc=self._name, total=total_s / 60, bar_format=FORMAT, leave=False)
-        self._bar.update(done_s / 60 - self._bar.n)
+        self._bar.n = done_s / 60
+        self._bar.refresh()
 
     def close(self) -> None:
         """Remove the bar."""
