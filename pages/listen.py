@@ -9,9 +9,10 @@ import streamlit as st
 
 from ser_engine.errors import SerError
 from ui import calibration, caveats, engine, panels, session, theme, wording
+from ui.components.file_list import list_files
 from ui.components.recorder import record
 from ui.components.transcript import list_sentences
-from ui.listen import charts, downloads, model_choice
+from ui.listen import charts, downloads, files, model_choice
 from ui.listen import why as explain
 from ui.listen import wording as sentences
 from ui.panels import as_table, note, section
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from ui.engine import Fetched
     from ui.listen.job import Job, Steps
 
-# How often the page looks at the progress of an analysis. (A comment: Streamlit prints a string that stands alone.)
-POLL_S = 0.1
+# How often the page looks at the progress of an analysis, and of several files. (A comment: Streamlit prints a string
+# that stands alone.)
+POLL_S, FILES_S = 0.1, 0.5
 
 
 def listen_page() -> None:
@@ -34,8 +36,8 @@ def listen_page() -> None:
     st.html(
         theme.line(
             "lead",
-            "Upload a recording, or record three seconds of your own voice, and see the probability of each emotion "
-            "next to the transcript. Everything is computed on this server, and nothing is stored.",
+            "Upload a recording, or record your own voice, and see the probability of each emotion next to the "
+            "transcript. Everything is computed on this server, and nothing is written to its disk.",
         )
     )
     try:
@@ -47,37 +49,74 @@ def listen_page() -> None:
     take_recording(state)
     model_choice.choose(state)
     calibration.show(state)
-    with st.container(key="status"):
-        status = st.empty()
     job = state.work(engine.analyzer(state.model))
+    if state.files.rows:
+        show_files(state)
+    with st.container(key="status" if state.shows_one else "nothing"):
+        status = st.empty()
     if job is not None:
         show_progress(state, job, status)
-    with status.container():
-        show_status(state)
-    if state.result is None:
+    if state.shows_one:
+        with status.container():
+            show_status(state)
+    if state.result is None and not state.files.rows:
         show_outlook(state)
-    else:
+    elif state.result is not None:
         show_result(state.result)
     engine.warm_up(state.model)
 
 
 def take_recording(state: session.Session) -> None:
-    """Ask for a file or for three seconds of speech."""
+    """Ask for files, or for speech."""
     limit_mb = max(1, engine.analyzer("").settings.max_bytes // 2**20)
     with st.container(key="input"):
         left, right = st.columns(2, gap="medium")
         with left:
             st.header("Upload a recording", anchor=False)
-            upload = st.file_uploader(
-                "Upload a recording", key="upload", label_visibility="collapsed", max_upload_size=limit_mb
+            uploads = st.file_uploader(
+                "Upload a recording",
+                accept_multiple_files=True,
+                key=f"upload{state.uploads or ''}",
+                on_change=state.note_change,
+                label_visibility="collapsed",
+                max_upload_size=limit_mb,
             )
-            note("WAV, FLAC, Ogg, Opus, MP3, M4A, MP4 or WebM, best with a single speaker.")
+            note("WAV, FLAC, Ogg, Opus, MP3, M4A, MP4 or WebM, one or several, best with a single speaker each.")
         with right:
-            st.header("Or record three seconds", anchor=False)
+            st.header("Or record your voice", anchor=False)
             spoken = record(key="recorder")
-    state.notice_upload(upload)
+    state.notice_uploads(uploads)
     if spoken:
         state.give(session.Recording(spoken, "Your recording.wav"))
+
+
+def show_files(state: session.Session) -> None:
+    """List several files with their answers, which arrive one after the other, and offer all of them as a table."""
+    section("Files")
+    st.fragment(follow_files, run_every=None if state.files.ended else FILES_S)(state)
+    with st.container(horizontal=True):
+        panels.download(
+            "Download table", lambda: files.to_csv(list(state.files.rows.values())), "emotions.csv", "text/csv"
+        )
+        st.button("Discard all files", type="tertiary", on_click=state.discard_files)
+
+
+def follow_files(state: session.Session) -> None:
+    """Draw the list as it is now; rerun the whole page when something else on it changes."""
+    before = st.session_state.get("files-drawn")
+    now = (state.files.ended, state.opened)
+    total, done = len(state.files.rows), state.files.done
+    if state.files.ended:
+        failed = sum(row.error is not None for row in state.files.rows.values())
+        problem = f" {wording.count(failed).capitalize()} could not be analyzed." if failed else ""
+        note(f"{total} files.{problem} Press one to open its full answer.")
+    else:
+        st.progress(done / total, f"{done} of {total} files analyzed")
+    shown = state.result.recording.upload_id if state.result else None
+    list_files(files.list_rows(state.files, shown), key="file-list", opened=state.open)
+    st.session_state["files-drawn"] = now
+    if before is not None and before != now:
+        st.rerun()
 
 
 def show_progress(state: session.Session, job: Job, status: DeltaGenerator) -> None:
@@ -86,12 +125,13 @@ def show_progress(state: session.Session, job: Job, status: DeltaGenerator) -> N
     with status.container():
         steps, news = st.empty(), st.empty()
     shown_steps: Steps | None = None
-    shown_news: tuple[Fetched | None, str, bool] | None = None
+    shown_news: tuple[Fetched | None, str, bool, tuple[int, int] | None] | None = None
     while True:
         # Reading the session state is also where Streamlit ends a run that another click has superseded.
         session.current()
         so_far = job.steps
-        latest = (engine.download().under_way(), engine.fetching(job.engine), not warming.is_set())
+        fetching = engine.fetching(job.engine)
+        latest = (engine.download().under_way(), fetching, not warming.is_set(), sentences.minutes(job.seconds))
         if so_far is not shown_steps:
             steps.html(theme.steps(so_far.times, so_far.running))
         if latest != shown_news:
@@ -103,14 +143,28 @@ def show_progress(state: session.Session, job: Job, status: DeltaGenerator) -> N
     state.finish(job)
 
 
-def show_news(name: str, fetched: Fetched | None, fetching: str, cold: bool, place: DeltaGenerator) -> None:
-    """Show what the analysis is waiting for: a download, models that still load, or only itself."""
+def show_news(
+    name: str,
+    fetched: Fetched | None,
+    fetching: str,
+    cold: bool,
+    minutes: tuple[int, int] | None,
+    place: DeltaGenerator,
+) -> None:
+    """Show what the analysis is waiting for: a download, models that still load, or only itself.
+
+    `minutes` are those of a long recording that have been analyzed, and those in all.
+    """
     if fetched is not None:
         text = sentences.fetching_whisper(engine.analyzer("").settings.whisper, fetched.done, fetched.total)
         place.progress(fetched.done / fetched.total if fetched.total else 0.0, text)
         return
     if fetching:
         place.html(theme.line("quiet", sentences.fetching_model(fetching)))
+        return
+    if minutes is not None:
+        done, total = minutes
+        place.progress(done / total, f"{done} of {total} minutes of {wording.verbatim(name)} analyzed")
         return
     loading = " The models are still loading, so the first analysis takes a little longer." if cold else ""
     place.html(theme.line("quiet", f"Analyzing {name}.{loading}"))
@@ -175,7 +229,7 @@ def show_result(result: session.Result) -> None:
     caveats.show(engine.card(result.model), analysis.scores.labels)
     # Last, since the first spectrogram of a process has a large library to load.
     with picture:
-        draw(result, "spectrogram", lambda: charts.spectrogram(analysis.recording), "Mel spectrogram")
+        draw(result, "spectrogram", lambda: charts.spectrogram(result.overview), "Mel spectrogram")
     if why is not None:
         with why:
             explain.show(result, engine.analyzer(result.model))
@@ -291,20 +345,27 @@ def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerat
     """
     analysis = result.analysis
     section("Recording")
+    choose_track(result)
     with st.container(key="players"):
         left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Original", anchor=False)
-        st.audio(result.raw_wav, format="audio/wav", alt="The original recording")
+        data, kind = result.sound
+        st.audio(data, format=kind, alt="The original recording")
     with right:
         st.subheader("Preprocessed", anchor=False)
-        st.audio(result.clean_wav, format="audio/wav", alt="The input of the model: speech alone, at 16 kHz")
+        if result.speech is None:
+            note("The speech of long recordings is not kept.")
+        else:
+            st.audio(
+                result.speech.data, format=result.speech.format, alt="The input of the model: speech alone, at 16 kHz"
+            )
     st.subheader("Waveform", anchor=False)
     segments = analysis.speech.segments
     draw(
         result,
         "waveform",
-        lambda: charts.waveform(analysis.recording, segments),
+        lambda: charts.waveform(result.overview, segments),
         f"Waveform, {wording.seconds(analysis.quality.duration_s)} with {len(segments)} speech segments",
     )
     note("Speech segments are shaded and underlined.")
@@ -319,6 +380,28 @@ def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerat
         st.markdown(":material/check: No problems found.")
     st.html(theme.facts(sentences.facts(analysis.quality)))
     return picture, why
+
+
+def choose_track(result: session.Result) -> None:
+    """Offer the other audio tracks of a recording that has several."""
+    source = result.analysis.recording.source
+    if source.tracks < 2:
+        return
+    key = f"track-{result.recording.digest}"
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        note("Audio track", width="content")
+        chosen = st.selectbox(
+            "Audio track",
+            range(1, source.tracks + 1),
+            source.track - 1,
+            format_func=lambda track: f"{track} of {source.tracks}",
+            key=key,
+            label_visibility="collapsed",
+            width=140,
+            on_change=lambda: session.current().choose_track(st.session_state[key]),
+        )
+    if chosen != source.track:
+        note("The result is still that of the track before.")
 
 
 def show_downloads(result: session.Result) -> None:

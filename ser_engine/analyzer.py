@@ -8,25 +8,28 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, SerError, TooLarge
+from ser_engine.merging import merge_stretches
 from ser_engine.models import trained_on
 from ser_engine.models.base import Model
 from ser_engine.models.cards import read_cards, read_figures
 from ser_engine.models.registry import find_model, load_model
 from ser_engine.sentences import cut_sentences, score_sentences
-from ser_engine.settings import Settings
+from ser_engine.settings import Settings, variable
 from ser_engine.speakers.lanes import Lane, merge_answers, select_speaker
 from ser_engine.transcription.alignment import replace_words, select_words
 from ser_engine.transcription.transcriber import Transcriber, compile_alignment, load_transcriber
 from ser_engine.types import (
+    NO_SAMPLES,
     SAMPLE_RATE,
     WINDOW_S,
     Analysis,
@@ -42,11 +45,23 @@ from ser_engine.types import (
     Transcript,
 )
 
-Progress = Callable[[str, float | None], None]
-"""Called with (stage, None) when a stage of `types.STAGES` begins and with (stage, seconds) when it ends."""
+if TYPE_CHECKING:
+    from ser_engine.audio.sound import Sound
 
-Source = bytes | str | Path | Recording | NDArray[Any]
-"""The bytes of an encoded recording, its path, a decoded recording, or samples [n] or [channels, n]."""
+Progress = Callable[[str, float | None], None]
+"""Called with (stage, None) when a stage of `types.STAGES` begins and with (stage, seconds) when it ends.
+
+A long recording is analyzed in stretches: each of them has its stages, and `seconds` are those of all so far.
+"""
+
+Advance = Callable[[float, float], None]
+"""Called every few seconds with the seconds of the recording that have been analyzed, and those in all (0: unknown)."""
+
+OnDecoded = Callable[[Recording, float, float], None]
+"""Called with each decoded part of a recording, its start in seconds, and the seconds of the whole."""
+
+Source = Union[bytes, str, Path, BinaryIO, Recording, "Sound", NDArray[Any]]
+"""The bytes of an encoded recording, its path, the open file, its sound, or samples [n] or [channels, n]."""
 
 _Part = tuple[Span, CleanSpeech, Transcript | None]  # of a recording: its speech, and the words said in it
 _Classified = tuple[Prediction, tuple[TimelineWindow, ...], Transcript | None]  # the transcript with emotions
@@ -57,6 +72,10 @@ TIMELINE_FROM_S, HOP_S, WINDOW_SPEECH_S = 6.0, 1.5, 0.5
 # Seconds of calm speech: a baseline of less gains too little (docs/accuracy.md); what exceeds the second figure is left
 # out, since it would change little and is encoded in one piece.
 MIN_BASELINE_S, MAX_BASELINE_S = 15.0, 120.0
+# Windows and sentences of a long recording that are scored between two calls of `Advance`.
+SCORED_TOGETHER = 32
+# The share of the work on a stretch that its transcription is, for the progress; the rest is mostly its classification.
+TRANSCRIBING = 0.7
 
 
 @dataclass(frozen=True)
@@ -71,6 +90,42 @@ class _Preprocessed:
     seconds: dict[str, float]
     lanes: tuple[Lane, ...] = ()
     overlaps: tuple[Span, ...] = ()
+
+
+@dataclass
+class _Report:
+    """What an analysis reports on its way, by the callbacks of `Analyzer.analyze`.
+
+    `done_s` of `total_s` seconds have been analyzed, and the next `current_s` are on their way; `seconds` are those
+    that each stage took.
+    """
+
+    progress: Progress | None = None
+    advance: Advance | None = None
+    decoded: OnDecoded | None = None
+    done_s: float = 0.0
+    current_s: float = 0.0
+    total_s: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, stage: str) -> Iterator[None]:
+        """Time one stage and report its begin and end."""
+        if self.progress:
+            self.progress(stage, None)
+        begun = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begun
+        if self.progress:
+            self.progress(stage, self.seconds[stage])
+
+    def step(self, begin: float = 0.0, end: float = 0.0, share: float = 0.0) -> None:
+        """Report how far the analysis is: with the current part, at that `share` of what leads from `begin` to `end`.
+
+        The callback may end the analysis by an exception.
+        """
+        if self.advance:
+            self.advance(self.done_s + self.current_s * (begin + (end - begin) * share), self.total_s)
 
 
 class Analyzer:
@@ -99,18 +154,23 @@ class Analyzer:
         name: str = "",
         transcribe: bool | None = None,
         baseline: Baseline | None = None,
+        track: int | None = None,
         progress: Progress | None = None,
+        advance: Advance | None = None,
+        decoded: OnDecoded | None = None,
     ) -> Analysis:
-        """Analyze one recording.
+        """Analyze one recording; of one longer than `settings.whole_s`, the samples are not kept in the answer.
 
         Parameters
         ----------
-        source : bytes of an encoded recording, its path, or samples [n] or [channels, n], floats in -1..1 or integers
+        source : bytes of an encoded recording, its path, an open file, or samples [n] or [channels, n], floats in -1..1
+            or integers
         sampling_rate : of samples, in Hz
         name : of the recording in the answer; a path's file name by default
         transcribe : whether to transcribe the words; `settings.transcribe` by default
         baseline : of the speaker, from `calibrate`
-        progress : called when each stage begins and ends
+        track : audio track of a file, from 1, or 0 to choose it as `settings.track` says; that setting by default
+        progress, advance, decoded : called as the analysis goes on; an exception that one of them raises ends it
 
         Raises
         ------
@@ -125,8 +185,13 @@ class Analyzer:
         """
         begun = time.perf_counter()
         self.check_baseline(baseline)
-        preprocessed = self._preprocess(source, sampling_rate, name, baseline, progress)
-        (analysis,) = self._predict([preprocessed], transcribe, progress)
+        report = _Report(progress, advance, decoded)
+        with self._open(source, sampling_rate, name, report, track) as sound:
+            if sound.recording is None:
+                analysis = self._analyze_stretches(sound, transcribe, baseline, report)
+            else:
+                preprocessed = self._preprocess(sound.recording, baseline, report)
+                (analysis,) = self._predict([preprocessed], transcribe, report)
         return replace(analysis, seconds={**analysis.seconds, "total": time.perf_counter() - begun})
 
     def analyze_batch(
@@ -138,22 +203,28 @@ class Analyzer:
         transcribe: bool | None = None,
         baseline: Baseline | None = None,
     ) -> list[Analysis | SerError]:
-        """Analyze recordings together, which is faster than one by one; all are held in memory.
+        """Analyze recordings together, which is faster than one by one.
 
-        Parameters and errors are as of `analyze`, but an error of one recording (InvalidAudio, TooLarge, NoSpeech) is
-        returned in its place. The time of a stage that is shared is divided evenly. With a baseline, all recordings are
-        of its speaker.
+        They are held in memory, apart from long ones, which are analyzed one by one. Parameters and errors are as of
+        `analyze`, but an error of one recording (InvalidAudio, TooLarge, NoSpeech) is returned in its place. The time
+        of a stage that is shared is divided evenly. With a baseline, all recordings are of its speaker.
         """
         self.check_baseline(baseline)
-        results: list[_Preprocessed | SerError] = []
+        results: list[Analysis | SerError | None] = []
+        pending: list[_Preprocessed] = []
         for source, name in zip(sources, names or [""] * len(sources), strict=True):
+            report = _Report()
             try:
-                results.append(self._preprocess(source, sampling_rate, name, baseline))
+                with self._open(source, sampling_rate, name, report) as sound:
+                    if sound.recording is None:
+                        results.append(self._analyze_stretches(sound, transcribe, baseline, report))
+                    else:
+                        pending.append(self._preprocess(sound.recording, baseline, report))
+                        results.append(None)
             except (InvalidAudio, TooLarge, NoSpeech) as error:
                 results.append(error)
-        pending = [result for result in results if not isinstance(result, SerError)]
         analyses = iter(self._predict(pending, transcribe) if pending else ())
-        return [result if isinstance(result, SerError) else next(analyses) for result in results]
+        return [next(analyses) if result is None else result for result in results]
 
     def calibrate(self, source: Source, sampling_rate: int | None = None, *, name: str = "") -> Baseline:
         """Return a speaker's baseline from calm speech, with which `analyze` compares other recordings of the speaker.
@@ -174,7 +245,11 @@ class Analyzer:
         unable = InvalidSettings(f"The model “{self.model.id}” cannot be calibrated to a voice; choose another model.")
         if not self.model.can_calibrate:
             raise unable
-        speech = self._preprocess(source, sampling_rate, name).speech
+        report = _Report()
+        with self._open(source, sampling_rate, name, report) as sound:
+            # Of a long recording, its beginning has more than enough speech.
+            recording = sound.recording or sound.beginning(self.settings.whole_s)
+        speech = self._preprocess(recording, None, report).speech
         seconds = speech.quality.speech_s
         if seconds < MIN_BASELINE_S:
             needed = f"at least {MIN_BASELINE_S:g} s is needed to calibrate to a voice"
@@ -195,11 +270,13 @@ class Analyzer:
         """Return the analysis of the same recording with these words instead, all else unchanged.
 
         A model that uses text caches what it computes from the latest recordings, so that the speech is not encoded
-        again. `analysis` comes from this analyzer. Raise WeightsUnavailable if the model is not there any more.
+        again. `analysis` comes from this analyzer. Raise WeightsUnavailable if the model is not there any more,
+        TooLarge if the recording is so long that its samples were not kept.
         """
         transcript = replace_words(analysis.transcript, words, analysis.speech.segments)
         if not self.model.uses_text:
             return replace(analysis, transcript=transcript)
+        self._require_sound(analysis, "Edited words are scored again")
         own = [each.answer for each in analysis.speakers] or [analysis]
         parts = [select_speaker(transcript, each.name) for each in analysis.speakers] or [transcript]
         answers = [
@@ -218,8 +295,10 @@ class Analyzer:
 
         The weight of a moment is how far the log-odds of the most probable emotion fall if it is removed, in two to 24
         pieces of half a second or more (see `explanation`), while the words stay the same. Those are weighed in the
-        same way (`models.word_weights`). Raise WeightsUnavailable if the model is not there any more.
+        same way (`models.word_weights`). Raise WeightsUnavailable if the model is not there any more, TooLarge if the
+        recording is so long that its samples were not kept.
         """
+        self._require_sound(analysis, "An answer is explained")
         from ser_engine.explanation import cut_pieces, weigh
         from ser_engine.features.voice import measure_voice
 
@@ -253,46 +332,113 @@ class Analyzer:
             for row, own in enumerate(weights)
         ]
 
+    def _require_sound(self, analysis: Analysis, purpose: str) -> None:
+        if not analysis.has_sound:
+            most = f"{self.settings.whole_s / 60:.4g} minutes"
+            reason = f"since the sound of a longer one is not kept ({variable('stretch_s')})"
+            raise TooLarge(f"{purpose} only for recordings of up to {most}, {reason}.")
+
+    @contextmanager
+    def _open(
+        self, source: Source, sampling_rate: int | None, name: str, report: _Report, track: int | None = None
+    ) -> Iterator[Sound]:
+        """Decode a recording, or learn how long it is where that is more than is kept in memory."""
+        from ser_engine.audio.decode import load_samples
+        from ser_engine.audio.sound import Sound, as_sound, open_sound
+
+        settings = self.settings if track is None else replace(self.settings, track=track)
+        with ExitStack() as opened:
+            with report.stage("decode"):
+                if isinstance(source, np.ndarray):
+                    sound = as_sound(load_samples(source, sampling_rate, settings, name), settings)
+                elif isinstance(source, Sound):
+                    sound = source
+                elif isinstance(source, Recording):
+                    sound = as_sound(source, settings)
+                else:
+                    sound = opened.enter_context(open_sound(source, settings, name, report.step))
+            report.total_s = report.current_s = sound.duration_s
+            yield sound
+
     def _preprocess(
         self,
-        source: Source,
-        sampling_rate: int | None,
-        name: str,
-        baseline: Baseline | None = None,
-        progress: Progress | None = None,
+        recording: Recording,
+        baseline: Baseline | None,
+        report: _Report,
+        speech: tuple[Span, ...] | None = None,
+        start_s: float = 0.0,
     ) -> _Preprocessed:
+        """Clean a recording, or a stretch of one that begins at `start_s`; its `speech` may have been detected."""
         from ser_engine.audio.clean import clean_speech
-        from ser_engine.audio.decode import load_audio, load_samples
 
-        seconds: dict[str, float] = {}
-        with _stage("decode", seconds, progress):
-            if isinstance(source, np.ndarray):
-                recording = load_samples(source, sampling_rate, self.settings, name)
-            elif isinstance(source, Recording):
-                recording = source
-            else:
-                recording = load_audio(source, self.settings, name)
-        with _stage("clean", seconds, progress):
-            speech = replace(clean_speech(recording, self.settings), baseline=baseline)
-        return _Preprocessed(recording, speech, seconds)
+        if report.decoded:
+            report.decoded(recording, start_s, report.total_s)
+        with report.stage("clean"):
+            cleaned = replace(clean_speech(recording, self.settings, speech), baseline=baseline)
+        return _Preprocessed(recording, cleaned, dict(report.seconds))
+
+    def _analyze_stretches(
+        self, sound: Sound, transcribe: bool | None, baseline: Baseline | None, report: _Report
+    ) -> Analysis:
+        """Analyze a long recording stretch by stretch; only the answers are kept.
+
+        It is decoded twice: what holds for all of it, as where it is cut, has to be known before the first answer.
+        """
+        from ser_engine.audio.stretches import Stretch, cut_stretches, read_stretches
+
+        with report.stage("clean"):
+            stretches = cut_stretches(sound, self.settings.stretch_s, lambda *_: report.step())
+        reading = read_stretches(sound, stretches)
+
+        def analyze_next(stretch: Stretch) -> Analysis | NoSpeech:
+            with report.stage("decode"):
+                recording = next(reading)
+            report.done_s, report.current_s = stretch.start_s, recording.duration_s
+            try:
+                pending = self._preprocess(recording, baseline, report, stretch.speech, stretch.start_s)
+                (answer,) = self._predict([pending], transcribe, report, pieces=True)
+                return answer.without_sound()
+            except NoSpeech as error:
+                return error
+            finally:
+                report.done_s, report.current_s = stretch.start_s + recording.duration_s, 0.0
+
+        parts = [(stretch.start_s, analyze_next(stretch)) for stretch in stretches]
+        answers = [(start, part) for start, part in parts if not isinstance(part, NoSpeech)]
+        if not answers:
+            raise max((part for _, part in parts if isinstance(part, NoSpeech)), key=lambda error: error.speech_s)
+        report.step()
+        whole = Recording(NO_SAMPLES, sound.rate, sound.source, sound.warnings)
+        merged = merge_stretches(answers, whole, sound.duration_s)
+        return self._warn_of_training(replace(merged, seconds=dict(report.seconds)))
 
     def _predict(
-        self, pending: Sequence[_Preprocessed], transcribe: bool | None, progress: Progress | None = None
+        self,
+        pending: Sequence[_Preprocessed],
+        transcribe: bool | None,
+        report: _Report | None = None,
+        pieces: bool = False,
     ) -> list[Analysis]:
-        """Transcribe and classify recordings together; the time of both is divided evenly."""
+        """Transcribe and classify recordings together; the time of both is divided evenly.
+
+        With `pieces`, only a few windows are classified at a time, between which the report may end the analysis.
+        """
         transcribe = self.settings.transcribe if transcribe is None else transcribe
-        shared: dict[str, float] = {}
+        report = report or _Report()
         lanes = [each.lanes or (Lane(each.speech),) for each in pending]
         speeches = [lane.speech for own in lanes for lane in own]
-        with _stage("transcribe", shared, progress):
+        with report.stage("transcribe"):
             transcripts: Sequence[Transcript | None] = [None] * len(speeches)
             if transcribe:
-                transcripts = self.transcriber.transcribe_all(speeches, words=self.settings.words)
-        with _stage("classify", shared, progress):
-            classified = iter(self._classify(speeches, transcripts))
+                step = partial(report.step, 0.0, TRANSCRIBING)
+                transcripts = self.transcriber.transcribe_all(speeches, words=self.settings.words, step=step)
+        with report.stage("classify"):
+            step = partial(report.step, TRANSCRIBING if transcribe else 0.0, 1.0)
+            classified = iter(self._classify(speeches, transcripts, step if pieces else None))
         analyses = []
         for each, own in zip(pending, lanes, strict=True):
-            seconds = each.seconds | {stage: duration / len(pending) for stage, duration in shared.items()}
+            shared = {stage: report.seconds[stage] / len(pending) for stage in ("transcribe", "classify")}
+            seconds = each.seconds | shared
             seconds["total"] = sum(seconds.values())
             answers = [self._answer(each.recording, lane.speech, next(classified), seconds) for lane in own]
             analysis = merge_answers(each.speech, own, answers, each.overlaps) if each.lanes else answers[0]
@@ -315,10 +461,16 @@ class Analyzer:
         quality = replace(analysis.quality, warnings=(trained_on.WARNING, *analysis.quality.warnings))
         return replace(analysis, quality=quality, speech=replace(analysis.speech, quality=quality))
 
-    def _classify(self, speeches: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None]) -> list[_Classified]:
+    def _classify(
+        self,
+        speeches: Sequence[CleanSpeech],
+        transcripts: Sequence[Transcript | None],
+        step: Callable[[float], object] | None = None,
+    ) -> list[_Classified]:
         """Score a short recording as one utterance, a long one as the mean of its windows weighted by their speech.
 
-        Each window is scored with the words said in it, and each sentence of the transcript by itself.
+        Each window is scored with the words said in it, and each sentence of the transcript by itself. With `step`, a
+        few are scored at a time, before which it is called with the share that is done.
         """
         parts = [_cut_windows(*both) for both in zip(speeches, transcripts, strict=True)]
         sentences = [
@@ -327,7 +479,13 @@ class Analyzer:
         ]
         flat = [(part, words) for own in parts for _, part, words in own]
         flat += [each for rows in sentences for each in rows.values()]
-        predictions = self.model.predict([part for part, _ in flat], [words for _, words in flat])
+        predictions: list[Prediction] = []
+        size = SCORED_TOGETHER if step else len(flat)
+        for first in range(0, len(flat), size):
+            if step:
+                step(first / len(flat))
+            together = flat[first : first + size]
+            predictions += self.model.predict([part for part, _ in together], [words for _, words in together])
         windows, alone = iter(predictions), iter(predictions[sum(map(len, parts)) :])
         classified: list[_Classified] = []
         for own, rows, transcript in zip(parts, sentences, transcripts, strict=True):
@@ -401,15 +559,3 @@ def _cut_windows(speech: CleanSpeech, transcript: Transcript | None) -> list[_Pa
             part = replace(speech, samples=speech.between(span.start, span.end))
             windows.append((span, part, transcript and select_words(transcript, span.start, span.end)))
     return windows if len(windows) > 1 else [(Span(0.0, duration), speech, transcript)]
-
-
-@contextmanager
-def _stage(stage: str, seconds: dict[str, float], progress: Progress | None) -> Iterator[None]:
-    """Time one stage and report its begin and end."""
-    if progress:
-        progress(stage, None)
-    begun = time.perf_counter()
-    yield
-    seconds[stage] = time.perf_counter() - begun
-    if progress:
-        progress(stage, seconds[stage])

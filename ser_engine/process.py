@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,16 +21,18 @@ from ser_engine.analyzer import Analyzer
 from ser_engine.data.corpora.base import AUDIO_SUFFIXES
 from ser_engine.errors import InvalidAudio, NotAudio, SerError
 from ser_engine.settings import Settings
-from ser_engine.types import Analysis, Recording
+from ser_engine.types import Analysis
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ser_engine.audio.sound import Sound
 
 Time = float | str | Any
 """Seconds, or anything that `pandas.Timedelta` takes."""
 
 BATCH = 16
-"""Recordings that are analyzed together."""
+"""Recordings that are analyzed together, or fewer where they are not short."""
 
 _FilePart = tuple[str | Path, Time | None, Time | None]  # and its start and end
 
@@ -125,17 +127,16 @@ def _process_parts(
     analyzer = analyzer or _shared_analyzer(Settings.from_env())
     rows: list[Row] = []
     with tqdm(total=len(spans), unit="file", disable=not verbose) as bar:
-        for first in range(0, len(spans), BATCH):
-            for row in _process_batch(spans[first : first + BATCH], analyzer, transcribe):
-                bar.update()
-                file, *_, result = row
-                if isinstance(result, SerError):
-                    if skip and is_other_file(file, result):
-                        continue
-                    if errors == "raise":
-                        raise result
-                    warnings.warn(f"{file}: {result}", stacklevel=2)
-                rows.append(row)
+        for row in _analyze_parts(spans, analyzer, transcribe):
+            bar.update()
+            file, *_, result = row
+            if isinstance(result, SerError):
+                if skip and is_other_file(file, result):
+                    continue
+                if errors == "raise":
+                    raise result
+                warnings.warn(f"{file}: {result}", stacklevel=2)
+            rows.append(row)
     return _table(rows, analyzer.model.labels)
 
 
@@ -223,12 +224,14 @@ def process_signal(
     'Dogs are sitting by the door.'
     """
     from ser_engine.audio.decode import load_samples
+    from ser_engine.audio.sound import as_sound
 
     analyzer = analyzer or _shared_analyzer(Settings.from_env())
-    begin = _seconds(start) or 0.0
-    recording = _cut(load_samples(signal, sampling_rate, analyzer.settings, file), begin, _seconds(end))
-    analysis = analyzer.analyze(recording, transcribe=transcribe)
-    return _table([(file, begin, begin + recording.duration_s, analysis)], analysis.scores.labels)
+    begin, settings = _seconds(start) or 0.0, analyzer.settings
+    sound = as_sound(load_samples(signal, sampling_rate, settings, file), settings)
+    part = sound.part(begin, _seconds(end), settings.whole_s)
+    analysis = analyzer.analyze(part, transcribe=transcribe)
+    return _table([(file, begin, begin + part.duration_s, analysis)], analysis.scores.labels)
 
 
 @lru_cache(maxsize=4)
@@ -240,31 +243,41 @@ Row = tuple[str, float, float | None, Analysis | SerError]
 """File, start and end in seconds (None for the end of a file that could not be read), and the result."""
 
 
-def _process_batch(spans: Iterable[_FilePart], analyzer: Analyzer, transcribe: bool | None) -> Iterator[Row]:
-    """Yield the row of each part of a file."""
-    from ser_engine.audio.decode import load_audio
-
-    parts: list[tuple[str, float, float | None, Recording | SerError]] = []
-    for file, start, end in spans:
-        begin, stop = _seconds(start) or 0.0, _seconds(end)
-        try:
-            recording = _cut(load_audio(file, analyzer.settings), begin, stop)
-            parts.append((str(file), begin, begin + recording.duration_s, recording))
-        except SerError as error:
-            parts.append((str(file), begin, stop, error))
-    recordings = [part for *_, part in parts if isinstance(part, Recording)]
-    results = iter(analyzer.analyze_batch(recordings, transcribe=transcribe))
-    for name, begin, stop, part in parts:
-        yield name, begin, stop, part if isinstance(part, SerError) else next(results)
+def _analyze_parts(spans: Iterable[_FilePart], analyzer: Analyzer, transcribe: bool | None) -> Iterator[Row]:
+    """Yield the row of each part of a file, without any samples; a few short ones are analyzed together."""
+    parts: list[_OpenPart] = []
+    with ExitStack() as files:
+        for span in spans:
+            parts.append(_open_part(span, analyzer.settings, files))
+            seconds = sum(part.duration_s for *_, part in parts if not isinstance(part, SerError))
+            if len(parts) == BATCH or seconds > analyzer.settings.whole_s:
+                yield from _analyze_together(parts, analyzer, transcribe)
+                files.close()
+                parts = []
+        yield from _analyze_together(parts, analyzer, transcribe)
 
 
-def _cut(recording: Recording, start: float, end: float | None) -> Recording:
-    """Return the part of a recording between two moments in seconds."""
-    first = round(start * recording.rate)
-    last = len(recording.samples) if end is None else round(end * recording.rate)
-    if not 0 <= first < min(last, len(recording.samples)):
-        raise InvalidAudio(f"The recording has no part from {start:g} s to {last / recording.rate:g} s.")
-    return replace(recording, samples=recording.samples[first:last])
+_OpenPart = tuple[str, float, float | None, "Sound | SerError"]  # file, start and end, and its sound
+
+
+def _open_part(span: _FilePart, settings: Settings, files: ExitStack) -> _OpenPart:
+    """Open a file, which `files` closes, and return the part of it."""
+    from ser_engine.audio.sound import open_sound
+
+    file, begin, stop = str(span[0]), _seconds(span[1]) or 0.0, _seconds(span[2])
+    try:
+        sound = files.enter_context(open_sound(span[0], settings)).part(begin, stop, settings.whole_s)
+    except SerError as error:
+        return file, begin, stop, error
+    return file, begin, begin + sound.duration_s, sound
+
+
+def _analyze_together(parts: Sequence[_OpenPart], analyzer: Analyzer, transcribe: bool | None) -> Iterator[Row]:
+    sounds = [part for *_, part in parts if not isinstance(part, SerError)]
+    results = iter(analyzer.analyze_batch(sounds, transcribe=transcribe))
+    for file, begin, stop, part in parts:
+        result = part if isinstance(part, SerError) else next(results)
+        yield file, begin, stop, result if isinstance(result, SerError) else result.without_sound()
 
 
 def _seconds(time: Time | None) -> float | None:

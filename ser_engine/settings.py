@@ -44,7 +44,10 @@ class Settings:
     language : two-letter code of the spoken language; if empty, Whisper detects it
     noise_reduction : "auto" (only where the signal-to-noise ratio is low), "always" (as Sharma, III.A) or "off"
     track : audio track to analyze, counted from 1; 0 for the default track or, where it is silent, the first with sound
-    max_bytes, max_seconds : limits of a recording, checked before it is decoded to memory
+    max_bytes, max_seconds : limits of a recording, checked before it is decoded; on the page they are 400 MB and an
+        hour by default
+    stretch_s : a recording of more than twice as many seconds is analyzed in stretches of this length, so that memory
+        does not grow with its own; less takes less memory, but sees less of the recording at a time
     min_speech_s : seconds of speech below which no emotion is predicted
     data : folder of corpora, one subfolder each; only training and evaluation read it
     emobox : folder of EmoBox's published listings, one CSV per corpus; only the protocol "emobox" reads it
@@ -67,8 +70,9 @@ class Settings:
     language: str = ""
     noise_reduction: NoiseReduction = "auto"
     track: int = 0
-    max_bytes: int = 100 * 1024 * 1024
-    max_seconds: float = 30 * 60.0
+    max_bytes: int = 4 * 1024**3
+    max_seconds: float = 4 * 3600.0
+    stretch_s: float = 300.0
     min_speech_s: float = 0.3
     data: Path = _WORK / "data"
     emobox: Path = _WORK / "data" / "emobox"
@@ -86,7 +90,7 @@ class Settings:
             raise InvalidSettings(
                 f"{variable('noise_reduction')} is {' or '.join(modes)}, not “{self.noise_reduction}”."
             )
-        for name in ("max_bytes", "max_seconds", "min_speech_s", "download_timeout_s"):
+        for name in ("max_bytes", "max_seconds", "stretch_s", "min_speech_s", "download_timeout_s"):
             if not getattr(self, name) > 0:  # refuses NaN, too
                 raise InvalidSettings(f"{variable(name)} must be more than 0, not {getattr(self, name)}.")
         for name in ("threads", "track"):
@@ -98,13 +102,19 @@ class Settings:
                     f"{variable('turn')} has addresses that begin with turn: or stun:, not “{address}”."
                 )
 
+    @property
+    def whole_s(self) -> float:
+        """Seconds up to which a recording is analyzed as a whole."""
+        return 2 * self.stretch_s
+
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+    def from_env(cls, environ: Mapping[str, str] = os.environ, **defaults: Any) -> Settings:
         """Return the defaults, overridden by SER_MODEL, SER_WHISPER, SER_MAX_SECONDS and so on.
 
-        Raise InvalidSettings for a value of another type; the message names the variable.
+        `defaults` replace those of settings. Raise InvalidSettings for a value of another type; the message names the
+        variable.
         """
-        given: dict[str, Any] = {}
+        given = dict(defaults)
         for item in fields(cls):
             if text := environ.get(variable(item.name)):  # an empty one counts as not set
                 given[item.name] = _convert(variable(item.name), text, type(item.default))

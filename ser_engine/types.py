@@ -22,6 +22,9 @@ TIME_TOLERANCE_S = 0.25
 WINDOW_S = 3.0
 """Length of a window of long recordings, in seconds."""
 
+NO_SAMPLES: NDArray[np.float32] = np.empty(0, np.float32)
+"""The samples of a recording whose sound is not kept."""
+
 STAGES = ("decode", "clean", "transcribe", "classify")
 """The steps of an analysis, in the order in which they run."""
 
@@ -32,7 +35,7 @@ class SourceInfo:
 
     `container` and `codec` are short upper-case names ("WAV", "PCM_16"); `channels` and `rate` (Hz) are the
     file's own, at its beginning; `size_bytes` is the length of the encoded file, `sha256` its checksum (empty for
-    samples).
+    samples). `track` is the audio track that was decoded, of `tracks`, counted from 1.
     """
 
     name: str
@@ -42,6 +45,8 @@ class SourceInfo:
     rate: int
     size_bytes: int
     sha256: str = ""
+    track: int = 1
+    tracks: int = 1
 
 
 @dataclass(frozen=True)
@@ -457,7 +462,8 @@ class Analysis:
     `modalities` are the scores by modality, as in `Prediction`; of a long recording, means over its windows.
     `threshold` is the top probability below which the answer counts as "not sure"; None where the model has none.
     `seconds` maps each of `STAGES` and "total" to its duration.
-    `recording` is the decoded recording, `speech` the preprocessed one; `to_dict` leaves them out.
+    `recording` is the decoded recording, `speech` the preprocessed one; `to_dict` leaves them out. Of a long recording,
+    they have no samples (see `has_sound`).
     `speakers` are the answers for each of several speakers; the fields above are then for all of them together, and
     `overlaps` are the parts in which several speak at once on one channel, which are not scored.
     """
@@ -481,11 +487,27 @@ class Analysis:
         """Whether the top probability reaches the threshold; None where there is no threshold."""
         return self.scores.reach(self.threshold)
 
+    @property
+    def has_sound(self) -> bool:
+        """Whether the samples of the speech were kept, without which it can be neither scored again nor explained."""
+        return len(self.speech.samples) > 0
+
+    def without_sound(self) -> Analysis:
+        """Return the analysis without any samples, which takes little memory however long the recording is."""
+        return replace(
+            self,
+            recording=replace(self.recording, samples=NO_SAMPLES, channels=None),
+            speech=replace(self.speech, samples=NO_SAMPLES, recording=None),
+            speakers=tuple(replace(each, answer=each.answer.without_sound()) for each in self.speakers),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON-ready values, as the command line prints them and the page offers them."""
         modalities = {name: scores.to_dict() for name, scores in self.modalities.items()}
+        source = self.recording.source
         return {
             "file": self.file,
+            **({"track": source.track, "tracks": source.tracks} if source.tracks > 1 else {}),
             "model": self.model,
             "scores": self.scores.to_dict(),
             "top": self.scores.top,

@@ -17,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from ser_engine.settings import Settings
+from ui.engine import MAX_BYTES
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK_FILES = ("requirements.txt", "requirements-train.txt", "requirements-dev.txt", "constraints-cuda.txt")
@@ -345,7 +345,7 @@ def test_the_page_stays_on_its_host_and_shares_the_engines_limit() -> None:
         "address": "127.0.0.1",
         "headless": True,
         "fileWatcherType": "none",
-        "maxUploadSize": Settings().max_bytes / 2**20,
+        "maxUploadSize": MAX_BYTES / 2**20,
         "enableXsrfProtection": True,
         "enableCORS": True,
     }

@@ -25,6 +25,10 @@ PAINT_FIRST_S = 0.7
 """Delay of the warm-up: importing torch would block the interpreter while the first page is being sent."""
 
 
+MAX_SECONDS, MAX_BYTES = 3600.0, 400 * 1024**2
+"""Limits of a recording, unless the environment sets others; an upload is held in memory."""
+
+
 class Fetched(NamedTuple):
     """Progress of a download in bytes; `total` is 0 where it is unknown."""
 
@@ -65,7 +69,7 @@ def analyzer(model: str) -> Analyzer:
 
     Words get times, which the TextGrid needs.
     """
-    settings = replace(Settings.from_env(), words=True)
+    settings = replace(Settings.from_env(max_seconds=MAX_SECONDS, max_bytes=MAX_BYTES), words=True)
     return Analyzer(replace(settings, model=model) if model else settings, on_download=download().update)
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -19,7 +20,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ser_engine.errors import SerError
-from ui.listen.job import UNEXPECTED, Job
+from ui.listen.files import Files
+from ui.listen.job import UNEXPECTED, Job, page_is_open
+from ui.listen.overview import Overview, Player, playable
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -40,16 +43,21 @@ NOT_RESCORED = "Something went wrong with this transcript; the result is that of
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording as it was given: its encoded bytes, a name to show, and the id of its upload, if any."""
+    """A recording as it was given: its encoded bytes, a name to show, and the id of its upload, if any.
+
+    `track` is the audio track that the person chose, from 1; None where the engine chooses.
+    """
 
     data: bytes = field(repr=False)
     name: str
     upload_id: str | None = None
+    track: int | None = None
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that identify the recording."""
-        return hashlib.sha256(self.data).hexdigest()[:16]
+        """Sixteen hexadecimal digits that identify the recording and its track."""
+        track = b"" if self.track is None else b"%d" % self.track
+        return hashlib.sha256(self.data + track if track else self.data).hexdigest()[:16]
 
 
 @dataclass
@@ -58,20 +66,28 @@ class Result:
 
     `analysis` is the result of `model` (a choice of the page). `words` is the transcript as last edited, `offered` as
     its field began; `rescored` is the analysis with an edited transcript, `problem` why there is none; `explanation`
-    is that of the shown analysis, once the person asked for it. `figures` are the charts by name.
+    is that of the shown analysis, once the person asked for it. `overview` and `figures` are what is drawn and played
+    of the recording, and the charts by name; `speech` plays the model's input, unless that is too long to be kept.
     """
 
     analysis: Analysis
     recording: Recording
     words: str
     offered: str
-    raw_wav: bytes = field(repr=False)
-    clean_wav: bytes = field(repr=False)
+    overview: Overview = field(repr=False)
+    speech: Player | None = field(repr=False)
     model: str = ""
     rescored: Analysis | None = field(default=None, repr=False)
     problem: str | None = None
     explanation: Explanation | None = field(default=None, repr=False)
     figures: dict[str, Figure] = field(default_factory=dict, repr=False)
+
+    @property
+    def sound(self) -> tuple[bytes, str]:
+        """What plays the recording, and its type: the very file where that takes no more memory."""
+        if playable(self.recording.data):
+            return self.recording.data, "audio/wav"
+        return self.overview.sound.data, self.overview.sound.format
 
     @property
     def original_words(self) -> str | None:
@@ -117,13 +133,21 @@ class Result:
 class Session:
     """The state of one browser tab.
 
+    `files` are several uploads at once, `opened` counts those whose full answer was asked for; `earlier` are uploads
+    that the upload field has forgotten, `uploads` numbers these fields, `changed` is set when the person changed one.
     `waiting` is a recording whose analysis has not ended. `job` is that analysis, which outlasts the runs of the page.
     `result` is the last result, which an error leaves in place. `model` is the model that the person chose, "" for
     that of the settings. `baselines` are those of the speaker, by such a model; `sample` is a calm sample that waits to
-    become one, `sample_error` why the last one could not. `framed` is set once app.py has run. `idle` is set while the
-    page is not running.
+    become one, `sample_error` why the last one could not. `edits` are the edited transcripts of recordings that are not
+    shown, with the original and what their field began with, by recording. `framed` is set once app.py has run. `idle`
+    is set while the page is not running.
     """
 
+    files: Files = field(default_factory=Files, repr=False)
+    earlier: list[UploadedFile] = field(default_factory=list, repr=False)
+    opened: int = 0
+    uploads: int = 0
+    changed: bool = False
     waiting: Recording | None = None
     job: Job | None = None
     result: Result | None = None
@@ -131,6 +155,7 @@ class Session:
     upload_id: str | None = None
     model: str = ""
     baselines: dict[str, Baseline] = field(default_factory=dict, repr=False)
+    edits: dict[str, tuple[str | None, str, str]] = field(default_factory=dict, repr=False)
     framed: bool = False
     sample: bytes | None = field(default=None, repr=False)
     sample_id: str | None = None
@@ -157,6 +182,72 @@ class Session:
         self.idle.wait(PATIENCE_S)
         time.sleep(BREATH_S)
 
+    def note_change(self) -> None:
+        """Note that the person, and not a visit to another page, changed the upload field; its callback."""
+        self.changed = True
+
+    def notice_uploads(self, uploads: Sequence[UploadedFile]) -> None:
+        """Take the value of the upload field: several files become rows, of which one that was added alone is shown.
+
+        Rows outlive a visit to another page, after which the field is empty.
+        """
+        rows, changed, self.changed = self.files.rows, self.changed, False
+        if rows and not uploads and not changed:
+            self.earlier = [row.upload for row in rows.values()]
+        uploads = [*self.earlier, *uploads]
+        self._drop(rows.keys() - {each.file_id for each in uploads})
+        if len(uploads) > 1:
+            self._list(uploads)
+        else:
+            alone = uploads[0] if uploads else None
+            if alone is not None and (kept := self.files.analysis(alone.file_id)):
+                self.upload_id = alone.file_id
+                self.answer(_recording(alone), *kept)
+            self.files.notice([])
+            self.notice_upload(alone)
+
+    def _list(self, uploads: Sequence[UploadedFile]) -> None:
+        """Let several files be rows, also the first one, which had been alone; show a new one, as if it were alone."""
+        first = None if self.files.rows else self.upload_id
+        known = {first} if first else set(self.files.rows)
+        self.files.notice(uploads)
+        if first is not None:
+            result = self.result
+            if result and result.recording.upload_id == first and (result.model, result.baseline) == self.choices:
+                self.files.take(first, result.analysis, result.overview)
+            if self.error is not None:
+                self.files.refuse(first, self.error)
+        self.upload_id = None
+        new = [each for each in uploads if each.file_id not in known]
+        if new:
+            self.error = None
+        if known and len(new) == 1:
+            self.give(_recording(new[0]))
+
+    def _drop(self, removed: set[str]) -> None:
+        """Discard what belongs to rows that the person removed."""
+        if self.result is not None and self.result.recording.upload_id in removed:
+            self.forget()
+        if self.waiting is not None and self.waiting.upload_id in removed:
+            self.waiting, self.error = None, None
+
+    def open(self, key: str) -> None:
+        """Show the full answer to one of the files, analyzed again where its analysis was not kept."""
+        row, kept = self.files.rows.get(key), self.files.analysis(key)
+        if row is None or row.answer is None:
+            return
+        self.opened += 1
+        if kept is None:
+            self.give(_recording(row.upload))
+        else:
+            self.answer(_recording(row.upload), *kept)
+
+    def discard_files(self) -> None:
+        """Discard all files, in the upload field, too: it gets another key."""
+        self._drop(set(self.files.rows))
+        self.uploads, self.earlier = self.uploads + 1, []
+        self.files.notice([])
+
     def notice_upload(self, upload: UploadedFile | None) -> None:
         """Take the value of the upload field: a new file waits for its analysis, a removed one no longer.
 
@@ -172,13 +263,28 @@ class Session:
             self.upload_id = None
         elif upload.file_id != self.upload_id:
             self.upload_id = upload.file_id
-            self.give(Recording(upload.getvalue(), upload.name, upload.file_id))
+            self.give(_recording(upload))
 
     def give(self, recording: Recording) -> None:
         """Let a recording wait for its analysis, unless its result is shown already."""
         self.error = None
         shown = self.result and (self.result.recording.digest, self.result.model, self.result.baseline)
         self.waiting = None if shown == (recording.digest, self.model, self.baseline) else recording
+
+    def choose_track(self, track: int) -> None:
+        """Analyze another audio track of the recording that is shown."""
+        if self.result is not None and track != self.result.analysis.recording.source.track:
+            self.give(replace(self.result.recording, track=track))
+
+    @property
+    def shows_one(self) -> bool:
+        """Whether the page is about one recording: nothing but a list of files has no steps to show."""
+        return not self.files.rows or bool(self.waiting or self.result or self.error)
+
+    @property
+    def choices(self) -> tuple[str, Baseline | None]:
+        """What a result depends on, besides the recording."""
+        return self.model, self.baseline
 
     def choose(self, model: str) -> None:
         """Choose a model, and analyze the recording that is shown with it."""
@@ -218,13 +324,25 @@ class Session:
     def work(self, engine: Analyzer) -> Job | None:
         """Return the analysis of the waiting recording by `engine`, started if necessary; abandon any other."""
         job = self.job
-        if job is not None and not (
-            job.recording is self.waiting and job.engine is engine and job.baseline is self.baseline
+        wanted = page_is_open()
+        if job is not None and (
+            job.abandoned
+            or job.recording is not self.waiting
+            or job.engine is not engine
+            or job.baseline is not self.baseline
         ):
             job.abandon()
             self.job = None
         if self.job is None and self.waiting is not None:
-            self.job = Job(engine, self.waiting, self.baseline)
+            self.job = Job(engine, self.waiting, self.baseline, wanted)
+        if self.files.rows:
+            baseline = self.baseline
+            self.files.work(
+                lambda upload: Job(engine, _recording(upload), baseline, wanted),
+                (engine, *self.choices),
+                wanted,
+                shown=self.waiting.upload_id if self.waiting else None,
+            )
         return self.job
 
     def finish(self, job: Job) -> None:
@@ -234,30 +352,39 @@ class Session:
         self.job = None
         if job.analysis is None:
             self.refuse(job.error or UNEXPECTED)
+            self.files.refuse(job.recording.upload_id or "", job.error or UNEXPECTED)
             return
         try:
-            self.answer(job.recording, job.analysis)
+            self.answer(job.recording, job.analysis, job.overview)
+            self.files.take(job.recording.upload_id or "", job.analysis, job.overview)
         except Exception:
             logging.getLogger(__name__).exception("A result could not be prepared for the page")
             self.refuse(UNEXPECTED)
 
-    def answer(self, recording: Recording, analysis: Analysis) -> None:
-        """Set the result, with the sound of the page's players."""
-        from ser_engine.audio.decode import encode_wav
-        from ser_engine.types import SAMPLE_RATE
+    def answer(self, recording: Recording, analysis: Analysis, overview: Overview) -> None:
+        """Set the result; of its samples, only those of the speech are kept, where the analysis has them."""
+        from ser_engine.types import NO_SAMPLES, SAMPLE_RATE
 
+        analysis = replace(
+            analysis,
+            recording=replace(analysis.recording, samples=NO_SAMPLES, channels=None),
+            speech=replace(analysis.speech, recording=None),
+        )
         words = offered = analysis.transcript.text if analysis.transcript else ""
         before = self.result
-        if before is not None and before.recording.digest == recording.digest and before.original_words == words:
-            words, offered = before.words, before.offered  # by another model: the edits stay
+        if before is not None and before.edited:
+            self.edits[before.recording.digest] = before.original_words, before.words, before.offered
+        original, *edited = self.edits.pop(recording.digest, (None, "", ""))
+        if original == words:  # by another model, or after another file: the edits stay
+            words, offered = edited
         self.result = Result(
             analysis=analysis,
             recording=recording,
             model=self.model,
             words=words,
             offered=offered,
-            raw_wav=encode_wav(analysis.recording.samples, analysis.recording.rate),
-            clean_wav=encode_wav(analysis.speech.samples, SAMPLE_RATE),
+            overview=overview,
+            speech=Player.of(analysis.speech.samples, SAMPLE_RATE) if analysis.has_sound else None,
         )
         self.waiting, self.error = None, None
 
@@ -268,6 +395,11 @@ class Session:
     def forget(self) -> None:
         """Discard the result and its sound."""
         self.result, self.error = None, None
+
+
+def _recording(upload: UploadedFile) -> Recording:
+    """Return an upload as a recording; the bytes are those of the upload, not copied."""
+    return Recording(upload.getvalue(), upload.name, upload.file_id)
 
 
 def current() -> Session:

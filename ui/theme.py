@@ -38,7 +38,7 @@ h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
 
 /* Elements that change while an analysis runs keep their height, so that nothing below them moves. */
 .st-key-input { min-height: 12rem; }
-.st-key-upload { min-height: 4.25rem; }
+[class*="st-key-upload"] { min-height: 4.25rem; }
 .st-key-transcript { min-height: 17.5rem; }
 .st-key-picture { min-height: 200px; }
 .st-key-players { min-height: 6rem; }
@@ -46,7 +46,7 @@ h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
 /* The frame of the WebRTC connection, which has nothing to show. */
 .st-key-microphone { position: absolute; width: 1px; height: 1px; overflow: hidden; visibility: hidden; }
 .st-key-choice { margin-bottom: .5rem; }
-@media (max-width: 640px) { .st-key-status { min-height: 9.5rem; } .st-key-upload { min-height: 6.25rem; } }
+@media (max-width: 640px) { .st-key-status { min-height: 9.5rem; } [class*="st-key-upload"] { min-height: 6.25rem; } }
 
 .lead { font-size: 1.125rem; line-height: 1.55; max-width: 44rem; opacity: .8; margin: 0; text-wrap: pretty; }
 .quiet { font-size: .9rem; line-height: 1.5; opacity: .75; margin: 0; text-wrap: pretty; }

@@ -29,9 +29,12 @@ LOW_SNR_DB = 10.0
 MAX_OFFSET = 0.01
 
 
-def clean_speech(recording: Recording, settings: Settings | None = None) -> CleanSpeech:
+def clean_speech(
+    recording: Recording, settings: Settings | None = None, speech: tuple[Span, ...] | None = None
+) -> CleanSpeech:
     """Resample, detect speech, reduce noise where there is some, remove silence and normalize the level.
 
+    `speech` are the spans of speech where they have been detected before.
     The result is float32 [m] at 16 kHz, with the spans of the recording that it consists of and a quality report.
 
     Raises
@@ -46,7 +49,7 @@ def clean_speech(recording: Recording, settings: Settings | None = None) -> Clea
         samples = samples - offset
     if np.abs(samples).max(initial=0.0) < SILENCE_PEAK:
         raise NoSpeech("The recording is silent, so there is no voice to analyze; was the microphone muted?")
-    speech = detect_speech(samples)
+    speech = detect_speech(samples) if speech is None else speech
     seconds = sum(span.duration_s for span in speech)
     if not speech:
         raise NoSpeech("No speech was found in this recording, so no emotion is predicted.")

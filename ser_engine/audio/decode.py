@@ -2,7 +2,8 @@
 
 There are two decoders: libsndfile (WAV and similar, FLAC, Ogg), and FFmpeg through PyAV for MP3 and for what libsndfile
 cannot open or read to its end (WebM, M4A, MP4 and more, also truncated Ogg and FLAC). The content decides, never the
-file name. Files that were joined are decoded one after the other.
+file name. Files that were joined are decoded one after the other. The sound of a long recording is not kept: it is
+decoded once to learn what there is, and again for each use (see `ser_engine.audio.sound`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
-import os
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,15 +24,8 @@ import soxr
 from av.stream import Disposition
 from numpy.typing import NDArray
 
-from ser_engine.audio.content import (
-    explain_failure,
-    has_streams,
-    is_chunk,
-    is_mpeg,
-    refuse_documents,
-    skip_tags,
-    split_joined,
-)
+from ser_engine.audio.content import explain_failure, has_streams, is_chunk, is_mpeg, skip_tags, split_joined
+from ser_engine.audio.encoded import Encoded, open_source
 from ser_engine.audio.repair import mark_invalid, patch_invalid
 from ser_engine.errors import InvalidAudio, NotAudio, SerError, TooLarge
 from ser_engine.settings import Settings, variable
@@ -39,17 +33,17 @@ from ser_engine.types import Recording, SourceInfo
 
 # More channels are a microphone array or a damaged header. Below 8 kHz the formants of speech are lost; above 192 kHz
 # no speech is recorded.
-MAX_CHANNELS = 8
+MAX_CHANNELS = 32
 MIN_RATE, MAX_RATE = 8_000, 192_000
-# Frames decoded at a time: about a third of a second, so that neither a false header nor eight channels cost memory.
+# Samples of all channels together that are kept apart, 1 GB of them; where there are more, channels are averaged.
+MAX_APART = 2**28
+# Frames decoded at a time: about a third of a second, so that neither a false header nor many channels cost memory.
 BLOCK = 16_384
 # A declared length counts only if the file has at least this many bytes per second, which every codec needs; otherwise
 # the decoded samples are counted.
 MIN_BYTES_PER_SECOND = 250
 # The demuxers that FFmpeg may choose. Left to itself it would also follow playlists to other files and addresses.
 DEMUXERS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,flac,flv,matroska,webm,mov,mp4,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
-# Longer paths are shortened in messages.
-MAX_NAME = 100
 # A recording whose peak is lower than this is silent.
 SILENCE_PEAK = 1e-4
 # Less than this that a decoder leaves unread or skips is padding or rounding.
@@ -57,21 +51,25 @@ MIN_MISSING_S = 0.1
 ROUNDING_S = 1e-6
 
 
-def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -> Recording:
-    """Decode one recording to mono.
+Block = tuple[int, NDArray[np.float32]]
+"""Rate in Hz, and samples float32 [n, channels], NaN where they are invalid."""
+
+
+def load_audio(source: bytes | str | Path | BinaryIO, settings: Settings, name: str = "") -> Recording:
+    """Decode one recording to memory.
 
     Parameters
     ----------
-    source : the bytes of an encoded file, or a path
+    source : the bytes of an encoded file, a path, or an open file that can be read anywhere
     settings : `max_bytes` and `max_seconds` apply
     name : of the recording in reports; a path's file name by default
 
     Returns
     -------
     Recording
-        float32 [n], contiguous, the mean of all channels, at the file's own rate, the highest where it changes midway.
-        Of a truncated file, the part that can be decoded. `warnings` name what is missing, which samples were replaced,
-        and which of several tracks it is.
+        float32 [n], contiguous, the mean of all channels, at the file's own rate, the highest where it changes midway;
+        and the channels themselves, unless their number changes midway. Of a truncated file, the part that can be
+        decoded. `warnings` name what is missing, which samples were replaced, and which of several tracks it is.
 
     Raises
     ------
@@ -79,40 +77,69 @@ def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -
         A missing or empty file, an unknown codec or track, no samples, or many that are not finite. As NotAudio,
         something other than a recording.
     TooLarge
-        More than `max_bytes`, `max_seconds` or 8 channels, or a rate outside of 8 to 192 kHz.
+        More than `max_bytes`, `max_seconds` or 32 channels, or a rate outside of 8 to 192 kHz.
     """
-    if isinstance(source, (str, Path)):
-        data, name = _read_file(Path(source), settings), name or Path(source).name
-    else:
-        refuse_documents(source)
-        _check_bytes(len(source), settings)
-        data = source
-    if not data:
-        raise NotAudio("The file is empty: it has 0 bytes.")
-    whole = _join(split_joined(skip_tags(data)), settings)
+    with open_source(source, settings) as file:
+        recording = decode_file(Encoded(file), settings, source_name(source, name)).recording
+    assert recording is not None  # without a limit, all sound is kept
+    return recording
+
+
+def source_name(source: object, name: str) -> str:
+    """Return the name of a recording in reports."""
+    return name or (Path(source).name if isinstance(source, (str, Path)) else "")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What was decoded: properties as of `Recording`, and the sound, unless it is longer than what is kept.
+
+    `decode_again` yields all blocks in their order, of the same number of samples each time.
+    """
+
+    source: SourceInfo
+    rate: int
+    duration_s: float
+    warnings: tuple[str, ...]
+    recording: Recording | None
+    decode_again: Callable[[], Iterator[Block]] = field(repr=False)
+
+
+def decode_file(
+    data: Encoded, settings: Settings, name: str, keep_s: float = math.inf, step: Callable[[], object] | None = None
+) -> Decoded:
+    """Decode a file, and keep the sound of a recording of up to `keep_s` seconds; errors are as of `load_audio`.
+
+    `step` is called every now and then; an exception that it raises ends the decoding.
+    """
+    digest = hashlib.sha256()
+    try:
+        parts = split_joined(skip_tags(data))
+        whole, again = _join(parts, _Task(settings, keep_s, step))
+        failed = next((part.error for part in parts if part.error), None)
+        for block in data.blocks():
+            digest.update(block)
+    except OSError as error:
+        failed = error
+    if failed:
+        raise InvalidAudio(f"The recording cannot be read to its end ({failed.strerror}).") from failed
     if whole.format_ is None:
         raise explain_failure(data)
-    samples, rate, patched = _join_stretches(whole.stretches)
-    if not len(samples):
+    if not whole.seconds:
         raise InvalidAudio("The recording is empty or cut off: it contains 0 samples.")
-    info = SourceInfo(name, *whole.format_, len(data), hashlib.sha256(data).hexdigest())
-    return Recording(samples, rate, info, (*whole.warnings(), *patched))
-
-
-def read_stream(stream: BinaryIO, settings: Settings) -> bytes:
-    """Return all bytes of a stream, such as a pipe; raise TooLarge if there are more than `max_bytes`."""
-    data = stream.read(settings.max_bytes + 1)
-    if len(data) > settings.max_bytes:
-        most = f"more than {settings.max_bytes / 2**20:.4g} MB, the most that can be analyzed"
-        raise TooLarge(f"The recording has {most} ({variable('max_bytes')}).")
-    return data
+    info = SourceInfo(name, *whole.format_, len(data), digest.hexdigest(), whole.track, whole.tracks)
+    warnings, recording = tuple(whole.warnings()), None
+    if whole.kept:
+        channels, rate, patched = _join_stretches(whole.stretches)
+        recording = _mix(channels, rate, info, (*warnings, *patched))
+    return Decoded(info, whole.highest, whole.seconds, warnings, recording, again)
 
 
 def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, name: str = "") -> Recording:
-    """Mix samples [n] or [channels, n], floats in -1..1 or signed integers, down to a mono recording.
+    """Return samples [n] or [channels, n], floats in -1..1 or signed integers, as a recording.
 
     A few invalid samples are replaced, with a warning. Raise InvalidAudio or TooLarge for anything else, and beyond
-    `max_seconds`, 8 channels or 8 to 192 kHz.
+    `max_seconds`, 32 channels or 8 to 192 kHz.
     """
     if rate is None:
         raise InvalidAudio("Samples need a sampling rate.")
@@ -125,9 +152,8 @@ def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, na
     _check_format(format_, 0.0, 0, settings)
     _check_seconds(channels.shape[1] / rate, settings)
     scale = 1.0 if samples.dtype.kind == "f" else -float(np.iinfo(samples.dtype).min)
-    mono = (mark_invalid(channels).mean(axis=0, dtype=np.float64) / scale).astype(np.float32)
-    warning = patch_invalid(mono, rate)
-    return Recording(mono, rate, SourceInfo(name, *format_, samples.nbytes), (warning,) if warning else ())
+    scaled = (mark_invalid(channels) / scale).astype(np.float32)
+    return _mix(scaled, rate, SourceInfo(name, *format_, samples.nbytes), _patch(scaled, rate))
 
 
 def encode_wav(samples: NDArray[np.float32], rate: int) -> bytes:
@@ -141,73 +167,125 @@ def encode_wav(samples: NDArray[np.float32], rate: int) -> bytes:
 Format = tuple[str, str, int, int]  # container, codec, channels, rate
 
 
+_Blocks = Iterator[tuple[Format, NDArray[Any]]]  # with samples [n, channels] as they come from a decoder
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What holds for all files of a recording: see `decode_file`."""
+
+    settings: Settings
+    keep_s: float
+    step: Callable[[], object] | None
+
+
 @dataclass
 class _Decoded:
     """The sound that one decoder makes of a file that begins `start_s` seconds into the recording."""
 
-    settings: Settings
+    task: _Task
     start_s: float = 0.0
     format_: Format | None = None  # at the beginning; None where the decoder does not recognize the file
-    # Rate and mono float32 samples. A bytearray grows in place; a list of blocks to join would need twice the memory.
-    stretches: list[tuple[int, bytearray]] = field(default_factory=list)
-    earlier_s: float = 0.0  # of all stretches but the last
+    # Rate, channels and their interleaved float32 samples. A bytearray grows in place; a list of blocks to join would
+    # need twice the memory.
+    stretches: list[tuple[int, int, bytearray]] = field(default_factory=list)
+    kept: bool = True  # in `stretches`
+    rate: int = 1  # of the latest samples
+    highest: int = 0  # rate
+    count: int = 0  # of samples at the latest rate
+    earlier_s: float = 0.0  # before them
     missing_s: float = 0.0  # that the file has, but not the samples
+    has_sound: bool = False
     track: int = 1
     tracks: int = 1
     complete: bool = False
+    again: Callable[[], _Blocks] = field(default=lambda: iter(()))
 
     def add(self, format_: Format, block: NDArray[Any]) -> None:
-        """Append samples [n, channels], mixed down to mono; raise TooLarge where the recording becomes too long."""
-        rate = format_[3]
+        """Append samples [n, channels]; raise TooLarge where the recording becomes too long."""
+        *_, channels, rate = format_
         self.format_ = self.format_ or format_
-        if not self.stretches or self.stretches[-1][0] != rate:
-            self.earlier_s = self.seconds
-            self.stretches.append((rate, bytearray()))
-        self.stretches[-1][1].extend(mark_invalid(block).mean(axis=1, dtype=np.float64).astype(np.float32).tobytes())
-        _check_seconds(self.start_s + self.seconds, self.settings)
+        if rate != self.rate:
+            self.earlier_s, self.rate, self.count = self.seconds, rate, 0
+            self.highest = max(self.highest, rate)
+        self.count += len(block)
+        block = mark_invalid(block)
+        self.has_sound = self.has_sound or bool((np.abs(block) >= SILENCE_PEAK).any())
+        if self.start_s + self.seconds > self.task.keep_s:
+            self.drop()
+        if self.kept:
+            self._keep(channels, block)
+        _check_seconds(self.start_s + self.seconds, self.task.settings)
+        if self.task.step:
+            self.task.step()
+
+    def _keep(self, channels: int, block: NDArray[Any]) -> None:
+        if sum(len(samples) for *_, samples in self.stretches) > MAX_APART * np.float32().itemsize:
+            channels = 1
+        if not self.stretches or self.stretches[-1][:2] != (self.rate, channels):
+            self.stretches.append((self.rate, channels, bytearray()))
+        block = block if channels > 1 else mix_down(block)
+        self.stretches[-1][2].extend(block.astype(np.float32).tobytes())
+
+    def drop(self) -> None:
+        """Stop keeping the sound."""
+        self.kept = False
+        self.stretches.clear()
 
     @property
     def seconds(self) -> float:
-        rate, mono = self.stretches[-1] if self.stretches else (1, b"")
-        return self.earlier_s + len(mono) / np.float32().itemsize / rate
-
-    @property
-    def has_sound(self) -> bool:
-        return any((np.abs(np.frombuffer(mono, np.float32)) >= SILENCE_PEAK).any() for _, mono in self.stretches)
+        return self.earlier_s + self.count / self.rate
 
     def warnings(self) -> Iterator[str]:
         """Yield a sentence on what is missing, and on the choice of the track."""
         if self.missing_s >= MIN_MISSING_S:
             yield f"About {self.missing_s:.1f} s of the recording are damaged and missing from the answer."
         if self.tracks > 1:
-            choice = f"--track or {variable('track')} chooses another"
+            choice = f"choose another on the page, or with --track or {variable('track')}"
             yield f"This is audio track {self.track} of {self.tracks}; {choice}."
 
 
-def _join(files: Sequence[bytes], settings: Settings) -> _Decoded:
-    """Decode files one after the other; one that no decoder reads counts as missing, by its size."""
-    whole, seconds, unread = _Decoded(settings), 0.0, 0
+def _join(files: Sequence[Encoded], task: _Task) -> tuple[_Decoded, Callable[[], Iterator[Block]]]:
+    """Decode files one after the other; one that no decoder reads counts as missing, by its size.
+
+    Also return what decodes them again.
+    """
+    whole, unread = _Decoded(task), 0
+    parts = []
     for data in files:
-        part = _decode(data, settings, seconds)
-        seconds += part.seconds
+        part = _decode(data, task, whole.earlier_s)
+        parts.append(part)
         unread += 0 if part.seconds else len(data)
         if whole.format_ is None:
             whole.format_, whole.track, whole.tracks = part.format_, part.track, part.tracks
-        whole.stretches += part.stretches
+        whole.earlier_s += part.seconds
+        whole.highest = max(whole.highest, part.highest)
         whole.missing_s += part.missing_s
+        if not part.kept:
+            whole.drop()
+        if whole.kept:
+            whole.stretches += part.stretches
+        part.stretches = []
     if unread < (size := sum(map(len, files))):
-        whole.missing_s += unread * seconds / (size - unread)
-    return whole
+        whole.missing_s += unread * whole.seconds / (size - unread)
+
+    def decode_again() -> Iterator[Block]:
+        for part in parts:
+            for (*_, rate), block in part.again():
+                yield rate, mark_invalid(block).astype(np.float32)
+
+    return whole, decode_again
 
 
-def _decode(data: bytes, settings: Settings, start_s: float) -> _Decoded:
+def _decode(data: Encoded, task: _Task, start_s: float) -> _Decoded:
     """Decode one file with libsndfile or, where that does not read all of it, with FFmpeg."""
-    if is_mpeg(data) or has_streams(data) or settings.track > 1:  # the MP3 decoder of libsndfile writes to stderr
-        return _decode_ffmpeg(data, settings, start_s)
-    first = _attempt(_read_libsndfile, data, settings, start_s)
+    # The MP3 decoder of libsndfile writes to stderr.
+    if is_mpeg(data) or has_streams(data) or task.settings.track > 1:
+        return _decode_ffmpeg(data, task, start_s)
+    first = _attempt(_read_libsndfile, data, task, start_s)
     if first.complete:
         return first
-    second = _decode_ffmpeg(data, settings, start_s, past_header=first.missing_s > 0)
+    second = _decode_ffmpeg(data, task, start_s, past_header=first.missing_s > 0)
     if second.seconds > first.seconds + ROUNDING_S:
         return second
     if second.complete and first.format_ and first.format_[0] in ("FLAC", "OGG"):
@@ -215,57 +293,66 @@ def _decode(data: bytes, settings: Settings, start_s: float) -> _Decoded:
     return first
 
 
-def _decode_ffmpeg(data: bytes, settings: Settings, start_s: float, past_header: bool = False) -> _Decoded:
+def _decode_ffmpeg(data: Encoded, task: _Task, start_s: float, past_header: bool = False) -> _Decoded:
     """Decode the track that the settings name, else the default one or, where it is silent, the first with sound."""
-    ranked = (_attempt(_read_ffmpeg, data, settings, start_s, rank, past_header) for rank in itertools.count())
+    ranked = (_attempt(_read_ffmpeg, data, task, start_s, rank, past_header) for rank in itertools.count())
     first = next(ranked)
-    if first.tracks == 1 or settings.track or first.has_sound:
+    if first.tracks == 1 or task.settings.track or first.has_sound:
         return first
     return next((each for each in itertools.islice(ranked, first.tracks - 1) if each.has_sound), first)
 
 
-def _attempt(read: Callable[..., None], data: bytes, settings: Settings, start_s: float, *options: Any) -> _Decoded:
+def _attempt(read: Callable[..., _Blocks], data: Encoded, task: _Task, start_s: float, *options: Any) -> _Decoded:
     """Return what a decoder reads up to its first error."""
-    decoded = _Decoded(settings, start_s)
+    decoded = _Decoded(task, start_s)
+    for format_, block in _read_on(read, decoded, data, *options):
+        decoded.add(format_, block)
+    decoded.again = lambda: _read_on(read, _Decoded(task, start_s), data, *options)
+    return decoded
+
+
+def _read_on(read: Callable[..., _Blocks], decoded: _Decoded, data: Encoded, *options: Any) -> _Blocks:
+    """Yield what a decoder reads up to its first error."""
+    data.seek(0)
     try:
-        read(decoded, data, *options)
+        yield from read(decoded, data, *options)
         decoded.complete = decoded.seconds > 0 and not decoded.missing_s
     except SerError:
         raise
     except Exception:  # any error of a decoder means that it cannot read these bytes any further
         pass
-    return decoded
 
 
-def _read_libsndfile(decoded: _Decoded, data: bytes) -> None:
+def _read_libsndfile(decoded: _Decoded, data: Encoded) -> _Blocks:
     """Read all blocks with libsndfile, and note what it leaves unread."""
-    stream = _Bytes(data)
-    with soundfile.SoundFile(stream) as file:
+    with soundfile.SoundFile(data) as file:
         decoded.format_ = format_ = (file.format, file.subtype, file.channels, file.samplerate)
-        _check_format(format_, file.frames / max(1, file.samplerate), len(data), decoded.settings)
+        _check_format(format_, file.frames / max(1, file.samplerate), len(data), decoded.task.settings)
         while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
-            decoded.add(format_, block)
-        position = stream.tell()
+            yield format_, block
+        position = data.tell()
     unread_s = (len(data) - position) * decoded.seconds / max(1, position)
-    if unread_s >= MIN_MISSING_S and not is_chunk(data[position:]):
+    if unread_s >= MIN_MISSING_S and not is_chunk(data.part(position)):
         decoded.missing_s = unread_s
 
 
-def _read_ffmpeg(decoded: _Decoded, data: bytes, rank: int, past_header: bool) -> None:
+def _read_ffmpeg(decoded: _Decoded, data: Encoded, rank: int, past_header: bool) -> _Blocks:
     """Read an audio track with FFmpeg, the one at `rank` of those in question; damaged packets are skipped.
 
     `past_header` also reads what follows the samples that the header of a WAV file counts.
     """
+    mpeg = is_mpeg(data)
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": ""}
     if past_header:
         options["ignore_length"] = "1"
-    with av.open(io.BytesIO(data), mode="r", options=options, metadata_errors="replace") as file:
+    data.seek(0)
+    with av.open(data, mode="r", options=options, metadata_errors="replace") as file:
         container = {"matroska": "WEBM", "mov": "MP4"}.get(kind := file.format.name.split(",")[0], kind.upper())
-        decoded.track, stream = _choose_track(file.streams.audio, rank, decoded.settings.track, container)
+        decoded.track, stream = _choose_track(file.streams.audio, rank, decoded.task.settings.track, container)
         decoded.tracks = len(file.streams.audio)
         codec = stream.codec_context.codec.canonical_name.upper()
         # FFmpeg estimates the length of MP3 and AAC from the first frames, far off where the bit rate varies.
-        declared = 0.0 if is_mpeg(data) else (file.duration or 0) / av.time_base
+        declared = 0.0 if mpeg else (file.duration or 0) / av.time_base
         format_: Format | None = None
         for packet in file.demux(stream):
             try:
@@ -275,10 +362,10 @@ def _read_ffmpeg(decoded: _Decoded, data: bytes, rank: int, past_header: bool) -
                 continue
             for frame in frames:
                 if format_ != (format_ := (container, codec, frame.layout.nb_channels, frame.sample_rate)):
-                    _check_format(format_, declared, len(data), decoded.settings)
+                    _check_format(format_, declared, len(data), decoded.task.settings)
                     to_float = av.AudioResampler(format="flt")  # interleaved: PyAV reads past eight separate planes
                 for part in to_float.resample(frame):
-                    decoded.add(format_, part.to_ndarray().reshape(-1, frame.layout.nb_channels))
+                    yield format_, part.to_ndarray().reshape(-1, frame.layout.nb_channels)
 
 
 def _choose_track(
@@ -297,56 +384,42 @@ def _choose_track(
     return numbered[min(rank, len(numbered) - 1)]
 
 
-def _join_stretches(stretches: Sequence[tuple[int, bytearray]]) -> tuple[NDArray[np.float32], int, list[str]]:
-    """Return float32 [n] at the highest rate of the stretches, this rate, and warnings of replaced samples."""
-    highest = max((rate for rate, _ in stretches), default=0)
+def _join_stretches(stretches: Sequence[tuple[int, int, bytearray]]) -> tuple[NDArray[np.float32], int, list[str]]:
+    """Return float32 [channels, n] at the highest rate of the stretches, this rate, and warnings of replaced samples.
+
+    Where the number of channels changes, it is one: their mean.
+    """
+    highest = max((rate for rate, *_ in stretches), default=0)
+    counts = {channels for _, channels, _ in stretches}
     pieces: list[NDArray[np.float32]] = []
     warnings: list[str] = []
     start_s = 0.0
-    for rate, mono in stretches:
-        samples = np.frombuffer(mono, np.float32)
-        warnings += filter(None, [patch_invalid(samples, rate, start_s)])
+    for rate, channels, data in stretches:
+        samples = np.frombuffer(data, np.float32).reshape(-1, channels)
+        warnings += _patch(samples.T, rate, start_s)
         start_s += len(samples) / rate
+        samples = samples if len(counts) == 1 else mix_down(samples)[:, None]
         pieces.append(samples if rate == highest else soxr.resample(samples, rate, highest, quality="HQ"))
-    return (pieces[0] if len(pieces) == 1 else np.concatenate([*pieces, np.empty(0, np.float32)])), highest, warnings
+    if not pieces:
+        return np.empty((1, 0), np.float32), highest, warnings
+    return (pieces[0] if len(pieces) == 1 else np.concatenate(pieces)).T, highest, warnings
 
 
-class _Bytes(io.BytesIO):
-    """A file in memory that ignores seeks to before its beginning, as libsndfile makes them for damaged headers."""
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        try:
-            return super().seek(offset, whence)
-        except (ValueError, OverflowError):
-            return self.tell()
+def _patch(channels: NDArray[np.float32], rate: int, start_s: float = 0.0) -> list[str]:
+    """Replace a few invalid samples of each channel [channels, n] in place; return warnings, each only once."""
+    return list(dict.fromkeys(filter(None, (patch_invalid(samples, rate, start_s) for samples in channels))))
 
 
-def _read_file(path: Path, settings: Settings) -> bytes:
-    """Read a file of an allowed size."""
-    shown = name if len(name := str(path)) <= MAX_NAME else f"…{name[1 - MAX_NAME :]}"
-    try:
-        if path.is_dir():
-            raise InvalidAudio(f"“{shown}” is a folder, not a recording.")
-        if not path.exists():
-            raise InvalidAudio(f"There is no file “{shown}”.")
-        if not path.is_file():
-            raise InvalidAudio(f"“{shown}” is not a regular file.")
-        with path.open("rb") as file:
-            refuse_documents(head := file.read(16))
-            size = os.fstat(file.fileno()).st_size
-            _check_bytes(size, settings)
-            return head + file.read(size)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InvalidAudio(f"The file “{shown}” cannot be read ({reason}).") from error
+def _mix(channels: NDArray[np.float32], rate: int, info: SourceInfo, warnings: Sequence[str]) -> Recording:
+    """Return float32 [channels, n] as a recording."""
+    if len(channels) == 1:
+        return Recording(np.ascontiguousarray(channels[0]), rate, info, tuple(warnings))
+    return Recording(mix_down(channels.T), rate, info, tuple(warnings), channels)
 
 
-def _check_bytes(size: int, settings: Settings) -> None:
-    if size > settings.max_bytes:
-        limit = settings.max_bytes / 2**20
-        raise TooLarge(
-            f"The file has {size / 2**20:.4g} MB; at most {limit:.4g} MB can be analyzed ({variable('max_bytes')})."
-        )
+def mix_down(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the mean of the channels of [n, channels], float32 [n]; it does not copy them, unlike numpy's."""
+    return np.asarray(sum(samples.T) / samples.shape[1], np.float32)
 
 
 def _check_format(format_: Format, declared_s: float, size: int, settings: Settings) -> None:
@@ -367,7 +440,8 @@ def _check_format(format_: Format, declared_s: float, size: int, settings: Setti
 def _check_seconds(seconds: float, settings: Settings) -> None:
     if seconds > settings.max_seconds:
         limit = settings.max_seconds
-        most = f"{limit / 60:.4g} minutes" if limit >= 120 else f"{limit:.4g} seconds"
+        units = {7200: f"{limit / 3600:.4g} hours", 120: f"{limit / 60:.4g} minutes", 0: f"{limit:.4g} seconds"}
+        most = next(text for least, text in units.items() if limit >= least)
         raise TooLarge(
             f"The recording is longer than {most}, the most that can be analyzed ({variable('max_seconds')})."
         )

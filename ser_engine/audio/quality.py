@@ -14,7 +14,7 @@ import scipy.fft
 import scipy.signal
 from numpy.typing import NDArray
 
-from ser_engine.types import Quality, Recording, Span
+from ser_engine.types import SAMPLE_RATE, Quality, Recording, Span
 
 # Speech is brought to this level, so that distance from the microphone is not mistaken for sadness; peaks stay under
 # full scale.
@@ -105,6 +105,35 @@ def level_gain(samples: NDArray[np.float32]) -> np.float32:
     if not peak:
         return np.float32(1.0)
     return np.float32(min(10 ** (LEVEL_DB / 20) / rms(samples), PEAK / peak))
+
+
+def find_quietest(samples: NDArray[np.float32]) -> int:
+    """Return the middle of the tenth of a second with the least energy in the last third of float32 [n] at 16 kHz."""
+    width = SAMPLE_RATE // 10
+    first = 2 * len(samples) // 3
+    frames = np.lib.stride_tricks.sliding_window_view(samples[first:], width)[:: width // 2]
+    return first + int(np.square(frames).sum(axis=1).argmin()) * (width // 2) + width // 2
+
+
+def merge_qualities(parts: Sequence[Quality], duration_s: float, warnings: Sequence[str] = ()) -> Quality:
+    """Return the quality of a recording of `duration_s` from those of its parts with speech.
+
+    Levels are means weighted by speech, the bandwidth is the widest; `warnings` are those of decoding.
+    """
+    speech = [part.speech_s for part in parts]
+    ratios = [(part.snr_db, part.speech_s) for part in parts if part.snr_db is not None]
+    quality = Quality(
+        duration_s=duration_s,
+        speech_s=sum(speech),
+        sample_rate=max(part.sample_rate for part in parts),
+        bandwidth_hz=max(part.bandwidth_hz for part in parts),
+        snr_db=sum(snr_db * own for snr_db, own in ratios) / sum(own for _, own in ratios) if ratios else None,
+        clipping=sum(part.clipping * part.duration_s for part in parts) / duration_s,
+        level_db=_decibels(float(np.average([10 ** (part.level_db / 10) for part in parts], weights=speech))),
+        noise_reduced=any(part.noise_reduced for part in parts),
+    )
+    reduced = (NOISE_REDUCED,) if quality.noise_reduced else ()
+    return replace(quality, warnings=(*warnings, *_warnings(quality), *reduced))
 
 
 def _snr(powers: NDArray[np.float32], spoken: NDArray[np.bool_], paused: NDArray[np.bool_]) -> float | None:

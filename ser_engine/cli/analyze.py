@@ -5,6 +5,9 @@ in seconds and the transcript; below a row are warnings about sound that is miss
 searched for recordings of any format; hidden files and those that are no audio are skipped and counted. The exit code
 is 2 if any recording could not be analyzed; the others are analyzed regardless.
 
+A recording may last four hours (SER_MAX_SECONDS). One of more than ten minutes is analyzed in stretches of about five
+(SER_STRETCH_S), so that its length takes no memory; it has no --explain.
+
 --export writes one entry for each sentence, with its times and its emotion: a table that Excel opens (csv), subtitles
 (srt, vtt), or tiers for Praat (textgrid, with the times of words). From several recordings, it writes a file for each.
 """
@@ -16,20 +19,27 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from ser_engine.cli.baseline import add_baseline, read_baseline
 from ser_engine.cli.download_bar import DownloadBar
 from ser_engine.cli.export import add_export, export_targets, write_export
+from ser_engine.cli.interrupt import stop_at_once
+from ser_engine.cli.minutes_bar import MinutesBar
 from ser_engine.cli.source import read_source
-from ser_engine.errors import SerError
+from ser_engine.errors import SerError, TooLarge
 from ser_engine.models.registry import find_model
 from ser_engine.process import find_files, is_other_file
 from ser_engine.settings import Settings
 from ser_engine.types import Analysis
+
+if TYPE_CHECKING:
+    from ser_engine.analyzer import Analyzer
 
 HELP = "recognize the emotion of each recording"
 SHARED = ("model", "track")
@@ -51,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
 
 
+@stop_at_once()
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Analyze all files; print failures on standard error."""
     from ser_engine.analyzer import Analyzer  # loads torch
@@ -65,11 +76,11 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     answered = failed = skipped = 0
     for file, given in tqdm(files, unit="file", disable=len(files) < 3 or not sys.stderr.isatty()):
         try:
-            analysis = analyzer.analyze(read_source(file, settings), name=str(file), baseline=baseline)
+            with closing(MinutesBar(file.name)) as bar:
+                source = read_source(file, settings)
+                analysis = analyzer.analyze(source, name=str(file), baseline=baseline, advance=bar)
             write_export(options, analysis, targets.get(file))
-            explained = (
-                {"explanation": analyzer.explain(analysis).to_dict()} if options.explain and options.json else {}
-            )
+            explained = _explain(analyzer, analysis) if options.explain and options.json else {}
         except SerError as error:
             if not given and is_other_file(file, error):
                 skipped += 1
@@ -91,6 +102,15 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     if news:
         print(*news, file=sys.stderr)
     return 0 if answered and not failed else 2
+
+
+def _explain(analyzer: Analyzer, analysis: Analysis) -> dict[str, Any]:
+    """Return the explanation for the JSON; print why there is none, of a long recording."""
+    try:
+        return {"explanation": analyzer.explain(analysis).to_dict()}
+    except TooLarge as error:
+        tqdm.write(f"{analysis.file}: {error}", file=sys.stderr)
+        return {}
 
 
 def _list_files(paths: Iterable[Path]) -> tuple[list[tuple[Path, bool]], int]:

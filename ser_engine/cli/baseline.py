@@ -24,11 +24,12 @@ def read_baseline(options: argparse.Namespace, analyzer: Analyzer) -> Baseline |
     """Return the baseline from the file that was given, or None; an error of the file names it."""
     if options.baseline is None:
         return None
-    from ser_engine.audio.decode import load_audio
+    from ser_engine.audio.sound import open_sound
 
     settings = replace(analyzer.settings, track=0)  # a given one is the recording's
     try:
         source = read_source(options.baseline, settings)
-        return analyzer.calibrate(load_audio(source, settings, str(options.baseline)))
+        with open_sound(source, settings, str(options.baseline)) as sound:
+            return analyzer.calibrate(sound)
     except (InvalidAudio, NoSpeech, TooLarge) as error:
         raise InvalidAudio(f"{options.baseline}: {error}") from None

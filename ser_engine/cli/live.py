@@ -42,9 +42,10 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     from ser_engine.analyzer import Analyzer  # loads torch
     from ser_engine.audio.decode import load_audio
     from ser_engine.live.player import format_update, play_recording
-    from ser_engine.live.session import LiveSession
+    from ser_engine.live.session import MAX_SESSION_S, LiveSession
 
-    recording = load_audio(read_source(options.path, settings), settings, options.path.name)
+    in_memory = replace(settings, max_seconds=min(settings.max_seconds, MAX_SESSION_S))
+    recording = load_audio(read_source(options.path, settings), in_memory, options.path.name)
     analyzer = Analyzer(replace(settings, transcribe=False), on_download=DownloadBar())
     baseline = read_baseline(options, analyzer)
     session = LiveSession(analyzer, window_s=options.window, hop_s=options.hop, gate=options.gate, baseline=baseline)

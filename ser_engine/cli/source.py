@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from ser_engine.errors import InvalidAudio
 from ser_engine.settings import Settings
@@ -12,12 +13,12 @@ from ser_engine.settings import Settings
 STANDARD_INPUT = ("-", "/dev/stdin")
 
 
-def read_source(path: Path, settings: Settings) -> Path | bytes:
-    """Return the bytes of standard input or of a pipe such as <(command), else the path.
+def read_source(path: Path, settings: Settings) -> Path | BinaryIO:
+    """Return standard input or a pipe such as <(command) as a temporary file, else the path.
 
     Raise TooLarge for more than `max_bytes`, InvalidAudio for what cannot be read.
     """
-    from ser_engine.audio.decode import read_stream
+    from ser_engine.audio.encoded import read_stream
 
     try:
         if str(path) in STANDARD_INPUT:

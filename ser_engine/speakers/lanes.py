@@ -34,7 +34,8 @@ def merge_answers(
 
     `speech` is that of all speakers together, of which `overlaps` are in no lane.
     """
-    lengths = [lane.speech.duration_s for lane in lanes]
+    # Not the samples: those of a long recording are not kept.
+    lengths = [sum(span.duration_s for span in lane.speech.segments) for lane in lanes]
     prediction = Prediction.mean([Prediction(each.scores, each.modalities) for each in answers], lengths)
     speakers = tuple(
         Speaker(lane.name, lane.channel, length / sum(lengths), answer)
@@ -58,10 +59,16 @@ def merge_transcripts(speakers: Sequence[Speaker]) -> Transcript | None:
     known = [(each.name, each.answer.transcript) for each in speakers if each.answer.transcript is not None]
     if not known:
         return None
-    segments = [replace(segment, speaker=name) for name, own in known for segment in own.segments]
-    segments.sort(key=lambda segment: segment.start)
-    longest = max((own for _, own in known), key=lambda own: len(own.text))
-    confidence = np.average([own.confidence for _, own in known], weights=[len(own.text) + 1 for _, own in known])
+    return join_transcripts(
+        [replace(own, segments=tuple(replace(each, speaker=name) for each in own.segments)) for name, own in known]
+    )
+
+
+def join_transcripts(parts: Sequence[Transcript]) -> Transcript:
+    """Return the sentences of several transcripts in the order of time; the language is that of most text."""
+    segments = sorted((segment for part in parts for segment in part.segments), key=lambda segment: segment.start)
+    longest = max(parts, key=lambda part: len(part.text))
+    confidence = np.average([part.confidence for part in parts], weights=[len(part.text) + 1 for part in parts])
     return replace(longest, text=join_text(segments), segments=tuple(segments), confidence=float(confidence))
 
 

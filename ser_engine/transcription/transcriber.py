@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.audio.clean import PAD_S
+from ser_engine.audio.quality import find_quietest
 from ser_engine.errors import InvalidSettings
 from ser_engine.settings import Settings, variable
 from ser_engine.transcription.alignment import fit_to_speech
@@ -92,16 +93,27 @@ class Transcriber:
         return self.transcribe_all([speech], words=words)[0]
 
     def transcribe_all(
-        self, speeches: Sequence[CleanSpeech], batch: int = BATCH, words: bool = False
+        self,
+        speeches: Sequence[CleanSpeech],
+        batch: int = BATCH,
+        words: bool = False,
+        step: Callable[[float], object] | None = None,
     ) -> list[Transcript]:
-        """Transcribe several speeches, decoding up to `batch` of their windows together; `words` as in `transcribe`."""
+        """Transcribe several speeches, decoding up to `batch` of their windows together; `words` as in `transcribe`.
+
+        `step` is called before each batch with the share of the windows that are done; an exception that it raises ends
+        the transcription.
+        """
         found = [_detected(speech) for speech in speeches]
         speeches = [speech.widened(AROUND_S) for speech in speeches]
         limit = round((WINDOW * SECONDS_PER_POSITION - MARGIN_S) * SAMPLE_RATE)
         windows = [_Window(n, *piece) for n, speech in enumerate(speeches) for piece in split_speech(speech, limit)]
         languages = [self.language] * len(speeches)
         segments: list[list[TranscriptSegment]] = [[] for _ in speeches]
+        count = len(windows)
         while windows:
+            if step:
+                step(max(0.0, 1 - len(windows) / count))
             # A batch has one language and one limit of tokens.
             shared = (languages[windows[0].speech], windows[0].tokens)
             together = [w for w in windows if (languages[w.speech], w.tokens) == shared][:batch]
@@ -247,18 +259,10 @@ def split_speech(speech: CleanSpeech, limit: int) -> Iterator[tuple[int, NDArray
     start = 0
     while len(samples) - start > limit:
         inside = joints[(joints > start + limit // 2) & (joints <= start + limit)]
-        cut = int(inside[-1]) if len(inside) else start + _find_quietest(samples[start : start + limit])
+        cut = int(inside[-1]) if len(inside) else start + find_quietest(samples[start : start + limit])
         yield start, samples[start:cut]
         start = cut
     yield start, samples[start:]
-
-
-def _find_quietest(samples: NDArray[np.float32]) -> int:
-    """Return the middle of the tenth of a second with the least energy in the last third of `samples`."""
-    width = SAMPLE_RATE // 10
-    first = 2 * len(samples) // 3
-    frames = np.lib.stride_tricks.sliding_window_view(samples[first:], width)[:: width // 2]
-    return first + int(np.square(frames).sum(axis=1).argmin()) * (width // 2) + width // 2
 
 
 def _detected(speech: CleanSpeech) -> list[Span]:

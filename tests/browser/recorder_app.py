@@ -4,7 +4,7 @@ import time
 
 import streamlit as st
 
-from ui.components.recorder import problem, record
+from ui.components.recorder import LONGEST, problem, record
 
 st.toggle("Another widget", key="another")
 slow = st.toggle("Slow run", key="slow")
@@ -21,7 +21,7 @@ if slow:
 
 recordings = st.session_state.setdefault("recordings", [])
 with st.columns(2)[0]:
-    arrived = record(key="recorder") if shown else None
+    arrived = record(key="recorder", longest=int(st.query_params.get("longest", LONGEST))) if shown else None
 if arrived:
     recordings.append(arrived)
 

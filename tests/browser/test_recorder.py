@@ -1,4 +1,4 @@
-"""The three-second recorder in a real browser, with a microphone that plays known speech."""
+"""The recorder in a real browser, with a microphone that plays known speech."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ AudioContext.prototype.createMediaStreamSource = function (stream) {
   return makeSource.call(this, stream);
 };
 """
+# As on an iPhone whose sound another app has interrupted.
+NEVER_RESUMES = """
+window.AudioContext = class extends AudioContext {
+  constructor(...given) { super(...given); this.suspend(); }
+  resume() { return window.resumes ? super.resume() : new Promise(() => {}); }
+};
+"""
+# What a test answers itself, Chromium holds to be from the internet, and refuses it this machine's own servers.
+ANSWERED_BY_TEST = ("--disable-features=LocalNetworkAccessChecks",)
 GARBLED = "window.btoa = () => 'bm90IGEgcmVjb3JkaW5n'"
 KEEP_TRACKS = """
 window.tracks = [];
@@ -63,8 +72,9 @@ def open_page(server: Server, speaking_page: Callable[..., Page]) -> Callable[..
     """Return a function that opens the recorder's page; its microphone plays speech unless something else is said."""
 
     def open_it(**wishes) -> Page:
+        query = wishes.pop("query", "")
         page = speaking_page(**wishes)
-        page.goto(server.url)
+        page.goto(server.url + query)
         expect(record_button(page)).to_be_visible(timeout=20_000)
         return page
 
@@ -101,8 +111,12 @@ def is_released(page: Page) -> None:
     page.wait_for_function(RELEASED, timeout=3_000)
 
 
-def download(page: Page, rate: int = RATE) -> np.ndarray:
-    """Return the samples of the last recording as Python has them; they have to be three seconds exactly."""
+def button(page: Page, name: str) -> Locator:
+    return page.locator(".recorder").get_by_role("button", name=name)
+
+
+def download(page: Page, rate: int = RATE, seconds: float | None = 3) -> np.ndarray:
+    """Return the samples of the last recording as Python has them; they have to be `seconds` exactly, unless None."""
     settle(page)
     with page.expect_download() as arrival:
         page.get_by_role("button", name="Download").click()
@@ -110,7 +124,7 @@ def download(page: Page, rate: int = RATE) -> np.ndarray:
     info = soundfile.info(path)
     assert (info.format, info.subtype, info.channels, info.samplerate) == ("WAV", "PCM_16", 1, rate)
     samples, _ = soundfile.read(path, dtype="float32")
-    assert len(samples) == 3 * rate
+    assert seconds is None or len(samples) == seconds * rate
     return samples
 
 
@@ -152,6 +166,119 @@ def test_three_seconds_are_recorded_exactly_and_faithfully(
     assert not (wish["echoCancellation"] or wish["noiseSuppression"] or wish["autoGainControl"])
     assert watches[page].hosts == {"127.0.0.1"}
     assert watches[page].errors == []
+
+
+def test_as_long_as_i_speak_ends_with_stop_and_leaves_pauses_out(
+    open_page: Callable[..., Page], speech_wav: Path, watches: dict[Page, Watch]
+) -> None:
+    page = open_page(init_script=KEEP_TRACKS)
+    button(page, "As long as I speak").click()
+    expect(status(page)).to_contain_text("press Stop when you are done, after 60 seconds at most")
+    record_button(page).click()
+    is_recording(page)
+    expect(record_button(page)).to_be_hidden()
+    expect(button(page, "Stop")).to_contain_text("0:04", timeout=15_000)
+    assert page.locator(".level i.filled").count() == 24
+    button(page, "Pause").click()
+    expect(status(page)).to_have_text("Paused; nothing is recorded until you resume.")
+    paused = button(page, "Stop").inner_text()
+    page.wait_for_timeout(2_500)
+    assert button(page, "Stop").inner_text() == paused
+    button(page, "Resume").click()
+    is_recording(page)
+    page.wait_for_timeout(1_000)
+    button(page, "Stop").click()
+    says(page, "Recordings: 1")
+    expect(record_button(page)).to_be_focused()
+    samples = download(page, seconds=None)
+    assert 4.5 < len(samples) / RATE < 7.5
+    expect(status(page)).to_have_text(f"{len(samples) / RATE:.1f} seconds recorded.")
+    assert best_correlation(samples[: 3 * RATE], soundfile.read(speech_wav, dtype="float32")[0]) > 0.8
+    is_released(page)
+    # The other length is as before.
+    button(page, "3 seconds").click()
+    record_button(page).click()
+    says(page, "Recordings: 2")
+    download(page)
+    assert watches[page].errors == []
+
+
+def test_a_recording_without_stop_ends_at_the_longest_exactly(open_page: Callable[..., Page]) -> None:
+    page = open_page(query="/?longest=5", init_script=KEEP_TRACKS)
+    button(page, "As long as I speak").click()
+    record_button(page).click()
+    says(page, "Recordings: 1", timeout=20_000)
+    download(page, seconds=5)
+    expect(status(page)).to_have_text("5.0 seconds recorded.")
+    is_released(page)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_recording_of_any_length_can_be_canceled(open_page: Callable[..., Page], paused: bool) -> None:
+    page = open_page(init_script=KEEP_TRACKS)
+    button(page, "As long as I speak").click()
+    record_button(page).focus()
+    page.keyboard.press("Enter")
+    is_recording(page)
+    expect(button(page, "Stop")).to_be_focused()
+    if paused:
+        button(page, "Pause").click()
+    page.keyboard.press("Escape")
+    expect(status(page)).to_have_text("Canceled; nothing was kept.")
+    expect(record_button(page)).to_be_focused()
+    is_released(page)
+    says(page, "Recordings: 0")
+
+
+def test_a_sound_system_that_never_starts_is_given_up_after_some_seconds(open_page: Callable[..., Page]) -> None:
+    page = open_page(init_script=KEEP_TRACKS + NEVER_RESUMES)
+    record_button(page).click()
+    expect(status(page)).to_contain_text("Waiting for the microphone")
+    expect(status(page)).to_contain_text("Your browser did not start its sound: record again", timeout=15_000)
+    says(page, "Problem: stuck")
+    is_released(page)
+    page.evaluate("window.resumes = true")
+    record_button(page).click()
+    says(page, "Recordings: 1")
+
+
+@pytest.mark.parametrize("allow", ["", "microphone"])
+def test_a_frame_that_does_not_pass_the_microphone_on_is_named(
+    server: Server, speaking_page: Callable[..., Page], allow: str
+) -> None:
+    page = speaking_page(args=ANSWERED_BY_TEST)
+    # Another site than 127.0.0.1, and one that browsers trust, too.
+    around = "http://localhost:9/"
+    frame = f'<iframe src="{server.url}" allow="{allow}" style="width: 100%; height: 800px"></iframe>'
+    page.route(around, lambda route: route.fulfill(body=frame, content_type="text/html"))
+    page.goto(around)
+    inside = page.frame_locator("iframe")
+    inside.locator(".record").click(timeout=20_000)
+    if allow:
+        expect(inside.get_by_text("Recordings: 1")).to_be_visible()
+        return
+    message = inside.locator(".recorder [role=status]")
+    expect(message).to_contain_text("in a frame of another site that does not pass the microphone on: its owner has to")
+    expect(message).to_contain_text('allow="microphone"')
+    expect(inside.get_by_text("Problem: framed")).to_be_visible()
+    with page.context.expect_page() as opened:
+        message.get_by_role("link", name="open it").click()
+    record_button(opened.value).click(timeout=20_000)
+    says(opened.value, "Recordings: 1")
+
+
+def test_a_header_that_forbids_the_microphone_is_named(server: Server, speaking_page: Callable[..., Page]) -> None:
+    page = speaking_page(args=ANSWERED_BY_TEST)
+
+    def forbid(route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, headers={**answer.headers, "permissions-policy": "microphone=()"})
+
+    page.route(server.url + "/", forbid)
+    page.goto(server.url)
+    record_button(page).click(timeout=20_000)
+    expect(status(page)).to_contain_text("Permissions-Policy header")
+    says(page, "Problem: forbidden")
 
 
 def test_a_second_recording_follows_the_first(open_page: Callable[..., Page]) -> None:

@@ -214,6 +214,13 @@ def test_an_answer_is_sure_from_the_threshold_of_its_model_on(
     assert answer.sure is sure and answer.to_dict()["sure"] is sure
 
 
+def test_the_json_names_the_track_of_several(analysis: Analysis) -> None:
+    assert "track" not in analysis.to_dict()
+    film = replace(analysis.recording, source=replace(SOURCE, track=2, tracks=3))
+    answer = replace(analysis, recording=film).to_dict()
+    assert (answer["track"], answer["tracks"]) == (2, 3)
+
+
 def test_the_json_is_what_was_agreed(analysis: Analysis) -> None:
     answer = json.loads(json.dumps(analysis.to_dict(), allow_nan=False))
     assert answer == {

@@ -12,7 +12,7 @@ import pytest
 
 from tests.ui.results.run_files import Write
 
-THREADS = {"warm-up", "analysis", "live-scores", "live-words"}
+THREADS = {"warm-up", "analysis", "files", "live-scores", "live-words"}
 END_S = 300.0
 """How long such a thread may take to end; warming up imports large libraries."""
 

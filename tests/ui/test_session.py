@@ -10,6 +10,7 @@ import numpy as np
 from ser_engine import Analyzer
 from ser_engine.types import Analysis, Baseline, CleanSpeech, Quality, Scores, SourceInfo, Span, Transcript
 from ser_engine.types import Recording as Decoded
+from ui.listen.overview import Overview
 from ui.session import Recording, Session
 
 
@@ -40,8 +41,9 @@ def answered(session: Session) -> Analysis:
         (), quality, {"total": 1.0}, Decoded(samples, 16_000, SourceInfo("a", "WAV", "PCM_16", 1, 16_000, 0)),
         CleanSpeech(samples, (Span(0, 1),), quality, baseline=session.baseline),
     )  # fmt: skip
-    session.answer(session.waiting, analysis)
-    return analysis
+    session.answer(session.waiting, analysis, Overview.of(analysis.recording))
+    assert session.result is not None
+    return session.result.analysis
 
 
 def test_an_upload_waits_until_it_is_answered_and_then_no_more() -> None:

@@ -23,18 +23,10 @@ from ui.charts import (
     seconds_axis,
     written_label,
 )
+from ui.listen.overview import MAX_POINTS, MEL_BANDS, TOP_HZ, Overview
 from ui.theme import ACCENT, ACCENT_SOFT, GRAY, GRAY_SOFT
 from ui.wording import MODALITIES, percent
 
-MAX_POINTS = 1500
-"""Points of a waveform's envelope: more than a wide screen has columns, few enough to draw at once."""
-MAX_COLUMNS = 600
-"""Columns of a spectrogram; beyond them frames are averaged."""
-FRAMES_PER_COLUMN = 8
-"""Frames averaged into one column of a long recording, spread evenly over it: memory stays small for half an hour."""
-MEL_BANDS = 64
-TOP_HZ = 8000.0
-"""Half of the models' sample rate; frequencies above are not used."""
 FLOOR_DB = -70.0
 """Level below the peak, in dB, that is drawn as silence."""
 HZ_TICKS = (500, 1000, 2000, 4000, 8000)
@@ -114,45 +106,36 @@ def _bars(figure: go.Figure, rows: Sequence[str], row: int, right: int) -> go.Fi
     return figure
 
 
-def envelope(samples: NDArray[np.float32], points: int = MAX_POINTS) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the lowest and highest sample of each of at most `points` equal stretches, float32 [points] each."""
-    if len(samples) <= points:
-        return samples, samples
-    starts = np.linspace(0, len(samples), points, endpoint=False).astype(np.int64)
-    return np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)
-
-
-def waveform(recording: Recording, segments: Sequence[Span]) -> go.Figure:
+def waveform(overview: Overview, segments: Sequence[Span]) -> go.Figure:
     """Draw the envelope of the recording, with the speech segments shaded and underlined."""
-    lowest, highest = envelope(recording.samples)
+    lowest, highest = (np.nan_to_num(side, posinf=0, neginf=0) for side in (overview.lowest, overview.highest))
     peak = 1.05 * max(float(np.abs(side).max(initial=1e-4)) for side in (lowest, highest))
     figure = go.Figure()
-    outline(figure, recording.duration_s, lowest, highest)
-    for span in segments:
-        shape = {"type": "rect", "xref": "x", "yref": "paper", "x0": span.start, "x1": span.end, "line_width": 0}
-        figure.add_shape(**shape, y0=0, y1=1, fillcolor=ACCENT, opacity=0.13, layer="below")
-        figure.add_shape(**shape, y0=0, y1=0.03, fillcolor=ACCENT)
+    outline(figure, overview.duration_s, lowest, highest)
+    shapes: list[dict[str, object]] = []
+    for span in _join_close(segments, overview.duration_s / MAX_POINTS):
+        shape = {"type": "rect", "xref": "x", "yref": "paper", "x0": span.start, "x1": span.end, "line": {"width": 0}}
+        shapes.append(shape | {"y0": 0, "y1": 1, "fillcolor": ACCENT, "opacity": 0.13, "layer": "below"})
+        shapes.append(shape | {"y0": 0, "y1": 0.03, "fillcolor": ACCENT})
+    figure.update_layout(shapes=shapes)  # at once: adding many one by one takes seconds
     plain(figure, 128, left=LEFT, bottom=24)
-    seconds_axis(figure, recording.duration_s)
+    seconds_axis(figure, overview.duration_s)
     return figure.update_yaxes(range=[-peak, peak], visible=False)
 
 
-def mel_decibels(recording: Recording, columns: int = MAX_COLUMNS) -> NDArray[np.float32]:
-    """Return the mel spectrogram in dB below its peak, float32 [MEL_BANDS, at most about `columns`]."""
-    import librosa
+def _join_close(spans: Sequence[Span], seconds: float) -> list[Span]:
+    """Join spans that are less than so many seconds apart."""
+    joined: list[Span] = []
+    for span in spans:
+        if joined and span.start - joined[-1].end < seconds:
+            span = Span(joined.pop().start, span.end)
+        joined.append(Span(span.start, span.end))
+    return joined
 
-    samples, rate = recording.samples, recording.rate
-    window = 2 ** round(np.log2(0.04 * rate))
-    hop = window // 4
-    if len(samples) > columns * hop:
-        hop = int(np.ceil(len(samples) / (columns * FRAMES_PER_COLUMN)))
-    power = librosa.feature.melspectrogram(
-        y=samples, sr=rate, n_fft=window, hop_length=hop, n_mels=MEL_BANDS, fmax=min(TOP_HZ, rate / 2)
-    )
-    if power.shape[1] > columns:
-        pooled = int(np.ceil(power.shape[1] / columns))
-        starts = np.arange(0, power.shape[1], pooled)
-        power = np.add.reduceat(power, starts, axis=1) / np.diff(np.append(starts, power.shape[1]))
+
+def mel_decibels(overview: Overview) -> NDArray[np.float32]:
+    """Return the mel spectrogram in dB below its peak, float32 [MEL_BANDS, columns]."""
+    power = overview.power
     peak = max(float(power.max()), 1e-10)
     decibels = 10 * np.log10(np.maximum(power / peak, 10 ** (FLOOR_DB / 10)))
     return decibels.astype(np.float32)
@@ -160,19 +143,19 @@ def mel_decibels(recording: Recording, columns: int = MAX_COLUMNS) -> NDArray[np
 
 def warm_up() -> None:
     """Load the library behind the spectrogram, which takes seconds the first time."""
-    mel_decibels(Recording(np.zeros(8000, np.float32), 8000, SourceInfo("", "", "", 1, 8000, 0)))
+    Overview.of(Recording(np.zeros(8000, np.float32), 8000, SourceInfo("", "", "", 1, 8000, 0)))
 
 
-def spectrogram(recording: Recording) -> go.Figure:
+def spectrogram(overview: Overview) -> go.Figure:
     """Draw the mel spectrogram over the same seconds as the waveform, up to the highest frequency that models use."""
     import librosa
 
-    figure = go.Figure(mel_heatmap(mel_decibels(recording), recording.duration_s, FLOOR_DB))
-    top = min(TOP_HZ, recording.rate / 2)
+    figure = go.Figure(mel_heatmap(mel_decibels(overview), overview.duration_s, FLOOR_DB))
+    top = min(TOP_HZ, overview.rate / 2)
     ticks = [hz for hz in HZ_TICKS if hz <= top]
     edges = librosa.mel_frequencies(n_mels=MEL_BANDS + 2, fmin=0, fmax=top)[1:-1]
     plain(figure, 200, left=LEFT, bottom=24)
-    seconds_axis(figure, recording.duration_s)
+    seconds_axis(figure, overview.duration_s)
     return figure.update_yaxes(
         tickvals=[float(np.interp(hz, edges, np.arange(MEL_BANDS))) for hz in ticks],
         ticktext=[f"{hz / 1000:g} kHz" for hz in ticks],
@@ -197,10 +180,10 @@ def timeline(windows: Sequence[TimelineWindow], duration_s: float) -> go.Figure:
     notes = [notes[0], *notes, notes[-1]]
     figure = go.Figure()
     bottom, top = 0.9 - len(names), 0.95
-    for span in unsure_spans(windows):
+    if spans := unsure_spans(windows):
         figure.add_bar(
-            x=[(span.start + span.end) / 2], width=span.duration_s, y=[top - bottom], base=bottom,
-            marker=UNSURE_MARK, hoverinfo="skip",
+            x=[(span.start + span.end) / 2 for span in spans], width=[span.duration_s for span in spans],
+            y=[top - bottom] * len(spans), base=[bottom] * len(spans), marker=UNSURE_MARK, hoverinfo="skip",
         )  # fmt: skip
     for row, index in enumerate(order):
         values = curves[:, index]

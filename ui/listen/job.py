@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ser_engine.errors import SerError
 from ser_engine.types import STAGES
+from ui.listen.overview import Overview
 
 if TYPE_CHECKING:
     from ser_engine import Analysis, Analyzer
     from ser_engine.types import Baseline
     from ui.session import Recording
 
+GONE_S = 5.0
+"""How long an analysis goes on after its page was closed: a connection that broke is back sooner."""
 UNEXPECTED = "Something went wrong with this recording; it was not analyzed."
 
 
@@ -36,30 +41,54 @@ class Abandoned(Exception):
 class Job:
     """One analysis of `recording` by `engine`, relative to the speaker's `baseline`, if any; started on creation.
 
+    It is abandoned when `wanted` has been false for `GONE_S`.
+
     Attributes
     ----------
     steps : the progress; replaced as a whole, so that any thread may read it at any time
+    seconds : those of the recording that have been analyzed, and those in all (0: not known yet)
+    overview : what the page draws and plays of the recording
     ended : set at the end; then either `analysis` is the result, or `error` a sentence
     """
 
-    def __init__(self, engine: Analyzer, recording: Recording, baseline: Baseline | None = None) -> None:
+    def __init__(
+        self,
+        engine: Analyzer,
+        recording: Recording,
+        baseline: Baseline | None = None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.recording, self.baseline = recording, baseline
+        self.overview = Overview()
+        self.seconds = (0.0, 0.0)
         self.steps = Steps({}, STAGES[0])
         self.ended = threading.Event()
         self.analysis: Analysis | None = None
         self.error: str | None = None
         self.engine = engine
         self._abandoned = threading.Event()
+        self._wanted, self._last_wanted = wanted, time.monotonic()
         threading.Thread(target=self._run, name="analysis", daemon=True).start()
 
     def abandon(self) -> None:
-        """End the analysis after the running step."""
+        """End the analysis within seconds."""
         self._abandoned.set()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the analysis was ended before its time."""
+        return self._abandoned.is_set()
 
     def _run(self) -> None:
         try:
             self.analysis = self.engine.analyze(
-                self.recording.data, name=self.recording.name, baseline=self.baseline, progress=self._take_step
+                self.recording.data,
+                name=self.recording.name,
+                baseline=self.baseline,
+                track=self.recording.track,
+                progress=self._take_step,
+                advance=self._advance,
+                decoded=self.overview.add,
             )
         except SerError as error:
             self.error = str(error)
@@ -71,10 +100,30 @@ class Job:
         finally:
             self.ended.set()
 
-    def _take_step(self, stage: str, seconds: float | None) -> None:
-        if self._abandoned.is_set():
+    def _advance(self, done_s: float, total_s: float) -> None:
+        self.seconds = (done_s, total_s)
+        now = time.monotonic()
+        if self._wanted():
+            self._last_wanted = now
+        elif now - self._last_wanted > GONE_S:
+            self.abandon()
+        if self.abandoned:
             raise Abandoned
+
+    def _take_step(self, stage: str, seconds: float | None) -> None:
+        self._advance(*self.seconds)
         if seconds is None:
             self.steps = Steps(self.steps.times, stage)
         else:
             self.steps = Steps(self.steps.times | {stage: seconds}, None)
+
+
+def page_is_open() -> Callable[[], bool]:
+    """Return a function that says, in any thread, whether the browser's tab of this run is still connected."""
+    from streamlit.runtime import exists, get_instance
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    context = get_script_run_ctx()
+    if context is None or not exists():
+        return lambda: True
+    return lambda: get_instance().is_active_session(context.session_id)

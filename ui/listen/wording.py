@@ -27,6 +27,9 @@ LANGUAGES = {
 }  # fmt: skip
 """Whisper's codes of common languages; others are shown as their code."""
 
+LONG_S = 120.0
+"""Seconds of a recording from which on the page counts the minutes that have been analyzed."""
+
 TYPICAL = (
     "The gray bands are typical of adults: for pitch, Baken and Orlikoff (2000); for the others, the middle 80 percent "
     "of 251 adults reading aloud (LibriSpeech; Panayotov et al., 2015), measured in the same way. Ranges are from the "
@@ -167,3 +170,9 @@ def facts(quality: Quality) -> list[tuple[str, str]]:
         ("Speech level", f"{quality.level_db:.0f} dBFS"),
         ("Noise reduction", "applied" if quality.noise_reduced else "not needed"),
     ]
+
+
+def minutes(progress: tuple[float, float]) -> tuple[int, int] | None:
+    """Return the whole minutes of a long recording that have been analyzed, and those in all; None of a short one."""
+    done_s, total_s = progress
+    return None if total_s < LONG_S else (min(int(done_s / 60), round(total_s / 60)), round(total_s / 60))

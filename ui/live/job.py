@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from ser_engine import Analyzer, Settings
 from ser_engine.audio.decode import load_audio
 from ser_engine.errors import SerError, TooLarge
-from ser_engine.live.session import LiveSession
+from ser_engine.live.session import MAX_SESSION_S, LiveSession
 from ser_engine.types import Baseline, Recording, TranscriptSegment
 
 CONNECT_S = 10.0
@@ -176,7 +177,8 @@ class LiveJob:
 
 def play(recording: bytes, analyzer: Analyzer, baseline: Baseline | None = None) -> LiveJob:
     """Return a session of a recording instead of a microphone, which ends with it; SerError if it cannot be decoded."""
-    job = LiveJob(analyzer, recording=load_audio(recording, analyzer.settings), baseline=baseline)
+    settings = replace(analyzer.settings, max_seconds=min(analyzer.settings.max_seconds, MAX_SESSION_S))
+    job = LiveJob(analyzer, recording=load_audio(recording, settings), baseline=baseline)
     job.end("stopped")
     return job
 

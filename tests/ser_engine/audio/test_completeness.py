@@ -227,7 +227,9 @@ def test_the_default_track_or_the_first_with_sound(
     recording = load_audio(film(tracks, default), settings)
     np.testing.assert_allclose(recording.samples, tracks[expected - 1], rtol=0, atol=2**-14)
     (warning,) = recording.warnings
-    assert warning == f"This is audio track {expected} of {len(tracks)}; --track or SER_TRACK chooses another."
+    choice = "choose another on the page, or with --track or SER_TRACK"
+    assert warning == f"This is audio track {expected} of {len(tracks)}; {choice}."
+    assert (recording.source.track, recording.source.tracks) == (expected, len(tracks))
 
 
 def test_a_track_can_be_chosen(settings: Settings) -> None:

@@ -309,9 +309,9 @@ def test_too_many_bytes(tmp_path: Path) -> None:
     path.write_bytes(data)
     assert len(load_audio(path, Settings(max_bytes=len(data))).samples) == len(speech())
     with path.open("r+b") as file:
-        file.truncate(4 * 2**30)  # sparse: it takes no room on the disk
+        file.truncate(8 * 2**30)  # sparse: it takes no room on the disk
     tracemalloc.start()
-    with pytest.raises(TooLarge, match="4096 MB; at most 100 MB"):
+    with pytest.raises(TooLarge, match="8192 MB; at most 4096 MB"):
         load_audio(path, Settings())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -326,8 +326,17 @@ def test_too_many_seconds(container: str) -> None:
     with pytest.raises(TooLarge, match="longer than 2 seconds") as caught:
         load_audio(data, Settings(max_seconds=2))
     one_sentence(caught.value)
-    with pytest.raises(TooLarge, match="longer than 30 minutes"):
-        load_audio(encode(silence(30 * 60 + 1, rate=8000), 8000, "WAV", "PCM_U8"), Settings())
+
+
+def test_a_header_that_says_more_than_four_hours_is_refused_by_default(tmp_path: Path) -> None:
+    path, size = tmp_path / "day.wav", 8000 * (4 * 3600 + 1)
+    header = bytearray(encode(silence(1, rate=8000), 8000, "WAV", "PCM_U8")[:44])
+    header[4:8], header[40:44] = struct.pack("<I", size + 36), struct.pack("<I", size)
+    path.write_bytes(header)
+    with path.open("r+b") as file:
+        file.truncate(44 + size)  # sparse: it takes no room on the disk
+    with pytest.raises(TooLarge, match="longer than 4 hours"):
+        load_audio(path, Settings())
 
 
 def test_a_recording_from_a_browser_does_not_say_how_long_it_is(settings: Settings) -> None:

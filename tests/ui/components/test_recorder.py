@@ -40,6 +40,14 @@ def test_another_length_is_taken_where_it_is_asked_for() -> None:
             decode(as_text(sent), seconds)
 
 
+def test_a_recording_that_a_person_ends_has_any_length_up_to_the_longest() -> None:
+    for frames in (1, 7 * 48_000 + 5, 60 * 48_000):
+        assert decode(as_text(wav(frames=frames)), 0, 60) == wav(frames=frames)
+    for frames in (0, 60 * 48_000 + 1):
+        with pytest.raises(InvalidAudio):
+            decode(as_text(wav(frames=frames)), 0, 60)
+
+
 @pytest.mark.parametrize(
     "sent",
     [

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from ser_engine import Settings
+from ser_engine.audio.decode import encode_wav, load_audio
 from ser_engine.types import Recording, Scores, SourceInfo, Span, TimelineWindow
 from ui.listen import charts
+from ui.listen.overview import MAX_COLUMNS, MAX_POINTS, MEL_BANDS, Overview, Player, playable
 from ui.theme import ACCENT, GRAY
 from ui.wording import MODALITIES
 
@@ -74,23 +78,52 @@ def contrast(one: str, other: str) -> float:
 def test_an_envelope_keeps_a_single_click_of_a_long_recording() -> None:
     samples = np.zeros(1_000_000, np.float32)
     samples[654_321], samples[123_456] = 0.9, -0.7
-    lowest, highest = charts.envelope(samples)
-    assert len(lowest) == len(highest) == charts.MAX_POINTS
+    overview = Overview.of(recording(samples, 16_000))
+    lowest, highest = overview.lowest, overview.highest
+    assert len(lowest) == len(highest) == MAX_POINTS
     assert highest.max() == np.float32(0.9) and lowest.min() == np.float32(-0.7)
-    assert int(highest.argmax()) == int(654_321 / 1_000_000 * charts.MAX_POINTS)
+    assert int(highest.argmax()) == int(654_321 / 1_000_000 * MAX_POINTS)
 
 
 @pytest.mark.parametrize("length", [1, 2, 1499, 1500, 1501, 4001])
 def test_an_envelope_of_any_length_is_whole(length: int) -> None:
     samples = np.random.default_rng(length).normal(size=length).astype(np.float32)
-    lowest, highest = charts.envelope(samples)
-    assert len(lowest) <= charts.MAX_POINTS
+    overview = Overview.of(recording(samples, 16_000))
+    lowest, highest = overview.lowest, overview.highest
+    assert len(lowest) <= MAX_POINTS
     assert lowest.min() == samples.min() and highest.max() == samples.max()
+
+
+def test_an_overview_of_parts_is_that_of_the_whole() -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, 16_000 * 150).astype(np.float32)
+    whole, parts = Overview.of(recording(samples, 16_000)), Overview()
+    for first, last in pairwise((0, 700_001, 700_017, 1_500_000, len(samples))):
+        parts.add(recording(samples[first:last], 16_000), first / 16_000, 150)
+    np.testing.assert_array_equal(parts.lowest, whole.lowest)
+    np.testing.assert_array_equal(parts.highest, whole.highest)
+    np.testing.assert_allclose(parts.power.sum(axis=0), whole.power.sum(axis=0), rtol=0.2)
+
+
+def test_sound_is_played_as_it_is_or_as_mp3_where_it_is_long() -> None:
+    short, long = tone(440, 2), tone(440, 130, 12_000)
+    assert Overview.of(short).sound.data == encode_wav(short.samples, short.rate)
+    assert Player.of(long.samples, 12_000).format == "audio/mpeg"
+    decoded = load_audio(Overview.of(long).sound.data, Settings())
+    assert decoded.source.container == "MP3" and decoded.duration_s == pytest.approx(130, abs=0.2)
+    assert len(Overview.of(long).sound.data) < 1e6
+    odd = Overview.of(tone(440, 121, 96_000)).sound.data
+    assert load_audio(odd, Settings()).duration_s == pytest.approx(121, abs=0.2)
+
+
+def test_only_a_plain_and_complete_wav_file_is_played_itself() -> None:
+    data = encode_wav(tone(440, 1).samples, 16_000)
+    assert playable(data)
+    assert not any(map(playable, (data[:-2], data + data, b"ID3" + data, data.replace(b"RIFF", b"RIFX"), b"")))
 
 
 def test_the_waveform_shades_each_stretch_of_speech() -> None:
     spans = (Span(0.5, 1.0), Span(1.5, 2.75))
-    figure = charts.waveform(tone(200, 3), spans)
+    figure = charts.waveform(Overview.of(tone(200, 3)), spans)
     shaded = {(shape.x0, shape.x1) for shape in figure.layout.shapes}
     assert shaded == {(0.5, 1.0), (1.5, 2.75)}
     assert figure.layout.xaxis.range == (0, 3)
@@ -98,8 +131,8 @@ def test_the_waveform_shades_each_stretch_of_speech() -> None:
 
 @pytest.mark.parametrize("hz", [500, 1000, 3000])
 def test_the_spectrogram_shows_a_tone_beside_its_frequency(hz: float) -> None:
-    (picture,) = charts.spectrogram(tone(hz, 1)).data
-    figure = charts.spectrogram(tone(hz, 1))
+    (picture,) = charts.spectrogram(Overview.of(tone(hz, 1))).data
+    figure = charts.spectrogram(Overview.of(tone(hz, 1)))
     loudest_row = int(np.asarray(picture.z, float).mean(axis=1).argmax())
     ticks = dict(zip(figure.layout.yaxis.ticktext, figure.layout.yaxis.tickvals, strict=True))
     below = ticks[{500: "0.5 kHz", 1000: "1 kHz", 3000: "2 kHz"}[hz]]
@@ -111,23 +144,23 @@ def test_the_spectrogram_shows_a_tone_beside_its_frequency(hz: float) -> None:
 @pytest.mark.parametrize("seconds", [0.3, 3, 60])
 def test_a_spectrogram_spans_the_recording_in_few_columns(rate: int, seconds: float) -> None:
     noise = recording(np.random.default_rng(0).normal(0, 0.1, int(rate * seconds)), rate)
-    (picture,) = charts.spectrogram(noise).data
+    (picture,) = charts.spectrogram(Overview.of(noise)).data
     rows, columns = np.asarray(picture.z).shape
-    assert rows == charts.MEL_BANDS and columns <= charts.MAX_COLUMNS
+    assert rows == MEL_BANDS and columns <= MAX_COLUMNS
     assert picture.x0 + picture.dx * (columns - 0.5) == pytest.approx(seconds)
 
 
 def test_a_long_spectrogram_shows_when_there_was_sound() -> None:
     samples = np.zeros(16_000 * 120)
     samples[16_000 * 60 :] = tone(1000, 60).samples
-    decibels = charts.mel_decibels(recording(samples, 16_000))
+    decibels = charts.mel_decibels(Overview.of(recording(samples, 16_000)))
     loud = decibels.max(axis=0) > -20
     assert loud.mean() == pytest.approx(0.5, abs=0.01) and not loud[: len(loud) // 2 - 2].any()
 
 
 def test_silence_makes_a_spectrogram_without_a_warning() -> None:
     with np.errstate(all="raise"):
-        assert np.isfinite(charts.mel_decibels(recording(np.zeros(16_000), 16_000))).all()
+        assert np.isfinite(charts.mel_decibels(Overview.of(recording(np.zeros(16_000), 16_000)))).all()
 
 
 def windows() -> list[TimelineWindow]:
@@ -157,7 +190,7 @@ def test_the_timeline_hatches_where_the_model_is_not_sure() -> None:
     unsure = [replace(first, sure=False), replace(others[0], sure=False), replace(others[1], sure=True)]
     figure = charts.timeline(unsure, 6.0)
     (hatched,) = [trace for trace in figure.data if trace.type == "bar"]
-    assert (hatched.x[0] - hatched.width / 2, hatched.x[0] + hatched.width / 2) == (0, 3.75)
+    assert (hatched.x[0] - hatched.width[0] / 2, hatched.x[0] + hatched.width[0] / 2) == (0, 3.75)
     assert hatched.marker.pattern.shape == "/"
     angry = next(trace for trace in figure.data if trace.name == "Angry")
     assert angry.text[1] == "80% (not sure)" and "not sure" not in angry.text[3]
@@ -171,8 +204,8 @@ def test_silence_between_windows_is_not_hatched() -> None:
 def test_a_finger_can_scroll_past_every_chart() -> None:
     figures = [
         charts.emotion_bars(scores(sad=0.5)),
-        charts.waveform(tone(200, 1), ()),
-        charts.spectrogram(tone(200, 1)),
+        charts.waveform(Overview.of(tone(200, 1)), ()),
+        charts.spectrogram(Overview.of(tone(200, 1))),
         charts.timeline(windows(), 6.0),
     ]
     for figure in figures:

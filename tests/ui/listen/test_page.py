@@ -76,7 +76,7 @@ def healthy(page: AppTest) -> bool:
 def test_an_empty_page_asks_for_a_recording_and_promises_an_answer(page: AppTest) -> None:
     assert healthy(page) and not page.error
     assert page.title[0].value == "What does this voice sound like?"
-    assert page.file_uploader(key="upload").value is None
+    assert page.file_uploader(key="upload").value == []
     assert text(page).count('class="waiting"') == 4
     assert "A probability for each" in text(page) and not page.text_area
 

@@ -10,6 +10,8 @@ const PROBLEMS = {
   absent: "No microphone was found: connect one and start again, or upload a file.",
   busy: "The microphone is in use by another program: close that one and start again.",
   elsewhere: "Another tab of this browser is recording already: stop it there, then start here.",
+  framed: NOT_PASSED_ON,
+  forbidden: FORBIDDEN,
   failed: "The microphone could not be opened in this browser; you can still upload a file.",
 };
 
@@ -82,6 +84,7 @@ class Live {
   fail(kind) {
     this.asking = false;
     this.problem = kind;
+    writeProblem(this.find(".status"), kind, PROBLEMS[kind]);
     this.release();
     this.draw();
   }
@@ -126,8 +129,7 @@ class Live {
     root.toggleAttribute("data-problem", Boolean(this.problem));
     root.toggleAttribute("data-stale", Boolean(data.stale));
     this.write(".what", this.on() ? "Stop" : "Start");
-    const sentence = this.problem ? PROBLEMS[this.problem] : this.asking ? ASKING : data.sentence || IDLE;
-    this.write(".status", sentence);
+    if (!this.problem) this.write(".status", this.asking ? ASKING : data.sentence || IDLE);
     const seconds = Math.floor(data.seconds ?? 0);
     this.write(".time", `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`);
     const level = data.level ?? 0;

@@ -1,4 +1,4 @@
-"""A component that records some seconds in the browser and sends them as a wav file."""
+"""A component that records in the browser, some seconds or as long as a person speaks, and sends a wav file."""
 
 from __future__ import annotations
 
@@ -14,37 +14,42 @@ from ser_engine.errors import InvalidAudio
 from ui.components.browser import component
 
 SECONDS = 3
-"""How long a recording is, unless `record` is asked for another length."""
+"""How long a recording is that ends by itself, unless `record` is asked for another length."""
+LONGEST = 60
+"""How long a recording is at most that the person ends, in seconds, unless `record` is asked for another length."""
 RATES = range(8_000, 192_001)
 """The rates, in Hz, that a browser's audio context can have."""
-PROBLEMS = ("insecure", "denied", "absent", "busy", "lost", "silent", "failed")
+PROBLEMS = (
+    "insecure", "denied", "framed", "forbidden", "absent", "busy", "lost", "silent", "stuck", "failed",
+)  # fmt: skip
 """Why a browser could not record; index.js has a sentence for each."""
 
 _component = component("recorder", Path(__file__).parent)
 
 
-def record(key: str, seconds: int = SECONDS) -> bytes | None:
+def record(key: str, seconds: int = SECONDS, longest: int = LONGEST) -> bytes | None:
     """Draw the recorder; return a new recording once, in the first run of the page after it was made.
 
-    It is a wav file of exactly `seconds`: mono, 16-bit PCM, at 48 kHz (or the browser's own rate where it does not
-    convert). `key` identifies this recorder in the session.
+    It is a wav file: mono, 16-bit PCM, at 48 kHz (or the browser's own rate where it does not convert), of exactly
+    `seconds` or, where the person chose to end it, of at most `longest`. `key` identifies this recorder in the session.
 
     Elements above the recorder must not come and go while it records: Streamlit makes an element anew when its place
     changes, which ends a recording.
     """
     _component(
         key=key,
-        data={"seconds": seconds},
-        on_recording_change=lambda: _store(key),
+        data={"seconds": seconds, "longest": longest},
+        on_recording_change=lambda: _store(key, "recording"),
+        on_speech_change=lambda: _store(key, "speech"),
         on_problem_change=lambda: _note(key),
     )
-    arrived = st.session_state.pop(f"{key}-arrived", None)
+    event, arrived = st.session_state.pop(f"{key}-arrived", ("", None))
     if arrived is None:
         return None
     try:
-        return decode(arrived, seconds)
+        return decode(arrived, seconds) if event == "recording" else decode(arrived, 0, longest)
     except InvalidAudio as error:
-        logging.getLogger(__name__).warning("The browser did not send a recording of %d seconds", seconds)
+        logging.getLogger(__name__).warning("The browser did not send a recording that it announced")
         st.error(str(error))
         return None
 
@@ -54,37 +59,43 @@ def problem(key: str) -> str | None:
     return st.session_state.get(f"{key}-problem")
 
 
-def decode(text: object, seconds: int = SECONDS) -> bytes:
-    """Return the wav file that the browser sent as base64; InvalidAudio if it is not `seconds` of mono 16 bits."""
+def decode(text: object, seconds: float = SECONDS, longest: float | None = None) -> bytes:
+    """Return the wav file that the browser sent as base64, of at least `seconds` and at most `longest` (the same).
+
+    Raise InvalidAudio if it is no wav file of that length: mono, 16 bits.
+    """
+    longest = seconds if longest is None else longest
     damaged = InvalidAudio("The recording arrived damaged; please record again.")
-    if not isinstance(text, str) or len(text) > max_base64(seconds):
+    if not isinstance(text, str) or len(text) > max_base64(longest):
         raise damaged
     try:
         data = base64.b64decode(text, validate=True)
         with wave.open(io.BytesIO(data)) as wav:
             rate = wav.getframerate()
             frames = wav.readframes(wav.getnframes())
-            shape = (wav.getnchannels(), wav.getsampwidth(), len(frames))
+            shape = (wav.getnchannels(), wav.getsampwidth())
     except (ValueError, EOFError, wave.Error):
         raise damaged from None
-    if rate not in RATES or shape != (1, 2, 2 * seconds * rate):
+    count = len(frames) // 2
+    if rate not in RATES or shape != (1, 2) or not (count and seconds * rate <= count <= longest * rate):
         raise damaged
     return data
 
 
-def max_base64(seconds: int) -> int:
+def max_base64(seconds: float) -> int:
     """Return the length of the longest recording as base64."""
-    return 4 * (44 + 2 * seconds * RATES[-1]) // 3 + 4
+    return 4 * (44 + 2 * round(seconds) * RATES[-1]) // 3 + 4
 
 
 # The value of a trigger is there in one run only, and that run may be interrupted by another click before it reaches
 # the recorder. Callbacks come before the run: what they store waits until a run takes it.
 
 
-def _store(key: str) -> None:
+def _store(key: str, event: str) -> None:
     """Store a recording that has just arrived."""
-    st.session_state[f"{key}-arrived"] = st.session_state[key].get("recording")
-    st.session_state.pop(f"{key}-problem", None)
+    if (value := st.session_state[key].get(event)) is not None:
+        st.session_state[f"{key}-arrived"] = event, value
+        st.session_state.pop(f"{key}-problem", None)
 
 
 def _note(key: str) -> None:

@@ -1,4 +1,4 @@
-// Records a number of seconds from the microphone, exactly, and sends them to Python as a wav file.
+// Records from the microphone, a number of seconds exactly or until Stop, and sends it to Python as a wav file.
 //
 // A recording ends by its number of samples, never by a clock. Everything it opens is released when its AbortController
 // aborts, which is how every recording ends: complete, canceled, failed, or removed from the page.
@@ -8,10 +8,12 @@ const BARS = 24;
 const SETTLING_S = 0.25; // Some devices deliver zeros while they start: up to this much of them is not counted.
 const PATIENCE_MS = 5000; // A microphone without any sound by then will not start.
 const QUIETEST_DB = -48; // Lower end of the level meter.
+const BAR_S = 0.125; // Of an open-ended recording, whose latest levels are shown.
+const MOST_FRAMES = 60 * 96000; // Of a recording; a browser that does not convert may have a higher rate yet.
 
-const IDLE = "It starts when your microphone does, and stops by itself.";
 const WAITING = "Waiting for the microphone; your browser may ask for permission.";
 const RECORDING = "Recording: speak now. Escape cancels.";
+const PAUSED = "Paused; nothing is recorded until you resume.";
 const CANCELED = "Canceled; nothing was kept.";
 
 const PROBLEMS = {
@@ -21,7 +23,9 @@ const PROBLEMS = {
   busy: "The microphone is in use by another program: close that one and record again.",
   lost: "The microphone was disconnected during the recording: check its cable and record again.",
   silent: "The microphone delivers no sound: check that it is switched on and record again.",
-  failed: "The recording could not be made in this browser; you can still upload a file.",
+  stuck: "Your browser did not start its sound: record again, or close other apps that use sound and reload the page.",
+  framed: NOT_PASSED_ON,
+  forbidden: FORBIDDEN,
 };
 
 const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
@@ -31,20 +35,24 @@ const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
   }
 });`;
 
-/** Open the microphone until `signal` aborts; `take(block, rate)` gets all its samples, `lost()` its early end. */
-async function listen(signal, take, lost) {
+/** Open the microphone until `signal` aborts; `take(block, rate)` gets all its samples, `fail(kind)` its problem. */
+async function listen(signal, take, fail) {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, ...PLAIN } });
   const stop = () => stream.getTracks().forEach((track) => track.stop());
   if (signal.aborted) return stop(); // Canceled while the browser was still asking for permission.
   signal.addEventListener("abort", stop);
-  stream.getAudioTracks()[0].addEventListener("ended", lost, { signal });
+  stream.getAudioTracks()[0].addEventListener("ended", () => fail("lost"), { signal });
 
   const source = makeSource(stream);
   const context = source.context;
   signal.addEventListener("abort", () => context.close());
+  let arrived = false;
+  // Before all that may never end: on iPhones, `resume` of a context that another app interrupts does not settle.
+  const patience = setTimeout(() => arrived || fail(context.state === "running" ? "silent" : "stuck"), PATIENCE_MS);
+  signal.addEventListener("abort", () => clearTimeout(patience));
   await context.resume();
   const tap = await makeTap(context, (block) => {
-    if (!signal.aborted) take(block, context.sampleRate);
+    if (!signal.aborted) arrived = take(block, context.sampleRate) || arrived;
   });
   if (signal.aborted) return;
   // The tap plays silence; browsers run only nodes that are connected to the output.
@@ -108,6 +116,18 @@ function toBase64(bytes) {
   return btoa(text);
 }
 
+/** Return samples with room for twice as many, at most `most`. */
+function grow(samples, most) {
+  const larger = new Float32Array(Math.min(most, 2 * samples.length));
+  larger.set(samples);
+  return larger;
+}
+
+/** Return seconds as "0:03". */
+function clock(seconds) {
+  return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+}
+
 /** Return how loud samples are as 0 to 1, even in decibels. */
 function loudness(samples) {
   const power = samples.reduce((sum, x) => sum + x * x, 0) / samples.length;
@@ -116,26 +136,58 @@ function loudness(samples) {
 
 /** One recorder on the page; `send(event, value)` triggers an event in Python, and may be replaced meanwhile. */
 class Recorder {
-  constructor(root, seconds) {
+  constructor(root, { seconds, longest }) {
     this.seconds = seconds;
+    this.longest = longest;
+    this.open = false; // whether a recording ends by Stop, after at most `longest` seconds
     this.root = root.querySelector(".recorder");
-    this.label = root.querySelector(".label");
-    this.status = root.querySelector(".status");
+    this.find = (name) => this.root.querySelector(name);
     this.running = null; // the AbortController of the recording under way
     this.bars = Array.from({ length: BARS }, () => document.createElement("i"));
-    root.querySelector(".level").replaceChildren(...this.bars);
-    root.querySelector(".length").textContent = `0:${String(seconds).padStart(2, "0")}`;
-    root.querySelector(".record").onclick = () => this.start();
-    root.querySelector(".cancel").onclick = () => this.cancel();
-    this.show("idle", IDLE);
+    this.find(".level").replaceChildren(...this.bars);
+    this.find(".record").onclick = () => this.start();
+    this.find(".stop").onclick = () => this.stop();
+    this.find(".pause").onclick = () => this.pause();
+    this.find(".cancel").onclick = () => this.cancel();
+    this.find("[data-open=false]").textContent = `${seconds} seconds`;
+    for (const button of this.root.querySelectorAll("[data-open]")) {
+      button.onclick = () => this.choose(button.dataset.open === "true");
+    }
+    this.choose(false);
+  }
+
+  /** Choose whether recordings end by Stop or by themselves. */
+  choose(open) {
+    if (this.running) return;
+    this.open = open;
+    this.root.toggleAttribute("data-free", open);
+    for (const button of this.root.querySelectorAll("[data-open]")) {
+      button.setAttribute("aria-pressed", button.dataset.open === String(open));
+    }
+    this.find(".length").textContent = clock(open ? this.longest : this.seconds);
+    this.clear();
+    const end = open ? `; press Stop when you are done, after ${this.longest} seconds at most` : ", and stops by itself";
+    this.show("idle", `It starts when your microphone does${end}.`);
   }
 
   show(state, sentence) {
+    const focused = this.find(".box button:focus");
     this.root.dataset.state = state;
-    this.root.querySelector(".record").setAttribute("aria-disabled", state === "waiting" || state === "recording");
+    const records = state === "recording" || state === "paused";
+    const busy = state === "waiting" || records;
+    // The focus would be lost with its button.
+    const main = this.find(records && this.open ? ".stop" : ".record");
+    if (focused && (!busy || focused.matches(".record"))) main.focus();
+    this.find(".record").setAttribute("aria-disabled", busy);
+    this.find(".choice").toggleAttribute("inert", busy);
     const labels = { waiting: "Waiting…", recording: `${this.seconds.toFixed(1)} s left` };
-    this.label.textContent = labels[state] ?? `Record ${this.seconds} s`;
-    this.status.textContent = sentence;
+    this.write(".label", labels[state] ?? (this.open ? "Record" : `Record ${this.seconds} s`));
+    this.find(".pause").setAttribute("aria-label", state === "paused" ? "Resume" : "Pause");
+    this.write(".status", sentence);
+  }
+
+  write(name, text) {
+    this.find(name).textContent = text;
   }
 
   async start() {
@@ -147,38 +199,55 @@ class Recorder {
     this.clear();
     this.show("waiting", WAITING);
     try {
-      await listen(run.signal, this.collector(), () => this.fail("lost"));
-      const patience = setTimeout(() => this.root.dataset.state === "waiting" && this.fail("silent"), PATIENCE_MS);
-      run.signal.addEventListener("abort", () => clearTimeout(patience));
+      await listen(run.signal, this.collector(), (kind) => this.fail(kind));
     } catch (error) {
       if (!run.signal.aborted) this.fail(problemOf(error));
     }
   }
 
-  /** Return a function that takes blocks of samples until there are enough of them. */
+  /** Return a function that takes blocks of samples until there are enough; it returns whether there is any sound. */
   collector() {
-    let samples = null, taken = 0, settled = 0, bar = 0;
+    const open = this.open;
+    let samples = null, taken = 0, settled = 0, bar = 0, most = 0;
     return (block, rate) => {
       if (!samples) {
         settled += block.length;
-        if (settled < SETTLING_S * rate && block.every((x) => x === 0)) return;
-        samples = new Float32Array(this.seconds * rate);
+        if (settled < SETTLING_S * rate && block.every((x) => x === 0)) return false;
+        most = open ? Math.min(this.longest * rate, MOST_FRAMES) : this.seconds * rate;
+        samples = new Float32Array(open ? rate : most);
+        this.recorded = () => samples.slice(0, taken);
+        this.rate = rate;
         this.show("recording", RECORDING);
       }
-      const fits = block.subarray(0, samples.length - taken);
+      if (this.root.dataset.state === "paused") return true;
+      const fits = block.subarray(0, most - taken);
+      if (taken + fits.length > samples.length) samples = grow(samples, most);
       samples.set(fits, taken);
       taken += fits.length;
-      for (const width = samples.length / BARS; (bar + 1) * width <= taken; bar++) {
-        this.draw(bar, samples.subarray(bar * width, (bar + 1) * width), (samples.length - taken) / rate);
+      const width = open ? BAR_S * rate : most / BARS;
+      for (; (bar + 1) * width <= taken; bar++) {
+        this.draw(bar, loudness(samples.subarray(bar * width, (bar + 1) * width)));
+        if (open) this.write(".time", clock(taken / rate));
+        else this.write(".label", `${((most - taken) / rate).toFixed(1)} s left`);
       }
-      if (taken === samples.length) this.finish(samples, rate);
+      if (taken === most) this.finish();
+      return true;
     };
   }
 
-  draw(bar, samples, left) {
+  /** Draw the level of one part of the time; of more parts than there are bars, the latest. */
+  draw(bar, level) {
+    if (bar >= BARS) {
+      this.bars.forEach((each, i) => i && this.set(i - 1, each.dataset.level));
+      bar = BARS - 1;
+    }
+    this.set(bar, Math.max(0.09, level).toFixed(2));
+  }
+
+  set(bar, level) {
     this.bars[bar].className = "filled";
-    this.bars[bar].style.transform = `scaleY(${Math.max(0.09, loudness(samples)).toFixed(2)})`;
-    this.label.textContent = `${left.toFixed(1)} s left`;
+    this.bars[bar].dataset.level = level;
+    this.bars[bar].style.transform = `scaleY(${level})`;
   }
 
   clear() {
@@ -186,18 +255,29 @@ class Recorder {
       bar.className = "";
       bar.style.transform = "";
     }
+    this.write(".time", "0:00");
   }
 
-  finish(samples, rate) {
+  /** Pause or resume; the microphone stays open, since not every browser opens it again without a question. */
+  pause() {
+    if (this.root.dataset.state === "recording") this.show("paused", PAUSED);
+    else if (this.root.dataset.state === "paused") this.show("recording", RECORDING);
+  }
+
+  stop() {
+    if (this.root.dataset.state === "recording" || this.root.dataset.state === "paused") this.finish();
+  }
+
+  finish() {
+    const samples = this.recorded();
     this.release();
-    this.show("done", `${this.seconds} seconds recorded.`);
-    this.send("recording", toBase64(encodeWav(samples, rate)));
+    const seconds = samples.length / this.rate;
+    this.show("done", `${this.open ? seconds.toFixed(1) : this.seconds} seconds recorded.`);
+    this.send(this.open ? "speech" : "recording", toBase64(encodeWav(samples, this.rate)));
   }
 
   cancel() {
     if (!this.running) return;
-    // The focus would be lost with its button.
-    if (this.root.querySelector(".cancel:focus")) this.root.querySelector(".record").focus();
     this.release();
     this.clear();
     this.show("idle", CANCELED);
@@ -206,7 +286,8 @@ class Recorder {
   fail(kind) {
     this.release();
     this.clear();
-    this.show("problem", PROBLEMS[kind]);
+    this.show("problem", "");
+    writeProblem(this.find(".status"), kind, PROBLEMS[kind]);
     this.send("problem", kind);
   }
 
@@ -227,7 +308,7 @@ const recorders = new WeakMap();
 
 export default function mount({ parentElement, data, setTriggerValue }) {
   const isNew = !recorders.has(parentElement);
-  const recorder = isNew ? new Recorder(parentElement, data.seconds) : recorders.get(parentElement);
+  const recorder = isNew ? new Recorder(parentElement, data) : recorders.get(parentElement);
   recorders.set(parentElement, recorder);
   recorder.send = setTriggerValue;
   if (isNew && !usable()) recorder.fail("insecure");

@@ -1,0 +1,130 @@
+"""A recording of any length: a short one is decoded to memory, a long one again for each use, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from ser_engine.audio.decode import BLOCK, Block, Decoded, decode_file, mix_down, source_name
+from ser_engine.audio.encoded import Encoded, open_source
+from ser_engine.audio.repair import patch_invalid
+from ser_engine.errors import InvalidAudio
+from ser_engine.settings import Settings
+from ser_engine.types import Recording
+
+
+class Sound:
+    """The sound of a recording.
+
+    Attributes
+    ----------
+    source, rate, duration_s, warnings : as of `Recording`; `warnings` also get those of `pieces`
+    recording : the sound in memory; None where it is too long
+    """
+
+    def __init__(self, decoded: Decoded) -> None:
+        self.source, self.rate, self.duration_s = decoded.source, decoded.rate, decoded.duration_s
+        self.warnings, self.recording = decoded.warnings, decoded.recording
+        self._decoded = decoded
+
+    def pieces(self, seconds: float = 30.0) -> Iterator[NDArray[np.float32]]:
+        """Yield all samples at `rate`, float32 [n], of `seconds` at a time; invalid ones are replaced, with a warning.
+
+        Raise InvalidAudio if there are too many invalid samples.
+        """
+        waiting: list[NDArray[np.float32]] = []
+        count, start, size = 0, 0, round(seconds * self.rate)
+        for block in self._blocks():
+            waiting.append(block)
+            count += len(block)
+            while count >= size:
+                joined = np.concatenate(waiting)
+                yield self._patch(joined[:size].copy(), start)
+                waiting, count, start = [joined[size:]], count - size, start + size
+        if count:
+            yield self._patch(np.concatenate(waiting), start)
+
+    def beginning(self, seconds: float) -> Recording:
+        """Return the first `seconds`."""
+        return Recording(next(self.pieces(seconds)), self.rate, self.source, self.warnings)
+
+    def part(self, start_s: float, end_s: float | None, keep_s: float) -> Sound:
+        """Return the part between two moments in seconds; one of up to `keep_s` is in memory.
+
+        Raise InvalidAudio if there is no such part.
+        """
+        length = len(self.recording.samples) if self.recording else round(self.duration_s * self.rate)
+        first = round(start_s * self.rate)
+        last = length if end_s is None else round(end_s * self.rate)
+        if not 0 <= first < min(last, length):
+            raise InvalidAudio(f"The recording has no part from {start_s:g} s to {last / self.rate:g} s.")
+        last = min(last, length)
+        if self.recording is not None:
+            own = replace(self.recording, samples=self.recording.samples[first:last])
+            return Sound(replace(self._decoded, duration_s=own.duration_s, recording=own))
+
+        def pieces() -> Iterator[NDArray[np.float32]]:
+            begin = 0
+            for piece in self.pieces():
+                if len(within := piece[max(0, first - begin) : max(0, last - begin)]):
+                    yield within
+                begin += len(piece)
+
+        def blocks() -> Iterator[Block]:
+            return ((self.rate, piece[:, None]) for piece in pieces())
+
+        seconds = (last - first) / self.rate
+        recording = None
+        if seconds <= keep_s:
+            recording = Recording(np.concatenate(list(pieces())), self.rate, self.source, self.warnings)
+        return Sound(Decoded(self.source, self.rate, seconds, self.warnings, recording, blocks))
+
+    def _blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the mean of all channels at one rate, block by block."""
+        latest, converter = self.rate, None
+        for rate, block in self._decoded.decode_again():
+            if rate != latest:
+                if converter is not None:
+                    yield converter.resample_chunk(np.empty(0, np.float32), last=True)
+                latest = rate
+                converter = None if rate == self.rate else soxr.ResampleStream(rate, self.rate, 1, quality="HQ")
+            mono = mix_down(block)
+            yield mono if converter is None else converter.resample_chunk(mono)
+        if converter is not None:
+            yield converter.resample_chunk(np.empty(0, np.float32), last=True)
+
+    def _patch(self, samples: NDArray[np.float32], start: int) -> NDArray[np.float32]:
+        warning = patch_invalid(samples, self.rate, start / self.rate)
+        if warning and warning not in self.warnings:
+            self.warnings += (warning,)
+        return samples
+
+
+@contextmanager
+def open_sound(
+    source: bytes | str | Path | BinaryIO,
+    settings: Settings,
+    name: str = "",
+    step: Callable[[], object] | None = None,
+) -> Iterator[Sound]:
+    """Open a recording; parameters and errors are as of `load_audio`, `step` as of `decode_file`."""
+    with open_source(source, settings) as file:
+        yield Sound(decode_file(Encoded(file), settings, source_name(source, name), settings.whole_s, step))
+
+
+def as_sound(recording: Recording, settings: Settings) -> Sound:
+    """Return a recording that is in memory as a sound, whose pieces are its own."""
+
+    def blocks() -> Iterator[Block]:
+        for first in range(0, len(recording.samples), BLOCK):
+            yield recording.rate, recording.samples[first : first + BLOCK, None]
+
+    own = recording if recording.duration_s <= settings.whole_s else None
+    return Sound(Decoded(recording.source, recording.rate, recording.duration_s, recording.warnings, own, blocks))
