@@ -49,11 +49,10 @@ def detect_speech(samples: NDArray[np.float32]) -> tuple[Span, ...]:
         slowed = slowed_probabilities(samples, len(probabilities))
         if not is_voice(samples, probabilities, slowed):
             return ()
-        either = np.maximum(probabilities, slowed)
-        loud = _loudness(samples, len(probabilities))
-        for values, threshold in ((either, THRESHOLD), (either, SECOND_THRESHOLD), (loud, THRESHOLD)):
-            if _seconds(spans) < LITTLE_SPEECH_S:
-                spans = max(spans, _spans(values, threshold, len(samples)), key=_seconds)
+        spans = _spans(np.maximum(probabilities, slowed), SECOND_THRESHOLD, len(samples))
+        if _seconds(spans) < LITTLE_SPEECH_S:
+            loud = _spans(_loudness(samples, len(probabilities)), THRESHOLD, len(samples))
+            spans = max(spans, loud, key=_seconds)
     return spans
 
 

@@ -29,14 +29,12 @@ MOST_SPREAD_DB = 8.0
 WEIGHTS, BIAS = (0.5, 1.31, -6.49, 0.58), -0.57
 """Of `measure_evidence`, by logistic regression: `python -m tools.fit_speech_detection`."""
 ENOUGH = 1.5
-"""Sum (log-odds) from which there is a voice."""
+"""Sum (log-odds) from which there is a voice; from 1.25 a recorded solo piano is one, too."""
 
 
-def is_voice(
-    samples: NDArray[np.float32], probabilities: NDArray[np.float32], slowed: NDArray[np.float32]
-) -> np.bool_ | bool:
+def is_voice(samples: NDArray[np.float32], probabilities: NDArray[np.float32], slowed: NDArray[np.float32]) -> bool:
     """Whether float32 [n] at 16 kHz contains a voice; see `measure_evidence`."""
-    return measure_evidence(samples, probabilities, slowed) @ np.array(WEIGHTS) + BIAS >= ENOUGH
+    return bool(measure_evidence(samples, probabilities, slowed) @ np.array(WEIGHTS) + BIAS >= ENOUGH)
 
 
 def measure_evidence(
