@@ -17,7 +17,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import audit, features, first_paint, latency, live, live_browser, speech_detection, speech_text, word_times
+from benchmarks import (
+    audit,
+    features,
+    first_paint,
+    latency,
+    live,
+    live_browser,
+    speech_detection,
+    speech_text,
+    word_times,
+)
 from ser_engine.audio import decode as audio
 from ser_engine.evaluation.record import read_record
 from ser_engine.io import write_json

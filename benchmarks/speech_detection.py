@@ -10,15 +10,14 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.sounds import generate, read_instruments
 from benchmarks.voices import whisper
 from ser_engine.audio.clean import clean_speech, resample
 from ser_engine.audio.decode import load_audio, load_samples
-from ser_engine.audio.voice_kind import WHISPERED
 from ser_engine.data.corpora import registry
 from ser_engine.errors import NoSpeech
+from ser_engine.features.voice_kind import WHISPERED, name_voice
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Recording
 
@@ -68,9 +67,7 @@ def measure_whispers(settings: Settings) -> dict[str, float]:
     named, count = 0, 0
     for corpus in WHISPERED_CORPORA:
         for recording in _read_clips(corpus, WHISPERS // len(WHISPERED_CORPORA), settings):
-            samples: NDArray[np.float32] = whisper(
-                resample(recording.samples, recording.rate), np.random.default_rng(count)
-            )
+            samples = whisper(resample(recording.samples, recording.rate), np.random.default_rng(count))
             speech = _clean(load_samples(samples, SAMPLE_RATE, settings), settings)
             named += speech is not None and WHISPERED in speech.quality.voice_kinds
             count += 1
@@ -94,7 +91,7 @@ def _read_clips(corpus: str, count: int, settings: Settings) -> Iterator[Recordi
 def _clean(recording: Recording, settings: Settings) -> CleanSpeech | None:
     """Return the speech of a recording, None where it is refused."""
     try:
-        return clean_speech(recording, settings)
+        return name_voice(clean_speech(recording, settings))
     except NoSpeech:
         return None
 

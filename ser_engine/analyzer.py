@@ -238,6 +238,7 @@ class Analyzer:
     ) -> _Preprocessed:
         from ser_engine.audio.clean import clean_speech
         from ser_engine.audio.decode import load_audio, load_samples
+        from ser_engine.features.voice_kind import name_voice
 
         seconds: dict[str, float] = {}
         with _stage("decode", seconds, progress):
@@ -248,7 +249,8 @@ class Analyzer:
             else:
                 recording = load_audio(source, self.settings, name)
         with _stage("clean", seconds, progress):
-            return recording, replace(clean_speech(recording, self.settings), baseline=baseline), seconds
+            speech = name_voice(clean_speech(recording, self.settings))
+            return recording, replace(speech, baseline=baseline), seconds
 
     def _predict(
         self, pending: Sequence[_Preprocessed], transcribe: bool | None, progress: Progress | None = None

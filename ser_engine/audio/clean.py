@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from ser_engine.audio.decode import SILENCE_PEAK
 from ser_engine.audio.quality import NOISE_REDUCED, level_gain, measure_quality
 from ser_engine.audio.vad import detect_speech
-from ser_engine.audio.voice_kind import name_voice
 from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings, variable
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Recording, Span
@@ -54,7 +53,7 @@ def clean_speech(recording: Recording, settings: Settings | None = None) -> Clea
     if seconds < settings.min_speech_s:
         needed = f"at least {settings.min_speech_s:g} s is needed to analyze a voice ({variable('min_speech_s')})"
         raise NoSpeech(f"Only {seconds:.2f} s of speech was found; {needed}.", seconds)
-    quality = name_voice(measure_quality(recording, speech), _join(samples, speech))
+    quality = measure_quality(recording, speech)
     noisy = quality.snr_db is not None and quality.snr_db < LOW_SNR_DB
     if settings.noise_reduction == "always" or (settings.noise_reduction == "auto" and noisy):
         samples = reduce_noise(samples, speech)

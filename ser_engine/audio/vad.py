@@ -75,7 +75,7 @@ def _loudness(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     """Return 1 for each `HOP` samples that are loud, else 0, [count]."""
     power = np.square(np.pad(samples, (0, max(0, count * HOP - len(samples))))[: count * HOP]).reshape(count, HOP)
     levels = power.mean(axis=1)
-    return (levels >= levels.max() * 10 ** (-LOUD_DB / 10)).astype(np.float32)
+    return np.asarray(levels >= levels.max() * 10 ** (-LOUD_DB / 10), np.float32)
 
 
 def _seconds(spans: tuple[Span, ...]) -> float:

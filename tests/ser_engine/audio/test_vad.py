@@ -74,9 +74,8 @@ def test_finding_speech_leaves_torch_its_threads() -> None:
 
 @pytest.mark.parametrize("kind", KINDS_WITHOUT_SPEECH)
 def test_instruments_birds_and_machines_are_no_speech(kind: str) -> None:
-    for seed in range(3, 6):
-        sounds = [samples for name, samples in generate(2 * len(KINDS_WITHOUT_SPEECH), seed) if name == kind]
-        assert [detect_speech(samples) for samples in sounds] == [(), ()]
+    for seed in range(3):
+        assert not detect_speech(KINDS_WITHOUT_SPEECH[kind](np.random.default_rng(seed)).astype(np.float32))
 
 
 @pytest.mark.parametrize("voice", VOICES)
@@ -102,6 +101,6 @@ def test_the_spans_cover_a_voice_at_which_the_detector_is_undecided(voice: str, 
     assert power[inside].sum() > 0.9 * power.sum()
 
 
-def test_much_sound_without_speech_costs_little_memory_and_is_refused() -> None:
-    melody = np.concatenate([samples for kind, samples in generate(60) if kind == "piano"] * 12)
-    assert detect_speech(melody) == ()
+def test_a_minute_of_music_is_refused() -> None:
+    melody = KINDS_WITHOUT_SPEECH["piano"](np.random.default_rng(0)).astype(np.float32)
+    assert not detect_speech(np.tile(melody, 15))

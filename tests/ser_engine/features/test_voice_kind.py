@@ -8,7 +8,7 @@ import pytest
 from benchmarks.voices import whisper
 from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import load_samples
-from ser_engine.audio.voice_kind import SENTENCES, WHISPERED
+from ser_engine.features.voice_kind import SENTENCES, WHISPERED, name_voice
 from ser_engine.settings import Settings
 from ser_engine.types import Quality
 from tests.speech import RATE, VOICES, Samples, add_noise, speech
@@ -17,7 +17,7 @@ TEXTS = ("Kids are talking by the door.", "Dogs are sitting by the door.")
 
 
 def _quality(samples: Samples) -> Quality:
-    return clean_speech(load_samples(samples, RATE, Settings()), Settings()).quality
+    return name_voice(clean_speech(load_samples(samples, RATE, Settings()), Settings())).quality
 
 
 @pytest.mark.parametrize("voice", VOICES)
