@@ -1,7 +1,7 @@
 """Whispered copies of speech, by a vocoder, since none of the corpora is whispered.
 
-Linear prediction (Atal and Hanauer, 1971) takes the shape of the vocal tract from speech every 5 ms, and noise is put in
-place of the voice.
+Linear prediction (Atal and Hanauer, 1971) takes the shape of the vocal tract from speech every 5 ms, and noise is put
+in place of the voice.
 """
 
 from __future__ import annotations
