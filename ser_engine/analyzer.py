@@ -370,12 +370,13 @@ class Analyzer:
     ) -> _Preprocessed:
         """Clean a recording, or a stretch of one that begins at `start_s`; its `speech` may have been detected."""
         from ser_engine.audio.clean import clean_speech
+        from ser_engine.features.voice_kind import name_voice
 
         if report.decoded:
             report.decoded(recording, start_s, report.total_s)
         with report.stage("clean"):
-            cleaned = replace(clean_speech(recording, self.settings, speech), baseline=baseline)
-        return _Preprocessed(recording, cleaned, dict(report.seconds))
+            cleaned = name_voice(clean_speech(recording, self.settings, speech))
+        return _Preprocessed(recording, replace(cleaned, baseline=baseline), dict(report.seconds))
 
     def _analyze_stretches(
         self, sound: Sound, transcribe: bool | None, baseline: Baseline | None, report: _Report

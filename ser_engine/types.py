@@ -100,6 +100,7 @@ class Quality:
     level_db : root-mean-square level of the speech, in dB below full scale (0 is the loudest possible)
     noise_reduced : whether noise reduction was applied
     warnings : plain sentences about defects, those of decoding first, then the most important
+    voice_kinds : "whispered" where the voice is likely to be; see `features.voice_kind`
     """
 
     duration_s: float
@@ -111,6 +112,7 @@ class Quality:
     level_db: float
     noise_reduced: bool
     warnings: tuple[str, ...] = ()
+    voice_kinds: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready values, rounded for reading."""
@@ -122,6 +124,7 @@ class Quality:
             "clipping": round(self.clipping, 5),
             "level_db": round(self.level_db, 1),
             "warnings": list(self.warnings),
+            "voice_kinds": list(self.voice_kinds),
         }
 
 

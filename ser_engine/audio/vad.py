@@ -11,6 +11,7 @@ import soxr
 from numpy.typing import NDArray
 
 from ser_engine.audio.quality import normalize_level
+from ser_engine.audio.voice_evidence import HOP, is_voice
 from ser_engine.types import SAMPLE_RATE, Span
 
 if TYPE_CHECKING:
@@ -23,14 +24,12 @@ THRESHOLD = 0.3
 # certain of that moment (music reaches 0.3), a much lower threshold applies to what surrounds it.
 LITTLE_SPEECH_S, CERTAIN, SECOND_THRESHOLD = 0.5, 0.45, 0.1
 # A scream or sob that is played slower, and so lower, resembles speech, and music does not. Where the detector is
-# neither sure of speech nor of its absence, it is asked again at these parts of the speed: the mean of its answers has
-# to reach the first number somewhere for speech to be there, unless speech was likely before, and the second if little
-# speech was found before.
-SURE, LIKELY, POSSIBLE = 0.97, 0.9, 0.08
-SLOWED, SLOWED_POSSIBLE, SLOWED_CERTAIN = (0.5, 0.6, 0.75), 0.3, 0.55
+# neither sure of speech nor of its absence, it is asked again at these parts of the speed, and whether there is a voice
+# depends on its answers and on the sound itself (`voice_evidence`).
+SURE, POSSIBLE, SLOWED = 0.97, 0.05, (0.5, 0.6, 0.75)
+# Where such a voice was found for a moment only, what is this near to the loudest belongs to it.
+LOUD_DB = 20.0
 MIN_SPEECH_S, MIN_SILENCE_S = 0.1, 0.3
-HOP = 512
-"""Samples for which the detector returns one probability."""
 
 _LOADING = threading.Lock()  # a second thread would mistake silero_vad's number of threads for ours
 
@@ -41,18 +40,19 @@ def detect_speech(samples: NDArray[np.float32]) -> tuple[Span, ...]:
     The level is normalized first, since the detector misses very quiet speech.
     """
     samples = normalize_level(samples)
-    probabilities = _detector().audio_forward(samples).ravel()
+    probabilities = speech_probabilities(samples)
     most = probabilities.max(initial=0.0)
     spans = _spans(probabilities, THRESHOLD, len(samples))
     if most >= CERTAIN and _seconds(spans) < LITTLE_SPEECH_S:
         spans = _spans(probabilities, SECOND_THRESHOLD, len(samples))
     if POSSIBLE <= most < SURE:
-        slowed = _slowed_probabilities(samples, len(probabilities))
-        little = _seconds(spans) < LITTLE_SPEECH_S
-        if little and slowed.max() >= SLOWED_CERTAIN:
-            spans = _spans(slowed, SECOND_THRESHOLD, len(samples))
-        elif not little and most < LIKELY and slowed.max() < SLOWED_POSSIBLE:
-            spans = ()
+        slowed = slowed_probabilities(samples, len(probabilities))
+        if not is_voice(samples, probabilities, slowed):
+            return ()
+        spans = _spans(np.maximum(probabilities, slowed), SECOND_THRESHOLD, len(samples))
+        if _seconds(spans) < LITTLE_SPEECH_S:
+            loud = _spans(_loudness(samples, len(probabilities)), THRESHOLD, len(samples))
+            spans = max(spans, loud, key=_seconds)
     return spans
 
 
@@ -71,17 +71,29 @@ def _spans(probabilities: NDArray[np.float32], threshold: float, length: int) ->
     return tuple(Span(segment["start"] / SAMPLE_RATE, segment["end"] / SAMPLE_RATE) for segment in segments)
 
 
+def _loudness(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Return 1 for each `HOP` samples that are loud, else 0, [count]."""
+    power = np.square(np.pad(samples, (0, max(0, count * HOP - len(samples))))[: count * HOP]).reshape(count, HOP)
+    levels = power.mean(axis=1)
+    return np.asarray(levels >= levels.max() * 10 ** (-LOUD_DB / 10), np.float32)
+
+
 def _seconds(spans: tuple[Span, ...]) -> float:
     return sum(span.duration_s for span in spans)
 
 
-def _slowed_probabilities(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probability of speech for each `HOP` samples of float32 [n] of normal level."""
+    return np.asarray(_detector().audio_forward(samples).ravel(), np.float32)
+
+
+def slowed_probabilities(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     """Return the mean probability of speech of slowed copies, [count], one for each `HOP` samples."""
     centers = (np.arange(count) + 0.5) * HOP
     answers = []
     for speed in SLOWED:
         slowed = soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE, quality="HQ")
-        answer = _detector().audio_forward(normalize_level(slowed)).ravel()
+        answer = speech_probabilities(normalize_level(slowed))
         answers.append(np.interp(centers, (np.arange(len(answer)) + 0.5) * HOP * speed, answer))
     return np.asarray(np.mean(answers, axis=0), np.float32)
 

@@ -253,6 +253,7 @@ def test_the_json_is_what_was_agreed(analysis: Analysis) -> None:
             "level_db": -23.5,
             "noise_reduced": False,
             "warnings": ["It is noisy."],
+            "voice_kinds": [],
         },
         "baseline_s": None,
         "seconds": {"decode": 0.1235, "clean": 0.1235, "transcribe": 0.1235, "classify": 0.1235, "total": 0.1235},

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import soxr
 
+from benchmarks.sounds import KINDS as KINDS_WITHOUT_SPEECH
+from benchmarks.sounds import generate
 from ser_engine.audio.vad import detect_speech
+from ser_engine.audio.voice_evidence import measure_persistence
 from ser_engine.settings import PROJECT
 from tests.speech import RATE, VOICES, clicks, music, noise, silence, speech, tone
 
@@ -67,3 +70,37 @@ def test_finding_speech_leaves_torch_its_threads() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "2"
+
+
+@pytest.mark.parametrize("kind", KINDS_WITHOUT_SPEECH)
+def test_instruments_birds_and_machines_are_no_speech(kind: str) -> None:
+    for seed in range(3):
+        assert not detect_speech(KINDS_WITHOUT_SPEECH[kind](np.random.default_rng(seed)).astype(np.float32))
+
+
+@pytest.mark.parametrize("voice", VOICES)
+def test_the_overtones_of_instruments_stay_where_they_are_and_those_of_a_voice_do_not(voice: str) -> None:
+    voiced = measure_persistence(speech(f"{KIDS} {DOGS}", voice)[RATE // 2 : 3 * RATE])
+    assert voiced < 0.3
+    for kind, samples in generate(len(KINDS_WITHOUT_SPEECH)):
+        if kind in ("piano", "plucked strings", "winds and bows", "bells"):
+            assert measure_persistence(samples) > voiced + 0.1
+    assert abs(measure_persistence(noise(3))) < 0.05
+    assert np.isfinite(measure_persistence(noise(0.05))) and np.isfinite(measure_persistence(silence(1)))
+
+
+@pytest.mark.parametrize("voice", VOICES)
+@pytest.mark.parametrize("speed", [2.6, 3.2])
+def test_the_spans_cover_a_voice_at_which_the_detector_is_undecided(voice: str, speed: float) -> None:
+    high = soxr.resample(speech(f"{KIDS} {DOGS}", voice), speed * RATE, RATE)
+    samples = np.concatenate([silence(1.0), high, silence(1.0)])
+    inside = np.zeros(len(samples), bool)
+    for span in detect_speech(samples):
+        inside[max(0, round((span.start - 0.1) * RATE)) : round((span.end + 0.1) * RATE)] = True
+    power = np.square(samples)
+    assert power[inside].sum() > 0.9 * power.sum()
+
+
+def test_a_minute_of_music_is_refused() -> None:
+    melody = KINDS_WITHOUT_SPEECH["piano"](np.random.default_rng(0)).astype(np.float32)
+    assert not detect_speech(np.tile(melody, 15))
