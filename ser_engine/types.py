@@ -6,7 +6,7 @@ numpy alone, so that a page can draw an answer without loading a model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -258,19 +258,28 @@ class Word(Span):
 class TranscriptSegment(Span):
     """A sentence, or what Whisper took for one, with its times and Whisper's confidence in it (0 to 1).
 
-    `words` is empty unless their times were asked for. `scores` are the emotions of the sentence, None where there is
-    too little speech around it; `sure` is false where the model abstains, as in `Analysis`.
+    `words` is empty unless their times were asked for. `language` is Whisper's two-letter code, None where a person
+    wrote the words; `language_doubtful` where the detection was not clear, so that it is that of most of the recording.
+    `scores` are the emotions of the sentence, None where there is too little speech around it; `sure` is false where
+    the model abstains, as in `Analysis`.
     """
 
     text: str
     confidence: float
     words: tuple[Word, ...] = ()
+    language: str | None = None
+    language_doubtful: bool = False
     scores: Scores | None = field(default=None, compare=False)
     sure: bool | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the segment as JSON-ready values; words and emotion are left out where there are none."""
-        answer = super().to_dict() | {"text": self.text, "confidence": round(self.confidence, 3)}
+        answer = super().to_dict() | {
+            "text": self.text,
+            "language": self.language,
+            "language_doubtful": self.language_doubtful,
+            "confidence": round(self.confidence, 3),
+        }
         if self.words:
             answer["words"] = [word.to_dict() for word in self.words]
         if self.scores is not None:
@@ -282,8 +291,8 @@ class TranscriptSegment(Span):
 class Transcript:
     """The words of a recording; an empty `text` means that there is no intelligible speech.
 
-    `language` is Whisper's two-letter code (None without text); `engine` names model and precision;
-    `confidence` is the mean token probability, 0 to 1.
+    `language` is Whisper's two-letter code of most of the speech (None without text); each of the `segments` has its
+    own. `engine` names model and precision; `confidence` is the mean token probability, 0 to 1.
     """
 
     text: str
@@ -292,11 +301,27 @@ class Transcript:
     confidence: float
     engine: str
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of the segments, that of most of the speech first."""
+        own = (segment.language for segment in self.segments if segment.text)
+        return tuple(dict.fromkeys(language for language in (self.language, *own) if language))
+
+    def text_in(self, languages: Collection[str]) -> str:
+        """Return the words in these languages; those of which no language is known count, too."""
+        known = (None, *languages)
+        if not any(segment.language for segment in self.segments):
+            return self.text if self.language in known else ""
+        if all(segment.language in known for segment in self.segments):
+            return self.text
+        return " ".join(segment.text for segment in self.segments if segment.language in known)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the transcript as JSON-ready values."""
         return {
             "text": self.text,
             "language": self.language,
+            "languages": list(self.languages),
             "engine": self.engine,
             "confidence": round(self.confidence, 3),
             "segments": [segment.to_dict() for segment in self.segments],
