@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, SerError, TooLarge
 from ser_engine.models import trained_on
 from ser_engine.models.base import Model
-from ser_engine.models.cards import read_cards, read_figures
+from ser_engine.models.cards import read_cards, read_figures, read_languages
 from ser_engine.models.registry import find_model, load_model
 from ser_engine.sentences import cut_sentences, score_sentences
 from ser_engine.settings import Settings
@@ -32,6 +32,7 @@ from ser_engine.types import (
     Baseline,
     CleanSpeech,
     Explanation,
+    ModelLanguages,
     Prediction,
     Quality,
     Recording,
@@ -74,6 +75,7 @@ class Analyzer:
         self._loading = threading.Lock()
         self._model: Model | None = None
         self._trained_on: NDArray[np.uint64] = np.zeros(0, np.uint64)
+        self._languages: ModelLanguages | None = None
         self._transcriber: Transcriber | None = None
 
     def analyze(
@@ -273,7 +275,7 @@ class Analyzer:
             analyses.append(
                 Analysis(
                     recording.source.name, self.model.id, prediction.scores, transcript, timeline, speech.quality,
-                    seconds, recording, speech, prediction.modalities, self.model.threshold,
+                    seconds, recording, speech, prediction.modalities, self.model.threshold, self._languages,
                 )
             )  # fmt: skip
         return analyses
@@ -328,6 +330,7 @@ class Analyzer:
             if self._model is None:
                 folder = find_model(self.settings)
                 self._trained_on = trained_on.read_digests(folder)
+                self._languages = read_languages(folder, self.settings)
                 self._model = load_model(folder, self.settings)
             return self._model
 

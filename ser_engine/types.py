@@ -6,6 +6,7 @@ numpy alone, so that a page can draw an answer without loading a model.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -258,19 +259,18 @@ class Word(Span):
 class TranscriptSegment(Span):
     """A sentence, or what Whisper took for one, with its times and Whisper's confidence in it (0 to 1).
 
-    `words` is empty unless their times were asked for. `language` is Whisper's two-letter code, None where a person
-    wrote the words; `language_doubtful` where the detection was not clear, so that it is that of most of the recording.
-    `scores` are the emotions of the sentence, None where there is too little speech around it; `sure` is false where
-    the model abstains, as in `Analysis`.
+    `words` is empty unless their times were asked for. `scores` are the emotions of the sentence, None where there is
+    too little speech around it; `sure` is false where the model abstains, as in `Analysis`. `language` is Whisper's
+    code, such as "en"; where its detection is doubtful, it is that of most of the recording.
     """
 
     text: str
     confidence: float
     words: tuple[Word, ...] = ()
-    language: str | None = None
-    language_doubtful: bool = False
     scores: Scores | None = field(default=None, compare=False)
     sure: bool | None = field(default=None, compare=False)
+    language: str | None = None
+    language_doubtful: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the segment as JSON-ready values; words and emotion are left out where there are none."""
@@ -308,13 +308,14 @@ class Transcript:
         return tuple(dict.fromkeys(language for language in (self.language, *own) if language))
 
     def text_in(self, languages: Collection[str]) -> str:
-        """Return the words in these languages; those of which no language is known count, too."""
+        """Return the text with blanks for words in other languages; words of which no language is known stay."""
         known = (None, *languages)
-        if not any(segment.language for segment in self.segments):
+        if not self.segments:
             return self.text if self.language in known else ""
-        if all(segment.language in known for segment in self.segments):
-            return self.text
-        return " ".join(segment.text for segment in self.segments if segment.language in known)
+        stay = iter(
+            [(segment.language or self.language) in known for segment in self.segments for _ in segment.text.split()]
+        )
+        return re.sub(r"\S+", lambda word: word[0] if next(stay, True) else " " * len(word[0]), self.text)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the transcript as JSON-ready values."""
@@ -453,13 +454,21 @@ class Explanation:
 
 
 @dataclass(frozen=True)
+class ModelLanguages:
+    """Codes of the languages of a model's training, and of those in which its accuracy was measured."""
+
+    trained: tuple[str, ...]
+    measured: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Analysis:
     """The results for one recording.
 
     `timeline` is empty for short recordings. `transcript` is None without transcription.
     `modalities` are the scores by modality, as in `Prediction`; of a long recording, means over its windows.
     `threshold` is the top probability below which the answer counts as "not sure"; None where the model has none.
-    `seconds` maps each of `STAGES` and "total" to its duration.
+    `seconds` maps each of `STAGES` and "total" to its duration. `languages` are the model's, None where they are unknown.
     `recording` is the decoded recording, `speech` the preprocessed one; `to_dict` leaves them out.
     """
 
@@ -474,6 +483,16 @@ class Analysis:
     speech: CleanSpeech = field(repr=False)
     modalities: Mapping[str, Scores] = field(default_factory=dict)
     threshold: float | None = None
+    languages: ModelLanguages | None = None
+
+    @property
+    def unmeasured_languages(self) -> tuple[str, ...]:
+        """The languages of the recording in which the model was never measured; doubtful detections do not count."""
+        if self.languages is None or self.transcript is None:
+            return ()
+        clear = {segment.language for segment in self.transcript.segments if not segment.language_doubtful}
+        known = self.languages.measured
+        return tuple(each for each in self.transcript.languages if each in clear and each not in known)
 
     @property
     def sure(self) -> bool | None:
@@ -491,6 +510,8 @@ class Analysis:
             "sure": self.sure,
             **({"modalities": modalities} if modalities else {}),
             "transcript": None if self.transcript is None else self.transcript.to_dict(),
+            "unmeasured_languages": list(self.unmeasured_languages),
+            "model_languages": None if self.languages is None else asdict(self.languages),
             "timeline": [window.to_dict() for window in self.timeline],
             "quality": self.quality.to_dict(),
             "baseline_s": None if self.speech.baseline is None else round(self.speech.baseline.speech_s, 3),

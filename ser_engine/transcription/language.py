@@ -7,29 +7,49 @@ speech, the detection is often wrong.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.features.encoder import compute_hidden_states
-from ser_engine.types import SAMPLE_RATE, TranscriptSegment
+from ser_engine.types import SAMPLE_RATE, Analysis, TranscriptSegment
 
 if TYPE_CHECKING:
     from torch import Tensor
     from whisper.model import Whisper
     from whisper.tokenizer import Tokenizer
 
+LANGUAGES = {
+    "en": "English", "zh": "Chinese", "de": "German", "es": "Spanish", "ru": "Russian", "ko": "Korean",
+    "fr": "French", "ja": "Japanese", "pt": "Portuguese", "tr": "Turkish", "pl": "Polish", "ca": "Catalan",
+    "nl": "Dutch", "ar": "Arabic", "sv": "Swedish", "it": "Italian", "id": "Indonesian", "hi": "Hindi",
+    "fi": "Finnish", "vi": "Vietnamese", "he": "Hebrew", "uk": "Ukrainian", "el": "Greek", "ms": "Malay",
+    "cs": "Czech", "ro": "Romanian", "da": "Danish", "hu": "Hungarian", "ta": "Tamil", "no": "Norwegian",
+    "th": "Thai", "ur": "Urdu", "hr": "Croatian", "bg": "Bulgarian", "lt": "Lithuanian", "la": "Latin",
+    "mi": "Maori", "ml": "Malayalam", "cy": "Welsh", "sk": "Slovak", "te": "Telugu", "fa": "Persian",
+    "lv": "Latvian", "bn": "Bengali", "sr": "Serbian", "az": "Azerbaijani", "sl": "Slovenian", "kn": "Kannada",
+    "et": "Estonian", "mk": "Macedonian", "br": "Breton", "eu": "Basque", "is": "Icelandic", "hy": "Armenian",
+    "ne": "Nepali", "mn": "Mongolian", "bs": "Bosnian", "kk": "Kazakh", "sq": "Albanian", "sw": "Swahili",
+    "gl": "Galician", "mr": "Marathi", "pa": "Punjabi", "si": "Sinhala", "km": "Khmer", "sn": "Shona",
+    "yo": "Yoruba", "so": "Somali", "af": "Afrikaans", "oc": "Occitan", "ka": "Georgian", "be": "Belarusian",
+    "tg": "Tajik", "sd": "Sindhi", "gu": "Gujarati", "am": "Amharic", "yi": "Yiddish", "lo": "Lao", "uz": "Uzbek",
+    "fo": "Faroese", "ht": "Haitian Creole", "ps": "Pashto", "tk": "Turkmen", "nn": "Nynorsk", "mt": "Maltese",
+    "sa": "Sanskrit", "lb": "Luxembourgish", "my": "Myanmar", "bo": "Tibetan", "tl": "Tagalog", "mg": "Malagasy",
+    "as": "Assamese", "tt": "Tatar", "haw": "Hawaiian", "ln": "Lingala", "ha": "Hausa", "ba": "Bashkir",
+    "jw": "Javanese", "su": "Sundanese", "yue": "Cantonese",
+}  # fmt: skip
+"""English names of Whisper's languages by their codes, in Whisper's order; its own table is slow to import."""
 SHORT_S = 2.0
 CLEAR, CLEAR_SHORT = 0.5, 0.9
 """Probabilities below which a detection is doubtful: in general, and in less than `SHORT_S` of speech."""
 CERTAIN = 0.98
 """A window of several stretches in which a language is less probable is searched for a change of language."""
-SWITCH = 3.0
+SWITCH = 2.0
 """By how much log-probability each change of language has to improve on speech without it."""
 AFTER_S = 1.0
 """Silence that follows a stretch where it is encoded by itself, as it does in Whisper's training."""
@@ -37,7 +57,7 @@ AFTER_S = 1.0
 
 @dataclass(frozen=True)
 class Detection:
-    """A two-letter code of Whisper's, and whether it is no more than a guess."""
+    """A code of `LANGUAGES`, and whether it is no more than a guess."""
 
     language: str
     doubtful: bool
@@ -46,15 +66,15 @@ class Detection:
 def detect_languages(model: Whisper, states: Tensor) -> NDArray[np.float32]:
     """Return the log-probabilities of Whisper's languages, float32 [n, languages], from the encoder's states.
 
-    These are float32 [n, positions, width] of any number of positions. The languages are in the order of Whisper's
-    tokens. Not to be called while the model decodes in another thread.
+    These are float32 [n, positions, width] of any number of positions; the languages are the first of `LANGUAGES`. Not to be called while the model decodes in another thread.
     """
     import torch
 
     tokenizer = _tokenizer(model.num_languages)
+    tokens = [tokenizer.to_language_token(code) for code in islice(LANGUAGES, model.num_languages)]
     with torch.inference_mode():
         begin = torch.full((len(states), 1), tokenizer.sot)
-        logits = model.logits(begin, states)[:, 0, list(tokenizer.all_language_tokens)]
+        logits = model.logits(begin, states)[:, 0, tokens]
         return np.asarray(logits.log_softmax(dim=-1).numpy(), np.float32)
 
 
@@ -88,18 +108,18 @@ def find_languages(
     """
     seconds = [(last - first) / SAMPLE_RATE for first, last in stretches or [(0, len(samples))]]
     if len(stretches) < 2 or log_probs.max() >= np.log(CERTAIN):
-        return [(0, len(samples), _judge(model, log_probs, sum(seconds)))]
+        return [(0, len(samples), _judge(log_probs, sum(seconds)))]
     pauses = [(before[1] + after[0]) // 2 for before, after in pairwise(stretches)]
     bounds = [0, *pauses, len(samples)]
     runs = join_stretches(detect_stretches(model, [samples[a:b] for a, b in pairwise(bounds)]), seconds)
-    return [(bounds[a], bounds[b], _judge(model, own, sum(seconds[a:b]))) for a, b, own in runs]
+    return [(bounds[a], bounds[b], _judge(own, sum(seconds[a:b]))) for a, b, own in runs]
 
 
-def _judge(model: Whisper, log_probs: NDArray[np.float32], seconds: float) -> Detection:
+def _judge(log_probs: NDArray[np.float32], seconds: float) -> Detection:
     """Return the most probable language of `seconds` of speech."""
     best = int(log_probs.argmax())
     clear = CLEAR_SHORT if seconds < SHORT_S else CLEAR
-    return Detection(_tokenizer(model.num_languages).all_language_codes[best], bool(log_probs[best] < np.log(clear)))
+    return Detection(tuple(LANGUAGES)[best], bool(log_probs[best] < np.log(clear)))
 
 
 def join_stretches(
@@ -133,3 +153,23 @@ def main_language(segments: Sequence[TranscriptSegment]) -> str | None:
     for segment in [each for each in known if not each.language_doubtful] or known:
         seconds[str(segment.language)] = seconds.get(str(segment.language), 0.0) + segment.duration_s
     return max(seconds, key=lambda language: seconds[language], default=None)
+
+
+def name_languages(languages: Iterable[str]) -> str:
+    """Return the English names of languages by their codes, such as "German and Italian", in alphabetical order."""
+    names = sorted(LANGUAGES.get(language, language) for language in languages)
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def warn_of_languages(analysis: Analysis) -> str:
+    """Return a sentence on languages of a recording that its model was never measured on; empty where there are none.
+
+    Doubtful detections do not count.
+    """
+    figures = analysis.languages
+    if figures is None or not (unmeasured := analysis.unmeasured_languages):
+        return ""
+    return (
+        f"The emotion model was never measured on {name_languages(unmeasured)}. It was trained on "
+        f"{name_languages(figures.trained)} and measured on {name_languages(figures.measured)}."
+    )

@@ -20,7 +20,7 @@ from ser_engine.audio.clean import PAD_S
 from ser_engine.errors import InvalidSettings
 from ser_engine.settings import Settings, variable
 from ser_engine.transcription.alignment import fit_to_speech
-from ser_engine.transcription.language import Detection, detect_languages, find_languages, main_language
+from ser_engine.transcription.language import LANGUAGES, Detection, detect_languages, find_languages, main_language
 from ser_engine.transcription.windows import Window, cut_windows
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span, Transcript, TranscriptSegment, Word
 
@@ -225,8 +225,8 @@ class Transcriber:
             if text := tokenizer.decode(tokens).strip():
                 span = speech.original_span(offset + begin, offset + finish)
                 own = tuple(replace(word, **vars(within.original_span(word.start, word.end))) for word in timed)
-                found = (result.language, window.doubtful)
-                yield TranscriptSegment(span.start, span.end, text, math.exp(result.avg_logprob), own, *found)
+                segment = TranscriptSegment(span.start, span.end, text, math.exp(result.avg_logprob), own)
+                yield replace(segment, language=window.language, language_doubtful=window.doubtful)
 
     def _align(
         self, tokenizer: Tokenizer, pieces: Sequence[tuple[float, float, list[int]]], window: Window, states: Tensor
@@ -322,8 +322,6 @@ def load_transcriber(settings: Settings, progress: Progress | None = None) -> Tr
 
     Raise WeightsUnavailable if they are not there, InvalidSettings for a language that Whisper does not know.
     """
-    from whisper.tokenizer import LANGUAGES
-
     from ser_engine.models.batching import set_up_torch
     from ser_engine.models.whisper import shared_whisper
 
@@ -334,6 +332,7 @@ def load_transcriber(settings: Settings, progress: Progress | None = None) -> Tr
     language = settings.language.lower() if whisper.is_multilingual else "en"
     if language and language not in tuple(LANGUAGES)[: whisper.num_languages]:
         raise InvalidSettings(
-            f"{variable('language')} is a language code of Whisper, such as en or de, not “{settings.language}”."
+            f"The language ({variable('language')}) is a code that Whisper knows, such as en or de, not "
+            f"“{settings.language}”."
         )
     return Transcriber(whisper, engine, language or None)
