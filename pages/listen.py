@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ser_engine.errors import SerError
+from ser_engine.transcription.language import warn_of_languages
 from ui import calibration, caveats, engine, panels, session, theme, wording
 from ui.components.recorder import record
 from ui.components.transcript import list_sentences
-from ui.listen import charts, downloads, model_choice
+from ui.listen import charts, downloads, language_choice, model_choice
 from ui.listen import why as explain
 from ui.listen import wording as sentences
 from ui.panels import as_table, note, section
@@ -158,6 +159,8 @@ def show_result(result: session.Result) -> None:
         answer = (analysis.scores, analysis.threshold)
         st.header(wording.verbatim(wording.headline(*answer)), anchor=False)
         st.html(theme.line("lead", wording.explanation(*answer)))
+        if unmeasured := warn_of_languages(analysis):
+            st.markdown(f":material/warning: {unmeasured}")
         if result.baseline is not None:
             note(wording.relative_to(result.baseline))
         if measured := wording.label_accuracy(analysis.scores.top, engine.card(result.model)):
@@ -220,7 +223,7 @@ def show_transcript(result: session.Result) -> None:
         note("Transcription is turned off.")
         return
     shown = result.current.transcript or transcript
-    if rows := sentences.sentence_rows(shown.segments):
+    if rows := sentences.sentence_rows(shown.segments, len(shown.languages) > 1):
         list_sentences(rows, player="players", key="sentences")
         note("Press a sentence to play the recording from there.")
     # The widget forgets its value when another page is visited; then it begins with what the session has.
@@ -229,6 +232,7 @@ def show_transcript(result: session.Result) -> None:
         result.offered = result.words
     st.text_area("Transcript (editable)", result.offered, key=key, height=180)
     note(sentences.transcript_note(transcript) if transcript.text else "No words were recognized.")
+    language_choice.choose(session.current(), engine.analyzer(result.model).settings.language)
     if result.problem is not None:
         st.error(wording.verbatim(result.problem))
     elif result.edited and result.current.modalities:

@@ -85,6 +85,7 @@ class Analyzer:
         *,
         name: str = "",
         transcribe: bool | None = None,
+        language: str | None = None,
         baseline: Baseline | None = None,
         progress: Progress | None = None,
     ) -> Analysis:
@@ -96,6 +97,7 @@ class Analyzer:
         sampling_rate : of samples, in Hz
         name : of the recording in the answer; a path's file name by default
         transcribe : whether to transcribe the words; `settings.transcribe` by default
+        language : code of the language of all speech, empty to detect it; `settings.language` by default
         baseline : of the speaker, from `calibrate`
         progress : called when each stage begins and ends
 
@@ -108,12 +110,12 @@ class Analyzer:
         WeightsUnavailable
             A model that the settings name is missing.
         InvalidSettings
-            Whisper does not know the language that the settings name, or another model made the baseline.
+            Whisper does not know the language, or another model made the baseline.
         """
         begun = time.perf_counter()
         self.check_baseline(baseline)
         preprocessed = self._preprocess(source, sampling_rate, name, baseline, progress)
-        (analysis,) = self._predict([preprocessed], transcribe, progress)
+        (analysis,) = self._predict([preprocessed], transcribe, language, progress)
         return replace(analysis, seconds={**analysis.seconds, "total": time.perf_counter() - begun})
 
     def analyze_batch(
@@ -253,7 +255,11 @@ class Analyzer:
             return recording, replace(clean_speech(recording, self.settings), baseline=baseline), seconds
 
     def _predict(
-        self, pending: Sequence[_Preprocessed], transcribe: bool | None, progress: Progress | None = None
+        self,
+        pending: Sequence[_Preprocessed],
+        transcribe: bool | None,
+        language: str | None = None,
+        progress: Progress | None = None,
     ) -> list[Analysis]:
         """Transcribe and classify recordings together; the time of both is divided evenly."""
         transcribe = self.settings.transcribe if transcribe is None else transcribe
@@ -262,7 +268,7 @@ class Analyzer:
         with _stage("transcribe", shared, progress):
             transcripts: Sequence[Transcript | None] = [None] * len(speeches)
             if transcribe:
-                transcripts = self.transcriber.transcribe_all(speeches, words=self.settings.words)
+                transcripts = self.transcriber.transcribe_all(speeches, words=self.settings.words, language=language)
         with _stage("classify", shared, progress):
             classified = self._classify(speeches, transcripts)
         analyses = []

@@ -56,7 +56,10 @@ def to_vtt(analysis: Analysis) -> str:
 
 
 def to_textgrid(analysis: Analysis) -> str:
-    """Return a TextGrid of Praat with the tiers "sentences", "words" (empty unless they have times), "emotions" and "languages"."""
+    """Return a TextGrid of Praat with the tiers "sentences", "words", "emotions" and "languages".
+
+    "words" is empty unless they have times.
+    """
     from praatio.utilities.textgrid_io import getTextgridAsStr
 
     parts, length = sentences(analysis), analysis.quality.duration_s

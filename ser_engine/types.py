@@ -468,7 +468,8 @@ class Analysis:
     `timeline` is empty for short recordings. `transcript` is None without transcription.
     `modalities` are the scores by modality, as in `Prediction`; of a long recording, means over its windows.
     `threshold` is the top probability below which the answer counts as "not sure"; None where the model has none.
-    `seconds` maps each of `STAGES` and "total" to its duration. `languages` are the model's, None where they are unknown.
+    `seconds` maps each of `STAGES` and "total" to its duration.
+    `languages` are those of the model's training and tests, None where they are not known.
     `recording` is the decoded recording, `speech` the preprocessed one; `to_dict` leaves them out.
     """
 

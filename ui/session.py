@@ -56,9 +56,9 @@ class Recording:
 class Result:
     """An analyzed recording.
 
-    `analysis` is the result of `model` (a choice of the page). `words` is the transcript as last edited, `offered` as
-    its field began; `rescored` is the analysis with an edited transcript, `problem` why there is none; `explanation`
-    is that of the shown analysis, once the person asked for it. `figures` are the charts by name.
+    `analysis` is the result of `model` and `language` (choices of the page). `words` is the transcript as last edited,
+    `offered` as its field began; `rescored` is the analysis with an edited transcript, `problem` why there is none;
+    `explanation` is that of the shown analysis, once the person asked for it. `figures` are the charts by name.
     """
 
     analysis: Analysis
@@ -68,6 +68,7 @@ class Result:
     raw_wav: bytes = field(repr=False)
     clean_wav: bytes = field(repr=False)
     model: str = ""
+    language: str | None = None
     rescored: Analysis | None = field(default=None, repr=False)
     problem: str | None = None
     explanation: Explanation | None = field(default=None, repr=False)
@@ -119,9 +120,9 @@ class Session:
 
     `waiting` is a recording whose analysis has not ended. `job` is that analysis, which outlasts the runs of the page.
     `result` is the last result, which an error leaves in place. `model` is the model that the person chose, "" for
-    that of the settings. `baselines` are those of the speaker, by such a model; `sample` is a calm sample that waits to
-    become one, `sample_error` why the last one could not. `framed` is set once app.py has run. `idle` is set while the
-    page is not running.
+    that of the settings; `language` that of all speech, "" to detect it, None for that of the settings. `baselines` are
+    those of the speaker, by such a model; `sample` is a calm sample that waits to become one, `sample_error` why the
+    last one could not. `framed` is set once app.py has run. `idle` is set while the page is not running.
     """
 
     waiting: Recording | None = None
@@ -130,6 +131,7 @@ class Session:
     error: str | None = None
     upload_id: str | None = None
     model: str = ""
+    language: str | None = None
     baselines: dict[str, Baseline] = field(default_factory=dict, repr=False)
     framed: bool = False
     sample: bytes | None = field(default=None, repr=False)
@@ -177,14 +179,22 @@ class Session:
     def give(self, recording: Recording) -> None:
         """Let a recording wait for its analysis, unless its result is shown already."""
         self.error = None
-        shown = self.result and (self.result.recording.digest, self.result.model, self.result.baseline)
-        self.waiting = None if shown == (recording.digest, self.model, self.baseline) else recording
+        last = self.result
+        shown = last and (last.recording.digest, last.model, last.language, last.baseline)
+        self.waiting = None if shown == (recording.digest, self.model, self.language, self.baseline) else recording
 
     def choose(self, model: str) -> None:
         """Choose a model, and analyze the recording that is shown with it."""
         if model == self.model:
             return
         self.model = model
+        self._analyze_again()
+
+    def choose_language(self, language: str) -> None:
+        """Choose the language of all speech, "" to detect it, and analyze the recording that is shown in it."""
+        if language == self.language:
+            return
+        self.language = language
         self._analyze_again()
 
     @property
@@ -219,12 +229,15 @@ class Session:
         """Return the analysis of the waiting recording by `engine`, started if necessary; abandon any other."""
         job = self.job
         if job is not None and not (
-            job.recording is self.waiting and job.engine is engine and job.baseline is self.baseline
+            job.recording is self.waiting
+            and job.engine is engine
+            and job.baseline is self.baseline
+            and job.language == self.language
         ):
             job.abandon()
             self.job = None
         if self.job is None and self.waiting is not None:
-            self.job = Job(engine, self.waiting, self.baseline)
+            self.job = Job(engine, self.waiting, self.baseline, self.language)
         return self.job
 
     def finish(self, job: Job) -> None:
@@ -254,6 +267,7 @@ class Session:
             analysis=analysis,
             recording=recording,
             model=self.model,
+            language=self.language,
             words=words,
             offered=offered,
             raw_wav=encode_wav(analysis.recording.samples, analysis.recording.rate),

@@ -21,7 +21,8 @@ def read_figures(settings: Settings) -> dict[str, Any] | None:
 
     Keys: `id, architecture, labels, corpora` (of its training), `protocol, UA, WA, UA_ci95, ECE, per_corpus {corpus:
     {UA, WA, UA_ci95}}, per_label {label: {recall, precision}}, listeners {corpus: {agreement, per_label {label:
-    percent}}}, languages {trained: [code], measured: [code]}`, in percent; `not_sure` is a `calibration.threshold`, from 0 to 1.
+    percent}}}, languages {trained: [code], measured: [code]}`, in percent; `not_sure` is a `calibration.threshold`,
+    from 0 to 1.
     Raise WeightsUnavailable if there is no such model.
     """
     config = read_config(find_model(settings, fetch=False))

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine.errors import InvalidSettings
 from ser_engine.features.encoder import compute_hidden_states
+from ser_engine.settings import variable
 from ser_engine.types import SAMPLE_RATE, Analysis, TranscriptSegment
 
 if TYPE_CHECKING:
@@ -57,16 +59,18 @@ AFTER_S = 1.0
 
 @dataclass(frozen=True)
 class Detection:
-    """A code of `LANGUAGES`, and whether it is no more than a guess."""
+    """A code of `LANGUAGES`; whether it is no more than a guess, and whether a person chose it."""
 
     language: str
-    doubtful: bool
+    doubtful: bool = False
+    chosen: bool = False
 
 
 def detect_languages(model: Whisper, states: Tensor) -> NDArray[np.float32]:
     """Return the log-probabilities of Whisper's languages, float32 [n, languages], from the encoder's states.
 
-    These are float32 [n, positions, width] of any number of positions; the languages are the first of `LANGUAGES`. Not to be called while the model decodes in another thread.
+    These are float32 [n, positions, width] of any number of positions; the languages are the first of `LANGUAGES`.
+    Not to be called while the model decodes in another thread.
     """
     import torch
 
@@ -90,6 +94,19 @@ def _tokenizer(languages: int) -> Tokenizer:
     from whisper.tokenizer import get_tokenizer
 
     return get_tokenizer(multilingual=True, num_languages=languages)
+
+
+def choose_language(model: Whisper, language: str | None) -> Detection | None:
+    """Return the language that a person chose; None where it is to be detected.
+
+    Raise InvalidSettings for one that this Whisper does not know.
+    """
+    code = (language or "").lower() if model.is_multilingual else "en"
+    if code and code not in tuple(LANGUAGES)[: model.num_languages]:
+        raise InvalidSettings(
+            f"The language ({variable('language')}) is a code that Whisper knows, such as en or de, not “{language}”."
+        )
+    return Detection(code, chosen=True) if code else None
 
 
 def find_languages(

@@ -17,10 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ser_engine.audio.clean import PAD_S
-from ser_engine.errors import InvalidSettings
-from ser_engine.settings import Settings, variable
+from ser_engine.settings import Settings
 from ser_engine.transcription.alignment import fit_to_speech
-from ser_engine.transcription.language import LANGUAGES, Detection, detect_languages, find_languages, main_language
+from ser_engine.transcription.language import (
+    Detection,
+    choose_language,
+    detect_languages,
+    find_languages,
+    main_language,
+)
 from ser_engine.transcription.windows import Window, cut_windows
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span, Transcript, TranscriptSegment, Word
 
@@ -61,39 +66,57 @@ class Transcriber:
     """Transcribes `CleanSpeech`; may be called from several threads, which then take turns.
 
     `model` is openai-whisper's, in float32; `engine` names it in transcripts, such as "whisper-base (int8 weights)";
-    `language` is a two-letter code, or None to detect it.
+    `language` is the code of the language of all speech, or None to detect it.
+    Raise InvalidSettings for a language that Whisper does not know.
     """
 
     def __init__(self, model: Whisper, engine: str, language: str | None = None) -> None:
         self.engine = engine
-        self.language = language
+        chosen = choose_language(model, language)
+        self.language = chosen.language if chosen else None
         self._model = shorten_window(model, WINDOW)
         self._aligner = _without_encoder(self._model)
         self._lock = threading.Lock()  # decoding attaches its key-value cache to the model
 
-    def transcribe(self, speech: CleanSpeech, words: bool = False, main: str | None = None) -> Transcript:
+    def transcribe(
+        self, speech: CleanSpeech, words: bool = False, language: str | None = None, main: str | None = None
+    ) -> Transcript:
         """Return the sentences with their times in the original recording; an empty text without credible words.
 
-        With `words`, each word has times as well, which takes about a tenth longer. Where the detected language is
-        doubtful, that of the speech is taken to be `main`, or else the language of most of it.
+        Parameters
+        ----------
+        words : whether each word has times as well, which takes about a tenth longer
+        language : of all speech; empty to detect it, None for that of this transcriber
+        main : language of speech whose detection is doubtful; by default, that of most of the speech
+
+        Raises
+        ------
+        InvalidSettings
+            Whisper does not know the language.
         """
-        return self.transcribe_all([speech], words=words, main=main)[0]
+        return self.transcribe_all([speech], words=words, language=language, main=main)[0]
 
     def transcribe_all(
-        self, speeches: Sequence[CleanSpeech], batch: int = BATCH, words: bool = False, main: str | None = None
+        self,
+        speeches: Sequence[CleanSpeech],
+        batch: int = BATCH,
+        words: bool = False,
+        language: str | None = None,
+        main: str | None = None,
     ) -> list[Transcript]:
         """Transcribe several speeches, decoding up to `batch` of their windows together; others as in `transcribe`."""
         found = [_detected(speech) for speech in speeches]
         wide = [speech.widened(AROUND_S) for speech in speeches]
         limit = round((WINDOW * SECONDS_PER_POSITION - MARGIN_S) * SAMPLE_RATE)
-        windows = [window for n, speech in enumerate(wide) for window in cut_windows(n, speech, found[n], limit)]
+        chosen = choose_language(self._model, self.language if language is None else language)
+        windows = [part for n, speech in enumerate(wide) for part in cut_windows(n, speech, found[n], limit, chosen)]
         decoded = self._transcribe(windows, wide, batch, words)
         mains = [main or main_language(segments) for segments in _by_speech(decoded, len(wide))]
         again = []
         for window, _ in decoded.values():
-            language = mains[window.speech]
-            if window.doubtful and language and language != window.language:
-                again.append(replace(window, detected=Detection(language, doubtful=True)))
+            likely = mains[window.speech]
+            if window.doubtful and likely and likely != window.language:
+                again.append(replace(window, detected=Detection(likely, doubtful=True)))
         # Where no words are credible in that language, those in the detected one stay.
         decoded |= {key: own for key, own in self._transcribe(again, wide, batch, words).items() if own[1]}
         return [
@@ -158,9 +181,6 @@ class Transcriber:
 
     def _detect(self, windows: Sequence[Window], states: Tensor) -> list[list[Window]]:
         """Return each window with its language, or its parts where it has several."""
-        if self.language:
-            given = Detection(self.language, doubtful=False)
-            return [[replace(window, detected=given)] for window in windows]
         unknown = [row for row, window in enumerate(windows) if window.detected is None]
         log_probs = iter(detect_languages(self._model, states[unknown]) if unknown else ())
         found = [[window] for window in windows]
@@ -329,10 +349,4 @@ def load_transcriber(settings: Settings, progress: Progress | None = None) -> Tr
     precision = "int8" if settings.whisper == "base" else "float16"
     whisper = shared_whisper(settings, progress)
     engine = f"whisper-{settings.whisper} ({precision} weights)"
-    language = settings.language.lower() if whisper.is_multilingual else "en"
-    if language and language not in tuple(LANGUAGES)[: whisper.num_languages]:
-        raise InvalidSettings(
-            f"The language ({variable('language')}) is a code that Whisper knows, such as en or de, not "
-            f"“{settings.language}”."
-        )
-    return Transcriber(whisper, engine, language or None)
+    return Transcriber(whisper, engine, settings.language)

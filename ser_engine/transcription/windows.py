@@ -65,15 +65,21 @@ class Window:
 
     def rest(self, first: int) -> Window:
         """Return the samples from `first` on; where the language is doubtful, they count as part of this window."""
-        if not self.doubtful:
-            return self.part(first, len(self.samples), None)
-        return replace(self.part(first, len(self.samples), self.detected), root=self.key[1])
+        last, detected = len(self.samples), self.detected
+        if detected is None or not (detected.doubtful or detected.chosen):
+            return self.part(first, last, None)
+        return replace(self.part(first, last, detected), root=self.key[1])
 
 
-def cut_windows(number: int, speech: CleanSpeech, found: Sequence[Span], limit: int) -> Iterator[Window]:
-    """Yield the windows of at most `limit` samples of a speech, in which the spans `found` were detected."""
+def cut_windows(
+    number: int, speech: CleanSpeech, found: Sequence[Span], limit: int, chosen: Detection | None
+) -> Iterator[Window]:
+    """Yield the windows of at most `limit` samples of a speech, in which the spans `found` were detected.
+
+    `chosen` is the language, where a person chose it.
+    """
     for start, samples in split_speech(speech, limit):
-        yield Window(number, start, samples, _find_stretches(speech, found, start, len(samples)))
+        yield Window(number, start, samples, _find_stretches(speech, found, start, len(samples)), chosen)
 
 
 def split_speech(speech: CleanSpeech, limit: int) -> Iterator[tuple[int, NDArray[np.float32]]]:

@@ -36,14 +36,18 @@ class Abandoned(Exception):
 class Job:
     """One analysis of `recording` by `engine`, relative to the speaker's `baseline`, if any; started on creation.
 
+    `language` is that of all speech, empty to detect it.
+
     Attributes
     ----------
     steps : the progress; replaced as a whole, so that any thread may read it at any time
     ended : set at the end; then either `analysis` is the result, or `error` a sentence
     """
 
-    def __init__(self, engine: Analyzer, recording: Recording, baseline: Baseline | None = None) -> None:
-        self.recording, self.baseline = recording, baseline
+    def __init__(
+        self, engine: Analyzer, recording: Recording, baseline: Baseline | None = None, language: str | None = None
+    ) -> None:
+        self.recording, self.baseline, self.language = recording, baseline, language
         self.steps = Steps({}, STAGES[0])
         self.ended = threading.Event()
         self.analysis: Analysis | None = None
@@ -59,7 +63,11 @@ class Job:
     def _run(self) -> None:
         try:
             self.analysis = self.engine.analyze(
-                self.recording.data, name=self.recording.name, baseline=self.baseline, progress=self._take_step
+                self.recording.data,
+                name=self.recording.name,
+                language=self.language,
+                baseline=self.baseline,
+                progress=self._take_step,
             )
         except SerError as error:
             self.error = str(error)
