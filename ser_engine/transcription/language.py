@@ -53,6 +53,8 @@ CERTAIN = 0.98
 """A window of several stretches in which a language is less probable is searched for a change of language."""
 SWITCH = 2.0
 """By how much log-probability each change of language has to improve on speech without it."""
+WHOLE = 0.5
+"""How much a window's own log-probabilities count beside those of each of its stretches, which are less reliable."""
 AFTER_S = 1.0
 """Silence that follows a stretch where it is encoded by itself, as it does in Whisper's training."""
 
@@ -128,7 +130,8 @@ def find_languages(
         return [(0, len(samples), _judge(log_probs, sum(seconds)))]
     pauses = [(before[1] + after[0]) // 2 for before, after in pairwise(stretches)]
     bounds = [0, *pauses, len(samples)]
-    runs = join_stretches(detect_stretches(model, [samples[a:b] for a, b in pairwise(bounds)]), seconds)
+    alone = detect_stretches(model, [samples[a:b] for a, b in pairwise(bounds)])
+    runs = join_stretches(alone + WHOLE * log_probs, seconds)
     return [(bounds[a], bounds[b], _judge(own, sum(seconds[a:b]))) for a, b, own in runs]
 
 

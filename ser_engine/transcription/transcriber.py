@@ -113,9 +113,9 @@ class Transcriber:
         decoded = self._transcribe(windows, wide, batch, words)
         mains = [main or main_language(segments) for segments in _by_speech(decoded, len(wide))]
         again = []
-        for window, _ in decoded.values():
+        for window, segments in decoded.values():
             likely = mains[window.speech]
-            if window.doubtful and likely and likely != window.language:
+            if (window.doubtful or not segments) and likely and likely != window.language:
                 again.append(replace(window, detected=Detection(likely, doubtful=True)))
         # Where no words are credible in that language, those in the detected one stay.
         decoded |= {key: own for key, own in self._transcribe(again, wide, batch, words).items() if own[1]}
@@ -127,7 +127,7 @@ class Transcriber:
     def _transcribe(
         self, windows: Sequence[Window], speeches: Sequence[CleanSpeech], batch: int, words: bool
     ) -> dict[tuple[int, int], _Decoded]:
-        """Return each window with credible words, or a doubtful language, by its key; the parts of one with several."""
+        """Return each window and its credible words, by its key; the parts of one with several languages."""
         waiting = list(windows)
         decoded: dict[tuple[int, int], _Decoded] = {}
         while waiting:
@@ -136,11 +136,9 @@ class Transcriber:
             results, parts = self._decode(together)
             waiting = parts + waiting
             for window, result in results:
-                credible = is_credible(result, len(window.samples) / SAMPLE_RATE)
-                if credible or window.doubtful:
-                    decoded.setdefault(window.key, (window, []))
-                if credible:
-                    decoded[window.key][1].extend(self._cut_segments(speeches[window.speech], window, result, words))
+                _, segments = decoded.setdefault(window.key, (window, []))
+                if is_credible(result, len(window.samples) / SAMPLE_RATE):
+                    segments += self._cut_segments(speeches[window.speech], window, result, words)
                     if rest := self._find_rest(result, len(window.samples)):
                         waiting.append(window.rest(rest))
         return decoded
