@@ -460,6 +460,10 @@ class ModelLanguages:
     trained: tuple[str, ...]
     measured: tuple[str, ...]
 
+    def to_dict(self) -> dict[str, list[str]]:
+        """Return the languages as JSON-ready values."""
+        return {"trained": list(self.trained), "measured": list(self.measured)}
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -512,7 +516,7 @@ class Analysis:
             **({"modalities": modalities} if modalities else {}),
             "transcript": None if self.transcript is None else self.transcript.to_dict(),
             "unmeasured_languages": list(self.unmeasured_languages),
-            "model_languages": None if self.languages is None else asdict(self.languages),
+            "model_languages": None if self.languages is None else self.languages.to_dict(),
             "timeline": [window.to_dict() for window in self.timeline],
             "quality": self.quality.to_dict(),
             "baseline_s": None if self.speech.baseline is None else round(self.speech.baseline.speech_s, 3),

@@ -2,8 +2,8 @@
 
     python -m tests.data.make
 
-Each sentence is spoken by each voice, and those of other languages by one voice each, with a third of a second of digital
-silence before and after, and stored as 16 kHz Ogg Opus: some 8 kB a clip. tests/speech.py reads them.
+Each sentence is spoken by each voice, and those in other languages by one, with a third of a second of digital silence
+before and after, and stored as 16 kHz Ogg Opus: some 8 kB a clip. tests/speech.py reads them.
 """
 
 from __future__ import annotations

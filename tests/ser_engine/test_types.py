@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 from ser_engine.settings import PROJECT
+from ser_engine.transcription.language import warn_of_languages
 from ser_engine.types import (
     SAMPLE_RATE,
     STAGES,
     Analysis,
     Baseline,
     CleanSpeech,
+    ModelLanguages,
     Quality,
     Recording,
     Scores,
@@ -273,7 +275,10 @@ def test_the_json_is_what_was_agreed(analysis: Analysis) -> None:
 
 
 def test_the_keys_come_in_the_order_of_reading(analysis: Analysis) -> None:
-    expected = ["file", "model", "scores", "top", "sure", "transcript", "timeline", "quality", "baseline_s", "seconds"]
+    expected = [
+        "file", "model", "scores", "top", "sure", "transcript", "unmeasured_languages", "model_languages", "timeline",
+        "quality", "baseline_s", "seconds",
+    ]  # fmt: skip
     assert list(analysis.to_dict()) == expected
     assert list(analysis.to_dict()["seconds"]) == [*STAGES, "total"]
 
@@ -339,11 +344,14 @@ def test_words_in_other_languages_become_blanks() -> None:
     assert Transcript("Hi.", None, (), 0.9, "").text_in(("en",)) == "Hi."
 
 
-def test_a_language_in_which_the_model_was_not_measured_is_named_unless_its_detection_is_doubtful() -> None:
-    measured = replace(ANALYSIS, languages=ModelLanguages(("en",), ("de", "en")))
+def test_a_language_in_which_the_model_was_not_measured_is_named_unless_its_detection_is_doubtful(
+    analysis: Analysis,
+) -> None:
+    measured = replace(analysis, languages=ModelLanguages(("en",), ("de", "en")))
     assert measured.unmeasured_languages == ("fr",)
-    assert measured.to_dict()["model_languages"] == {"trained": ("en",), "measured": ("de", "en")}
-    doubtful = tuple(replace(segment, language_doubtful=True) for segment in ANALYSIS.transcript.segments)
-    unclear = replace(measured, transcript=replace(ANALYSIS.transcript, segments=doubtful))
-    assert unclear.unmeasured_languages == ()
-    assert ANALYSIS.unmeasured_languages == ()  # nothing is known of the model
+    assert measured.to_dict()["model_languages"] == {"trained": ["en"], "measured": ["de", "en"]}
+    assert "French" in warn_of_languages(measured) and "German" in warn_of_languages(measured)
+    doubtful = tuple(replace(segment, language_doubtful=True) for segment in TRANSCRIPT.segments)
+    unclear = replace(measured, transcript=replace(TRANSCRIPT, segments=doubtful))
+    assert unclear.unmeasured_languages == () and warn_of_languages(unclear) == ""
+    assert analysis.unmeasured_languages == () and warn_of_languages(analysis) == ""  # nothing is known of the model

@@ -19,7 +19,6 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.transcription.language import (
     LANGUAGES,
-    SHORT_S,
     choose_language,
     join_stretches,
     main_language,
@@ -151,4 +150,3 @@ def test_languages_that_alternate_at_pauses_are_told_apart(
     for start, end, language in spans:
         middle = [s for s in transcript.segments if s.start < (start + end) / 2 < s.end]
         assert [segment.language for segment in middle] == [language]
-    assert SHORT_S > 0
