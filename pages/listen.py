@@ -185,8 +185,8 @@ def show_result(result: session.Result) -> None:
 
 
 def words_key(result: session.Result) -> str:
-    """Return the key of the field of a recording's transcript."""
-    return f"words-{result.recording.digest}"
+    """Return the key of the field of a recording's transcript, which is another one in another language."""
+    return "-".join(filter(None, ["words", result.recording.digest, result.language]))
 
 
 def take_words(result: session.Result) -> None:
@@ -232,13 +232,13 @@ def show_transcript(result: session.Result) -> None:
         result.offered = result.words
     st.text_area("Transcript (editable)", result.offered, key=key, height=180)
     note(sentences.transcript_note(transcript) if transcript.text else "No words were recognized.")
-    language_choice.choose(session.current(), engine.analyzer(result.model).settings.language)
     if result.problem is not None:
         st.error(wording.verbatim(result.problem))
     elif result.edited and result.current.modalities:
         note(sentences.correction(result.analysis.scores, result.current.scores))
     elif result.edited:
         note("Edited by you; the downloads say so.")
+    language_choice.choose(session.current(), engine.analyzer(result.model).settings.language)
 
 
 def show_modalities(result: session.Result) -> None:
