@@ -148,7 +148,7 @@ def join_stretches(
     """Join neighboring stretches in one language; return the first and last (exclusive) of each, and log-probabilities.
 
     `log_probs` are those of stretches, float32 [n, languages], of so many `seconds`; those of less than `SHORT_S` count
-    less. The languages are the most probable ones if each change costs `SWITCH` (Viterbi, 1967).
+    less. The languages are the most probable ones if each change costs `SWITCH`, by the Viterbi algorithm.
     """
     weights = np.minimum(1.0, np.asarray(seconds) / SHORT_S)[:, None]
     evidence = (log_probs * weights).astype(np.float32)
