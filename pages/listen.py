@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ser_engine.errors import SerError
+from ser_engine.transcription.language import warn_of_languages
 from ui import calibration, caveats, engine, panels, session, theme, wording
 from ui.components.file_list import list_files
 from ui.components.recorder import record
 from ui.components.transcript import list_sentences
-from ui.listen import charts, downloads, files, model_choice
+from ui.listen import charts, downloads, files, language_choice, model_choice
 from ui.listen import why as explain
 from ui.listen import wording as sentences
 from ui.panels import as_table, note, section
@@ -212,6 +213,8 @@ def show_result(result: session.Result) -> None:
         answer = (analysis.scores, analysis.threshold)
         st.header(wording.verbatim(wording.headline(*answer)), anchor=False)
         st.html(theme.line("lead", wording.explanation(*answer)))
+        if unmeasured := warn_of_languages(analysis):
+            st.markdown(f":material/warning: {unmeasured}")
         if result.baseline is not None:
             note(wording.relative_to(result.baseline))
         if measured := wording.label_accuracy(analysis.scores.top, engine.card(result.model)):
@@ -236,8 +239,8 @@ def show_result(result: session.Result) -> None:
 
 
 def words_key(result: session.Result) -> str:
-    """Return the key of the field of a recording's transcript."""
-    return f"words-{result.recording.digest}"
+    """Return the key of the field of a recording's transcript, which is another one in another language."""
+    return "-".join(filter(None, ["words", result.recording.digest, result.language]))
 
 
 def take_words(result: session.Result) -> None:
@@ -274,7 +277,7 @@ def show_transcript(result: session.Result) -> None:
         note("Transcription is turned off.")
         return
     shown = result.current.transcript or transcript
-    if rows := sentences.sentence_rows(shown.segments):
+    if rows := sentences.sentence_rows(shown.segments, len(shown.languages) > 1):
         list_sentences(rows, player="players", key="sentences")
         note("Press a sentence to play the recording from there.")
     # The widget forgets its value when another page is visited; then it begins with what the session has.
@@ -289,6 +292,7 @@ def show_transcript(result: session.Result) -> None:
         note(sentences.correction(result.analysis.scores, result.current.scores))
     elif result.edited:
         note("Edited by you; the downloads say so.")
+    language_choice.choose(session.current(), engine.analyzer(result.model).settings.language)
 
 
 def show_modalities(result: session.Result) -> None:

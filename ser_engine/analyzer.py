@@ -21,7 +21,7 @@ from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, SerError,
 from ser_engine.merging import merge_stretches
 from ser_engine.models import trained_on
 from ser_engine.models.base import Model
-from ser_engine.models.cards import read_cards, read_figures
+from ser_engine.models.cards import read_cards, read_figures, read_languages
 from ser_engine.models.registry import find_model, load_model
 from ser_engine.sentences import cut_sentences, score_sentences
 from ser_engine.settings import Settings, variable
@@ -36,6 +36,7 @@ from ser_engine.types import (
     Baseline,
     CleanSpeech,
     Explanation,
+    ModelLanguages,
     Prediction,
     Quality,
     Recording,
@@ -144,6 +145,7 @@ class Analyzer:
         self._loading = threading.Lock()
         self._model: Model | None = None
         self._trained_on: NDArray[np.uint64] = np.zeros(0, np.uint64)
+        self._languages: ModelLanguages | None = None
         self._transcriber: Transcriber | None = None
 
     def analyze(
@@ -153,6 +155,7 @@ class Analyzer:
         *,
         name: str = "",
         transcribe: bool | None = None,
+        language: str | None = None,
         baseline: Baseline | None = None,
         track: int | None = None,
         progress: Progress | None = None,
@@ -168,6 +171,7 @@ class Analyzer:
         sampling_rate : of samples, in Hz
         name : of the recording in the answer; a path's file name by default
         transcribe : whether to transcribe the words; `settings.transcribe` by default
+        language : code of the language of all speech, empty to detect it; `settings.language` by default
         baseline : of the speaker, from `calibrate`
         track : audio track of a file, from 1, or 0 to choose it as `settings.track` says; that setting by default
         progress, advance, decoded : called as the analysis goes on; an exception that one of them raises ends it
@@ -181,17 +185,18 @@ class Analyzer:
         WeightsUnavailable
             A model that the settings name is missing.
         InvalidSettings
-            Whisper does not know the language that the settings name, or another model made the baseline.
+            Whisper does not know the language, or another model made the baseline.
         """
         begun = time.perf_counter()
         self.check_baseline(baseline)
+        settings = self._override(transcribe=transcribe, language=language, track=track)
         report = _Report(progress, advance, decoded)
-        with self._open(source, sampling_rate, name, report, track) as sound:
+        with self._open(source, sampling_rate, name, report, settings) as sound:
             if sound.recording is None:
-                analysis = self._analyze_stretches(sound, transcribe, baseline, report)
+                analysis = self._analyze_stretches(sound, baseline, report, settings)
             else:
-                preprocessed = self._preprocess(sound.recording, baseline, report)
-                (analysis,) = self._predict([preprocessed], transcribe, report)
+                preprocessed = self._preprocess(sound.recording, baseline, report, settings)
+                (analysis,) = self._predict([preprocessed], settings, report)
         return replace(analysis, seconds={**analysis.seconds, "total": time.perf_counter() - begun})
 
     def analyze_batch(
@@ -210,20 +215,21 @@ class Analyzer:
         of a stage that is shared is divided evenly. With a baseline, all recordings are of its speaker.
         """
         self.check_baseline(baseline)
+        settings = self._override(transcribe=transcribe)
         results: list[Analysis | SerError | None] = []
         pending: list[_Preprocessed] = []
         for source, name in zip(sources, names or [""] * len(sources), strict=True):
             report = _Report()
             try:
-                with self._open(source, sampling_rate, name, report) as sound:
+                with self._open(source, sampling_rate, name, report, settings) as sound:
                     if sound.recording is None:
-                        results.append(self._analyze_stretches(sound, transcribe, baseline, report))
+                        results.append(self._analyze_stretches(sound, baseline, report, settings))
                     else:
-                        pending.append(self._preprocess(sound.recording, baseline, report))
+                        pending.append(self._preprocess(sound.recording, baseline, report, settings))
                         results.append(None)
             except (InvalidAudio, TooLarge, NoSpeech) as error:
                 results.append(error)
-        analyses = iter(self._predict(pending, transcribe) if pending else ())
+        analyses = iter(self._predict(pending, settings) if pending else ())
         return [next(analyses) if result is None else result for result in results]
 
     def calibrate(self, source: Source, sampling_rate: int | None = None, *, name: str = "") -> Baseline:
@@ -246,10 +252,10 @@ class Analyzer:
         if not self.model.can_calibrate:
             raise unable
         report = _Report()
-        with self._open(source, sampling_rate, name, report) as sound:
+        with self._open(source, sampling_rate, name, report, self.settings) as sound:
             # Of a long recording, its beginning has more than enough speech.
             recording = sound.recording or sound.beginning(self.settings.whole_s)
-        speech = self._preprocess(recording, None, report).speech
+        speech = self._preprocess(recording, None, report, self.settings).speech
         seconds = speech.quality.speech_s
         if seconds < MIN_BASELINE_S:
             needed = f"at least {MIN_BASELINE_S:g} s is needed to calibrate to a voice"
@@ -338,15 +344,18 @@ class Analyzer:
             reason = f"since the sound of a longer one is not kept ({variable('stretch_s')})"
             raise TooLarge(f"{purpose} only for recordings of up to {most}, {reason}.")
 
+    def _override(self, **options: Any) -> Settings:
+        """Return the settings with the options of a call that are not None."""
+        return replace(self.settings, **{name: value for name, value in options.items() if value is not None})
+
     @contextmanager
     def _open(
-        self, source: Source, sampling_rate: int | None, name: str, report: _Report, track: int | None = None
+        self, source: Source, sampling_rate: int | None, name: str, report: _Report, settings: Settings
     ) -> Iterator[Sound]:
         """Decode a recording, or learn how long it is where that is more than is kept in memory."""
         from ser_engine.audio.decode import load_samples
         from ser_engine.audio.sound import Sound, as_sound, open_sound
 
-        settings = self.settings if track is None else replace(self.settings, track=track)
         with ExitStack() as opened:
             with report.stage("decode"):
                 if isinstance(source, np.ndarray):
@@ -365,6 +374,7 @@ class Analyzer:
         recording: Recording,
         baseline: Baseline | None,
         report: _Report,
+        settings: Settings,
         speech: tuple[Span, ...] | None = None,
         start_s: float = 0.0,
     ) -> _Preprocessed:
@@ -375,11 +385,11 @@ class Analyzer:
         if report.decoded:
             report.decoded(recording, start_s, report.total_s)
         with report.stage("clean"):
-            cleaned = name_voice(clean_speech(recording, self.settings, speech))
+            cleaned = name_voice(clean_speech(recording, settings, speech))
         return _Preprocessed(recording, replace(cleaned, baseline=baseline), dict(report.seconds))
 
     def _analyze_stretches(
-        self, sound: Sound, transcribe: bool | None, baseline: Baseline | None, report: _Report
+        self, sound: Sound, baseline: Baseline | None, report: _Report, settings: Settings
     ) -> Analysis:
         """Analyze a long recording stretch by stretch; only the answers are kept.
 
@@ -388,7 +398,7 @@ class Analyzer:
         from ser_engine.audio.stretches import Stretch, cut_stretches, read_stretches
 
         with report.stage("clean"):
-            stretches = cut_stretches(sound, self.settings.stretch_s, lambda *_: report.step())
+            stretches = cut_stretches(sound, settings.stretch_s, lambda *_: report.step())
         reading = read_stretches(sound, stretches)
 
         def analyze_next(stretch: Stretch) -> Analysis | NoSpeech:
@@ -396,8 +406,8 @@ class Analyzer:
                 recording = next(reading)
             report.done_s, report.current_s = stretch.start_s, recording.duration_s
             try:
-                pending = self._preprocess(recording, baseline, report, stretch.speech, stretch.start_s)
-                (answer,) = self._predict([pending], transcribe, report, pieces=True)
+                pending = self._preprocess(recording, baseline, report, settings, stretch.speech, stretch.start_s)
+                (answer,) = self._predict([pending], settings, report, pieces=True)
                 return answer.without_sound()
             except NoSpeech as error:
                 return error
@@ -416,7 +426,7 @@ class Analyzer:
     def _predict(
         self,
         pending: Sequence[_Preprocessed],
-        transcribe: bool | None,
+        settings: Settings,
         report: _Report | None = None,
         pieces: bool = False,
     ) -> list[Analysis]:
@@ -424,17 +434,18 @@ class Analyzer:
 
         With `pieces`, only a few windows are classified at a time, between which the report may end the analysis.
         """
-        transcribe = self.settings.transcribe if transcribe is None else transcribe
         report = report or _Report()
         lanes = [each.lanes or (Lane(each.speech),) for each in pending]
         speeches = [lane.speech for own in lanes for lane in own]
         with report.stage("transcribe"):
             transcripts: Sequence[Transcript | None] = [None] * len(speeches)
-            if transcribe:
+            if settings.transcribe:
                 step = partial(report.step, 0.0, TRANSCRIBING)
-                transcripts = self.transcriber.transcribe_all(speeches, words=self.settings.words, step=step)
+                transcripts = self.transcriber.transcribe_all(
+                    speeches, words=settings.words, language=settings.language, step=step
+                )
         with report.stage("classify"):
-            step = partial(report.step, TRANSCRIBING if transcribe else 0.0, 1.0)
+            step = partial(report.step, TRANSCRIBING if settings.transcribe else 0.0, 1.0)
             classified = iter(self._classify(speeches, transcripts, step if pieces else None))
         analyses = []
         for each, own in zip(pending, lanes, strict=True):
@@ -452,7 +463,7 @@ class Analyzer:
         prediction, timeline, transcript = classified
         return Analysis(
             recording.source.name, self.model.id, prediction.scores, transcript, timeline, speech.quality, seconds,
-            recording, speech, prediction.modalities, self.model.threshold,
+            recording, speech, prediction.modalities, self.model.threshold, self._languages,
         )  # fmt: skip
 
     def _warn_of_training(self, analysis: Analysis) -> Analysis:
@@ -524,6 +535,7 @@ class Analyzer:
             if self._model is None:
                 folder = find_model(self.settings)
                 self._trained_on = trained_on.read_digests(folder)
+                self._languages = read_languages(folder, self.settings)
                 self._model = load_model(folder, self.settings)
             return self._model
 

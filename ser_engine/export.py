@@ -14,7 +14,7 @@ from typing import Any
 
 from ser_engine.types import Analysis, Span, TranscriptSegment
 
-COLUMNS = ("file", "start_s", "end_s", "transcript", "transcript_edited", "emotion", "probability", "sure")
+COLUMNS = ("file", "start_s", "end_s", "language", "transcript", "transcript_edited", "emotion", "probability", "sure")
 """Columns of a table, before those of the probabilities."""
 SHORTEST_S = 0.01
 """Length that an interval of a TextGrid has at least, in seconds; Praat allows none of length zero."""
@@ -37,7 +37,7 @@ def to_csv(analysis: Analysis, edited: bool = False) -> str:
             probabilities = [f"{value:.6f}" for value in part.scores.probabilities]
             values = [part.scores.top, max(probabilities), sure, *probabilities]
         times = [f"{part.start:.2f}", f"{part.end:.2f}"]
-        table.writerow([analysis.file, *times, part.text, "yes" if edited else "no", *values])
+        table.writerow([analysis.file, *times, part.language or "", part.text, "yes" if edited else "no", *values])
     return text.getvalue()
 
 
@@ -56,7 +56,10 @@ def to_vtt(analysis: Analysis) -> str:
 
 
 def to_textgrid(analysis: Analysis) -> str:
-    """Return a TextGrid of Praat with the tiers "sentences", "words" (empty unless they have times) and "emotions"."""
+    """Return a TextGrid of Praat with the tiers "sentences", "words", "emotions" and "languages".
+
+    "words" is empty unless they have times.
+    """
     from praatio.utilities.textgrid_io import getTextgridAsStr
 
     parts, length = sentences(analysis), analysis.quality.duration_s
@@ -64,6 +67,7 @@ def to_textgrid(analysis: Analysis) -> str:
         "sentences": [(part, part.text) for part in parts],
         "words": [(word, word.text) for part in parts for word in part.words],
         "emotions": [(part, emotion(part)) for part in parts],
+        "languages": [(part, part.language or "") for part in parts],
     }
     shared = {"class": "IntervalTier", "xmin": 0.0, "xmax": length}
     grid = {

@@ -30,7 +30,7 @@ def cut_sentences(
         span = widen(segment, SENTENCE_S, speech.quality.duration_s)
         part = replace(speech, samples=speech.between(span.start, span.end))
         if part.duration_s >= min_speech_s:
-            words = replace(transcript, text=segment.text, segments=(), confidence=segment.confidence)
+            words = replace(transcript, text=segment.text, segments=(segment,), confidence=segment.confidence)
             sentences[number] = (part, words)
     return sentences
 

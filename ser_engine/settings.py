@@ -41,7 +41,7 @@ class Settings:
     download_timeout_s : seconds without a byte after which a download is given up
     transcribe : whether words are transcribed
     words : whether words get times of their own, which takes about a tenth longer
-    language : two-letter code of the spoken language; if empty, Whisper detects it
+    language : code of the language of all speech, such as "en"; if empty, it is detected for each stretch of speech
     noise_reduction : "auto" (only where the signal-to-noise ratio is low), "always" (as Sharma, III.A) or "off"
     track : audio track to analyze, counted from 1; 0 for the default track or, where it is silent, the first with sound
     max_bytes, max_seconds : limits of a recording, checked before it is decoded; on the page they are 400 MB and an

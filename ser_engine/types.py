@@ -6,7 +6,8 @@ numpy alone, so that a page can draw an answer without loading a model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -269,7 +270,8 @@ class TranscriptSegment(Span):
     """A sentence, or what Whisper took for one, with its times and Whisper's confidence in it (0 to 1).
 
     `words` is empty unless their times were asked for. `scores` are the emotions of the sentence, None where there is
-    too little speech around it; `sure` is false where the model abstains, as in `Analysis`. `speaker` is a name of
+    too little speech around it; `sure` is false where the model abstains, as in `Analysis`. `language` is Whisper's
+    code, such as "en"; where its detection is doubtful, it is that of most of the recording. `speaker` is a name of
     `Analysis.speakers`, empty where there is only one.
     """
 
@@ -278,11 +280,18 @@ class TranscriptSegment(Span):
     words: tuple[Word, ...] = ()
     scores: Scores | None = field(default=None, compare=False)
     sure: bool | None = field(default=None, compare=False)
+    language: str | None = None
+    language_doubtful: bool = False
     speaker: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the segment as JSON-ready values; speaker, words and emotion are left out where there are none."""
-        answer = super().to_dict() | {"text": self.text, "confidence": round(self.confidence, 3)}
+        answer = super().to_dict() | {
+            "text": self.text,
+            "language": self.language,
+            "language_doubtful": self.language_doubtful,
+            "confidence": round(self.confidence, 3),
+        }
         if self.speaker:
             answer["speaker"] = self.speaker
         if self.words:
@@ -296,8 +305,8 @@ class TranscriptSegment(Span):
 class Transcript:
     """The words of a recording; an empty `text` means that there is no intelligible speech.
 
-    `language` is Whisper's two-letter code (None without text); `engine` names model and precision;
-    `confidence` is the mean token probability, 0 to 1.
+    `language` is Whisper's two-letter code of most of the speech (None without text); each of the `segments` has its
+    own. `engine` names model and precision; `confidence` is the mean token probability, 0 to 1.
     """
 
     text: str
@@ -306,11 +315,28 @@ class Transcript:
     confidence: float
     engine: str
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of the segments, that of most of the speech first."""
+        own = (segment.language for segment in self.segments if segment.text)
+        return tuple(dict.fromkeys(language for language in (self.language, *own) if language))
+
+    def text_in(self, languages: Collection[str]) -> str:
+        """Return the text with blanks for words in other languages; words of which no language is known stay."""
+        known = (None, *languages)
+        if not self.segments:
+            return self.text if self.language in known else ""
+        stay = iter(
+            [(segment.language or self.language) in known for segment in self.segments for _ in segment.text.split()]
+        )
+        return re.sub(r"\S+", lambda word: word[0] if next(stay, True) else " " * len(word[0]), self.text)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the transcript as JSON-ready values."""
         return {
             "text": self.text,
             "language": self.language,
+            "languages": list(self.languages),
             "engine": self.engine,
             "confidence": round(self.confidence, 3),
             "segments": [segment.to_dict() for segment in self.segments],
@@ -458,6 +484,18 @@ class Explanation:
 
 
 @dataclass(frozen=True)
+class ModelLanguages:
+    """Codes of the languages of a model's training, and of those in which its accuracy was measured."""
+
+    trained: tuple[str, ...]
+    measured: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, list[str]]:
+        """Return the languages as JSON-ready values."""
+        return {"trained": list(self.trained), "measured": list(self.measured)}
+
+
+@dataclass(frozen=True)
 class Analysis:
     """The results for one recording.
 
@@ -465,6 +503,7 @@ class Analysis:
     `modalities` are the scores by modality, as in `Prediction`; of a long recording, means over its windows.
     `threshold` is the top probability below which the answer counts as "not sure"; None where the model has none.
     `seconds` maps each of `STAGES` and "total" to its duration.
+    `languages` are those of the model's training and tests, None where they are not known.
     `recording` is the decoded recording, `speech` the preprocessed one; `to_dict` leaves them out. Of a long recording,
     they have no samples (see `has_sound`).
     `speakers` are the answers for each of several speakers; the fields above are then for all of them together, and
@@ -482,8 +521,18 @@ class Analysis:
     speech: CleanSpeech = field(repr=False)
     modalities: Mapping[str, Scores] = field(default_factory=dict)
     threshold: float | None = None
+    languages: ModelLanguages | None = None
     speakers: tuple[Speaker, ...] = ()
     overlaps: tuple[Span, ...] = ()
+
+    @property
+    def unmeasured_languages(self) -> tuple[str, ...]:
+        """The languages of the recording in which the model was never measured; doubtful detections do not count."""
+        if self.languages is None or self.transcript is None:
+            return ()
+        clear = {segment.language for segment in self.transcript.segments if not segment.language_doubtful}
+        known = self.languages.measured
+        return tuple(each for each in self.transcript.languages if each in clear and each not in known)
 
     @property
     def sure(self) -> bool | None:
@@ -517,6 +566,8 @@ class Analysis:
             "sure": self.sure,
             **({"modalities": modalities} if modalities else {}),
             "transcript": None if self.transcript is None else self.transcript.to_dict(),
+            "unmeasured_languages": list(self.unmeasured_languages),
+            "model_languages": None if self.languages is None else self.languages.to_dict(),
             "timeline": [window.to_dict() for window in self.timeline],
             **({"speakers": [speaker.to_dict() for speaker in self.speakers]} if self.speakers else {}),
             **({"overlaps": [span.to_dict() for span in self.overlaps]} if self.overlaps else {}),

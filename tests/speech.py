@@ -28,6 +28,11 @@ SENTENCES = {
     "It is eleven o'clock.": "eleven",
     "I wonder what this is about.": "wonder",
 }
+FOREIGN = {
+    "de": "Heute Abend könnte ich es ihm sagen, aber ich habe keine Zeit.",
+    "fr": "Je voudrais une tasse de café et un verre d'eau, s'il vous plaît.",
+}
+"""What the clips in other languages say, by the language."""
 CALM = " ".join([*SENTENCES] * 3)
 """Enough speech to calibrate to."""
 Samples = NDArray[np.float32]
@@ -48,11 +53,20 @@ def speech_wav(text: str = "Dogs are sitting by the door.", voice: str = "man", 
     return encode(speech(text, voice, rate), rate)
 
 
-@lru_cache
 def _clip(key: str, voice: str) -> Samples:
-    samples, rate = soundfile.read(Path(__file__).parent / "data" / f"{voice}_{key}.ogg", dtype="float32")
+    return _read(f"{voice}_{key}")
+
+
+@lru_cache
+def _read(name: str) -> Samples:
+    samples, rate = soundfile.read(Path(__file__).parent / "data" / f"{name}.ogg", dtype="float32")
     assert rate == RATE
     return samples
+
+
+def foreign(language: str) -> Samples:
+    """Return the sentence of `FOREIGN` in a language, as `speech` returns others."""
+    return _read(f"languages/{language}")
 
 
 def silence(seconds: float, rate: int = RATE) -> Samples:

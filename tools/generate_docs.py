@@ -1,4 +1,4 @@
-"""Generate the parts of the documents that follow from results, configurations, corpora and the command line.
+"""Generate the parts of documents and models that follow from results, configurations, corpora and the command line.
 
 `python -m tools.generate_docs` writes them; with `--check` it only names outdated ones, and exits with 1.
 In a document, the lines between `<!-- generated: NAME -->` and `<!-- end -->` are generated.
@@ -7,12 +7,17 @@ In a document, the lines between `<!-- generated: NAME -->` and `<!-- end -->` a
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ser_engine.cli.main import VERBS, build_parser
+from ser_engine.evaluation.cards import model_languages
+from ser_engine.evaluation.record import read_record
+from ser_engine.models.cards import LANGUAGES
+from ser_engine.models.store import CONFIG, MEASURED, read_config
 from tools.doc_tables import BLOCKS, RESULTS, ROOT, all_runs
 
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -40,10 +45,20 @@ def documents() -> Iterable[tuple[Path, str]]:
     """Yield each document with its generated parts as they should be."""
     yield ROOT / "docs" / "command-line.md", command_line()
     yield RESULTS / "README.md", all_runs()
+    yield from models()
     for path in DOCUMENTS:
         if path.name != "command-line.md":
             text = path.read_text(encoding="utf-8")
             yield path, BLOCK.sub(lambda match: f"{match[1]}{BLOCKS[match[2]]()}\n{match[3]}", text)
+
+
+def models() -> Iterator[tuple[Path, str]]:
+    """Yield the config.json of each measured emotion model, with the languages of its training and its tests."""
+    for path in sorted((ROOT / "models").glob(f"*/{CONFIG}")):
+        config = read_config(path.parent)
+        if "UA" in (measured := config.get(MEASURED, {})):
+            measured[LANGUAGES] = model_languages(read_record(RESULTS, measured["run"]), config["corpora"])
+            yield path, json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 
 
 def command_line() -> str:

@@ -60,14 +60,19 @@ class Recording:
         return hashlib.sha256(self.data + track if track else self.data).hexdigest()[:16]
 
 
+Choices = tuple[str, "str | None", "Baseline | None"]
+"""Model, language and baseline: what an analysis depends on, besides the recording."""
+
+
 @dataclass
 class Result:
     """An analyzed recording.
 
-    `analysis` is the result of `model` (a choice of the page). `words` is the transcript as last edited, `offered` as
-    its field began; `rescored` is the analysis with an edited transcript, `problem` why there is none; `explanation`
-    is that of the shown analysis, once the person asked for it. `overview` and `figures` are what is drawn and played
-    of the recording, and the charts by name; `speech` plays the model's input, unless that is too long to be kept.
+    `analysis` is the result of `model` and `language` (choices of the page). `words` is the transcript as last edited,
+    `offered` as its field began; `rescored` is the analysis with an edited transcript, `problem` why there is none;
+    `explanation` is that of the shown analysis, once the person asked for it. `overview` and `figures` are what is
+    drawn and played of the recording, and the charts by name; `speech` plays the model's input, unless that is too long
+    to be kept.
     """
 
     analysis: Analysis
@@ -77,6 +82,7 @@ class Result:
     overview: Overview = field(repr=False)
     speech: Player | None = field(repr=False)
     model: str = ""
+    language: str | None = None
     rescored: Analysis | None = field(default=None, repr=False)
     problem: str | None = None
     explanation: Explanation | None = field(default=None, repr=False)
@@ -103,6 +109,11 @@ class Result:
     def baseline(self) -> Baseline | None:
         """The calm voice that the analysis is relative to."""
         return self.analysis.speech.baseline
+
+    @property
+    def choices(self) -> Choices:
+        """What the analysis depends on, besides the recording."""
+        return self.model, self.language, self.baseline
 
     @property
     def current(self) -> Analysis:
@@ -137,10 +148,11 @@ class Session:
     that the upload field has forgotten, `uploads` numbers these fields, `changed` is set when the person changed one.
     `waiting` is a recording whose analysis has not ended. `job` is that analysis, which outlasts the runs of the page.
     `result` is the last result, which an error leaves in place. `model` is the model that the person chose, "" for
-    that of the settings. `baselines` are those of the speaker, by such a model; `sample` is a calm sample that waits to
-    become one, `sample_error` why the last one could not. `edits` are the edited transcripts of recordings that are not
-    shown, with the original and what their field began with, by recording. `framed` is set once app.py has run. `idle`
-    is set while the page is not running.
+    that of the settings; `language` that of all speech, "" to detect it, None for that of the settings. `baselines` are
+    those of the speaker, by such a model; `sample` is a calm sample that waits to become one, `sample_error` why the
+    last one could not. `edits` are the edited transcripts of recordings that are not shown, with the original and what
+    their field began with, by recording. `framed` is set once app.py has run. `idle` is set while the page is not
+    running.
     """
 
     files: Files = field(default_factory=Files, repr=False)
@@ -154,6 +166,7 @@ class Session:
     error: str | None = None
     upload_id: str | None = None
     model: str = ""
+    language: str | None = None
     baselines: dict[str, Baseline] = field(default_factory=dict, repr=False)
     edits: dict[str, tuple[str | None, str, str]] = field(default_factory=dict, repr=False)
     framed: bool = False
@@ -213,7 +226,7 @@ class Session:
         self.files.notice(uploads)
         if first is not None:
             result = self.result
-            if result and result.recording.upload_id == first and (result.model, result.baseline) == self.choices:
+            if result and result.recording.upload_id == first and result.choices == self.choices:
                 self.files.take(first, result.analysis, result.overview)
             if self.error is not None:
                 self.files.refuse(first, self.error)
@@ -268,8 +281,8 @@ class Session:
     def give(self, recording: Recording) -> None:
         """Let a recording wait for its analysis, unless its result is shown already."""
         self.error = None
-        shown = self.result and (self.result.recording.digest, self.result.model, self.result.baseline)
-        self.waiting = None if shown == (recording.digest, self.model, self.baseline) else recording
+        shown = self.result and (self.result.recording.digest, *self.result.choices)
+        self.waiting = None if shown == (recording.digest, *self.choices) else recording
 
     def choose_track(self, track: int) -> None:
         """Analyze another audio track of the recording that is shown."""
@@ -282,15 +295,22 @@ class Session:
         return not self.files.rows or bool(self.waiting or self.result or self.error)
 
     @property
-    def choices(self) -> tuple[str, Baseline | None]:
+    def choices(self) -> Choices:
         """What a result depends on, besides the recording."""
-        return self.model, self.baseline
+        return self.model, self.language, self.baseline
 
     def choose(self, model: str) -> None:
         """Choose a model, and analyze the recording that is shown with it."""
         if model == self.model:
             return
         self.model = model
+        self._analyze_again()
+
+    def choose_language(self, language: str) -> None:
+        """Choose the language of all speech, "" to detect it, and analyze the recording that is shown in it."""
+        if language == self.language:
+            return
+        self.language = language
         self._analyze_again()
 
     @property
@@ -330,15 +350,16 @@ class Session:
             or job.recording is not self.waiting
             or job.engine is not engine
             or job.baseline is not self.baseline
+            or job.language != self.language
         ):
             job.abandon()
             self.job = None
         if self.job is None and self.waiting is not None:
-            self.job = Job(engine, self.waiting, self.baseline, wanted)
+            self.job = Job(engine, self.waiting, self.baseline, self.language, wanted)
         if self.files.rows:
-            baseline = self.baseline
+            baseline, language = self.baseline, self.language
             self.files.work(
-                lambda upload: Job(engine, _recording(upload), baseline, wanted),
+                lambda upload: Job(engine, _recording(upload), baseline, language, wanted),
                 (engine, *self.choices),
                 wanted,
                 shown=self.waiting.upload_id if self.waiting else None,
@@ -381,6 +402,7 @@ class Session:
             analysis=analysis,
             recording=recording,
             model=self.model,
+            language=self.language,
             words=words,
             offered=offered,
             overview=overview,

@@ -1,7 +1,8 @@
 """Recognize the emotion of each recording.
 
 The table shows the most likely emotion (with a question mark where the model is not sure), its probability, the length
-in seconds and the transcript; below a row are warnings about sound that is missing or was replaced. Folders are
+in seconds and the transcript; below a row are warnings about sound that is missing or was replaced, and about languages
+in which the model was never measured. Folders are
 searched for recordings of any format; hidden files and those that are no audio are skipped and counted. The exit code
 is 2 if any recording could not be analyzed; the others are analyzed regardless.
 
@@ -36,13 +37,14 @@ from ser_engine.errors import SerError, TooLarge
 from ser_engine.models.registry import find_model
 from ser_engine.process import find_files, is_other_file
 from ser_engine.settings import Settings
+from ser_engine.transcription.language import warn_of_languages
 from ser_engine.types import Analysis
 
 if TYPE_CHECKING:
     from ser_engine.analyzer import Analyzer
 
 HELP = "recognize the emotion of each recording"
-SHARED = ("model", "track")
+SHARED = ("model", "track", "language")
 NAME_WIDTH = 40
 HEAD = f"{'file':{NAME_WIDTH}} {'emotion':10} {'prob.':>5}  {'sec.':>6}  transcript"
 
@@ -134,5 +136,5 @@ def _rows(analysis: Analysis) -> Iterator[str]:
     name = analysis.file if len(analysis.file) <= NAME_WIDTH else "…" + analysis.file[1 - NAME_WIDTH :]
     words = analysis.transcript.text if analysis.transcript else ""
     yield f"{name:{NAME_WIDTH}} {label:10} {probability:5.2f}  {analysis.quality.duration_s:6.1f}  {words}"
-    for warning in analysis.recording.warnings:
+    for warning in (*analysis.recording.warnings, *filter(None, [warn_of_languages(analysis)])):
         yield f"  {warning}"

@@ -19,10 +19,11 @@ from ser_engine.settings import Settings
 VERBS = (analyze, live, train, trial, evaluate, conversation, describe, corpus, audit)
 BAD_INPUT = 2
 # Options that several verbs share and that override a setting of the same name.
-SHARED = ("data", "results", "model", "track")
+SHARED = ("data", "results", "model", "track", "language")
 MODEL = "folder in models/, path, or hf:OWNER/NAME[@REVISION] of the Hugging Face hub (default: SER_MODEL or bundled)"
 
 TRACK = "audio track of a film, from 1 (default: SER_TRACK, else the default one or, if silent, the first with sound)"
+LANGUAGE = "language of all speech, such as en or de (default: SER_LANGUAGE, else detected for each stretch of speech)"
 # What looks like a file among the arguments, rather than like an option.
 DASHED = re.compile(r"-[^=]*\.[A-Za-z]\w*")
 
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--results", type=Path, metavar="FOLDER", help="folder of the results (default: SER_RESULTS)"
     )
     shared["model"].add_argument("--model", help=MODEL)
+    shared["language"].add_argument("--language", metavar="CODE", help=LANGUAGE)
     shared["track"].add_argument("--track", type=int, metavar="N", help=TRACK)
 
     parser = argparse.ArgumentParser("ser", description="Recognize emotions in speech; train and evaluate models.")

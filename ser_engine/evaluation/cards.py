@@ -12,6 +12,7 @@ from ser_engine.evaluation.record import RunRecord
 from ser_engine.features.encoder import BLOCKS, LOWER_BLOCKS
 from ser_engine.io import write_text
 from ser_engine.models.trained_on import FILE as TRAINED_ON
+from ser_engine.transcription.language import name_languages
 
 CORE_W = 10
 """Rough power of a busy core of a server's processor, in watts, with its share of the rest; not measured here."""
@@ -19,7 +20,7 @@ AUGMENTED = 33
 """Percent of the training clips that are taken degraded (`training.heads.UNDEGRADED`)."""
 FRONT_MATTER = """---
 license: {license}
-language: en
+language: {languages}
 pipeline_tag: audio-classification
 ---
 """
@@ -125,6 +126,13 @@ two models, whose cards have the cost.
     write_text(folder / "README.md", text)
 
 
+def model_languages(record: RunRecord, corpora: Sequence[str]) -> dict[str, list[str]]:
+    """Return the codes of the languages of the training `corpora`, and of the corpora on which emotions were tested."""
+    tested = (*record.by_corpus, *measured_elsewhere(record))
+    both = {"trained": corpora, "measured": tested}
+    return {kind: sorted({code for id in ids for code in get_corpus(id).languages}) for kind, ids in both.items()}
+
+
 def accuracy_table(record: RunRecord) -> str:
     """Return a Markdown table of UA with its interval and WA: all clips, each corpus, each gender."""
     interval = dict(zip(("UA_low", "UA_high"), record.interval or (), strict=False))
@@ -207,7 +215,9 @@ def _restricted(corpora: Sequence[str]) -> list[str]:
 
 
 def _front_matter(corpora: Sequence[str]) -> str:
-    return FRONT_MATTER.format(license=RESTRICTED if _restricted(corpora) else FREE)
+    spoken = sorted({code for id in corpora for code in get_corpus(id).languages})
+    languages = spoken[0] if len(spoken) == 1 else f"[{', '.join(spoken)}]"
+    return FRONT_MATTER.format(license=RESTRICTED if _restricted(corpora) else FREE, languages=languages)
 
 
 def _training_data(corpora: Sequence[str]) -> str:
@@ -302,7 +312,9 @@ def _external(record: RunRecord, corpora: Sequence[str]) -> str:
             f"{row['UA_among_shared_labels']:.1f} ({low:.1f} to {high:.1f}) among the {len(row['shared_labels'])} that "
             f"it has ({row['clips']} clips).\n"
         )
-    return "".join(lines)
+    languages = model_languages(record, corpora)
+    names = (name_languages(languages[kind]) for kind in ("trained", "measured"))
+    return "".join([*lines, "\nTrained on {}, and measured on {}.\n".format(*names)])
 
 
 def _who(corpora: Sequence[str], corpus: str) -> str:

@@ -6,6 +6,7 @@ of speech that ended at a pause, and a thread of the caller transcribes them whe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from ser_engine.audio.clean import clean_speech
 from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings
+from ser_engine.transcription.language import main_language
 from ser_engine.transcription.transcriber import Transcriber
 from ser_engine.types import SAMPLE_RATE, Recording, SourceInfo, TranscriptSegment
 
@@ -33,11 +35,16 @@ class SpeechSegment:
         """Seconds of the session at which the segment ends."""
         return self.start + len(self.samples) / SAMPLE_RATE
 
-    def transcribe(self, transcriber: Transcriber, settings: Settings) -> tuple[TranscriptSegment, ...]:
-        """Return the words with their times in the session; empty without intelligible speech."""
+    def transcribe(
+        self, transcriber: Transcriber, settings: Settings, before: Sequence[TranscriptSegment] = ()
+    ) -> tuple[TranscriptSegment, ...]:
+        """Return the words with their times in the session; empty without intelligible speech.
+
+        A doubtful language is taken to be that of most of the speech `before`.
+        """
         try:
             speech = clean_speech(Recording(self.samples, SAMPLE_RATE, LIVE), settings)
         except NoSpeech:
             return ()
-        segments = transcriber.transcribe(speech).segments
+        segments = transcriber.transcribe(speech, main=main_language(before)).segments
         return tuple(replace(part, start=self.start + part.start, end=self.start + part.end) for part in segments)

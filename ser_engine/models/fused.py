@@ -103,8 +103,7 @@ class Fused(Model):
 
     def predict_text(self, transcripts: Sequence[Transcript | None]) -> list[TextPrediction]:
         """Return the predictions by text alone, which abstain in a language that the text model lacks."""
-        known = (None, *self.text.languages)  # words without a language were written by hand
-        return self.text.predict([said.text if said and said.language in known else None for said in transcripts])
+        return self.text.predict([said.text_in(self.text.languages) if said else None for said in transcripts])
 
     def weigh_words(self, transcript: Transcript, label: str) -> tuple[str, tuple[WeightedWord, ...]]:
         """Return the emotion that words are weighed for, and the weight of each word; see `Model.weigh_words`."""
@@ -112,7 +111,7 @@ class Fused(Model):
         if not is_informative(text, self.labels):
             return "", ()
         spoken = label if label in self.text.labels and label != NEUTRAL else top_emotion(self.text, text)
-        return spoken, word_weights(self.text, transcript.text, spoken)
+        return spoken, word_weights(self.text, transcript.text_in(self.text.languages), spoken)
 
     def save(self, folder: Path) -> None:
         """Write config.json into `folder`; it refers to the two models, whose folders stay where they are."""

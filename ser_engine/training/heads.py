@@ -19,9 +19,10 @@ from torch.nn import functional
 from ser_engine.data.corpora import registry
 from ser_engine.data.degrade import TITLES, Sources
 from ser_engine.errors import InvalidSettings
-from ser_engine.evaluation.cards import write_card
+from ser_engine.evaluation.cards import model_languages, write_card
 from ser_engine.evaluation.predictions import DEGRADED, MAIN, Outputs
 from ser_engine.evaluation.record import RunRecord
+from ser_engine.models.cards import LANGUAGES
 from ser_engine.settings import Settings
 from ser_engine.training.clips import Clips, Rows
 from ser_engine.training.config import (
@@ -100,7 +101,7 @@ class HeadSystem(System[Config, Features, Fitted]):
 
     def card(self, record: RunRecord) -> dict[str, Any]:
         """Return the corpora and the measured figures."""
-        return {"corpora": list(record.corpora), "measured": card_figures(record)}
+        return {"corpora": list(record.corpora), "measured": card_figures(record, record.corpora)}
 
     def write_card(self, folder: Path, record: RunRecord) -> None:
         """Write the model card."""
@@ -272,8 +273,11 @@ def at_speech(
     return result
 
 
-def card_figures(record: RunRecord) -> dict[str, Any]:
-    """Return the figures of a record that stand in a model's config.json; `Analyzer.card` passes them on."""
+def card_figures(record: RunRecord, corpora: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of a record that stand in a model's config.json; `Analyzer.card` passes them on.
+
+    `corpora` are those of the model's training.
+    """
     per_class = record.per_class.items()
     return {
         "protocol": record.protocol,
@@ -284,5 +288,6 @@ def card_figures(record: RunRecord) -> dict[str, Any]:
         "not_sure": record.calibration["threshold"],
         "listeners": record.perceived,
         "external": record.external,
+        LANGUAGES: model_languages(record, corpora),
         "run": record.id,
     }

@@ -15,17 +15,19 @@ MANUAL = "written by hand"
 
 
 def select_words(transcript: Transcript, start: float, end: float) -> Transcript:
-    """Return the words spoken between two moments (seconds of the original recording).
+    """Return the words spoken between two moments (seconds of the original recording), in their segments.
 
     Whisper gives times of segments, not of words: a segment's words are assumed to be evenly spread over it, and the
     middle of a word decides.
     """
-    selected: list[str] = []
+    selected: list[TranscriptSegment] = []
     for segment in transcript.segments:
         words = segment.text.split()
         step = (segment.end - segment.start) / max(1, len(words))
-        selected += [word for i, word in enumerate(words) if start <= segment.start + (i + 0.5) * step < end]
-    return replace(transcript, text=" ".join(selected), segments=())
+        inside = [word for i, word in enumerate(words) if start <= segment.start + (i + 0.5) * step < end]
+        if inside:
+            selected.append(replace(segment, text=" ".join(inside), words=()))
+    return replace(transcript, text=" ".join(segment.text for segment in selected), segments=tuple(selected))
 
 
 def replace_words(transcript: Transcript | None, text: str, speech: Sequence[Span]) -> Transcript:

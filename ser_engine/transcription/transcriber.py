@@ -2,7 +2,7 @@
 
 Whisper pads everything to 30 s, which is most of the cost of a three-second clip. Its encoder accepts shorter windows,
 but hallucinates text below 768 positions (15.36 s). Windows therefore have 768 positions; longer speech is split at
-pauses, and several windows are decoded at a time.
+pauses, and several windows are decoded at a time. Each has its own language: see `transcription.language`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,23 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ser_engine.audio.clean import PAD_S
-from ser_engine.audio.quality import find_quietest
-from ser_engine.errors import InvalidSettings
-from ser_engine.settings import Settings, variable
+from ser_engine.settings import Settings
 from ser_engine.transcription.alignment import fit_to_speech
+from ser_engine.transcription.language import (
+    Detection,
+    choose_language,
+    detect_languages,
+    find_languages,
+    main_language,
+)
+from ser_engine.transcription.windows import Window, cut_windows
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span, Transcript, TranscriptSegment, Word
 
 if TYPE_CHECKING:
@@ -47,9 +52,6 @@ MAX_COMPRESSION_RATIO, MIN_LOG_PROBABILITY, MAX_NO_SPEECH = 2.4, -1.0, 0.6
 # People do repeat themselves, but then Whisper is certain of speech, and nobody speaks more characters per second than
 # this; a repetition hallucinated from noise or music fails one or the other.
 MAX_CHARACTERS_PER_S, CERTAIN_SPEECH = 25.0, 0.2
-# Scripts that Whisper encodes as bytes, such as Bengali, need this many tokens; without the limit, a hallucinated
-# repetition in a short recording would continue up to Whisper's own.
-TOKENS_PER_S, MOST_TOKENS = 40, 224
 
 UNSPACED = ("zh", "ja", "th", "lo", "my", "yue")
 """Languages that Whisper's tokenizer divides into characters, since they have no spaces between words."""
@@ -57,105 +59,156 @@ UNSPACED = ("zh", "ja", "th", "lo", "my", "yue")
 _ALIGNING = threading.Lock()
 
 
-@dataclass(frozen=True, eq=False)
-class _Window:
-    """Samples float32 [n] at 16 kHz that are decoded at once: number of the speech, first sample in it, samples."""
-
-    speech: int
-    start: int
-    samples: NDArray[np.float32]
-
-    @property
-    def tokens(self) -> int:
-        """Most tokens that the text may have."""
-        return min(MOST_TOKENS, TOKENS_PER_S * (1 + math.ceil(len(self.samples) / SAMPLE_RATE)))
+_Decoded = tuple[Window, list[TranscriptSegment]]
 
 
 class Transcriber:
     """Transcribes `CleanSpeech`; may be called from several threads, which then take turns.
 
     `model` is openai-whisper's, in float32; `engine` names it in transcripts, such as "whisper-base (int8 weights)";
-    `language` is a two-letter code, or None to detect it.
+    `language` is the code of the language of all speech, or None to detect it.
+    Raise InvalidSettings for a language that Whisper does not know.
     """
 
     def __init__(self, model: Whisper, engine: str, language: str | None = None) -> None:
         self.engine = engine
-        self.language = language
+        chosen = choose_language(model, language)
+        self.language = chosen.language if chosen else None
         self._model = shorten_window(model, WINDOW)
         self._aligner = _without_encoder(self._model)
         self._lock = threading.Lock()  # decoding attaches its key-value cache to the model
 
-    def transcribe(self, speech: CleanSpeech, words: bool = False) -> Transcript:
+    def transcribe(
+        self, speech: CleanSpeech, words: bool = False, language: str | None = None, main: str | None = None
+    ) -> Transcript:
         """Return the sentences with their times in the original recording; an empty text without credible words.
 
-        With `words`, each word has times as well, which takes about a tenth longer.
+        Parameters
+        ----------
+        words : whether each word has times as well, which takes about a tenth longer
+        language : of all speech; empty to detect it, None for that of this transcriber
+        main : language of speech whose detection is doubtful; by default, that of most of the speech
+
+        Raises
+        ------
+        InvalidSettings
+            Whisper does not know the language.
         """
-        return self.transcribe_all([speech], words=words)[0]
+        return self.transcribe_all([speech], words=words, language=language, main=main)[0]
 
     def transcribe_all(
         self,
         speeches: Sequence[CleanSpeech],
         batch: int = BATCH,
         words: bool = False,
+        language: str | None = None,
+        main: str | None = None,
         step: Callable[[float], object] | None = None,
     ) -> list[Transcript]:
-        """Transcribe several speeches, decoding up to `batch` of their windows together; `words` as in `transcribe`.
+        """Transcribe several speeches, decoding up to `batch` of their windows together; others as in `transcribe`.
 
         `step` is called before each batch with the share of the windows that are done; an exception that it raises ends
         the transcription.
         """
         found = [_detected(speech) for speech in speeches]
-        speeches = [speech.widened(AROUND_S) for speech in speeches]
+        wide = [speech.widened(AROUND_S) for speech in speeches]
         limit = round((WINDOW * SECONDS_PER_POSITION - MARGIN_S) * SAMPLE_RATE)
-        windows = [_Window(n, *piece) for n, speech in enumerate(speeches) for piece in split_speech(speech, limit)]
-        languages = [self.language] * len(speeches)
-        segments: list[list[TranscriptSegment]] = [[] for _ in speeches]
-        count = len(windows)
-        while windows:
-            if step:
-                step(max(0.0, 1 - len(windows) / count))
-            # A batch has one language and one limit of tokens.
-            shared = (languages[windows[0].speech], windows[0].tokens)
-            together = [w for w in windows if (languages[w.speech], w.tokens) == shared][:batch]
-            windows = [w for w in windows if w not in together]
-            for window, result in zip(together, self._decode(together, shared[0]), strict=True):
-                number, start, samples = window.speech, window.start, window.samples
-                if is_credible(result, len(samples) / SAMPLE_RATE):
-                    languages[number] = languages[number] or result.language
-                    cut = self._cut_segments(speeches[number], window, result, words)
-                    segments[number] += [fit_to_speech(segment, found[number]) for segment in cut]
-                    if rest := self._find_rest(result, len(samples)):
-                        windows.append(_Window(number, start + rest, samples[rest:]))
-        return [self._join_segments(*parts) for parts in zip(segments, languages, strict=True)]
+        chosen = choose_language(self._model, self.language if language is None else language)
+        windows = [part for n, speech in enumerate(wide) for part in cut_windows(n, speech, found[n], limit, chosen)]
+        decoded = self._transcribe(windows, wide, batch, words, step)
+        mains = [main or main_language(segments) for segments in _by_speech(decoded, len(wide))]
+        again = []
+        for window, segments in decoded.values():
+            likely = mains[window.speech]
+            if (window.doubtful or not segments) and likely and likely != window.language:
+                again.append(replace(window, detected=Detection(likely, doubtful=True)))
+        # Where no words are credible in that language, those in the detected one stay.
+        decoded |= {key: own for key, own in self._transcribe(again, wide, batch, words).items() if own[1]}
+        return [
+            self._join_segments([fit_to_speech(segment, found[n]) for segment in segments])
+            for n, segments in enumerate(_by_speech(decoded, len(wide)))
+        ]
 
-    def _join_segments(self, segments: list[TranscriptSegment], language: str | None) -> Transcript:
+    def _transcribe(
+        self,
+        windows: Sequence[Window],
+        speeches: Sequence[CleanSpeech],
+        batch: int,
+        words: bool,
+        step: Callable[[float], object] | None = None,
+    ) -> dict[tuple[int, int], _Decoded]:
+        """Return each window and its credible words, by its key; the parts of one with several languages."""
+        waiting = list(windows)
+        decoded: dict[tuple[int, int], _Decoded] = {}
+        while waiting:
+            if step:
+                step(max(0.0, 1 - len(waiting) / len(windows)))
+            together = [window for window in waiting if window.tokens == waiting[0].tokens][:batch]
+            waiting = [window for window in waiting if window not in together]
+            results, parts = self._decode(together)
+            waiting = parts + waiting
+            for window, result in results:
+                _, segments = decoded.setdefault(window.key, (window, []))
+                if is_credible(result, len(window.samples) / SAMPLE_RATE):
+                    segments += self._cut_segments(speeches[window.speech], window, result, words)
+                    if rest := self._find_rest(result, len(window.samples)):
+                        waiting.append(window.rest(rest))
+        return decoded
+
+    def _join_segments(self, segments: list[TranscriptSegment]) -> Transcript:
         """Join the segments of a recording's windows, in the order of their times."""
         segments.sort(key=lambda segment: segment.start)
         text = " ".join(segment.text for segment in segments)
         lengths = [len(segment.text) for segment in segments]
         confidence = float(np.average([s.confidence for s in segments], weights=lengths)) if segments else 0.0
-        return Transcript(text, language if text else None, tuple(segments), confidence, self.engine)
+        return Transcript(text, main_language(segments), tuple(segments), confidence, self.engine)
 
-    def _decode(self, windows: Sequence[_Window], language: str | None) -> list[DecodingResult]:
-        """Decode greedily, and again by beam search where the text is not credible although there may be speech."""
+    def _decode(self, windows: Sequence[Window]) -> tuple[list[tuple[Window, DecodingResult]], list[Window]]:
+        """Return windows in one language with their texts, and the parts of the others, which are still to be decoded.
+
+        All have the same limit of tokens.
+        """
         import torch
         from whisper.audio import log_mel_spectrogram, pad_or_trim
-        from whisper.decoding import DecodingOptions
 
         length = round(WINDOW * SECONDS_PER_POSITION * SAMPLE_RATE)
-        options = DecodingOptions(language=language, sample_len=windows[0].tokens, fp16=False)
+        results: list[tuple[Window, DecodingResult]] = []
         with torch.inference_mode():
             # One spectrogram at a time: its reference level depends on its whole input.
             audio = [torch.from_numpy(pad_or_trim(window.samples, length)) for window in windows]
             mels = torch.stack([log_mel_spectrogram(samples, self._model.dims.n_mels) for samples in audio])
             states = self._model.encoder(mels)
             with self._lock:
-                results: list[DecodingResult] = self._model.decode(states, options)
-                for i, (window, result) in enumerate(zip(windows, results, strict=True)):
-                    doubtful = not is_credible(result, len(window.samples) / SAMPLE_RATE)
-                    if doubtful and result.no_speech_prob <= MAX_NO_SPEECH:
-                        careful = replace(options, language=result.language, beam_size=5)
-                        results[i] = self._model.decode(states[i], careful)
+                found = self._detect(windows, states)
+                single = {row: own[0] for row, own in enumerate(found) if len(own) == 1}
+                rows: dict[str, list[int]] = {}
+                for row, window in single.items():
+                    rows.setdefault(window.language, []).append(row)
+                for language, own in rows.items():
+                    texts = self._decode_states([single[row] for row in own], states[own], language)
+                    results += [(single[row], text) for row, text in zip(own, texts, strict=True)]
+        return results, [part for own in found if len(own) > 1 for part in own]
+
+    def _detect(self, windows: Sequence[Window], states: Tensor) -> list[list[Window]]:
+        """Return each window with its language, or its parts where it has several."""
+        unknown = [row for row, window in enumerate(windows) if window.detected is None]
+        log_probs = iter(detect_languages(self._model, states[unknown]) if unknown else ())
+        found = [[window] for window in windows]
+        for row in unknown:
+            parts = find_languages(self._model, windows[row].samples, windows[row].stretches, next(log_probs))
+            found[row] = [windows[row].part(*part) for part in parts]
+        return found
+
+    def _decode_states(self, windows: Sequence[Window], states: Tensor, language: str) -> list[DecodingResult]:
+        """Decode greedily, and again by beam search where the text is not credible although there may be speech."""
+        from whisper.decoding import DecodingOptions
+
+        options = DecodingOptions(language=language, sample_len=windows[0].tokens, fp16=False)
+        results: list[DecodingResult] = self._model.decode(states, options)
+        for i, (window, result) in enumerate(zip(windows, results, strict=True)):
+            doubtful = not is_credible(result, len(window.samples) / SAMPLE_RATE)
+            if doubtful and result.no_speech_prob <= MAX_NO_SPEECH:
+                results[i] = self._model.decode(states[i], replace(options, beam_size=5))
         return results
 
     def _find_rest(self, result: DecodingResult, length: int) -> int:
@@ -178,7 +231,7 @@ class Transcriber:
         return get_tokenizer(model.is_multilingual, num_languages=model.num_languages, language=language)
 
     def _cut_segments(
-        self, speech: CleanSpeech, window: _Window, result: DecodingResult, words: bool
+        self, speech: CleanSpeech, window: Window, result: DecodingResult, words: bool
     ) -> Iterator[TranscriptSegment]:
         """Cut a decoded window at its timestamp tokens; with `words`, each of them has times as well."""
         tokenizer = self._tokenizer(result.language)
@@ -202,10 +255,11 @@ class Transcriber:
             if text := tokenizer.decode(tokens).strip():
                 span = speech.original_span(offset + begin, offset + finish)
                 own = tuple(replace(word, **vars(within.original_span(word.start, word.end))) for word in timed)
-                yield TranscriptSegment(span.start, span.end, text, math.exp(result.avg_logprob), own)
+                segment = TranscriptSegment(span.start, span.end, text, math.exp(result.avg_logprob), own)
+                yield replace(segment, language=window.language, language_doubtful=window.doubtful)
 
     def _align(
-        self, tokenizer: Tokenizer, pieces: Sequence[tuple[float, float, list[int]]], window: _Window, states: Tensor
+        self, tokenizer: Tokenizer, pieces: Sequence[tuple[float, float, list[int]]], window: Window, states: Tensor
     ) -> list[list[Word]]:
         """Return the words of each piece of a window, with times from its beginning.
 
@@ -249,20 +303,12 @@ def is_credible(result: DecodingResult, seconds: float) -> bool:
     return bool(result.avg_logprob >= doubt * MIN_LOG_PROBABILITY)
 
 
-def split_speech(speech: CleanSpeech, limit: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield (first sample, samples) of pieces of at most `limit` samples, split between segments of speech.
-
-    A segment that is too long by itself is split at the quietest tenth of a second within its last third.
-    """
-    samples = speech.samples
-    joints = np.cumsum([round(span.duration_s * SAMPLE_RATE) for span in speech.segments])
-    start = 0
-    while len(samples) - start > limit:
-        inside = joints[(joints > start + limit // 2) & (joints <= start + limit)]
-        cut = int(inside[-1]) if len(inside) else start + find_quietest(samples[start : start + limit])
-        yield start, samples[start:cut]
-        start = cut
-    yield start, samples[start:]
+def _by_speech(decoded: Mapping[tuple[int, int], _Decoded], count: int) -> list[list[TranscriptSegment]]:
+    """Return the segments of each of `count` speeches."""
+    segments: list[list[TranscriptSegment]] = [[] for _ in range(count)]
+    for window, own in decoded.values():
+        segments[window.speech] += own
+    return segments
 
 
 def _detected(speech: CleanSpeech) -> list[Span]:
@@ -306,8 +352,6 @@ def load_transcriber(settings: Settings, progress: Progress | None = None) -> Tr
 
     Raise WeightsUnavailable if they are not there, InvalidSettings for a language that Whisper does not know.
     """
-    from whisper.tokenizer import LANGUAGES
-
     from ser_engine.models.batching import set_up_torch
     from ser_engine.models.whisper import shared_whisper
 
@@ -315,9 +359,4 @@ def load_transcriber(settings: Settings, progress: Progress | None = None) -> Tr
     precision = "int8" if settings.whisper == "base" else "float16"
     whisper = shared_whisper(settings, progress)
     engine = f"whisper-{settings.whisper} ({precision} weights)"
-    language = settings.language.lower() if whisper.is_multilingual else "en"
-    if language and language not in tuple(LANGUAGES)[: whisper.num_languages]:
-        raise InvalidSettings(
-            f"{variable('language')} is a language code of Whisper, such as en or de, not “{settings.language}”."
-        )
-    return Transcriber(whisper, engine, language or None)
+    return Transcriber(whisper, engine, settings.language)

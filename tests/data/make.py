@@ -2,8 +2,8 @@
 
     python -m tests.data.make
 
-Each sentence is spoken by each voice, with a third of a second of digital silence before and after, and stored as
-16 kHz Ogg Opus: some 8 kB a clip. tests/speech.py reads them.
+Each sentence is spoken by each voice, and those in other languages by one, with a third of a second of digital silence
+before and after, and stored as 16 kHz Ogg Opus: some 8 kB a clip. tests/speech.py reads them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import numpy as np
 import soundfile
 import soxr
 
-from tests.speech import RATE, SENTENCES, VOICES
+from tests.speech import FOREIGN, RATE, SENTENCES, VOICES
 
 # RMS level of the voice, about that of a person who speaks into a laptop.
 LEVEL_DB = -23.0
 PAUSE_S = 0.33
 # espeak-ng's voice and words per minute, chosen such that Whisper understands every sentence.
 ESPEAK = {"man": ("en-us", 130), "woman": ("en-us+steph", 130)}
+FOREIGN_WORDS_PER_MINUTE = 140
 
 
 def speak(voice: str, words_per_minute: int, text: str) -> np.ndarray:
@@ -37,9 +38,11 @@ def speak(voice: str, words_per_minute: int, text: str) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    for voice in VOICES:
-        for text, key in SENTENCES.items():
-            path = Path(__file__).parent / f"{voice}_{key}.ogg"
-            samples = speak(*ESPEAK[voice], text)
-            soundfile.write(path, samples, RATE, format="OGG", subtype="OPUS")
-            print(f"{path.name}: {len(samples) / RATE:.2f} s, {path.stat().st_size} bytes")
+    clips = {f"{voice}_{key}": (*ESPEAK[voice], text) for voice in VOICES for text, key in SENTENCES.items()}
+    clips |= {f"languages/{code}": (code, FOREIGN_WORDS_PER_MINUTE, text) for code, text in FOREIGN.items()}
+    for name, spoken in clips.items():
+        path = Path(__file__).parent / f"{name}.ogg"
+        path.parent.mkdir(exist_ok=True)
+        samples = speak(*spoken)
+        soundfile.write(path, samples, RATE, format="OGG", subtype="OPUS")
+        print(f"{path.name}: {len(samples) / RATE:.2f} s, {path.stat().st_size} bytes")

@@ -71,8 +71,8 @@ def test_words_that_say_much_of_one_count(analyzer: Analyzer, short: Analysis) -
 def test_the_json_has_the_agreed_keys(short: Analysis) -> None:
     answer = json.loads(json.dumps(short.to_dict(), allow_nan=False))
     assert set(answer) == {
-        "file", "model", "scores", "top", "sure", "modalities", "transcript", "timeline", "quality", "baseline_s",
-        "seconds",
+        "file", "model", "scores", "top", "sure", "modalities", "transcript", "unmeasured_languages",
+        "model_languages", "timeline", "quality", "baseline_s", "seconds",
     }  # fmt: skip
     assert set(answer["scores"]) == set(EMOTIONS)
     assert answer["top"] == max(answer["scores"], key=answer["scores"].__getitem__)

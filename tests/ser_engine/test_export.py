@@ -36,7 +36,7 @@ def scores(angry: float) -> Scores:
 
 
 WORDS = (Word(0.4, 0.9, "Ça", 0.9), Word(0.9, 1.6, "va,", 0.9), Word(1.6, 1.6, "“Zoë”?", 0.5))
-FIRST = TranscriptSegment(0.4, 1.6, "Ça va, “Zoë”?", 0.9, WORDS, scores(0.75), sure=True)
+FIRST = TranscriptSegment(0.4, 1.6, "Ça va, “Zoë”?", 0.9, WORDS, scores(0.75), sure=True, language="fr")
 SECOND = TranscriptSegment(3.0, 5.0, 'He said "A --> B", <b>R&D</b>.', 0.8, (), scores(0.25), sure=False)
 THIRD = TranscriptSegment(4.5, 9.0002, "Oui.", 0.8)  # overlaps, exceeds the recording by a rounding, has no emotion
 TRANSCRIPT = Transcript("irrelevant here", "fr", (FIRST, SECOND, replace(FIRST, text=""), THIRD), 0.9, "whisper")
@@ -61,6 +61,7 @@ def test_a_table_has_a_row_for_each_sentence_also_with_a_timeline() -> None:
     first, second, third = rows(export.to_csv(analysis()))
     assert [row["transcript"] for row in (first, second, third)] == [FIRST.text, SECOND.text, THIRD.text]
     assert (first["file"], first["start_s"], first["end_s"]) == ("my call.wav", "0.40", "1.60")
+    assert (first["language"], third["language"]) == ("fr", "")
     assert (first["emotion"], float(first["probability"]), first["sure"]) == ("angry", 0.75, "yes")
     assert (second["emotion"], float(second["calm"]), second["sure"]) == ("calm", 0.75, "no")
     assert {third[column] for column in ("emotion", "probability", "sure", *LABELS)} == {""}
@@ -118,11 +119,12 @@ def tiers(text: str, folder: Path) -> dict[str, list[tuple[float, float, str]]]:
 
 def test_praat_reads_sentences_words_and_emotions(tmp_path: Path) -> None:
     found = tiers(export.to_textgrid(analysis()), tmp_path)
-    assert list(found) == ["sentences", "words", "emotions"]
+    assert list(found) == ["sentences", "words", "emotions", "languages"]
     labeled = {name: [interval for interval in tier if interval[2]] for name, tier in found.items()}
     assert labeled["sentences"] == [(0.4, 1.6, FIRST.text), (3.0, 5.0, SECOND.text), (5.0, 9.0, THIRD.text)]
     assert [(start, text) for start, _, text in labeled["words"]] == [(0.4, "Ça"), (0.9, "va,"), (1.6, "“Zoë”?")]
     assert [text for *_, text in labeled["emotions"]] == ["angry", "calm?"]
+    assert labeled["languages"] == [(0.4, 1.6, "fr")]
     for tier in found.values():
         assert tier[0][0] == 0 and tier[-1][1] == LENGTH_S
         assert all(one[1] == other[0] for one, other in pairwise(tier))

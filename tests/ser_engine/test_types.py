@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 from ser_engine.settings import PROJECT
+from ser_engine.transcription.language import warn_of_languages
 from ser_engine.types import (
     SAMPLE_RATE,
     STAGES,
     Analysis,
     Baseline,
     CleanSpeech,
+    ModelLanguages,
     Quality,
     Recording,
     Scores,
@@ -182,7 +184,10 @@ SOURCE = SourceInfo("call.ogg", "OGG", "OPUS", 2, 48_000, 12_345)
 TRANSCRIPT = Transcript(
     "Ça va? Oui.",
     "fr",
-    (TranscriptSegment(2.0, 3.98765, "Ça va?", 0.87654), TranscriptSegment(7.1, 7.9, "Oui.", 0.5)),
+    (
+        TranscriptSegment(2.0, 3.98765, "Ça va?", 0.87654, language="fr"),
+        TranscriptSegment(7.1, 7.9, "Oui.", 0.5, language="fr", language_doubtful=True),
+    ),
     0.76543,
     "whisper-base (int8 weights)",
 )
@@ -232,13 +237,30 @@ def test_the_json_is_what_was_agreed(analysis: Analysis) -> None:
         "transcript": {
             "text": "Ça va? Oui.",
             "language": "fr",
+            "languages": ["fr"],
             "engine": "whisper-base (int8 weights)",
             "confidence": 0.765,
             "segments": [
-                {"start": 2.0, "end": 3.99, "text": "Ça va?", "confidence": 0.877},
-                {"start": 7.1, "end": 7.9, "text": "Oui.", "confidence": 0.5},
+                {
+                    "start": 2.0,
+                    "end": 3.99,
+                    "text": "Ça va?",
+                    "language": "fr",
+                    "language_doubtful": False,
+                    "confidence": 0.877,
+                },
+                {
+                    "start": 7.1,
+                    "end": 7.9,
+                    "text": "Oui.",
+                    "language": "fr",
+                    "language_doubtful": True,
+                    "confidence": 0.5,
+                },
             ],
         },
+        "unmeasured_languages": [],
+        "model_languages": None,
         "timeline": [
             {"start": 0.0, "end": 3.0, "top": "neutral", "sure": False, "scores": rounded(0.5, 0.3, 0.2)},
             {"start": 1.5, "end": 4.57, "top": "sad", "sure": None, "scores": rounded(0.1, 0.1, 0.8)},
@@ -261,7 +283,10 @@ def test_the_json_is_what_was_agreed(analysis: Analysis) -> None:
 
 
 def test_the_keys_come_in_the_order_of_reading(analysis: Analysis) -> None:
-    expected = ["file", "model", "scores", "top", "sure", "transcript", "timeline", "quality", "baseline_s", "seconds"]
+    expected = [
+        "file", "model", "scores", "top", "sure", "transcript", "unmeasured_languages", "model_languages", "timeline",
+        "quality", "baseline_s", "seconds",
+    ]  # fmt: skip
     assert list(analysis.to_dict()) == expected
     assert list(analysis.to_dict()["seconds"]) == [*STAGES, "total"]
 
@@ -283,7 +308,7 @@ def test_what_is_not_there_is_null_or_empty(analysis: Analysis) -> None:
 
 def test_nothing_heard_is_a_transcript_all_the_same() -> None:
     assert Transcript("", None, (), 0.0, "whisper").to_dict() == {
-        "text": "", "language": None, "engine": "whisper", "confidence": 0.0, "segments": [],
+        "text": "", "language": None, "languages": [], "engine": "whisper", "confidence": 0.0, "segments": [],
     }  # fmt: skip
 
 
@@ -313,3 +338,28 @@ def test_a_page_can_draw_an_answer_without_any_model() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_words_in_other_languages_become_blanks() -> None:
+    parts = [("Dogs sit.", "en"), ("Ja, gut.", "de"), ("Kids talk.", None)]
+    segments = tuple(TranscriptSegment(n, n + 1.0, text, 0.9, language=code) for n, (text, code) in enumerate(parts))
+    both = Transcript("Dogs  sit. Ja, gut. Kids talk.", "en", segments, 0.9, "whisper")
+    assert both.languages == ("en", "de")
+    assert both.text_in(("en",)) == "Dogs  sit.          Kids talk."  # words keep their places
+    assert both.text_in(("de",)).split() == ["Ja,", "gut."]  # a sentence without a language is in that of the recording
+    assert both.text_in(("de", "en")) == both.text
+    assert Transcript("Hi.", "de", (), 0.9, "").text_in(("en",)) == ""
+    assert Transcript("Hi.", None, (), 0.9, "").text_in(("en",)) == "Hi."
+
+
+def test_a_language_in_which_the_model_was_not_measured_is_named_unless_its_detection_is_doubtful(
+    analysis: Analysis,
+) -> None:
+    measured = replace(analysis, languages=ModelLanguages(("en",), ("de", "en")))
+    assert measured.unmeasured_languages == ("fr",)
+    assert measured.to_dict()["model_languages"] == {"trained": ["en"], "measured": ["de", "en"]}
+    assert "French" in warn_of_languages(measured) and "German" in warn_of_languages(measured)
+    doubtful = tuple(replace(segment, language_doubtful=True) for segment in TRANSCRIPT.segments)
+    unclear = replace(measured, transcript=replace(TRANSCRIPT, segments=doubtful))
+    assert unclear.unmeasured_languages == () and warn_of_languages(unclear) == ""
+    assert analysis.unmeasured_languages == () and warn_of_languages(analysis) == ""  # nothing is known of the model

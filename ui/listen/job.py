@@ -41,7 +41,8 @@ class Abandoned(Exception):
 class Job:
     """One analysis of `recording` by `engine`, relative to the speaker's `baseline`, if any; started on creation.
 
-    It is abandoned when `wanted` has been false for `GONE_S`.
+    `language` is that of all speech, empty to detect it. The analysis is abandoned when `wanted` has been false for
+    `GONE_S`.
 
     Attributes
     ----------
@@ -56,9 +57,10 @@ class Job:
         engine: Analyzer,
         recording: Recording,
         baseline: Baseline | None = None,
+        language: str | None = None,
         wanted: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.recording, self.baseline = recording, baseline
+        self.recording, self.baseline, self.language = recording, baseline, language
         self.overview = Overview()
         self.seconds = (0.0, 0.0)
         self.steps = Steps({}, STAGES[0])
@@ -84,6 +86,7 @@ class Job:
             self.analysis = self.engine.analyze(
                 self.recording.data,
                 name=self.recording.name,
+                language=self.language,
                 baseline=self.baseline,
                 track=self.recording.track,
                 progress=self._take_step,

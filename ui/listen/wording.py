@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ser_engine import export
+from ser_engine.transcription.language import name_languages
 from ser_engine.types import (
     Explanation,
     Quality,
@@ -17,15 +18,6 @@ from ser_engine.types import (
     WeightedSpan,
 )
 from ui.wording import name, percent, seconds
-
-LANGUAGES = {
-    "ar": "Arabic", "bn": "Bengali", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
-    "es": "Spanish", "fa": "Persian", "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi",
-    "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch",
-    "no": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sv": "Swedish",
-    "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
-}  # fmt: skip
-"""Whisper's codes of common languages; others are shown as their code."""
 
 LONG_S = 120.0
 """Seconds of a recording from which on the page counts the minutes that have been analyzed."""
@@ -56,8 +48,11 @@ def influence(modalities: Mapping[str, Scores], transcript: str = "") -> str:
     return f"By text alone the result would be {text.top}; the audio outweighs it."
 
 
-def sentence_rows(segments: Sequence[TranscriptSegment]) -> list[dict[str, Any]]:
-    """Return the sentences as the component of the transcript draws them: times in seconds, and what is written."""
+def sentence_rows(segments: Sequence[TranscriptSegment], languages: bool = False) -> list[dict[str, Any]]:
+    """Return the sentences as the component of the transcript draws them: times in seconds, and what is written.
+
+    With `languages`, each says its own.
+    """
     return [
         {
             "start": segment.start,
@@ -66,7 +61,7 @@ def sentence_rows(segments: Sequence[TranscriptSegment]) -> list[dict[str, Any]]
             "text": segment.text,
             "emotion": export.emotion(segment),
             "sure": segment.sure is not False,
-            "note": sentence_note(segment),
+            "note": sentence_note(segment) + (f", {language_note(segment)}" if languages else ""),
         }
         for segment in segments
         if segment.text
@@ -79,6 +74,12 @@ def sentence_note(segment: TranscriptSegment) -> str:
         return "Too little speech for an emotion"
     share = percent(segment.scores.ranked()[0][1])
     return f"{name(segment.scores.top)} {share}" + (", not sure" if segment.sure is False else "")
+
+
+def language_note(segment: TranscriptSegment) -> str:
+    """Return the language of a sentence, and whether its detection is doubtful."""
+    language = name_languages(filter(None, [segment.language])) or "unknown language"
+    return language + (" (doubtful)" if segment.language_doubtful else "")
 
 
 def clock(value: float) -> str:
@@ -152,9 +153,14 @@ def fetching_model(model: str) -> str:
 
 
 def transcript_note(transcript: Transcript) -> str:
-    """Return the line under the transcript: its language and Whisper's confidence."""
-    language = LANGUAGES.get(transcript.language or "", transcript.language or "unknown")
-    return f"Language: {language}. Confidence of Whisper: {percent(transcript.confidence)}."
+    """Return the line under the transcript: its languages and Whisper's confidence."""
+    languages = name_languages(transcript.languages) or "unknown"
+    doubtful = [segment for segment in transcript.segments if segment.language_doubtful]
+    extent = (
+        "" if not doubtful else " (doubtful)" if len(doubtful) == len(transcript.segments) else " (doubtful in parts)"
+    )
+    kind = "Languages" if len(transcript.languages) > 1 else "Language"
+    return f"{kind}: {languages}{extent}. Confidence of Whisper: {percent(transcript.confidence)}."
 
 
 def facts(quality: Quality) -> list[tuple[str, str]]:

@@ -165,7 +165,7 @@ class LiveJob:
                 for segment in self.session.take_segments():
                     if self._discarded.is_set():
                         return
-                    self.words += segment.transcribe(self._analyzer.transcriber, self.settings)
+                    self.words += segment.transcribe(self._analyzer.transcriber, self.settings, self.words)
                 if last:
                     return
         except Exception:

@@ -148,7 +148,7 @@ class FusedSystem(TalkSystem[FusedConfig, Predictions, None]):
 
     def card(self, record: RunRecord) -> dict[str, Any]:
         """Return the corpora and the measured figures."""
-        return {"corpora": self.corpora, "measured": card_figures(record)}
+        return {"corpora": self.corpora, "measured": card_figures(record, self.corpora)}
 
     def write_card(self, folder: Path, record: RunRecord) -> None:
         """Write the model card; the training clips are those of the audio model."""

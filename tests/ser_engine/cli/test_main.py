@@ -15,7 +15,7 @@ from ser_engine.cli.download_bar import DownloadBar
 from ser_engine.cli.main import main
 from ser_engine.labels import EMOTIONS
 from ser_engine.settings import PROJECT
-from tests.speech import CALM, encode, speech, speech_wav, tone
+from tests.speech import CALM, encode, foreign, speech, speech_wav, tone
 from tests.tiny_models import write_foreign, write_heads
 
 Captured = pytest.CaptureFixture[str]
@@ -48,8 +48,8 @@ def test_json_has_the_agreed_keys(tmp_path: Path, capsys: Captured) -> None:
     assert out.count("\n") == 1
     answer = json.loads(out, parse_constant=pytest.fail)  # NaN is no JSON
     assert list(answer) == [
-        "file", "model", "scores", "top", "sure", "modalities", "transcript", "timeline", "quality", "baseline_s",
-        "seconds",
+        "file", "model", "scores", "top", "sure", "modalities", "transcript", "unmeasured_languages",
+        "model_languages", "timeline", "quality", "baseline_s", "seconds",
     ]  # fmt: skip
     assert answer["file"] == str(path)
     assert set(answer["scores"]) == set(EMOTIONS)
@@ -299,3 +299,17 @@ def test_a_download_has_a_bar(capsys: Captured) -> None:
     for done in (0, 1024, 2048):
         show(done, 2048)
     assert "2.00k/2.00k" in capsys.readouterr().err
+
+
+def test_a_language_can_be_given_and_one_that_was_not_measured_is_named_below_the_row(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    path = tmp_path / "french.wav"
+    path.write_bytes(encode(foreign("fr")))
+    assert main(["analyze", str(path)]) == 0
+    assert "  The emotion model was never measured on French." in capsys.readouterr().out
+    assert main(["analyze", "--language", "de", "--json", str(path)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["transcript"]["languages"] == ["de"] and answer["unmeasured_languages"] == []
+    assert main(["analyze", "--language", "xx", str(path)]) == 2
+    assert "“xx”" in capsys.readouterr().err

@@ -23,7 +23,7 @@ from ser_engine.models.speech_text_network import SpeechTextForSequenceClassific
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.models.store import CONFIG, read_config, reference
 from ser_engine.models.text_emotion import TextEmotion
-from ser_engine.types import CleanSpeech, Quality, Scores, Span, Transcript
+from ser_engine.types import CleanSpeech, Quality, Scores, Span, Transcript, TranscriptSegment
 from tests.ser_engine.models.tiny_text_emotion import make
 from tests.speech import RATE, speech_wav
 from tests.tiny_models import write_heads, write_models
@@ -119,6 +119,17 @@ def test_words_that_abstain_leave_the_voice_to_the_last_bit(silent: Fused) -> No
 def test_without_words_or_confidence_the_voice_decides(talkative: Fused, transcript: Transcript | None) -> None:
     found = modalities(talkative, recording(), transcript)
     assert same(found["fused"], found["audio"])
+
+
+def test_sentences_in_another_language_are_left_out_and_words_keep_their_places(talkative: Fused) -> None:
+    text = emotional(talkative)
+    parts = [("Das ist gut.", "de"), (text, "en")]
+    segments = tuple(TranscriptSegment(n, n + 1.0, words, 0.9, language=code) for n, (words, code) in enumerate(parts))
+    both = Transcript(f"Das ist gut. {text}", "de", segments, 0.9, "test")
+    (mixed,), (alone,) = talkative.predict_text([both]), talkative.predict_text([said(text)])
+    assert mixed.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
+    _, weighted = talkative.weigh_words(both, "angry")
+    assert weighted and all(word.start >= len("Das ist gut. ") for word in weighted)
 
 
 def test_words_in_another_language_are_not_read(talkative: Fused) -> None:

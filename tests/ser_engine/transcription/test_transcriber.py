@@ -24,8 +24,8 @@ from ser_engine.transcription.transcriber import (
     is_credible,
     join_parts,
     shorten_window,
-    split_speech,
 )
+from ser_engine.transcription.windows import split_speech
 from ser_engine.types import CleanSpeech, Span
 from tests.speech import RATE, Samples, encode, music, noise, silence, speech, taken_for_speech, tone
 
@@ -152,17 +152,17 @@ def test_the_rest_of_a_window_is_transcribed_in_another(
     transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = taken_for_speech(np.concatenate([speech(DOGS), silence(1), speech(KIDS)]))
-    decode, windows = transcriber._decode, []
+    decode, windows = transcriber._decode_states, []
 
-    def leave_early(together: list[Any], language: str | None) -> list[Any]:
+    def leave_early(together: list[Any], states: Any, language: str) -> list[Any]:
         windows.append(len(together[0].samples))
-        (result,) = decode(together, language)
+        (result,) = decode(together, states, language)
         if len(windows) > 1:
             return [result]
         first_sentence = next(i for i, pair in enumerate(pairwise(result.tokens)) if min(pair) >= TIMESTAMPS)
         return [replace(result, tokens=result.tokens[: first_sentence + 2])]
 
-    monkeypatch.setattr(transcriber, "_decode", leave_early)
+    monkeypatch.setattr(transcriber, "_decode_states", leave_early)
     transcript = transcriber.transcribe(both)
     assert plain(transcript.text) == plain(f"{DOGS} {KIDS}")
     assert len(windows) == 2 and windows[1] < windows[0]

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from ser_engine import Analysis, Analyzer, Settings
 from ser_engine.errors import SerError, WeightsUnavailable
-from tests.speech import speech_wav
+from tests.speech import encode, foreign, speech_wav
 from tests.ui.page_text import text
 from ui import wording
 from ui.listen import downloads
@@ -300,3 +300,21 @@ def test_a_setting_that_means_nothing_is_one_sentence(monkeypatch: pytest.Monkey
         assert not page.exception and "SER_MAX_SECONDS" in page.error[0].value
     finally:
         st.cache_resource.clear()
+
+
+def test_another_language_is_chosen_next_to_the_transcript_and_its_words_are_no_edit(
+    page: AppTest, speech: bytes
+) -> None:
+    upload(page, "dogs.wav", speech)
+    choice = page.selectbox(key="language")
+    assert choice.value == "" and choice.options[0] == "Detect" and "German" in choice.options
+    choice.set_value("de").run()
+    shown = result(page)
+    assert shown.analysis.transcript is not None and shown.analysis.transcript.languages == ("de",)
+    assert not shown.edited and shown.words == shown.analysis.transcript.text
+    assert healthy(page) and "Language: German." in text(page)
+
+
+def test_a_language_in_which_the_model_was_not_measured_is_named_beside_the_headline(page: AppTest) -> None:
+    upload(page, "french.wav", encode(foreign("fr")))
+    assert healthy(page) and "The emotion model was never measured on French." in text(page)

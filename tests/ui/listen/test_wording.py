@@ -37,7 +37,19 @@ def test_the_effect_of_an_edit() -> None:
 def test_the_language_is_named_or_its_code_is_given() -> None:
     note = wording.transcript_note(Transcript("Hi.", "en", (), 0.93, ""))
     assert "English" in note and "93%" in note
-    assert " sw." in wording.transcript_note(Transcript("Jambo.", "sw", (), 0.5, ""))
+    assert " xx." in wording.transcript_note(Transcript("Jambo.", "xx", (), 0.5, ""))
+
+
+def test_several_languages_and_doubts_are_named() -> None:
+    german = TranscriptSegment(0.0, 4.0, "Ja, gut.", 0.9, language="de")
+    short = TranscriptSegment(4.0, 5.0, "Hi.", 0.9, language="de", language_doubtful=True)
+    english = TranscriptSegment(5.0, 6.0, "Come here!", 0.9, language="en")
+    note = wording.transcript_note(Transcript("", "de", (german, short, english), 0.93, ""))
+    assert note.startswith("Languages: English and German (doubtful in parts).")
+    assert wording.transcript_note(Transcript("", "de", (short,), 0.9, "")).startswith("Language: German (doubtful).")
+    first, second, _ = wording.sentence_rows((german, short, english), languages=True)
+    assert first["note"].endswith(", German") and second["note"].endswith(", German (doubtful)")
+    assert "German" not in wording.sentence_rows((german,))[0]["note"]
 
 
 def test_quality_without_anything_to_measure() -> None:

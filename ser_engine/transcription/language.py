@@ -1,0 +1,195 @@
+"""The language of each stretch of speech, by Whisper's own detection.
+
+Whisper detects one language in what its encoder was given at once. A window in which it is not certain may hold two,
+so that the stretches between its pauses are then asked one by one, and a change of language has to be clear: of short
+speech, the detection is often wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_engine.errors import InvalidSettings
+from ser_engine.features.encoder import compute_hidden_states
+from ser_engine.settings import variable
+from ser_engine.types import SAMPLE_RATE, Analysis, TranscriptSegment
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from whisper.model import Whisper
+    from whisper.tokenizer import Tokenizer
+
+LANGUAGES = {
+    "en": "English", "zh": "Chinese", "de": "German", "es": "Spanish", "ru": "Russian", "ko": "Korean",
+    "fr": "French", "ja": "Japanese", "pt": "Portuguese", "tr": "Turkish", "pl": "Polish", "ca": "Catalan",
+    "nl": "Dutch", "ar": "Arabic", "sv": "Swedish", "it": "Italian", "id": "Indonesian", "hi": "Hindi",
+    "fi": "Finnish", "vi": "Vietnamese", "he": "Hebrew", "uk": "Ukrainian", "el": "Greek", "ms": "Malay",
+    "cs": "Czech", "ro": "Romanian", "da": "Danish", "hu": "Hungarian", "ta": "Tamil", "no": "Norwegian",
+    "th": "Thai", "ur": "Urdu", "hr": "Croatian", "bg": "Bulgarian", "lt": "Lithuanian", "la": "Latin",
+    "mi": "Maori", "ml": "Malayalam", "cy": "Welsh", "sk": "Slovak", "te": "Telugu", "fa": "Persian",
+    "lv": "Latvian", "bn": "Bengali", "sr": "Serbian", "az": "Azerbaijani", "sl": "Slovenian", "kn": "Kannada",
+    "et": "Estonian", "mk": "Macedonian", "br": "Breton", "eu": "Basque", "is": "Icelandic", "hy": "Armenian",
+    "ne": "Nepali", "mn": "Mongolian", "bs": "Bosnian", "kk": "Kazakh", "sq": "Albanian", "sw": "Swahili",
+    "gl": "Galician", "mr": "Marathi", "pa": "Punjabi", "si": "Sinhala", "km": "Khmer", "sn": "Shona",
+    "yo": "Yoruba", "so": "Somali", "af": "Afrikaans", "oc": "Occitan", "ka": "Georgian", "be": "Belarusian",
+    "tg": "Tajik", "sd": "Sindhi", "gu": "Gujarati", "am": "Amharic", "yi": "Yiddish", "lo": "Lao", "uz": "Uzbek",
+    "fo": "Faroese", "ht": "Haitian Creole", "ps": "Pashto", "tk": "Turkmen", "nn": "Nynorsk", "mt": "Maltese",
+    "sa": "Sanskrit", "lb": "Luxembourgish", "my": "Myanmar", "bo": "Tibetan", "tl": "Tagalog", "mg": "Malagasy",
+    "as": "Assamese", "tt": "Tatar", "haw": "Hawaiian", "ln": "Lingala", "ha": "Hausa", "ba": "Bashkir",
+    "jw": "Javanese", "su": "Sundanese", "yue": "Cantonese",
+}  # fmt: skip
+"""English names of Whisper's languages by their codes, in Whisper's order; its own table is slow to import."""
+SHORT_S = 2.0
+CLEAR, CLEAR_SHORT = 0.5, 0.9
+"""Probabilities below which a detection is doubtful: in general, and in less than `SHORT_S` of speech."""
+CERTAIN = 0.98
+"""A window of several stretches in which a language is less probable is searched for a change of language."""
+SWITCH = 2.0
+"""By how much log-probability each change of language has to improve on speech without it."""
+WHOLE = 0.5
+"""How much a window's own log-probabilities count beside those of each of its stretches, which are less reliable."""
+AFTER_S = 1.0
+"""Silence that follows a stretch where it is encoded by itself, as it does in Whisper's training."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A code of `LANGUAGES`; whether it is no more than a guess, and whether a person chose it."""
+
+    language: str
+    doubtful: bool = False
+    chosen: bool = False
+
+
+def detect_languages(model: Whisper, states: Tensor) -> NDArray[np.float32]:
+    """Return the log-probabilities of Whisper's languages, float32 [n, languages], from the encoder's states.
+
+    These are float32 [n, positions, width] of any number of positions; the languages are the first of `LANGUAGES`.
+    Not to be called while the model decodes in another thread.
+    """
+    import torch
+
+    tokenizer = _tokenizer(model.num_languages)
+    tokens = [tokenizer.to_language_token(code) for code in islice(LANGUAGES, model.num_languages)]
+    with torch.inference_mode():
+        begin = torch.full((len(states), 1), tokenizer.sot)
+        logits = model.logits(begin, states)[:, 0, tokens]
+        return np.asarray(logits.log_softmax(dim=-1).numpy(), np.float32)
+
+
+def detect_stretches(model: Whisper, stretches: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return what `detect_languages` does for stretches of speech, float32 [n] at 16 kHz, each encoded by itself."""
+    silence = np.zeros(round(AFTER_S * SAMPLE_RATE), np.float32)
+    states = (compute_hidden_states(model.encoder, np.concatenate([one, silence])[None])[:, -1] for one in stretches)
+    return np.concatenate([detect_languages(model, each) for each in states])
+
+
+@lru_cache
+def _tokenizer(languages: int) -> Tokenizer:
+    from whisper.tokenizer import get_tokenizer
+
+    return get_tokenizer(multilingual=True, num_languages=languages)
+
+
+def choose_language(model: Whisper, language: str | None) -> Detection | None:
+    """Return the language that a person chose; None where it is to be detected.
+
+    Raise InvalidSettings for one that this Whisper does not know.
+    """
+    code = (language or "").lower() if model.is_multilingual else "en"
+    if code and code not in tuple(LANGUAGES)[: model.num_languages]:
+        raise InvalidSettings(
+            f"The language ({variable('language')}) is a code that Whisper knows, such as en or de, not “{language}”."
+        )
+    return Detection(code, chosen=True) if code else None
+
+
+def find_languages(
+    model: Whisper,
+    samples: NDArray[np.float32],
+    stretches: Sequence[tuple[int, int]],
+    log_probs: NDArray[np.float32],
+) -> list[tuple[int, int, Detection]]:
+    """Return the parts of a window, each with its first and last sample (exclusive) and its language.
+
+    Parameters
+    ----------
+    samples : float32 [n] at 16 kHz
+    stretches : first and last sample of each stretch of speech; there may be none
+    log_probs : of the languages of the whole window, as `detect_languages` returns them
+    """
+    seconds = [(last - first) / SAMPLE_RATE for first, last in stretches or [(0, len(samples))]]
+    if len(stretches) < 2 or log_probs.max() >= np.log(CERTAIN):
+        return [(0, len(samples), _judge(log_probs, sum(seconds)))]
+    pauses = [(before[1] + after[0]) // 2 for before, after in pairwise(stretches)]
+    bounds = [0, *pauses, len(samples)]
+    alone = detect_stretches(model, [samples[a:b] for a, b in pairwise(bounds)])
+    runs = join_stretches(alone + WHOLE * log_probs, seconds)
+    return [(bounds[a], bounds[b], _judge(own, sum(seconds[a:b]))) for a, b, own in runs]
+
+
+def _judge(log_probs: NDArray[np.float32], seconds: float) -> Detection:
+    """Return the most probable language of `seconds` of speech."""
+    best = int(log_probs.argmax())
+    clear = CLEAR_SHORT if seconds < SHORT_S else CLEAR
+    return Detection(tuple(LANGUAGES)[best], bool(log_probs[best] < np.log(clear)))
+
+
+def join_stretches(
+    log_probs: NDArray[np.float32], seconds: Sequence[float]
+) -> list[tuple[int, int, NDArray[np.float32]]]:
+    """Join neighboring stretches in one language; return the first and last (exclusive) of each, and log-probabilities.
+
+    `log_probs` are those of stretches, float32 [n, languages], of so many `seconds`; those of less than `SHORT_S` count
+    less. The languages are the most probable ones if each change costs `SWITCH`, by the Viterbi algorithm.
+    """
+    weights = np.minimum(1.0, np.asarray(seconds) / SHORT_S)[:, None]
+    evidence = (log_probs * weights).astype(np.float32)
+    total, before = evidence[0], []
+    for row in evidence[1:]:
+        stays = total >= total.max() - SWITCH
+        before.append(np.where(stays, np.arange(len(total)), total.argmax()))
+        total = np.maximum(total, total.max() - SWITCH) + row
+    path = [int(total.argmax())]
+    for back in reversed(before):
+        path.insert(0, int(back[path[0]]))
+    firsts = [0, *(row for row in range(1, len(path)) if path[row] != path[row - 1])]
+    sums = np.add.reduceat(evidence, firsts, axis=0)
+    runs = zip(firsts, [*firsts[1:], len(path)], sums, strict=True)
+    return [(first, last, own - np.logaddexp.reduce(own)) for first, last, own in runs]
+
+
+def main_language(segments: Sequence[TranscriptSegment]) -> str | None:
+    """Return the language of most of the speech, doubtful detections aside where there are others; None for none."""
+    seconds: dict[str, float] = {}
+    known = [segment for segment in segments if segment.language]
+    for segment in [each for each in known if not each.language_doubtful] or known:
+        seconds[str(segment.language)] = seconds.get(str(segment.language), 0.0) + segment.duration_s
+    return max(seconds, key=lambda language: seconds[language], default=None)
+
+
+def name_languages(languages: Iterable[str]) -> str:
+    """Return the English names of languages by their codes, such as "German and Italian", in alphabetical order."""
+    names = sorted(LANGUAGES.get(language, language) for language in languages)
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def warn_of_languages(analysis: Analysis) -> str:
+    """Return a sentence on languages of a recording that its model was never measured on; empty where there are none.
+
+    Doubtful detections do not count.
+    """
+    figures = analysis.languages
+    if figures is None or not (unmeasured := analysis.unmeasured_languages):
+        return ""
+    return (
+        f"The emotion model was never measured on {name_languages(unmeasured)}. It was trained on "
+        f"{name_languages(figures.trained)} and measured on {name_languages(figures.measured)}."
+    )
