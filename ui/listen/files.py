@@ -79,6 +79,8 @@ class Files:
         with self._lock:
             self.rows = {each.file_id: self.rows.get(each.file_id) or Row(each) for each in uploads}
             self._kept = OrderedDict((key, value) for key, value in self._kept.items() if key in self.rows)
+            if not self.rows:
+                self._start = None
 
     def take(self, key: str, analysis: Analysis) -> None:
         """Take the analysis of a file."""
@@ -120,10 +122,10 @@ class Files:
         """
         with self._lock:
             self.shown = shown
-            if choices != self._choices:
-                self._choices, self._start = choices, start
+            if self._start is not None and choices != self._choices:
                 self._kept.clear()
                 self.rows = {key: Row(row.upload) for key, row in self.rows.items()}
+            self._choices, self._start = choices, start
             if self._worker is None and self._next() is not None:
                 self._worker = threading.Thread(target=self._run, args=(wanted,), name="files", daemon=True)
                 self._worker.start()
@@ -157,10 +159,11 @@ def page_is_open() -> Callable[[], bool]:
     from streamlit.runtime import exists, get_instance
     from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-    context = get_script_run_ctx()
+    context = get_script_run_ctx(suppress_warning=True)
     if context is None or not exists():
         return lambda: True
-    return lambda: get_instance().is_active_session(context.session_id)
+    runtime = get_instance()
+    return lambda: runtime.is_active_session(context.session_id)
 
 
 def size(analysis: Analysis) -> int:
