@@ -37,7 +37,7 @@ def listen_page() -> None:
         theme.line(
             "lead",
             "Upload recordings, or record your own voice, and see the probability of each emotion next to the "
-            "transcript. Everything is computed on this server, and nothing is written to disk.",
+            "transcript. Everything is computed on this server, and forgotten when you leave.",
         )
     )
     try:
