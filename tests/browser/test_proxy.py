@@ -28,7 +28,9 @@ WAIT_S = 10.0
 
 def documented(start: str) -> str:
     """Return the code block of docs/deployment.md that begins with this."""
-    blocks = re.findall(r"```\w*\n(.*?)```", (PROJECT / "docs" / "deployment.md").read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(
+        r"```\w*\n(.*?)```", (PROJECT / "docs" / "deployment.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     (block,) = [block for block in blocks if block.lstrip().startswith(start)]
     return block
 
@@ -67,14 +69,17 @@ def proxy(nginx: str, server: Server, tmp_path_factory: pytest.TempPathFactory) 
     frame = frame.replace("<iframe", '<iframe style="width: 100%; height: 1200px"')
     (folder / "other").mkdir()
     (folder / "other" / "index.html").write_text(f"<!doctype html><title>Another site</title>{frame}")
-    policy = documented("add_header").replace(f"https://{OTHER}", f"https://{OTHER}:{port}")
+    policy = documented("proxy_cookie_path").replace(f"https://{OTHER}", f"https://{OTHER}:{port}")
     page = page.replace("location / {", "location / {\n" + policy)
-    other = re.sub(r"location.*\}", f"root {folder}/other; }}", page, flags=re.DOTALL).replace(HOST, f"{OTHER} {STRANGE}")
+    other = re.sub(r"location.*\}", f"root {folder}/other; }}", page, flags=re.DOTALL).replace(
+        HOST, f"{OTHER} {STRANGE}"
+    )
     paths = "".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     (folder / "nginx.conf").write_text(
-        f"{'user root;' if os.geteuid() == 0 else ''} daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\n"
+        f"{'user root;' if os.geteuid() == 0 else ''} daemon off; pid {folder}/pid; "
+        f"error_log {folder}/error.log; events {{}}\n"
         f"http {{ access_log off; {paths}\n{page}\n{other} }}"
     )
     running = subprocess.Popen([nginx, "-p", str(folder), "-c", f"{folder}/nginx.conf"])

@@ -258,9 +258,7 @@ def test_a_frame_that_does_not_pass_the_microphone_on_is_named(
         expect(inside.get_by_text("Recordings: 1")).to_be_visible()
         return
     message = inside.locator(".recorder [role=status]")
-    expect(message).to_contain_text(
-        "in a frame of another site that does not pass the microphone on: its owner has to"
-    )
+    expect(message).to_contain_text("in a frame of another site that does not pass the microphone on: its owner has to")
     expect(message).to_contain_text('allow="microphone"')
     expect(inside.get_by_text("Problem: framed")).to_be_visible()
     with page.context.expect_page() as opened:

@@ -133,7 +133,8 @@ def test_a_row_shows_its_name_headline_and_seconds_or_its_error() -> None:
     listed.take("0", analyzed("a.wav", seconds=2.5))
     listed.refuse("1", "No.")
     first, second, third = list_rows(listed, shown="0")
-    assert first["seconds"] == "2.50 s" and "calm" in first["answer"] and (first["state"], first["shown"]) == ("done", True)
+    assert first["seconds"] == "2.50 s" and "calm" in first["answer"]
+    assert (first["state"], first["shown"]) == ("done", True)
     assert (second["answer"], second["state"], third["state"]) == ("No.", "error", "waiting")
 
 
@@ -197,7 +198,7 @@ def test_a_file_that_is_added_to_others_is_shown_as_if_it_were_alone() -> None:
 
 def test_removing_the_file_that_is_shown_discards_its_answer_and_the_last_one_is_shown() -> None:
     session = Session()
-    first, second, third = several(session, "a.wav", "b.wav", "c.wav")
+    _, second, third = several(session, "a.wav", "b.wav", "c.wav")
     for number, name in enumerate(("a.wav", "b.wav", "c.wav")):
         session.files.take(str(number), analyzed(name))
     session.open("0")
