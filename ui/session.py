@@ -327,7 +327,7 @@ class Session:
                 lambda upload: Job(engine, _recording(upload), baseline),
                 (engine, *self.choices),
                 page_is_open(),
-                shown=self.waiting and self.waiting.upload_id,
+                shown=self.waiting.upload_id if self.waiting else None,
             )
         return self.job
 
