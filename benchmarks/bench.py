@@ -21,6 +21,7 @@ from benchmarks import (
     audit,
     features,
     first_paint,
+    hours,
     languages,
     latency,
     live,
@@ -90,6 +91,7 @@ SUBJECTS: dict[str, Callable[[], dict[str, Any]]] = {
     "speech": speech_detection.measure,
     "languages": languages.measure,
     "speech-text": speech_text.measure,
+    "hours": hours.measure,
     "live": live.measure,
     "live-browser": live_browser.measure,
 }

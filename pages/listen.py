@@ -361,9 +361,8 @@ def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerat
         if result.speech is None:
             note("The speech of long recordings is not kept.")
         else:
-            st.audio(
-                result.speech.data, format=result.speech.format, alt="The input of the model: speech alone, at 16 kHz"
-            )
+            data, kind = result.speech
+            st.audio(data, format=kind, alt="The input of the model: speech alone, at 16 kHz")
     st.subheader("Waveform", anchor=False)
     segments = analysis.speech.segments
     draw(

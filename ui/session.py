@@ -22,7 +22,7 @@ import streamlit as st
 from ser_engine.errors import SerError
 from ui.listen.files import Files
 from ui.listen.job import UNEXPECTED, Job, page_is_open
-from ui.listen.overview import Overview, Player, playable
+from ui.listen.overview import Overview, encode_player
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -70,9 +70,9 @@ class Result:
 
     `analysis` is the result of `model` and `language` (choices of the page). `words` is the transcript as last edited,
     `offered` as its field began; `rescored` is the analysis with an edited transcript, `problem` why there is none;
-    `explanation` is that of the shown analysis, once the person asked for it. `overview` and `figures` are what is
-    drawn and played of the recording, and the charts by name; `speech` plays the model's input, unless that is too long
-    to be kept.
+    `explanation` is that of the shown analysis, once the person asked for it. `overview` is what is drawn of the
+    recording, `figures` are the charts by name. `sound` is a file that plays the recording, with its type, `speech` one
+    that plays the model's input, unless that was too long to be kept.
     """
 
     analysis: Analysis
@@ -80,20 +80,14 @@ class Result:
     words: str
     offered: str
     overview: Overview = field(repr=False)
-    speech: Player | None = field(repr=False)
+    sound: tuple[bytes, str] = field(repr=False)
+    speech: tuple[bytes, str] | None = field(repr=False)
     model: str = ""
     language: str | None = None
     rescored: Analysis | None = field(default=None, repr=False)
     problem: str | None = None
     explanation: Explanation | None = field(default=None, repr=False)
     figures: dict[str, Figure] = field(default_factory=dict, repr=False)
-
-    @property
-    def sound(self) -> tuple[bytes, str]:
-        """What plays the recording, and its type: the very file where that takes no more memory."""
-        if playable(self.recording.data):
-            return self.recording.data, "audio/wav"
-        return self.overview.sound.data, self.overview.sound.format
 
     @property
     def original_words(self) -> str | None:
@@ -406,7 +400,8 @@ class Session:
             words=words,
             offered=offered,
             overview=overview,
-            speech=Player.of(analysis.speech.samples, SAMPLE_RATE) if analysis.has_sound else None,
+            sound=overview.sound,
+            speech=encode_player(analysis.speech.samples, SAMPLE_RATE) if analysis.has_sound else None,
         )
         self.waiting, self.error = None, None
 

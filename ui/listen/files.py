@@ -91,7 +91,7 @@ class Files:
             row.answer, row.error = Answer(*summarize(analysis)), None
             self._kept[key] = analysis, overview
             self._kept.move_to_end(key)
-            sizes = {each: size(kept) for each, (kept, _) in self._kept.items()}
+            sizes = {each: size(kept) + len(sketch.sound[0]) for each, (kept, sketch) in self._kept.items()}
             while len(self._kept) > 1 and sum(sizes[each] for each in self._kept) > KEPT_BYTES:
                 self._kept.popitem(last=False)
 

@@ -61,7 +61,7 @@ class Job:
         wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.recording, self.baseline, self.language = recording, baseline, language
-        self.overview = Overview()
+        self.overview = Overview(recording.data)
         self.seconds = (0.0, 0.0)
         self.steps = Steps({}, STAGES[0])
         self.ended = threading.Event()

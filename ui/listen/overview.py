@@ -21,6 +21,7 @@ FRAMES_PER_COLUMN = 8
 MEL_BANDS = 64
 TOP_HZ = 8000.0
 """Half of the models' sample rate; frequencies above are not used."""
+WAV, MP3 = "audio/wav", "audio/mpeg"
 WAV_S = 120.0
 """Seconds up to which sound is played as it is; more becomes MP3, which every browser plays, too."""
 MP3_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -35,9 +36,12 @@ class Overview:
     ----------
     duration_s, rate : length in seconds, and sample rate in Hz
     lowest, highest : the extreme samples of equal stretches, float32 [at most MAX_POINTS]
+
+    `encoded` is the recording as it was given, which is played itself where browsers can surely do so.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, encoded: bytes = b"") -> None:
+        self._encoded = encoded if playable(encoded) else None
         self.duration_s, self.rate = 0.0, 0
         self.lowest = self.highest = np.empty(0, np.float32)
         self._mel: NDArray[np.float64] = np.empty((MEL_BANDS, 0))
@@ -52,9 +56,9 @@ class Overview:
         return overview
 
     @property
-    def sound(self) -> Player:
-        """What plays the recording."""
-        return self._sound
+    def sound(self) -> tuple[bytes, str]:
+        """The bytes of a file that plays the recording, and their type; no part can be added any more."""
+        return (self._encoded, WAV) if self._encoded is not None else (self._sound.data, self._sound.format)
 
     @property
     def power(self) -> NDArray[np.float64]:
@@ -73,7 +77,8 @@ class Overview:
         first = round(start_s * rate)
         self._add_outline(samples, first, total)
         self._add_spectrum(samples, first, total)
-        self._sound.add(samples)
+        if self._encoded is None:
+            self._sound.add(samples)
 
     def _add_outline(self, samples: NDArray[np.float32], first: int, total: int) -> None:
         starts = np.linspace(0, total, len(self.lowest), endpoint=False).astype(np.int64)
@@ -127,17 +132,10 @@ class Player:
         self._encoder: soundfile.SoundFile | None = None
         self._data: bytes | None = None
 
-    @classmethod
-    def of(cls, samples: NDArray[np.float32], rate: int) -> Player:
-        """Return what plays float32 [n]."""
-        player = cls(rate, len(samples) / rate)
-        player.add(samples)
-        return player
-
     @property
     def format(self) -> str:
         """The type of the file."""
-        return "audio/mpeg" if self._long else "audio/wav"
+        return MP3 if self._long else WAV
 
     def add(self, samples: NDArray[np.float32]) -> None:
         """Take the next samples, float32 [n]."""
@@ -161,6 +159,13 @@ class Player:
             self._data = self._bytes.getvalue() if self._long else encode_wav(samples, self._rate)
             self._parts, self._bytes = [], io.BytesIO()
         return self._data
+
+
+def encode_player(samples: NDArray[np.float32], rate: int) -> tuple[bytes, str]:
+    """Return float32 [n] at `rate` Hz as the bytes of a file that browsers play, and their type."""
+    player = Player(rate, len(samples) / rate)
+    player.add(samples)
+    return player.data, player.format
 
 
 def playable(data: bytes) -> bool:

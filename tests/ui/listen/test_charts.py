@@ -12,7 +12,7 @@ from ser_engine import Settings
 from ser_engine.audio.decode import encode_wav, load_audio
 from ser_engine.types import Recording, Scores, SourceInfo, Span, TimelineWindow
 from ui.listen import charts
-from ui.listen.overview import MAX_COLUMNS, MAX_POINTS, MEL_BANDS, Overview, Player, playable
+from ui.listen.overview import MAX_COLUMNS, MAX_POINTS, MEL_BANDS, Overview, playable
 from ui.theme import ACCENT, GRAY
 from ui.wording import MODALITIES
 
@@ -106,18 +106,18 @@ def test_an_overview_of_parts_is_that_of_the_whole() -> None:
 
 def test_sound_is_played_as_it_is_or_as_mp3_where_it_is_long() -> None:
     short, long = tone(440, 2), tone(440, 130, 12_000)
-    assert Overview.of(short).sound.data == encode_wav(short.samples, short.rate)
-    assert Player.of(long.samples, 12_000).format == "audio/mpeg"
-    decoded = load_audio(Overview.of(long).sound.data, Settings())
+    assert Overview.of(short).sound[0] == encode_wav(short.samples, short.rate)
+    assert Overview.of(long).sound[1] == "audio/mpeg"
+    decoded = load_audio(Overview.of(long).sound[0], Settings())
     assert decoded.source.container == "MP3" and decoded.duration_s == pytest.approx(130, abs=0.2)
-    assert len(Overview.of(long).sound.data) < 1e6
-    odd = Overview.of(tone(440, 121, 96_000)).sound.data
+    assert len(Overview.of(long).sound[0]) < 1e6
+    odd = Overview.of(tone(440, 121, 96_000)).sound[0]
     assert load_audio(odd, Settings()).duration_s == pytest.approx(121, abs=0.2)
 
 
 def test_only_a_plain_and_complete_wav_file_is_played_itself() -> None:
     data = encode_wav(tone(440, 1).samples, 16_000)
-    assert playable(data)
+    assert playable(data) and Overview(data).sound == (data, "audio/wav")
     assert not any(map(playable, (data[:-2], data + data, b"ID3" + data, data.replace(b"RIFF", b"RIFX"), b"")))
 
 
