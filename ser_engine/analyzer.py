@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +21,17 @@ from ser_engine.models import trained_on
 from ser_engine.models.base import Model
 from ser_engine.models.cards import read_cards, read_figures
 from ser_engine.models.registry import find_model, load_model
-from ser_engine.sentences import cut_sentences, score_sentences
+from ser_engine.sentences import cut_sentences, edit_words, score_sentences
 from ser_engine.settings import Settings
-from ser_engine.speakers.lanes import Lane, merge_answers, select_speaker
-from ser_engine.transcription.alignment import replace_words, select_words
+from ser_engine.speakers.lanes import Lane, drop_lane_warnings, merge_answers, merge_speech, mute
+from ser_engine.transcription.alignment import select_words
 from ser_engine.transcription.transcriber import Transcriber, compile_alignment, load_transcriber
 from ser_engine.types import (
     SAMPLE_RATE,
     WINDOW_S,
     Analysis,
     Baseline,
+    Channel,
     CleanSpeech,
     Explanation,
     Prediction,
@@ -41,6 +42,9 @@ from ser_engine.types import (
     TimelineWindow,
     Transcript,
 )
+
+if TYPE_CHECKING:
+    from ser_engine.audio.channels import Selection
 
 Progress = Callable[[str, float | None], None]
 """Called with (stage, None) when a stage of `types.STAGES` begins and with (stage, seconds) when it ends."""
@@ -54,6 +58,7 @@ _Classified = tuple[Prediction, tuple[TimelineWindow, ...], Transcript | None]  
 # A recording longer than this gets a timeline of overlapping windows, which are as long as the utterances that the
 # models were trained on. A window with less speech than the last figure is left out.
 TIMELINE_FROM_S, HOP_S, WINDOW_SPEECH_S = 6.0, 1.5, 0.5
+BASELINE_UNUSED = "The baseline was not used: it is that of one speaker, and the recording has several."
 # Seconds of calm speech: a baseline of less gains too little (docs/accuracy.md); what exceeds the second figure is left
 # out, since it would change little and is encoded in one piece.
 MIN_BASELINE_S, MAX_BASELINE_S = 15.0, 120.0
@@ -61,9 +66,9 @@ MIN_BASELINE_S, MAX_BASELINE_S = 15.0, 120.0
 
 @dataclass(frozen=True)
 class _Preprocessed:
-    """A recording, its speech, and the seconds of each stage so far.
+    """A recording as it is analyzed, its speech, and the seconds of each stage so far.
 
-    `lanes` are the speech of each of several speakers, without `overlaps`.
+    `lanes` are the speech of each of several speakers, without `overlaps`; `channels` are those of the file.
     """
 
     recording: Recording
@@ -71,6 +76,7 @@ class _Preprocessed:
     seconds: dict[str, float]
     lanes: tuple[Lane, ...] = ()
     overlaps: tuple[Span, ...] = ()
+    channels: tuple[Channel, ...] = ()
 
 
 class Analyzer:
@@ -99,6 +105,7 @@ class Analyzer:
         name: str = "",
         transcribe: bool | None = None,
         baseline: Baseline | None = None,
+        channels: str | int | None = None,
         progress: Progress | None = None,
     ) -> Analysis:
         """Analyze one recording.
@@ -109,23 +116,25 @@ class Analyzer:
         sampling_rate : of samples, in Hz
         name : of the recording in the answer; a path's file name by default
         transcribe : whether to transcribe the words; `settings.transcribe` by default
-        baseline : of the speaker, from `calibrate`
+        baseline : of the speaker, from `calibrate`; not used where there are several speakers
+        channels : to analyze, "auto", "mix", "split" or the number of one from 1; `settings.channels` by default
         progress : called when each stage begins and ends
 
         Raises
         ------
         InvalidAudio, TooLarge
-            The recording cannot be decoded, or exceeds a limit.
+            The recording cannot be decoded, exceeds a limit, or does not have the channels that are asked for.
         NoSpeech
             It contains too little speech.
         WeightsUnavailable
             A model that the settings name is missing.
         InvalidSettings
-            Whisper does not know the language that the settings name, or another model made the baseline.
+            Whisper does not know the language that the settings name, another model made the baseline, or `channels`
+            is none of those.
         """
         begun = time.perf_counter()
         self.check_baseline(baseline)
-        preprocessed = self._preprocess(source, sampling_rate, name, baseline, progress)
+        preprocessed = self._preprocess(source, sampling_rate, name, baseline, channels, progress)
         (analysis,) = self._predict([preprocessed], transcribe, progress)
         return replace(analysis, seconds={**analysis.seconds, "total": time.perf_counter() - begun})
 
@@ -137,6 +146,7 @@ class Analyzer:
         names: Sequence[str] | None = None,
         transcribe: bool | None = None,
         baseline: Baseline | None = None,
+        channels: str | int | None = None,
     ) -> list[Analysis | SerError]:
         """Analyze recordings together, which is faster than one by one; all are held in memory.
 
@@ -148,22 +158,25 @@ class Analyzer:
         results: list[_Preprocessed | SerError] = []
         for source, name in zip(sources, names or [""] * len(sources), strict=True):
             try:
-                results.append(self._preprocess(source, sampling_rate, name, baseline))
+                results.append(self._preprocess(source, sampling_rate, name, baseline, channels))
             except (InvalidAudio, TooLarge, NoSpeech) as error:
                 results.append(error)
         pending = [result for result in results if not isinstance(result, SerError)]
         analyses = iter(self._predict(pending, transcribe) if pending else ())
         return [result if isinstance(result, SerError) else next(analyses) for result in results]
 
-    def calibrate(self, source: Source, sampling_rate: int | None = None, *, name: str = "") -> Baseline:
+    def calibrate(
+        self, source: Source, sampling_rate: int | None = None, *, name: str = "", channels: str | int = "auto"
+    ) -> Baseline:
         """Return a speaker's baseline from calm speech, with which `analyze` compares other recordings of the speaker.
 
-        Parameters are as of `analyze`. Speech beyond `MAX_BASELINE_S` is not used.
+        Parameters are as of `analyze`, except that the settings' `channels` do not apply. Speech beyond
+        `MAX_BASELINE_S` is not used.
 
         Raises
         ------
         InvalidAudio, TooLarge
-            The recording cannot be decoded, or exceeds a limit.
+            The recording cannot be decoded, exceeds a limit, or has several speakers.
         NoSpeech
             It contains less than `MIN_BASELINE_S` of speech.
         WeightsUnavailable
@@ -174,7 +187,11 @@ class Analyzer:
         unable = InvalidSettings(f"The model “{self.model.id}” cannot be calibrated to a voice; choose another model.")
         if not self.model.can_calibrate:
             raise unable
-        speech = self._preprocess(source, sampling_rate, name).speech
+        preprocessed = self._preprocess(source, sampling_rate, name, channels=channels)
+        if preprocessed.lanes:
+            names = ", ".join(lane.name for lane in preprocessed.lanes)
+            raise InvalidAudio(f"The recording has several speakers ({names}), but calibration is to one voice.")
+        speech = preprocessed.speech
         seconds = speech.quality.speech_s
         if seconds < MIN_BASELINE_S:
             needed = f"at least {MIN_BASELINE_S:g} s is needed to calibrate to a voice"
@@ -195,31 +212,34 @@ class Analyzer:
         """Return the analysis of the same recording with these words instead, all else unchanged.
 
         A model that uses text caches what it computes from the latest recordings, so that the speech is not encoded
-        again. `analysis` comes from this analyzer. Raise WeightsUnavailable if the model is not there any more.
+        again. `analysis` comes from this analyzer; of several speakers, lines of the words begin with the name of one,
+        as in the transcript's text. Raise WeightsUnavailable if the model is not there any more.
         """
-        transcript = replace_words(analysis.transcript, words, analysis.speech.segments)
+        edited = edit_words(analysis, words)
         if not self.model.uses_text:
-            return replace(analysis, transcript=transcript)
-        own = [each.answer for each in analysis.speakers] or [analysis]
-        parts = [select_speaker(transcript, each.name) for each in analysis.speakers] or [transcript]
+            return edited
+        own = [each.answer for each in edited.speakers] or [edited]
+        classified = self._classify([answer.speech for answer in own], [answer.transcript for answer in own])
         answers = [
             replace(answer, transcript=scored, timeline=timeline, **vars(prediction))
-            for answer, (prediction, timeline, scored) in zip(
-                own, self._classify([answer.speech for answer in own], parts), strict=True
-            )
+            for answer, (prediction, timeline, scored) in zip(own, classified, strict=True)
         ]
         if not analysis.speakers:
             return answers[0]
         lanes = [Lane(each.answer.speech, each.name, each.channel) for each in analysis.speakers]
-        return merge_answers(analysis.speech, lanes, answers, analysis.overlaps)
+        merged = merge_answers(analysis.recording, analysis.speech, lanes, answers, analysis.overlaps)
+        return replace(merged, channels=analysis.channels)
 
     def explain(self, analysis: Analysis) -> Explanation:
         """Weigh moments and words of a recording in its answer, and measure the voice; `analysis` is this analyzer's.
 
         The weight of a moment is how far the log-odds of the most probable emotion fall if it is removed, in two to 24
         pieces of half a second or more (see `explanation`), while the words stay the same. Those are weighed in the
-        same way (`models.word_weights`). Raise WeightsUnavailable if the model is not there any more.
+        same way (`models.word_weights`). Of several speakers, explain the answer of each: `speaker.answer`. Raise
+        WeightsUnavailable if the model is not there any more, and ValueError for several speakers together.
         """
+        if analysis.speakers:
+            raise ValueError("The recording has several speakers: explain the answer of each (`speaker.answer`).")
         from ser_engine.explanation import cut_pieces, weigh
         from ser_engine.features.voice import measure_voice
 
@@ -259,11 +279,14 @@ class Analyzer:
         sampling_rate: int | None,
         name: str,
         baseline: Baseline | None = None,
+        channels: str | int | None = None,
         progress: Progress | None = None,
     ) -> _Preprocessed:
+        from ser_engine.audio.channels import measure_channels, select_channels
         from ser_engine.audio.clean import clean_speech
         from ser_engine.audio.decode import load_audio, load_samples
 
+        settings = self.settings if channels is None else replace(self.settings, channels=str(channels))
         seconds: dict[str, float] = {}
         with _stage("decode", seconds, progress):
             if isinstance(source, np.ndarray):
@@ -273,8 +296,27 @@ class Analyzer:
             else:
                 recording = load_audio(source, self.settings, name)
         with _stage("clean", seconds, progress):
-            speech = replace(clean_speech(recording, self.settings), baseline=baseline)
-        return _Preprocessed(recording, speech, seconds)
+            selection = select_channels(recording, settings)
+            lanes = self._split(recording, selection)
+            if lanes:
+                unused = (BASELINE_UNUSED,) if baseline is not None else ()
+                speech = merge_speech(lanes, (*selection.recording.warnings, *unused))
+            else:
+                speech = replace(clean_speech(selection.recording, settings), baseline=baseline)
+            measured = measure_channels(recording, selection, speech.segments)
+        return _Preprocessed(selection.recording, speech, seconds, lanes, channels=measured)
+
+    def _split(self, recording: Recording, selection: Selection) -> tuple[Lane, ...]:
+        """Return the speech of each channel that has a speaker of its own."""
+        from ser_engine.audio.channels import one_channel
+        from ser_engine.audio.clean import clean_speech
+
+        lanes = []
+        for number, spans in selection.own.items():
+            own = one_channel(recording, number)
+            speech = mute(clean_speech(own, self.settings, spans), selection.leaks[number])
+            lanes.append(Lane(drop_lane_warnings(speech), selection.names[number - 1], number, own))
+        return tuple(lanes)
 
     def _predict(
         self, pending: Sequence[_Preprocessed], transcribe: bool | None, progress: Progress | None = None
@@ -294,9 +336,13 @@ class Analyzer:
         for each, own in zip(pending, lanes, strict=True):
             seconds = each.seconds | {stage: duration / len(pending) for stage, duration in shared.items()}
             seconds["total"] = sum(seconds.values())
-            answers = [self._answer(each.recording, lane.speech, next(classified), seconds) for lane in own]
-            analysis = merge_answers(each.speech, own, answers, each.overlaps) if each.lanes else answers[0]
-            analyses.append(self._warn_of_training(analysis))
+            answers = [
+                self._answer(lane.recording or each.recording, lane.speech, next(classified), seconds) for lane in own
+            ]
+            analysis = answers[0]
+            if each.lanes:
+                analysis = merge_answers(each.recording, each.speech, own, answers, each.overlaps)
+            analyses.append(self._warn_of_training(replace(analysis, channels=each.channels)))
         return analyses
 
     def _answer(

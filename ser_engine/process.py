@@ -2,14 +2,15 @@
 
 Each function returns a pandas frame indexed by (file, start, end) as in audformat, with one column for the probability
 of each emotion and the columns "label" (the most probable emotion), "confidence" (its probability) and "transcript"
-(None where words are not transcribed).
+(None where words are not transcribed). With `speakers`, each of several speakers of a recording has a row of its own,
+and the column "speaker" names it (None where there is only one).
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -41,6 +42,8 @@ def process_file(
     start: Time | None = None,
     end: Time | None = None,
     transcribe: bool | None = None,
+    channels: str | int | None = None,
+    speakers: bool = False,
     analyzer: Analyzer | None = None,
 ) -> pd.DataFrame:
     """Analyze one file, or the part of it between `start` and `end`.
@@ -50,6 +53,8 @@ def process_file(
     path : of the recording
     start, end : in seconds or as `pandas.Timedelta`; the file's own by default
     transcribe : whether to transcribe the words; as in the analyzer's settings by default
+    channels : "auto", "mix", "split" (a speaker each) or the number of one; as in the analyzer's settings by default
+    speakers : whether each of several speakers gets a row, named in the column "speaker"
     analyzer : one shared analyzer on `Settings.from_env()` by default
 
     Raises
@@ -66,7 +71,8 @@ def process_file(
     >>> table.index.names
     FrozenList(['file', 'start', 'end'])
     """
-    return process_files([path], [start], [end], transcribe=transcribe, analyzer=analyzer, errors="raise")
+    options = _Options(transcribe, channels, speakers)
+    return _process_parts([(path, start, end)], options, analyzer, "raise", False)
 
 
 def process_files(
@@ -75,6 +81,8 @@ def process_files(
     ends: Sequence[Time | None] | None = None,
     *,
     transcribe: bool | None = None,
+    channels: str | int | None = None,
+    speakers: bool = False,
     analyzer: Analyzer | None = None,
     errors: Literal["raise", "warn"] = "warn",
     verbose: bool = False,
@@ -85,7 +93,7 @@ def process_files(
     ----------
     files : paths of the recordings; a file may occur several times
     starts, ends : one of each for each file, in seconds or as `pandas.Timedelta`; None stands for the file's own
-    transcribe, analyzer : as in `process_file`
+    transcribe, channels, speakers, analyzer : as in `process_file`
     errors : what happens to a file that cannot be analyzed: "warn" gives a UserWarning and a row without values (NaN
         and None), "raise" raises its error
     verbose : whether to show a progress bar
@@ -108,12 +116,21 @@ def process_files(
     True
     """
     spans = list(zip(files, starts or [None] * len(files), ends or [None] * len(files), strict=True))
-    return _process_parts(spans, transcribe, analyzer, errors, verbose)
+    return _process_parts(spans, _Options(transcribe, channels, speakers), analyzer, errors, verbose)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What is done with each recording, as in `process_file`."""
+
+    transcribe: bool | None
+    channels: str | int | None
+    speakers: bool
 
 
 def _process_parts(
     spans: Sequence[_FilePart],
-    transcribe: bool | None,
+    options: _Options,
     analyzer: Analyzer | None,
     errors: Literal["raise", "warn"],
     verbose: bool,
@@ -126,7 +143,7 @@ def _process_parts(
     rows: list[Row] = []
     with tqdm(total=len(spans), unit="file", disable=not verbose) as bar:
         for first in range(0, len(spans), BATCH):
-            for row in _process_batch(spans[first : first + BATCH], analyzer, transcribe):
+            for row in _process_batch(spans[first : first + BATCH], analyzer, options):
                 bar.update()
                 file, *_, result = row
                 if isinstance(result, SerError):
@@ -136,7 +153,7 @@ def _process_parts(
                         raise result
                     warnings.warn(f"{file}: {result}", stacklevel=2)
                 rows.append(row)
-    return _table(rows, analyzer.model.labels)
+    return _table(rows, analyzer.model.labels, options.speakers)
 
 
 def process_folder(
@@ -144,6 +161,8 @@ def process_folder(
     *,
     pattern: str = "**/*",
     transcribe: bool | None = None,
+    channels: str | int | None = None,
+    speakers: bool = False,
     analyzer: Analyzer | None = None,
     errors: Literal["raise", "warn"] = "warn",
     verbose: bool = False,
@@ -156,7 +175,7 @@ def process_folder(
     ----------
     folder : to search
     pattern : glob relative to `folder`
-    transcribe, analyzer, errors, verbose : as in `process_files`
+    transcribe, channels, speakers, analyzer, errors, verbose : as in `process_files`
 
     Raises
     ------
@@ -175,7 +194,8 @@ def process_folder(
     if not Path(folder).is_dir():
         raise InvalidAudio(f"There is no folder “{folder}”.")
     spans: list[_FilePart] = [(file, None, None) for file in find_files(folder, pattern)[0]]
-    return _process_parts(spans, transcribe, analyzer, errors, verbose, skip=True)
+    options = _Options(transcribe, channels, speakers)
+    return _process_parts(spans, options, analyzer, errors, verbose, skip=True)
 
 
 def find_files(folder: str | Path, pattern: str = "**/*") -> tuple[list[Path], int]:
@@ -198,16 +218,18 @@ def process_signal(
     start: Time | None = None,
     end: Time | None = None,
     transcribe: bool | None = None,
+    channels: str | int | None = None,
+    speakers: bool = False,
     analyzer: Analyzer | None = None,
 ) -> pd.DataFrame:
     """Analyze samples.
 
     Parameters
     ----------
-    signal : floats in -1..1 or signed integers, [n] or [channels, n]; channels are averaged
+    signal : floats in -1..1 or signed integers, [n] or [channels, n]
     sampling_rate : in Hz
     file : name in the index
-    start, end, transcribe, analyzer : as in `process_file`
+    start, end, transcribe, channels, speakers, analyzer : as in `process_file`
 
     Raises
     ------
@@ -227,8 +249,8 @@ def process_signal(
     analyzer = analyzer or _shared_analyzer(Settings.from_env())
     begin = _seconds(start) or 0.0
     recording = _cut(load_samples(signal, sampling_rate, analyzer.settings, file), begin, _seconds(end))
-    analysis = analyzer.analyze(recording, transcribe=transcribe)
-    return _table([(file, begin, begin + recording.duration_s, analysis)], analysis.scores.labels)
+    analysis = analyzer.analyze(recording, transcribe=transcribe, channels=channels)
+    return _table([(file, begin, begin + recording.duration_s, analysis)], analysis.scores.labels, speakers)
 
 
 @lru_cache(maxsize=4)
@@ -240,7 +262,7 @@ Row = tuple[str, float, float | None, Analysis | SerError]
 """File, start and end in seconds (None for the end of a file that could not be read), and the result."""
 
 
-def _process_batch(spans: Iterable[_FilePart], analyzer: Analyzer, transcribe: bool | None) -> Iterator[Row]:
+def _process_batch(spans: Iterable[_FilePart], analyzer: Analyzer, options: _Options) -> Iterator[Row]:
     """Yield the row of each part of a file."""
     from ser_engine.audio.decode import load_audio
 
@@ -253,7 +275,7 @@ def _process_batch(spans: Iterable[_FilePart], analyzer: Analyzer, transcribe: b
         except SerError as error:
             parts.append((str(file), begin, stop, error))
     recordings = [part for *_, part in parts if isinstance(part, Recording)]
-    results = iter(analyzer.analyze_batch(recordings, transcribe=transcribe))
+    results = iter(analyzer.analyze_batch(recordings, transcribe=options.transcribe, channels=options.channels))
     for name, begin, stop, part in parts:
         yield name, begin, stop, part if isinstance(part, SerError) else next(results)
 
@@ -264,7 +286,8 @@ def _cut(recording: Recording, start: float, end: float | None) -> Recording:
     last = len(recording.samples) if end is None else round(end * recording.rate)
     if not 0 <= first < min(last, len(recording.samples)):
         raise InvalidAudio(f"The recording has no part from {start:g} s to {last / recording.rate:g} s.")
-    return replace(recording, samples=recording.samples[first:last])
+    channels = None if recording.channels is None else recording.channels[:, first:last]
+    return replace(recording, samples=recording.samples[first:last], channels=channels)
 
 
 def _seconds(time: Time | None) -> float | None:
@@ -275,9 +298,12 @@ def _seconds(time: Time | None) -> float | None:
     return float(time) if isinstance(time, (int, float)) else float(pd.Timedelta(time).total_seconds())
 
 
-def _table(rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFrame:
+def _table(rows: Sequence[Row], labels: Sequence[str], speakers: bool) -> pd.DataFrame:
     import pandas as pd
 
+    names: list[str | None] = [None] * len(rows)
+    if speakers:
+        rows, names = _split_rows(rows)
     files, starts, ends = ([row[column] for row in rows] for column in range(3))
     times = [pd.to_timedelta(np.array(seconds, np.float64), unit="s") for seconds in (starts, ends)]
     analyses = [None if isinstance(result, SerError) else result for *_, result in rows]
@@ -292,4 +318,18 @@ def _table(rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFrame:
     table["confidence"] = table[list(labels)].max(axis=1)
     texts = [each.transcript.text if each and each.transcript else None for each in analyses]
     table["transcript"] = pd.Series(texts, table.index, dtype=object)
+    if speakers:
+        table["speaker"] = pd.Series(names, table.index, dtype=object)
     return table
+
+
+def _split_rows(rows: Sequence[Row]) -> tuple[list[Row], list[str | None]]:
+    """Return a row for each of several speakers instead of one for the recording, and the name in each row."""
+    split: list[Row] = []
+    names: list[str | None] = []
+    for file, start, end, result in rows:
+        own = () if isinstance(result, SerError) else result.speakers
+        answers: list[Analysis | SerError] = [speaker.answer for speaker in own] or [result]
+        split += [(file, start, end, answer) for answer in answers]
+        names += [speaker.name for speaker in own] or [None]
+    return split, names

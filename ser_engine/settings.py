@@ -24,6 +24,8 @@ WHISPER_SIZES = (
     "large-v1", "large-v2", "large-v3", "turbo",
 )  # fmt: skip
 NoiseReduction = Literal["auto", "always", "off"]
+CHANNELS = ("auto", "mix", "split")
+"""Values of `Settings.channels` besides numbers."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class Settings:
     language : two-letter code of the spoken language; if empty, Whisper detects it
     noise_reduction : "auto" (only where the signal-to-noise ratio is low), "always" (as Sharma, III.A) or "off"
     track : audio track to analyze, counted from 1; 0 for the default track or, where it is silent, the first with sound
+    channels : channels to analyze: "auto" (a speaker each where two channels carry different speakers, the better one
+        where another is dead, inverted or clipped, the best of three or more, otherwise their mean), "mix" (their
+        mean), "split" (a speaker each), or the number of one, counted from 1
+    channel_names : names of the channels, separated by commas, such as "agent,customer"; if empty, left and right
     max_bytes, max_seconds : limits of a recording, checked before it is decoded to memory
     min_speech_s : seconds of speech below which no emotion is predicted
     data : folder of corpora, one subfolder each; only training and evaluation read it
@@ -67,6 +73,8 @@ class Settings:
     language: str = ""
     noise_reduction: NoiseReduction = "auto"
     track: int = 0
+    channels: str = "auto"
+    channel_names: str = ""
     max_bytes: int = 100 * 1024 * 1024
     max_seconds: float = 30 * 60.0
     min_speech_s: float = 0.3
@@ -92,11 +100,26 @@ class Settings:
         for name in ("threads", "track"):
             if getattr(self, name) < 0:
                 raise InvalidSettings(f"{variable(name)} must be 0 or more, not {getattr(self, name)}.")
+        if self.channels not in CHANNELS and not (self.channels.isdecimal() and int(self.channels) > 0):
+            raise InvalidSettings(
+                f"{variable('channels')} (--channels) is {', '.join(CHANNELS)} or the number of a channel from 1, "
+                f"not “{self.channels}”."
+            )
+        given = self.names_of_channels()
+        if not all(given) or len(set(given)) < len(given):
+            raise InvalidSettings(
+                f"{variable('channel_names')} (--channel-names) needs a different name for each channel, "
+                f"not “{self.channel_names}”."
+            )
         for address in self.turn.split():
             if not address.startswith(("turn:", "turns:", "stun:", "stuns:")):
                 raise InvalidSettings(
                     f"{variable('turn')} has addresses that begin with turn: or stun:, not “{address}”."
                 )
+
+    def names_of_channels(self) -> tuple[str, ...]:
+        """Return the names that were given to the channels; none by default."""
+        return tuple(name.strip() for name in self.channel_names.split(",")) if self.channel_names else ()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:

@@ -120,6 +120,25 @@ class Quality:
         }
 
 
+@dataclass(frozen=True)
+class Channel:
+    """One of several channels of a recording: its quality before any mixing, and whether the answer uses it.
+
+    `number` counts from 1; `name` is "Left", "Right" or "Channel 3", or the one that was given.
+    """
+
+    number: int
+    name: str
+    used: bool
+    quality: Quality
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the channel as JSON-ready values."""
+        names = ("speech_s", "bandwidth_hz", "snr_db", "clipping", "level_db")
+        quality = self.quality.to_dict()
+        return {"number": self.number, "name": self.name, "used": self.used, **{key: quality[key] for key in names}}
+
+
 @dataclass(frozen=True, eq=False)
 class Baseline:
     """How one person sounds when calm, by the model `model`, from `speech_s` seconds of speech.
@@ -460,6 +479,7 @@ class Analysis:
     `recording` is the decoded recording, `speech` the preprocessed one; `to_dict` leaves them out.
     `speakers` are the answers for each of several speakers; the fields above are then for all of them together, and
     `overlaps` are the parts in which several speak at once on one channel, which are not scored.
+    `channels` are those of the file, empty where there is only one or all are the same.
     """
 
     file: str
@@ -475,6 +495,7 @@ class Analysis:
     threshold: float | None = None
     speakers: tuple[Speaker, ...] = ()
     overlaps: tuple[Span, ...] = ()
+    channels: tuple[Channel, ...] = ()
 
     @property
     def sure(self) -> bool | None:
@@ -496,6 +517,7 @@ class Analysis:
             **({"speakers": [speaker.to_dict() for speaker in self.speakers]} if self.speakers else {}),
             **({"overlaps": [span.to_dict() for span in self.overlaps]} if self.overlaps else {}),
             "quality": self.quality.to_dict(),
+            **({"channels": [channel.to_dict() for channel in self.channels]} if self.channels else {}),
             "baseline_s": None if self.speech.baseline is None else round(self.speech.baseline.speech_s, 3),
             "seconds": {stage: round(seconds, 4) for stage, seconds in self.seconds.items()},
         }

@@ -39,9 +39,11 @@ from ser_engine.types import Recording, SourceInfo
 
 # More channels are a microphone array or a damaged header. Below 8 kHz the formants of speech are lost; above 192 kHz
 # no speech is recorded.
-MAX_CHANNELS = 8
+MAX_CHANNELS = 32
 MIN_RATE, MAX_RATE = 8_000, 192_000
-# Frames decoded at a time: about a third of a second, so that neither a false header nor eight channels cost memory.
+# Samples of all channels together that are kept apart, 1 GB of them; where there are more, channels are averaged.
+MAX_APART = 2**28
+# Frames decoded at a time: about a third of a second, so that neither a false header nor many channels cost memory.
 BLOCK = 16_384
 # A declared length counts only if the file has at least this many bytes per second, which every codec needs; otherwise
 # the decoded samples are counted.
@@ -58,7 +60,7 @@ ROUNDING_S = 1e-6
 
 
 def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -> Recording:
-    """Decode one recording to mono.
+    """Decode one recording.
 
     Parameters
     ----------
@@ -69,9 +71,9 @@ def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -
     Returns
     -------
     Recording
-        float32 [n], contiguous, the mean of all channels, at the file's own rate, the highest where it changes midway.
-        Of a truncated file, the part that can be decoded. `warnings` name what is missing, which samples were replaced,
-        and which of several tracks it is.
+        float32 [n], contiguous, the mean of all channels, at the file's own rate, the highest where it changes midway;
+        and the channels themselves, unless their number changes midway. Of a truncated file, the part that can be
+        decoded. `warnings` name what is missing, which samples were replaced, and which of several tracks it is.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -
         A missing or empty file, an unknown codec or track, no samples, or many that are not finite. As NotAudio,
         something other than a recording.
     TooLarge
-        More than `max_bytes`, `max_seconds` or 8 channels, or a rate outside of 8 to 192 kHz.
+        More than `max_bytes`, `max_seconds` or 32 channels, or a rate outside of 8 to 192 kHz.
     """
     if isinstance(source, (str, Path)):
         data, name = _read_file(Path(source), settings), name or Path(source).name
@@ -92,11 +94,11 @@ def load_audio(source: bytes | str | Path, settings: Settings, name: str = "") -
     whole = _join(split_joined(skip_tags(data)), settings)
     if whole.format_ is None:
         raise explain_failure(data)
-    samples, rate, patched = _join_stretches(whole.stretches)
-    if not len(samples):
+    channels, rate, patched = _join_stretches(whole.stretches)
+    if not channels.size:
         raise InvalidAudio("The recording is empty or cut off: it contains 0 samples.")
     info = SourceInfo(name, *whole.format_, len(data), hashlib.sha256(data).hexdigest())
-    return Recording(samples, rate, info, (*whole.warnings(), *patched))
+    return _mix(channels, rate, info, (*whole.warnings(), *patched))
 
 
 def read_stream(stream: BinaryIO, settings: Settings) -> bytes:
@@ -109,10 +111,10 @@ def read_stream(stream: BinaryIO, settings: Settings) -> bytes:
 
 
 def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, name: str = "") -> Recording:
-    """Mix samples [n] or [channels, n], floats in -1..1 or signed integers, down to a mono recording.
+    """Return samples [n] or [channels, n], floats in -1..1 or signed integers, as a recording.
 
     A few invalid samples are replaced, with a warning. Raise InvalidAudio or TooLarge for anything else, and beyond
-    `max_seconds`, 8 channels or 8 to 192 kHz.
+    `max_seconds`, 32 channels or 8 to 192 kHz.
     """
     if rate is None:
         raise InvalidAudio("Samples need a sampling rate.")
@@ -125,9 +127,8 @@ def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, na
     _check_format(format_, 0.0, 0, settings)
     _check_seconds(channels.shape[1] / rate, settings)
     scale = 1.0 if samples.dtype.kind == "f" else -float(np.iinfo(samples.dtype).min)
-    mono = (mark_invalid(channels).mean(axis=0, dtype=np.float64) / scale).astype(np.float32)
-    warning = patch_invalid(mono, rate)
-    return Recording(mono, rate, SourceInfo(name, *format_, samples.nbytes), (warning,) if warning else ())
+    scaled = (mark_invalid(channels) / scale).astype(np.float32)
+    return _mix(scaled, rate, SourceInfo(name, *format_, samples.nbytes), _patch(scaled, rate))
 
 
 def encode_wav(samples: NDArray[np.float32], rate: int) -> bytes:
@@ -148,37 +149,44 @@ class _Decoded:
     settings: Settings
     start_s: float = 0.0
     format_: Format | None = None  # at the beginning; None where the decoder does not recognize the file
-    # Rate and mono float32 samples. A bytearray grows in place; a list of blocks to join would need twice the memory.
-    stretches: list[tuple[int, bytearray]] = field(default_factory=list)
+    # Rate, channels and their interleaved float32 samples. A bytearray grows in place; a list of blocks to join would
+    # need twice the memory.
+    stretches: list[tuple[int, int, bytearray]] = field(default_factory=list)
     earlier_s: float = 0.0  # of all stretches but the last
     missing_s: float = 0.0  # that the file has, but not the samples
+    averaged: bool = False  # in parts, since there is too much of all channels
     track: int = 1
     tracks: int = 1
     complete: bool = False
 
     def add(self, format_: Format, block: NDArray[Any]) -> None:
-        """Append samples [n, channels], mixed down to mono; raise TooLarge where the recording becomes too long."""
-        rate = format_[3]
+        """Append samples [n, channels]; raise TooLarge where the recording becomes too long."""
+        *_, channels, rate = format_
         self.format_ = self.format_ or format_
-        if not self.stretches or self.stretches[-1][0] != rate:
+        if sum(len(samples) for *_, samples in self.stretches) > MAX_APART * np.float32().itemsize:
+            self.averaged, channels = self.averaged or channels > 1, 1
+        if not self.stretches or self.stretches[-1][:2] != (rate, channels):
             self.earlier_s = self.seconds
-            self.stretches.append((rate, bytearray()))
-        self.stretches[-1][1].extend(mark_invalid(block).mean(axis=1, dtype=np.float64).astype(np.float32).tobytes())
+            self.stretches.append((rate, channels, bytearray()))
+        block = mark_invalid(block) if channels > 1 else _mean(mark_invalid(block))
+        self.stretches[-1][2].extend(block.astype(np.float32).tobytes())
         _check_seconds(self.start_s + self.seconds, self.settings)
 
     @property
     def seconds(self) -> float:
-        rate, mono = self.stretches[-1] if self.stretches else (1, b"")
-        return self.earlier_s + len(mono) / np.float32().itemsize / rate
+        rate, channels, samples = self.stretches[-1] if self.stretches else (1, 1, b"")
+        return self.earlier_s + len(samples) / np.float32().itemsize / channels / rate
 
     @property
     def has_sound(self) -> bool:
-        return any((np.abs(np.frombuffer(mono, np.float32)) >= SILENCE_PEAK).any() for _, mono in self.stretches)
+        return any((np.abs(np.frombuffer(data, np.float32)) >= SILENCE_PEAK).any() for *_, data in self.stretches)
 
     def warnings(self) -> Iterator[str]:
         """Yield a sentence on what is missing, and on the choice of the track."""
         if self.missing_s >= MIN_MISSING_S:
             yield f"About {self.missing_s:.1f} s of the recording are damaged and missing from the answer."
+        if self.averaged:
+            yield "The recording is too long for its channels to be kept apart, so they are averaged."
         if self.tracks > 1:
             choice = f"--track or {variable('track')} chooses another"
             yield f"This is audio track {self.track} of {self.tracks}; {choice}."
@@ -195,6 +203,7 @@ def _join(files: Sequence[bytes], settings: Settings) -> _Decoded:
             whole.format_, whole.track, whole.tracks = part.format_, part.track, part.tracks
         whole.stretches += part.stretches
         whole.missing_s += part.missing_s
+        whole.averaged |= part.averaged
     if unread < (size := sum(map(len, files))):
         whole.missing_s += unread * seconds / (size - unread)
     return whole
@@ -297,18 +306,42 @@ def _choose_track(
     return numbered[min(rank, len(numbered) - 1)]
 
 
-def _join_stretches(stretches: Sequence[tuple[int, bytearray]]) -> tuple[NDArray[np.float32], int, list[str]]:
-    """Return float32 [n] at the highest rate of the stretches, this rate, and warnings of replaced samples."""
-    highest = max((rate for rate, _ in stretches), default=0)
+def _join_stretches(stretches: Sequence[tuple[int, int, bytearray]]) -> tuple[NDArray[np.float32], int, list[str]]:
+    """Return float32 [channels, n] at the highest rate of the stretches, this rate, and warnings of replaced samples.
+
+    Where the number of channels changes, it is one: their mean.
+    """
+    highest = max((rate for rate, *_ in stretches), default=0)
+    counts = {channels for _, channels, _ in stretches}
     pieces: list[NDArray[np.float32]] = []
     warnings: list[str] = []
     start_s = 0.0
-    for rate, mono in stretches:
-        samples = np.frombuffer(mono, np.float32)
-        warnings += filter(None, [patch_invalid(samples, rate, start_s)])
+    for rate, channels, data in stretches:
+        samples = np.frombuffer(data, np.float32).reshape(-1, channels)
+        warnings += _patch(samples.T, rate, start_s)
         start_s += len(samples) / rate
+        samples = samples if len(counts) == 1 else _mean(samples)[:, None]
         pieces.append(samples if rate == highest else soxr.resample(samples, rate, highest, quality="HQ"))
-    return (pieces[0] if len(pieces) == 1 else np.concatenate([*pieces, np.empty(0, np.float32)])), highest, warnings
+    if not pieces:
+        return np.empty((1, 0), np.float32), highest, warnings
+    return (pieces[0] if len(pieces) == 1 else np.concatenate(pieces)).T, highest, warnings
+
+
+def _patch(channels: NDArray[np.float32], rate: int, start_s: float = 0.0) -> list[str]:
+    """Replace a few invalid samples of each channel [channels, n] in place; return warnings, each only once."""
+    return list(dict.fromkeys(filter(None, (patch_invalid(samples, rate, start_s) for samples in channels))))
+
+
+def _mix(channels: NDArray[np.float32], rate: int, info: SourceInfo, warnings: Sequence[str]) -> Recording:
+    """Return float32 [channels, n] as a recording."""
+    if len(channels) == 1:
+        return Recording(np.ascontiguousarray(channels[0]), rate, info, tuple(warnings))
+    return Recording(_mean(channels.T), rate, info, tuple(warnings), channels)
+
+
+def _mean(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the mean of the channels of [n, channels], float32 [n]; this does not copy them, unlike numpy's."""
+    return np.asarray(sum(samples.T) / samples.shape[1], np.float32)
 
 
 class _Bytes(io.BytesIO):

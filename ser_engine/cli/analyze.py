@@ -1,7 +1,8 @@
 """Recognize the emotion of each recording.
 
 The table shows the most likely emotion (with a question mark where the model is not sure), its probability, the length
-in seconds and the transcript; below a row are warnings about sound that is missing or was replaced. Folders are
+in seconds and the transcript; below a row are those of several speakers, such as the two sides of a call in stereo, and
+warnings about sound that is missing, was replaced or left out. Folders are
 searched for recordings of any format; hidden files and those that are no audio are skipped and counted. The exit code
 is 2 if any recording could not be analyzed; the others are analyzed regardless.
 
@@ -18,6 +19,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -31,8 +33,11 @@ from ser_engine.process import find_files, is_other_file
 from ser_engine.settings import Settings
 from ser_engine.types import Analysis
 
+if TYPE_CHECKING:
+    from ser_engine.analyzer import Analyzer
+
 HELP = "recognize the emotion of each recording"
-SHARED = ("model", "track")
+SHARED = ("model", "track", "channels", "channel_names")
 NAME_WIDTH = 40
 HEAD = f"{'file':{NAME_WIDTH}} {'emotion':10} {'prob.':>5}  {'sec.':>6}  transcript"
 
@@ -67,9 +72,9 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         try:
             analysis = analyzer.analyze(read_source(file, settings), name=str(file), baseline=baseline)
             write_export(options, analysis, targets.get(file))
-            explained = (
-                {"explanation": analyzer.explain(analysis).to_dict()} if options.explain and options.json else {}
-            )
+            answer = analysis.to_dict()
+            if options.explain and options.json:
+                _explain(analysis, answer, analyzer)
         except SerError as error:
             if not given and is_other_file(file, error):
                 skipped += 1
@@ -80,7 +85,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         answered += 1
         with tqdm.external_write_mode():
             if options.json:
-                print(json.dumps(analysis.to_dict() | explained, ensure_ascii=False), flush=True)
+                print(json.dumps(answer, ensure_ascii=False), flush=True)
             else:
                 print(*([HEAD] if answered == 1 else []), *_rows(analysis), sep="\n", flush=True)
     news = [] if answered or failed else ["No recordings were found."]
@@ -107,12 +112,27 @@ def _list_files(paths: Iterable[Path]) -> tuple[list[tuple[Path, bool]], int]:
     return files, hidden
 
 
+def _explain(analysis: Analysis, answer: dict[str, Any], analyzer: Analyzer) -> None:
+    """Add the explanation to an answer, or to that of each speaker."""
+    if not analysis.speakers:
+        answer["explanation"] = analyzer.explain(analysis).to_dict()
+    for speaker, own in zip(analysis.speakers, answer.get("speakers", ()), strict=True):
+        own["explanation"] = analyzer.explain(speaker.answer).to_dict()
+
+
 def _rows(analysis: Analysis) -> Iterator[str]:
+    """Yield the row of a recording, those of its speakers with their seconds of speech, and warnings."""
+    yield _row(analysis.file, analysis, analysis.quality.duration_s, words=not analysis.speakers)
+    for speaker in analysis.speakers:
+        yield _row(f"  {speaker.name}", speaker.answer, speaker.answer.quality.speech_s)
+    for warning in analysis.recording.warnings:
+        yield f"  {warning}"
+
+
+def _row(name: str, analysis: Analysis, seconds: float, words: bool = True) -> str:
     label, probability = analysis.scores.ranked()[0]
     if analysis.sure is False:
         label += "?"
-    name = analysis.file if len(analysis.file) <= NAME_WIDTH else "…" + analysis.file[1 - NAME_WIDTH :]
-    words = analysis.transcript.text if analysis.transcript else ""
-    yield f"{name:{NAME_WIDTH}} {label:10} {probability:5.2f}  {analysis.quality.duration_s:6.1f}  {words}"
-    for warning in analysis.recording.warnings:
-        yield f"  {warning}"
+    name = name if len(name) <= NAME_WIDTH else "…" + name[1 - NAME_WIDTH :]
+    text = analysis.transcript.text if analysis.transcript and words else ""
+    return f"{name:{NAME_WIDTH}} {label:10} {probability:5.2f}  {seconds:6.1f}  {text}".rstrip()

@@ -26,7 +26,7 @@ def read_baseline(options: argparse.Namespace, analyzer: Analyzer) -> Baseline |
         return None
     from ser_engine.audio.decode import load_audio
 
-    settings = replace(analyzer.settings, track=0)  # a given one is the recording's
+    settings = replace(analyzer.settings, track=0)  # a given one is the recording's, as are given channels
     try:
         source = read_source(options.baseline, settings)
         return analyzer.calibrate(load_audio(source, settings, str(options.baseline)))

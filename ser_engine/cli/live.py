@@ -16,7 +16,7 @@ from ser_engine.cli.source import read_source
 from ser_engine.settings import Settings
 
 HELP = "play a recording into a live session"
-SHARED = ("model", "track")
+SHARED = ("model", "track", "channels")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,11 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Print one update per window."""
     from ser_engine.analyzer import Analyzer  # loads torch
+    from ser_engine.audio.channels import select_channels
     from ser_engine.audio.decode import load_audio
     from ser_engine.live.player import format_update, play_recording
     from ser_engine.live.session import LiveSession
 
     recording = load_audio(read_source(options.path, settings), settings, options.path.name)
+    recording = select_channels(recording, settings).recording
     analyzer = Analyzer(replace(settings, transcribe=False), on_download=DownloadBar())
     baseline = read_baseline(options, analyzer)
     session = LiveSession(analyzer, window_s=options.window, hop_s=options.hop, gate=options.gate, baseline=baseline)
