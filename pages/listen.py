@@ -11,7 +11,7 @@ from ser_engine.errors import SerError
 from ui import calibration, caveats, engine, panels, session, theme, wording
 from ui.components.recorder import record
 from ui.components.transcript import list_sentences
-from ui.listen import charts, downloads, model_choice
+from ui.listen import charts, downloads, model_choice, speakers
 from ui.listen import why as explain
 from ui.listen import wording as sentences
 from ui.panels import as_table, note, section
@@ -71,7 +71,7 @@ def take_recording(state: session.Session) -> None:
             upload = st.file_uploader(
                 "Upload a recording", key="upload", label_visibility="collapsed", max_upload_size=limit_mb
             )
-            note("WAV, FLAC, Ogg, Opus, MP3, M4A, MP4 or WebM, best with a single speaker.")
+            note("WAV, FLAC, Ogg, Opus, MP3, M4A, MP4 or WebM. Calls in stereo get an answer for each side.")
         with right:
             st.header("Or record three seconds", anchor=False)
             spoken = record(key="recorder")
@@ -152,16 +152,8 @@ def show_outlook(state: session.Session) -> None:
 def show_result(result: session.Result) -> None:
     """Show the result: headline, emotions, transcript, modalities, timeline, recording, downloads, limits."""
     take_words(result)
-    analysis, model = result.current, f" · {result.analysis.model}" if len(engine.choices()) > 1 else ""
-    with st.container(key="headline", gap="xsmall"):
-        st.html(theme.line("eyebrow", f"{analysis.file}{model}"))
-        answer = (analysis.scores, analysis.threshold)
-        st.header(wording.verbatim(wording.headline(*answer)), anchor=False)
-        st.html(theme.line("lead", wording.explanation(*answer)))
-        if result.baseline is not None:
-            note(wording.relative_to(result.baseline))
-        if measured := wording.label_accuracy(analysis.scores.top, engine.card(result.model)):
-            note(measured)
+    show_headline(result)
+    analysis = result.current
     left, right = st.columns([3, 2], gap="medium")
     with left:
         show_emotions(result)
@@ -175,10 +167,30 @@ def show_result(result: session.Result) -> None:
     caveats.show(engine.card(result.model), analysis.scores.labels)
     # Last, since the first spectrogram of a process has a large library to load.
     with picture:
-        draw(result, "spectrogram", lambda: charts.spectrogram(analysis.recording), "Mel spectrogram")
+        draw(result, "spectrogram", lambda: charts.spectrogram(result.shown.recording), "Mel spectrogram")
     if why is not None:
         with why:
             explain.show(result, engine.analyzer(result.model))
+
+
+def show_headline(result: session.Result) -> None:
+    """Show the answer in a few words; of several speakers, that of each, their turns, and who is shown in full."""
+    whole, model = result.current, f" · {result.analysis.model}" if len(engine.choices()) > 1 else ""
+    with st.container(key="headline", gap="xsmall"):
+        st.html(theme.line("eyebrow", f"{whole.file}{model}"))
+        if whole.speakers:
+            speakers.show_answers(whole)
+            speakers.show_lanes(result)
+            speakers.choose(result, words_key(result))
+        analysis = result.shown
+        answer = (analysis.scores, analysis.threshold)
+        if not whole.speakers:
+            st.header(wording.verbatim(wording.headline(*answer)), anchor=False)
+        st.html(theme.line("lead", wording.explanation(*answer)))
+        if result.baseline is not None:
+            note(wording.relative_to(result.baseline))
+        if measured := wording.label_accuracy(analysis.scores.top, engine.card(result.model)):
+            note(measured)
 
 
 def words_key(result: session.Result) -> str:
@@ -201,7 +213,7 @@ def draw(result: session.Result, name: str, make: Callable[[], Figure], alt: str
 
 def show_emotions(result: session.Result) -> None:
     """Draw the probabilities of all emotions, sorted."""
-    scores = result.current.scores
+    scores = result.shown.scores
     kind = wording.kind(scores.labels)
     st.subheader(f"Probability of each {kind}", anchor=False)
     draw(result, "emotions", lambda: charts.emotion_bars(scores), wording.ranking(scores))
@@ -231,19 +243,19 @@ def show_transcript(result: session.Result) -> None:
     note(sentences.transcript_note(transcript) if transcript.text else "No words were recognized.")
     if result.problem is not None:
         st.error(wording.verbatim(result.problem))
-    elif result.edited and result.current.modalities:
-        note(sentences.correction(result.analysis.scores, result.current.scores))
+    elif result.edited and result.shown.modalities:
+        note(sentences.correction(result.of_speaker(result.analysis).scores, result.shown.scores))
     elif result.edited:
         note("Edited by you; the downloads say so.")
 
 
 def show_modalities(result: session.Result) -> None:
     """Draw the probabilities by audio, by text and combined, where the model has more than one of them."""
-    modalities = result.current.modalities
+    modalities = result.shown.modalities
     if not modalities:
         return
     section("Audio and text")
-    transcript = result.current.transcript.text if result.current.transcript else ""
+    transcript = result.shown.transcript.text if result.shown.transcript else ""
     note(sentences.influence(modalities, transcript))
     titles = {key: title for key, title in wording.MODALITIES.items() if key in modalities}
     signs = {"audio": "□", "text": "▨", "fused": "■"}
@@ -259,7 +271,7 @@ def show_modalities(result: session.Result) -> None:
 
 def show_timeline(result: session.Result) -> None:
     """Draw the emotions of a long recording over time."""
-    analysis = result.current
+    analysis = result.shown
     if not analysis.timeline:
         return
     st.subheader("Over time", anchor=False)
@@ -289,7 +301,7 @@ def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerat
     Returns the place for the spectrogram, still empty and as high as the picture will be, and that for the explanation
     under the waveform, where the person asks for one.
     """
-    analysis = result.analysis
+    analysis = result.of_speaker(result.analysis)
     section("Recording")
     with st.container(key="players"):
         left, right = st.columns(2, gap="medium")
@@ -298,7 +310,10 @@ def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerat
         st.audio(result.raw_wav, format="audio/wav", alt="The original recording")
     with right:
         st.subheader("Preprocessed", anchor=False)
-        st.audio(result.clean_wav, format="audio/wav", alt="The input of the model: speech alone, at 16 kHz")
+        clean = result.sound("speech") if result.analysis.speakers else result.clean_wav
+        st.audio(clean, format="audio/wav", alt="The input of the model: speech alone, at 16 kHz")
+    if result.analysis.speakers:
+        speakers.show_players(result)
     st.subheader("Waveform", anchor=False)
     segments = analysis.speech.segments
     draw(
@@ -313,11 +328,12 @@ def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerat
     picture = st.container(key="picture")
     note("A stronger color means more energy. The model uses frequencies up to 8 kHz.")
     st.subheader("Recording quality", anchor=False)
-    for warning in analysis.quality.warnings:
+    for warning in result.analysis.quality.warnings:
         st.markdown(f":material/warning: {warning}")
-    if not analysis.quality.warnings:
+    if not result.analysis.quality.warnings:
         st.markdown(":material/check: No problems found.")
     st.html(theme.facts(sentences.facts(analysis.quality)))
+    speakers.show_channels(result.analysis.channels)
     return picture, why
 
 

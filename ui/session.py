@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ser_engine.errors import SerError
+from ser_engine.speakers.lanes import rename_speakers, rename_turns
 from ui.listen.job import UNEXPECTED, Job
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Result:
 
     `analysis` is the result of `model` (a choice of the page). `words` is the transcript as last edited, `offered` as
     its field began; `rescored` is the analysis with an edited transcript, `problem` why there is none; `explanation`
-    is that of the shown analysis, once the person asked for it. `figures` are the charts by name.
+    is that of the shown analysis, once the person asked for it. `figures` are the charts by name. Of several speakers,
+    number `speaker` (from 0) is shown in full, with `sounds` for its players.
     """
 
     analysis: Analysis
@@ -72,6 +74,8 @@ class Result:
     problem: str | None = None
     explanation: Explanation | None = field(default=None, repr=False)
     figures: dict[str, Figure] = field(default_factory=dict, repr=False)
+    speaker: int = 0
+    sounds: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def original_words(self) -> str | None:
@@ -92,6 +96,41 @@ class Result:
     def current(self) -> Analysis:
         """The analysis as it is shown: with the edited transcript, once that has been scored."""
         return self.rescored or self.analysis
+
+    @property
+    def shown(self) -> Analysis:
+        """The analysis that is shown in full: of several speakers, that of the chosen one."""
+        return self.of_speaker(self.current)
+
+    def of_speaker(self, analysis: Analysis) -> Analysis:
+        """Return the answer of the chosen speaker, or all of it where there is only one."""
+        return analysis.speakers[self.speaker].answer if analysis.speakers else analysis
+
+    def select(self, speaker: int) -> None:
+        """Show another speaker in full."""
+        if speaker != self.speaker:
+            self.speaker, self.explanation = speaker, None
+            self.figures.clear()
+            self.sounds.clear()
+
+    def take_name(self, old: str, new: str) -> None:
+        """Rename a speaker everywhere, also in the edited transcript."""
+        names = {old: new}
+        self.analysis = rename_speakers(self.analysis, names)
+        self.rescored = self.rescored and rename_speakers(self.rescored, names)
+        self.words, self.offered = rename_turns(self.words, names), rename_turns(self.offered, names)
+        self.figures.pop("lanes", None)
+
+    def sound(self, kind: str) -> bytes:
+        """Return the "channel" of what is shown in full, or its "speech", as a WAV file."""
+        from ser_engine.audio.decode import encode_wav
+        from ser_engine.types import SAMPLE_RATE
+
+        if kind not in self.sounds:
+            shown = self.of_speaker(self.analysis)
+            channel = (shown.recording.samples, shown.recording.rate)
+            self.sounds[kind] = encode_wav(*(channel if kind == "channel" else (shown.speech.samples, SAMPLE_RATE)))
+        return self.sounds[kind]
 
     def take(self, words: str, engine: Analyzer) -> None:
         """Take an edited transcript, and score it with the engine of this result."""
@@ -247,7 +286,15 @@ class Session:
         from ser_engine.types import SAMPLE_RATE
 
         words = offered = analysis.transcript.text if analysis.transcript else ""
-        before = self.result
+        before, speaker = self.result, 0
+        if before is not None and before.recording.digest == recording.digest:
+            # By another model: the names stay.
+            names = {each.channel: each.name for each in before.analysis.speakers}
+            analysis = rename_speakers(
+                analysis, {each.name: names.get(each.channel, each.name) for each in analysis.speakers}
+            )
+            speaker = min(before.speaker, max(0, len(analysis.speakers) - 1))
+            words = offered = analysis.transcript.text if analysis.transcript else ""
         if before is not None and before.recording.digest == recording.digest and before.original_words == words:
             words, offered = before.words, before.offered  # by another model: the edits stay
         self.result = Result(
@@ -258,6 +305,7 @@ class Session:
             offered=offered,
             raw_wav=encode_wav(analysis.recording.samples, analysis.recording.rate),
             clean_wav=encode_wav(analysis.speech.samples, SAMPLE_RATE),
+            speaker=speaker,
         )
         self.waiting, self.error = None, None
 

@@ -164,14 +164,25 @@ def read_turns(text: str, names: Sequence[str]) -> dict[str, str] | None:
     return {name: " ".join(words for owner, words in turns if (owner or first) == name and words) for name in names}
 
 
+def rename_turns(text: str, names: Mapping[str, str]) -> str:
+    """Return lines as of `write_turns` with other names, {old: new}."""
+    lines = []
+    for line in text.split("\n"):
+        old = next((name for name in names if line.startswith(f"{name}:")), None)
+        lines.append(line if old is None else names[old] + line[len(old) :])
+    return "\n".join(lines)
+
+
 def rename_speakers(analysis: Analysis, names: Mapping[str, str]) -> Analysis:
     """Return the analysis with other names, {old: new}, of its speakers and channels."""
+    if not analysis.speakers:
+        return analysis
     speakers = tuple(replace(each, name=names.get(each.name, each.name)) for each in analysis.speakers)
     own = {each.channel: each.name for each in speakers}
     return replace(
         analysis,
         speakers=speakers,
-        transcript=merge_transcripts(speakers),
+        transcript=analysis.transcript and merge_transcripts(speakers),
         timeline=tuple(replace(each, speaker=names.get(each.speaker, each.speaker)) for each in analysis.timeline),
         channels=tuple(replace(each, name=own.get(each.number, each.name)) for each in analysis.channels),
     )

@@ -111,8 +111,8 @@ def test_each_speaker_is_explained(analyzer: Analyzer, analysis: Analysis) -> No
 
 
 def test_a_baseline_is_of_one_voice(quick: Analyzer) -> None:
-    calm = speech(CALM)
-    two = np.stack([np.concatenate([calm, 0 * calm]), np.concatenate([0 * calm, speech(CALM, "woman")[: len(calm)]])])
+    calm, other = speech(CALM), speech(CALM, "woman")
+    two = np.stack([np.concatenate([calm, 0 * other]), np.concatenate([0 * calm, other])])
     with pytest.raises(InvalidAudio, match=r"several speakers \(Left, Right\)"):
         quick.calibrate(two, RATE)
     assert quick.calibrate(two, RATE, channels=1).speech_s > 15
