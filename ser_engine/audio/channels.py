@@ -151,7 +151,8 @@ class _Chooser:
         distance = levels[1 - quieter] - levels[quieter]
         if not speech[quieter]:
             return self._leave_out(quieter, "has no voice")
-        if distance < MOST_DB and self._clipped() == 1 - quieter:
+        clipped = [clipped_share(channel) >= CLIPPED_SHARE for channel in self.channels]
+        if distance < MOST_DB and clipped[1 - quieter] and not clipped[quieter]:
             return self._leave_out(1 - quieter, CLIPPED)
         if distance > FAR_DB or enough.count(True) == 1:
             return self._leave_out(quieter, "only repeats the other one, far quieter")
@@ -200,16 +201,11 @@ class _Chooser:
 
     def _choose_scene(self, note: str = "", samples: NDArray[np.float32] | None = None) -> Selection:
         """Select the mean of two channels of one scene, or of one that is clipped the other."""
-        clipped = self._clipped()
-        if clipped is not None:
-            return self._leave_out(clipped, CLIPPED)
-        return self.choose((0, 1), *filter(None, [note]), samples=samples)
-
-    def _clipped(self) -> int | None:
-        """Return which of two channels is clipped, more than the other; None where neither is."""
         shares = [clipped_share(channel) for channel in self.channels]
         worse = int(shares[1] > shares[0])
-        return worse if shares[worse] >= max(CLIPPED_SHARE, 2 * shares[1 - worse]) else None
+        if shares[worse] >= CLIPPED_SHARE:
+            return self._leave_out(worse, CLIPPED if shares[1 - worse] < CLIPPED_SHARE else "is clipped more")
+        return self.choose((0, 1), *filter(None, [note]), samples=samples)
 
     def _leave_out(self, row: int, why: str) -> Selection:
         other = self._name(1 - row)

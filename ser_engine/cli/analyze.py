@@ -1,10 +1,10 @@
 """Recognize the emotion of each recording.
 
 The table shows the most likely emotion (with a question mark where the model is not sure), its probability, the length
-in seconds and the transcript; below a row are those of several speakers, such as the two sides of a call in stereo, and
-warnings about sound that is missing, was replaced or left out. Folders are
-searched for recordings of any format; hidden files and those that are no audio are skipped and counted. The exit code
-is 2 if any recording could not be analyzed; the others are analyzed regardless.
+in seconds and the transcript. Below a row are those of several speakers, such as the two sides of a call in stereo, and
+warnings about sound that is missing, was replaced or left out. Folders are searched for recordings of any format;
+hidden files and those that are no audio are skipped and counted. The exit code is 2 if any recording could not be
+analyzed; the others are analyzed regardless.
 
 --export writes one entry for each sentence, with its times and its emotion: a table that Excel opens (csv), subtitles
 (srt, vtt), or tiers for Praat (textgrid, with the times of words). From several recordings, it writes a file for each.

@@ -20,6 +20,7 @@ from av import AudioFrame
 from numpy.typing import NDArray
 
 from ser_engine import Analyzer, Settings
+from ser_engine.audio.channels import select_channels
 from ser_engine.audio.decode import load_audio
 from ser_engine.errors import SerError, TooLarge
 from ser_engine.live.session import LiveSession
@@ -176,7 +177,8 @@ class LiveJob:
 
 def play(recording: bytes, analyzer: Analyzer, baseline: Baseline | None = None) -> LiveJob:
     """Return a session of a recording instead of a microphone, which ends with it; SerError if it cannot be decoded."""
-    job = LiveJob(analyzer, recording=load_audio(recording, analyzer.settings), baseline=baseline)
+    selection = select_channels(load_audio(recording, analyzer.settings), analyzer.settings)
+    job = LiveJob(analyzer, recording=selection.recording, baseline=baseline)
     job.end("stopped")
     return job
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from ser_engine.audio.channels import Selection, measure_channels, select_channels
 from ser_engine.audio.decode import load_audio, load_samples
+from ser_engine.audio.quality import measure_quality
 from ser_engine.errors import InvalidAudio
 from ser_engine.settings import Settings
 from ser_engine.types import Span
@@ -134,9 +135,13 @@ def test_of_a_clipped_channel_the_other_one_is_used(side: int, gain: int) -> Non
     np.testing.assert_array_equal(selection.recording.samples, MAN)
 
 
-def test_where_both_are_clipped_the_warning_is_that_of_the_recording() -> None:
-    selection = select(np.clip(20 * MAN, -1, 1), np.clip(18 * MAN, -0.9, 0.9))
-    assert (selection.used, selection.recording.warnings) == ((1, 2), ())
+def test_where_both_are_clipped_the_one_that_is_clipped_less_is_used() -> None:
+    selection = select(np.clip(20 * MAN, -1, 1), np.clip(12 * MAN, -0.9, 0.9))
+    assert only(selection) == "The left channel is clipped more; the right channel alone is used."
+    assert measure_quality(selection.recording, (Span(0.3, 3.0),)).clipping > 0.01
+
+
+def test_quality_is_measured_for_each_channel() -> None:
     recording = load_samples(np.stack([np.clip(20 * MAN, -1, 1), MAN]), RATE, Settings())
     left, right = measure_channels(recording, select_channels(recording, Settings()), (Span(0.3, 3.0),))
     assert (left.name, left.used, right.name, right.used) == ("Left", False, "Right", True)
