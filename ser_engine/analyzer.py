@@ -285,6 +285,7 @@ class Analyzer:
         from ser_engine.audio.channels import measure_channels, select_channels
         from ser_engine.audio.clean import clean_speech
         from ser_engine.audio.decode import load_audio, load_samples
+        from ser_engine.speakers.diarization import separate
 
         settings = self.settings if channels is None else replace(self.settings, channels=str(channels))
         seconds: dict[str, float] = {}
@@ -299,10 +300,14 @@ class Analyzer:
             selection = select_channels(recording, settings)
             lanes = self._split(recording, selection)
             if lanes:
-                unused = (BASELINE_UNUSED,) if baseline is not None else ()
-                speech = merge_speech(lanes, (*selection.recording.warnings, *unused))
+                speech = merge_speech(lanes, selection.recording.warnings)
             else:
-                speech = replace(clean_speech(selection.recording, settings), baseline=baseline)
+                speech = clean_speech(selection.recording, settings)
+                lanes = separate(speech, settings)
+            if not lanes:
+                speech = replace(speech, baseline=baseline)
+            elif baseline is not None:
+                speech = speech.warned(BASELINE_UNUSED)
             measured = measure_channels(recording, selection, speech.segments)
         return _Preprocessed(selection.recording, speech, seconds, lanes, channels=measured)
 
@@ -358,8 +363,8 @@ class Analyzer:
         """Add a warning if the emotion model was trained on the very recording."""
         if not trained_on.contains(self._trained_on, analysis.recording.source.sha256):
             return analysis
-        quality = replace(analysis.quality, warnings=(trained_on.WARNING, *analysis.quality.warnings))
-        return replace(analysis, quality=quality, speech=replace(analysis.speech, quality=quality))
+        speech = analysis.speech.warned(trained_on.WARNING)
+        return replace(analysis, quality=speech.quality, speech=speech)
 
     def _classify(self, speeches: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None]) -> list[_Classified]:
         """Score a short recording as one utterance, a long one as the mean of its windows weighted by their speech.
@@ -394,7 +399,10 @@ class Analyzer:
     def warm_up(self) -> None:
         """Load every model and run it once, so that the first analysis does not wait for it."""
         from ser_engine.audio.vad import detect_speech
+        from ser_engine.models.speaker_encoder import load_encoder
 
+        if self.settings.speakers != "off":
+            load_encoder(self.settings)
         noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
         detect_speech(noise)
         speech = CleanSpeech(noise, (Span(0.0, 1.0),), Quality(1.0, 1.0, SAMPLE_RATE, 8000.0, None, 0.0, -26.0, False))

@@ -26,6 +26,8 @@ WHISPER_SIZES = (
 NoiseReduction = Literal["auto", "always", "off"]
 CHANNELS = ("auto", "mix", "split")
 """Values of `Settings.channels` besides numbers."""
+SPEAKERS = ("auto", "off")
+"""Values of `Settings.speakers` besides numbers."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Settings:
         where another is dead, inverted or clipped, the best of three or more, otherwise their mean), "mix" (their
         mean), "split" (a speaker each), or the number of one, counted from 1
     channel_names : names of the channels, separated by commas, such as "agent,customer"; if empty, left and right
+    speakers : who speaks when, where they share a channel: "auto" finds the number of speakers, a number is that of
+        them, and "off" takes all speech for that of one
     max_bytes, max_seconds : limits of a recording, checked before it is decoded to memory
     min_speech_s : seconds of speech below which no emotion is predicted
     data : folder of corpora, one subfolder each; only training and evaluation read it
@@ -75,6 +79,7 @@ class Settings:
     track: int = 0
     channels: str = "auto"
     channel_names: str = ""
+    speakers: str = "auto"
     max_bytes: int = 100 * 1024 * 1024
     max_seconds: float = 30 * 60.0
     min_speech_s: float = 0.3
@@ -104,6 +109,11 @@ class Settings:
             raise InvalidSettings(
                 f"{variable('channels')} (--channels) is {', '.join(CHANNELS)} or the number of a channel from 1, "
                 f"not “{self.channels}”."
+            )
+        if self.speakers not in SPEAKERS and not (self.speakers.isdecimal() and int(self.speakers) > 0):
+            raise InvalidSettings(
+                f"{variable('speakers')} (--speakers) is {', '.join(SPEAKERS)} or the number of speakers, "
+                f"not “{self.speakers}”."
             )
         given = self.names_of_channels()
         if not all(given) or len(set(given)) < len(given):

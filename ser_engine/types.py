@@ -171,6 +171,10 @@ class CleanSpeech:
         """Length of `samples` in seconds."""
         return len(self.samples) / SAMPLE_RATE
 
+    def warned(self, warning: str) -> CleanSpeech:
+        """Return the speech with one more warning, before the others."""
+        return replace(self, quality=replace(self.quality, warnings=(warning, *self.quality.warnings)))
+
     def widened(self, seconds: float) -> CleanSpeech:
         """Return the speech with every segment extended on both sides; segments that then overlap are joined."""
         if self.recording is None:

@@ -289,10 +289,9 @@ class Session:
         before, speaker = self.result, 0
         if before is not None and before.recording.digest == recording.digest:
             # By another model: the names stay.
-            names = {each.channel: each.name for each in before.analysis.speakers}
-            analysis = rename_speakers(
-                analysis, {each.name: names.get(each.channel, each.name) for each in analysis.speakers}
-            )
+            known = zip(analysis.speakers, before.analysis.speakers, strict=False)
+            names = {new.name: old.name for new, old in known if new.channel == old.channel}
+            analysis = rename_speakers(analysis, names)
             speaker = min(before.speaker, max(0, len(analysis.speakers) - 1))
             words = offered = analysis.transcript.text if analysis.transcript else ""
         if before is not None and before.recording.digest == recording.digest and before.original_words == words:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ser_engine.analyzer import Analyzer
 
 HELP = "recognize the emotion of each recording"
-SHARED = ("model", "track", "channels", "channel_names")
+SHARED = ("model", "track", "channels", "channel_names", "speakers")
 NAME_WIDTH = 40
 HEAD = f"{'file':{NAME_WIDTH}} {'emotion':10} {'prob.':>5}  {'sec.':>6}  transcript"
 

@@ -14,10 +14,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine.audio.clean import cut_spans
 from ser_engine.models import speaker_encoder
 from ser_engine.settings import Settings
-from ser_engine.types import SAMPLE_RATE, Span
+from ser_engine.speakers.lanes import Lane
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span
 
+# Shorter recordings are taken for those of one speaker, unless the number is given.
+AUTO_FROM_S = 10.0
 PART_S = 1.6
 """Length of the parts that are embedded, on which the encoder was trained."""
 HOP_S = 0.4
@@ -68,6 +72,43 @@ class _Unit(Span):
     """Neighboring parts of one segment, which are clustered together; `vector` is their mean."""
 
     vector: Vectors
+
+
+def separate(speech: CleanSpeech, settings: Settings) -> tuple[Lane, ...]:
+    """Return the speech of each speaker of one channel, as `settings.speakers` says; none for a single speaker.
+
+    Raise WeightsUnavailable if the encoder is missing.
+    """
+    given = int(settings.speakers) if settings.speakers.isdecimal() else None
+    short = given is None and speech.quality.duration_s < AUTO_FROM_S
+    if settings.speakers == "off" or given == 1 or short or speech.recording is None:
+        return ()
+    turns = find_turns(embed(speech.recording, speech.segments, settings), given)
+    lanes = []
+    for number in range(1 + max(turn.speaker for turn in turns)):
+        segments = intersect(speech.segments, [turn for turn in turns if turn.speaker == number])
+        seconds = sum(span.duration_s for span in segments)
+        own = replace(
+            speech,
+            samples=cut_spans(speech.recording, segments),
+            segments=segments,
+            quality=replace(speech.quality, speech_s=seconds, warnings=()),
+        )
+        if seconds >= settings.min_speech_s:
+            lanes.append(Lane(own, f"Speaker {number + 1}"))
+    return tuple(lanes) if len(lanes) > 1 else ()
+
+
+def intersect(spans: Sequence[Span], others: Sequence[Span]) -> tuple[Span, ...]:
+    """Return the parts of spans that lie in others; both are in order and without overlap."""
+    parts, first, second = [], 0, 0
+    while first < len(spans) and second < len(others):
+        one, other = spans[first], others[second]
+        start, end = max(one.start, other.start), min(one.end, other.end)
+        if start < end:
+            parts.append(Span(start, end))
+        first, second = (first + 1, second) if one.end < other.end else (first, second + 1)
+    return tuple(parts)
 
 
 def embed(samples: NDArray[np.float32], speech: Sequence[Span], settings: Settings, offset: float = 0.0) -> Embeddings:
