@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import audit, features, first_paint, latency, live, live_browser, speech_text, word_times
+from benchmarks import audit, features, first_paint, latency, live, live_browser, speakers, speech_text, word_times
 from ser_engine.audio import decode as audio
 from ser_engine.evaluation.record import read_record
 from ser_engine.io import write_json
@@ -76,6 +76,7 @@ SUBJECTS: dict[str, Callable[[], dict[str, Any]]] = {
     "audit": audit.measure,
     "words": words,
     "word-times": word_times.measure,
+    "speakers": speakers.measure,
     "speech-text": speech_text.measure,
     "live": live.measure,
     "live-browser": live_browser.measure,

@@ -101,27 +101,24 @@ def measure_single_voices(clips: Clips, count: int, settings: Settings) -> dict[
 
 
 def measure_meetings(folder: Path, settings: Settings) -> dict[str, float]:
-    """Return the error rate of all meetings in a folder, and the mean of those of each."""
-    rate = error_rate()
+    """Return the error rate of all meetings in a folder, the mean of those of each, and that of given numbers."""
+    rate, counted = error_rate(), error_rate()
     references = load_rttm(folder / "reference.rttm")
-    paths = sorted(path for path in folder.iterdir() if path.stem in references and path.suffix != ".rttm")
-    each = [
-        add(
-            rate,
-            references[path.stem],
-            diarize(recording := load_audio(path, settings), settings),
-            recording.duration_s,
-        )
-        for path in paths
-    ]
-    return {"der_meetings": percent(rate), "der_meetings_mean": round(100 * float(np.mean(each)), 1)}
+    each = []
+    for path in sorted(path for path in folder.iterdir() if path.stem in references and path.suffix != ".rttm"):
+        recording, reference = load_audio(path, settings), references[path.stem]
+        each.append(add(rate, reference, diarize(recording, settings), recording.duration_s))
+        given = len(reference.labels())
+        add(counted, reference, diarize(recording, settings, given), recording.duration_s)
+    mean = round(100 * float(np.mean(each)), 1)
+    return {"der_meetings": percent(rate), "der_meetings_mean": mean, "der_meetings_counted": percent(counted)}
 
 
-def diarize(recording: Recording, settings: Settings) -> tuple[Turn, ...]:
-    """Return who speaks when, as an analysis finds it."""
+def diarize(recording: Recording, settings: Settings, speakers: int | None = None) -> tuple[Turn, ...]:
+    """Return who speaks when, as an analysis finds it, or for a given number of speakers."""
     speech = clean_speech(recording, settings)
     assert speech.recording is not None
-    return find_turns(embed(speech.recording, speech.segments, settings))
+    return find_turns(embed(speech.recording, speech.segments, settings), speakers)
 
 
 def error_rate() -> DiarizationErrorRate:
