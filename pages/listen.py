@@ -13,7 +13,7 @@ from ui import calibration, caveats, engine, panels, session, theme, wording
 from ui.components.file_list import list_files
 from ui.components.recorder import record
 from ui.components.transcript import list_sentences
-from ui.listen import charts, downloads, files, language_choice, model_choice
+from ui.listen import charts, downloads, files, language_choice, model_choice, speakers
 from ui.listen import why as explain
 from ui.listen import wording as sentences
 from ui.panels import as_table, note, section
@@ -82,7 +82,7 @@ def take_recording(state: session.Session) -> None:
                 label_visibility="collapsed",
                 max_upload_size=limit_mb,
             )
-            note("WAV, FLAC, Ogg, Opus, MP3, M4A, MP4 or WebM, one or several, best with a single speaker each.")
+            note("WAV, FLAC, Ogg, Opus, MP3, M4A, MP4 or WebM, one or several. Several speakers get an answer each.")
         with right:
             st.header("Or record your voice", anchor=False)
             spoken = record(key="recorder")
@@ -207,18 +207,8 @@ def show_outlook(state: session.Session) -> None:
 def show_result(result: session.Result) -> None:
     """Show the result: headline, emotions, transcript, modalities, timeline, recording, downloads, limits."""
     take_words(result)
-    analysis, model = result.current, f" · {result.analysis.model}" if len(engine.choices()) > 1 else ""
-    with st.container(key="headline", gap="xsmall"):
-        st.html(theme.line("eyebrow", f"{analysis.file}{model}"))
-        answer = (analysis.scores, analysis.threshold)
-        st.header(wording.verbatim(wording.headline(*answer)), anchor=False)
-        st.html(theme.line("lead", wording.explanation(*answer)))
-        if unmeasured := warn_of_languages(analysis):
-            st.markdown(f":material/warning: {unmeasured}")
-        if result.baseline is not None:
-            note(wording.relative_to(result.baseline))
-        if measured := wording.label_accuracy(analysis.scores.top, engine.card(result.model)):
-            note(measured)
+    show_headline(result)
+    analysis = result.current
     left, right = st.columns([3, 2], gap="medium")
     with left:
         show_emotions(result)
@@ -232,10 +222,32 @@ def show_result(result: session.Result) -> None:
     caveats.show(engine.card(result.model), analysis.scores.labels)
     # Last, since the first spectrogram of a process has a large library to load.
     with picture:
-        draw(result, "spectrogram", lambda: charts.spectrogram(result.overview), "Mel spectrogram")
+        draw(result, "spectrogram", lambda: charts.spectrogram(result.shown_overview), "Mel spectrogram")
     if why is not None:
         with why:
             explain.show(result, engine.analyzer(result.model))
+
+
+def show_headline(result: session.Result) -> None:
+    """Show the answer in a few words; of several speakers, that of each, their turns, and who is shown in full."""
+    whole, model = result.current, f" · {result.analysis.model}" if len(engine.choices()) > 1 else ""
+    with st.container(key="headline", gap="xsmall"):
+        st.html(theme.line("eyebrow", f"{whole.file}{model}"))
+        if whole.speakers:
+            speakers.show_answers(whole)
+            speakers.show_lanes(result)
+            speakers.choose(result, words_key(result))
+        analysis = result.shown
+        answer = (analysis.scores, analysis.threshold)
+        if not whole.speakers:
+            st.header(wording.verbatim(wording.headline(*answer)), anchor=False)
+        st.html(theme.line("lead", wording.explanation(*answer)))
+        if unmeasured := warn_of_languages(analysis):
+            st.markdown(f":material/warning: {unmeasured}")
+        if result.baseline is not None:
+            note(wording.relative_to(result.baseline))
+        if measured := wording.label_accuracy(analysis.scores.top, engine.card(result.model)):
+            note(measured)
 
 
 def words_key(result: session.Result) -> str:
@@ -258,7 +270,7 @@ def draw(result: session.Result, name: str, make: Callable[[], Figure], alt: str
 
 def show_emotions(result: session.Result) -> None:
     """Draw the probabilities of all emotions, sorted."""
-    scores = result.current.scores
+    scores = result.shown.scores
     kind = wording.kind(scores.labels)
     st.subheader(f"Probability of each {kind}", anchor=False)
     draw(result, "emotions", lambda: charts.emotion_bars(scores), wording.ranking(scores))
@@ -288,8 +300,8 @@ def show_transcript(result: session.Result) -> None:
     note(sentences.transcript_note(transcript) if transcript.text else "No words were recognized.")
     if result.problem is not None:
         st.error(wording.verbatim(result.problem))
-    elif result.edited and result.current.modalities:
-        note(sentences.correction(result.analysis.scores, result.current.scores))
+    elif result.edited and result.shown.modalities:
+        note(sentences.correction(result.of_speaker(result.analysis).scores, result.shown.scores))
     elif result.edited:
         note("Edited by you; the downloads say so.")
     language_choice.choose(session.current(), engine.analyzer(result.model).settings.language)
@@ -297,11 +309,11 @@ def show_transcript(result: session.Result) -> None:
 
 def show_modalities(result: session.Result) -> None:
     """Draw the probabilities by audio, by text and combined, where the model has more than one of them."""
-    modalities = result.current.modalities
+    modalities = result.shown.modalities
     if not modalities:
         return
     section("Audio and text")
-    transcript = result.current.transcript.text if result.current.transcript else ""
+    transcript = result.shown.transcript.text if result.shown.transcript else ""
     note(sentences.influence(modalities, transcript))
     titles = {key: title for key, title in wording.MODALITIES.items() if key in modalities}
     signs = {"audio": "□", "text": "▨", "fused": "■"}
@@ -317,7 +329,7 @@ def show_modalities(result: session.Result) -> None:
 
 def show_timeline(result: session.Result) -> None:
     """Draw the emotions of a long recording over time."""
-    analysis = result.current
+    analysis = result.shown
     if not analysis.timeline:
         return
     st.subheader("Over time", anchor=False)
@@ -347,7 +359,7 @@ def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerat
     Returns the place for the spectrogram, still empty and as high as the picture will be, and that for the explanation
     under the waveform, where the person asks for one.
     """
-    analysis = result.analysis
+    analysis = result.of_speaker(result.analysis)
     section("Recording")
     choose_track(result)
     with st.container(key="players"):
@@ -358,17 +370,19 @@ def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerat
         st.audio(data, format=kind, alt="The original recording")
     with right:
         st.subheader("Preprocessed", anchor=False)
-        if result.speech is None:
+        if result.shown_speech is None:
             note("The speech of long recordings is not kept.")
         else:
-            data, kind = result.speech
+            data, kind = result.shown_speech
             st.audio(data, format=kind, alt="The input of the model: speech alone, at 16 kHz")
+    if result.analysis.speakers:
+        speakers.show_players(result)
     st.subheader("Waveform", anchor=False)
     segments = analysis.speech.segments
     draw(
         result,
         "waveform",
-        lambda: charts.waveform(result.overview, segments),
+        lambda: charts.waveform(result.shown_overview, segments),
         f"Waveform, {wording.seconds(analysis.quality.duration_s)} with {len(segments)} speech segments",
     )
     note("Speech segments are shaded and underlined.")
@@ -377,11 +391,12 @@ def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerat
     picture = st.container(key="picture")
     note("A stronger color means more energy. The model uses frequencies up to 8 kHz.")
     st.subheader("Recording quality", anchor=False)
-    for warning in analysis.quality.warnings:
+    for warning in result.analysis.quality.warnings:
         st.markdown(f":material/warning: {warning}")
-    if not analysis.quality.warnings:
+    if not result.analysis.quality.warnings:
         st.markdown(":material/check: No problems found.")
     st.html(theme.facts(sentences.facts(analysis.quality)))
+    speakers.show_channels(result.analysis.channels)
     return picture, why
 
 

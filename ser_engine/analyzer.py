@@ -23,10 +23,11 @@ from ser_engine.models import trained_on
 from ser_engine.models.base import Model
 from ser_engine.models.cards import read_cards, read_figures, read_languages
 from ser_engine.models.registry import find_model, load_model
-from ser_engine.sentences import cut_sentences, score_sentences
+from ser_engine.sentences import cut_sentences, edit_words, score_sentences
 from ser_engine.settings import Settings, variable
-from ser_engine.speakers.lanes import Lane, merge_answers, select_speaker
-from ser_engine.transcription.alignment import replace_words, select_words
+from ser_engine.speakers.lanes import Lane, merge_answers
+from ser_engine.transcription.alignment import select_words
+from ser_engine.transcription.language import main_language
 from ser_engine.transcription.transcriber import Transcriber, compile_alignment, load_transcriber
 from ser_engine.types import (
     NO_SAMPLES,
@@ -44,10 +45,12 @@ from ser_engine.types import (
     Span,
     TimelineWindow,
     Transcript,
+    TranscriptSegment,
 )
 
 if TYPE_CHECKING:
     from ser_engine.audio.sound import Sound
+    from ser_engine.speakers.separation import Preprocessed
 
 Progress = Callable[[str, float | None], None]
 """Called with (stage, None) when a stage of `types.STAGES` begins and with (stage, seconds) when it ends.
@@ -65,6 +68,7 @@ Source = Union[bytes, str, Path, BinaryIO, Recording, "Sound", NDArray[Any]]
 """The bytes of an encoded recording, its path, the open file, its sound, or samples [n] or [channels, n]."""
 
 _Part = tuple[Span, CleanSpeech, Transcript | None]  # of a recording: its speech, and the words said in it
+_Pending = tuple["Preprocessed", dict[str, float]]  # and the seconds of each stage so far
 _Classified = tuple[Prediction, tuple[TimelineWindow, ...], Transcript | None]  # the transcript with emotions
 
 # A recording longer than this gets a timeline of overlapping windows, which are as long as the utterances that the
@@ -77,20 +81,6 @@ MIN_BASELINE_S, MAX_BASELINE_S = 15.0, 120.0
 SCORED_TOGETHER = 32
 # The share of the work on a stretch that its transcription is, for the progress; the rest is mostly its classification.
 TRANSCRIBING = 0.7
-
-
-@dataclass(frozen=True)
-class _Preprocessed:
-    """A recording, its speech, and the seconds of each stage so far.
-
-    `lanes` are the speech of each of several speakers, without `overlaps`.
-    """
-
-    recording: Recording
-    speech: CleanSpeech
-    seconds: dict[str, float]
-    lanes: tuple[Lane, ...] = ()
-    overlaps: tuple[Span, ...] = ()
 
 
 @dataclass
@@ -158,6 +148,8 @@ class Analyzer:
         language: str | None = None,
         baseline: Baseline | None = None,
         track: int | None = None,
+        channels: str | int | None = None,
+        speakers: str | int | None = None,
         progress: Progress | None = None,
         advance: Advance | None = None,
         decoded: OnDecoded | None = None,
@@ -172,31 +164,35 @@ class Analyzer:
         name : of the recording in the answer; a path's file name by default
         transcribe : whether to transcribe the words; `settings.transcribe` by default
         language : code of the language of all speech, empty to detect it; `settings.language` by default
-        baseline : of the speaker, from `calibrate`
+        baseline : of the speaker, from `calibrate`; not used where there are several speakers
         track : audio track of a file, from 1, or 0 to choose it as `settings.track` says; that setting by default
+        channels, speakers : as the settings of these names, which are the default; numbers may be integers
         progress, advance, decoded : called as the analysis goes on; an exception that one of them raises ends it
 
         Raises
         ------
         InvalidAudio, TooLarge
-            The recording cannot be decoded, or exceeds a limit.
+            The recording cannot be decoded, exceeds a limit, or does not have the channels that are asked for.
         NoSpeech
             It contains too little speech.
         WeightsUnavailable
             A model that the settings name is missing.
         InvalidSettings
-            Whisper does not know the language, or another model made the baseline.
+            Whisper does not know the language, another model made the baseline, or an option is none of those that its
+            setting may be.
         """
         begun = time.perf_counter()
         self.check_baseline(baseline)
-        settings = self._override(transcribe=transcribe, language=language, track=track)
+        settings = self._override(
+            transcribe=transcribe, language=language, track=track, channels=channels, speakers=speakers
+        )
         report = _Report(progress, advance, decoded)
         with self._open(source, sampling_rate, name, report, settings) as sound:
             if sound.recording is None:
                 analysis = self._analyze_stretches(sound, baseline, report, settings)
             else:
-                preprocessed = self._preprocess(sound.recording, baseline, report, settings)
-                (analysis,) = self._predict([preprocessed], settings, report)
+                pending = self._preprocess(sound.recording, baseline, report, settings)
+                (analysis,) = self._predict([pending], settings, report)
         return replace(analysis, seconds={**analysis.seconds, "total": time.perf_counter() - begun})
 
     def analyze_batch(
@@ -207,6 +203,8 @@ class Analyzer:
         names: Sequence[str] | None = None,
         transcribe: bool | None = None,
         baseline: Baseline | None = None,
+        channels: str | int | None = None,
+        speakers: str | int | None = None,
     ) -> list[Analysis | SerError]:
         """Analyze recordings together, which is faster than one by one.
 
@@ -215,9 +213,9 @@ class Analyzer:
         of a stage that is shared is divided evenly. With a baseline, all recordings are of its speaker.
         """
         self.check_baseline(baseline)
-        settings = self._override(transcribe=transcribe)
+        settings = self._override(transcribe=transcribe, channels=channels, speakers=speakers)
         results: list[Analysis | SerError | None] = []
-        pending: list[_Preprocessed] = []
+        pending: list[_Pending] = []
         for source, name in zip(sources, names or [""] * len(sources), strict=True):
             report = _Report()
             try:
@@ -232,15 +230,18 @@ class Analyzer:
         analyses = iter(self._predict(pending, settings) if pending else ())
         return [next(analyses) if result is None else result for result in results]
 
-    def calibrate(self, source: Source, sampling_rate: int | None = None, *, name: str = "") -> Baseline:
+    def calibrate(
+        self, source: Source, sampling_rate: int | None = None, *, name: str = "", channels: str | int = "auto"
+    ) -> Baseline:
         """Return a speaker's baseline from calm speech, with which `analyze` compares other recordings of the speaker.
 
-        Parameters are as of `analyze`. Speech beyond `MAX_BASELINE_S` is not used.
+        Parameters are as of `analyze`, except that the settings' `channels` do not apply. Speech beyond
+        `MAX_BASELINE_S` is not used.
 
         Raises
         ------
         InvalidAudio, TooLarge
-            The recording cannot be decoded, or exceeds a limit.
+            The recording cannot be decoded, exceeds a limit, or has several speakers.
         NoSpeech
             It contains less than `MIN_BASELINE_S` of speech.
         WeightsUnavailable
@@ -252,10 +253,15 @@ class Analyzer:
         if not self.model.can_calibrate:
             raise unable
         report = _Report()
-        with self._open(source, sampling_rate, name, report, self.settings) as sound:
+        settings = self._override(channels=channels)
+        with self._open(source, sampling_rate, name, report, settings) as sound:
             # Of a long recording, its beginning has more than enough speech.
-            recording = sound.recording or sound.beginning(self.settings.whole_s)
-        speech = self._preprocess(recording, None, report, self.settings).speech
+            recording = sound.recording or sound.beginning(settings.whole_s)
+        preprocessed, _ = self._preprocess(recording, None, report, settings)
+        if preprocessed.lanes:
+            names = ", ".join(lane.name for lane in preprocessed.lanes)
+            raise InvalidAudio(f"The recording has several speakers ({names}), but calibration is to one voice.")
+        speech = preprocessed.speech
         seconds = speech.quality.speech_s
         if seconds < MIN_BASELINE_S:
             needed = f"at least {MIN_BASELINE_S:g} s is needed to calibrate to a voice"
@@ -276,34 +282,37 @@ class Analyzer:
         """Return the analysis of the same recording with these words instead, all else unchanged.
 
         A model that uses text caches what it computes from the latest recordings, so that the speech is not encoded
-        again. `analysis` comes from this analyzer. Raise WeightsUnavailable if the model is not there any more,
-        TooLarge if the recording is so long that its samples were not kept.
+        again. `analysis` comes from this analyzer; of several speakers, lines of the words begin with the name of one,
+        as in the transcript's text. Raise WeightsUnavailable if the model is not there any more, TooLarge if the
+        recording is so long that its samples were not kept.
         """
-        transcript = replace_words(analysis.transcript, words, analysis.speech.segments)
+        edited = edit_words(analysis, words)
         if not self.model.uses_text:
-            return replace(analysis, transcript=transcript)
+            return edited
         self._require_sound(analysis, "Edited words are scored again")
-        own = [each.answer for each in analysis.speakers] or [analysis]
-        parts = [select_speaker(transcript, each.name) for each in analysis.speakers] or [transcript]
+        own = [each.answer for each in edited.speakers] or [edited]
+        classified = self._classify([answer.speech for answer in own], [answer.transcript for answer in own])
         answers = [
             replace(answer, transcript=scored, timeline=timeline, **vars(prediction))
-            for answer, (prediction, timeline, scored) in zip(
-                own, self._classify([answer.speech for answer in own], parts), strict=True
-            )
+            for answer, (prediction, timeline, scored) in zip(own, classified, strict=True)
         ]
         if not analysis.speakers:
             return answers[0]
         lanes = [Lane(each.answer.speech, each.name, each.channel) for each in analysis.speakers]
-        return merge_answers(analysis.speech, lanes, answers, analysis.overlaps)
+        merged = merge_answers(analysis.recording, analysis.speech, lanes, answers, analysis.overlaps)
+        return replace(merged, channels=analysis.channels)
 
     def explain(self, analysis: Analysis) -> Explanation:
         """Weigh moments and words of a recording in its answer, and measure the voice; `analysis` is this analyzer's.
 
         The weight of a moment is how far the log-odds of the most probable emotion fall if it is removed, in two to 24
         pieces of half a second or more (see `explanation`), while the words stay the same. Those are weighed in the
-        same way (`models.word_weights`). Raise WeightsUnavailable if the model is not there any more, TooLarge if the
-        recording is so long that its samples were not kept.
+        same way (`models.word_weights`). Of several speakers, explain the answer of each: `speaker.answer`. Raise
+        WeightsUnavailable if the model is not there any more, TooLarge if the recording is so long that its samples
+        were not kept, and ValueError for several speakers together.
         """
+        if analysis.speakers:
+            raise ValueError("The recording has several speakers: explain the answer of each (`speaker.answer`).")
         self._require_sound(analysis, "An answer is explained")
         from ser_engine.explanation import cut_pieces, weigh
         from ser_engine.features.voice import measure_voice
@@ -346,7 +355,10 @@ class Analyzer:
 
     def _override(self, **options: Any) -> Settings:
         """Return the settings with the options of a call that are not None."""
-        return replace(self.settings, **{name: value for name, value in options.items() if value is not None})
+        given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        for name in {"channels", "speakers"} & given.keys():
+            given[name] = str(given[name])
+        return replace(self.settings, **given)
 
     @contextmanager
     def _open(
@@ -370,91 +382,97 @@ class Analyzer:
             yield sound
 
     def _preprocess(
-        self,
-        recording: Recording,
-        baseline: Baseline | None,
-        report: _Report,
-        settings: Settings,
-        speech: tuple[Span, ...] | None = None,
-        start_s: float = 0.0,
-    ) -> _Preprocessed:
-        """Clean a recording, or a stretch of one that begins at `start_s`; its `speech` may have been detected."""
-        from ser_engine.audio.clean import clean_speech
-        from ser_engine.features.voice_kind import name_voice
+        self, recording: Recording, baseline: Baseline | None, report: _Report, settings: Settings
+    ) -> _Pending:
+        from ser_engine.speakers.separation import preprocess
 
         if report.decoded:
-            report.decoded(recording, start_s, report.total_s)
+            report.decoded(recording, 0.0, report.total_s)
         with report.stage("clean"):
-            cleaned = name_voice(clean_speech(recording, settings, speech))
-        return _Preprocessed(recording, replace(cleaned, baseline=baseline), dict(report.seconds))
+            preprocessed = preprocess(recording, settings, baseline)
+        return preprocessed, dict(report.seconds)
 
     def _analyze_stretches(
         self, sound: Sound, baseline: Baseline | None, report: _Report, settings: Settings
     ) -> Analysis:
         """Analyze a long recording stretch by stretch; only the answers are kept.
 
-        It is decoded twice: what holds for all of it, as where it is cut, has to be known before the first answer.
+        It is decoded twice: what holds for all of it, such as where it is cut and who speaks when, has to be known
+        before the first answer.
         """
-        from ser_engine.audio.stretches import Stretch, cut_stretches, read_stretches
+        from ser_engine.audio.stretches import Stretch, read_stretches
+        from ser_engine.speakers.separation import plan_stretches, preprocess_stretch
 
         with report.stage("clean"):
-            stretches = cut_stretches(sound, settings.stretch_s, lambda *_: report.step())
-        reading = read_stretches(sound, stretches)
+            plan = plan_stretches(sound, settings, baseline, report.step)
+        reading = read_stretches(sound, plan.stretches, apart=plan.apart)
+        sentences: list[TranscriptSegment] = []
 
         def analyze_next(stretch: Stretch) -> Analysis | NoSpeech:
             with report.stage("decode"):
                 recording = next(reading)
             report.done_s, report.current_s = stretch.start_s, recording.duration_s
+            if report.decoded:
+                report.decoded(recording, stretch.start_s, report.total_s)
             try:
-                pending = self._preprocess(recording, baseline, report, settings, stretch.speech, stretch.start_s)
-                (answer,) = self._predict([pending], settings, report, pieces=True)
-                return answer.without_sound()
+                with report.stage("clean"):
+                    preprocessed = preprocess_stretch(recording, stretch, plan, settings)
+                pending = preprocessed, dict(report.seconds)
+                (answer,) = self._predict([pending], settings, report, main_language(sentences), pieces=True)
             except NoSpeech as error:
                 return error
             finally:
                 report.done_s, report.current_s = stretch.start_s + recording.duration_s, 0.0
+            sentences.extend(answer.transcript.segments if answer.transcript else ())
+            return answer.without_sound()
 
-        parts = [(stretch.start_s, analyze_next(stretch)) for stretch in stretches]
+        parts = [(stretch.start_s, analyze_next(stretch)) for stretch in plan.stretches]
         answers = [(start, part) for start, part in parts if not isinstance(part, NoSpeech)]
         if not answers:
             raise max((part for _, part in parts if isinstance(part, NoSpeech)), key=lambda error: error.speech_s)
         report.step()
-        whole = Recording(NO_SAMPLES, sound.rate, sound.source, sound.warnings)
+        whole = Recording(NO_SAMPLES, sound.rate, sound.source, (*sound.warnings, *plan.notes))
         merged = merge_stretches(answers, whole, sound.duration_s)
-        return self._warn_of_training(replace(merged, seconds=dict(report.seconds)))
+        return self._warn_of_training(replace(merged, seconds=dict(report.seconds), channels=plan.channels))
 
     def _predict(
         self,
-        pending: Sequence[_Preprocessed],
+        pending: Sequence[_Pending],
         settings: Settings,
         report: _Report | None = None,
+        main: str | None = None,
         pieces: bool = False,
     ) -> list[Analysis]:
         """Transcribe and classify recordings together; the time of both is divided evenly.
 
-        With `pieces`, only a few windows are classified at a time, between which the report may end the analysis.
+        `main` is the language of speech whose own is doubtful, where it is known. With `pieces`, only a few windows are
+        classified at a time, between which the report may end the analysis.
         """
         report = report or _Report()
-        lanes = [each.lanes or (Lane(each.speech),) for each in pending]
+        lanes = [each.lanes or (Lane(each.speech),) for each, _ in pending]
         speeches = [lane.speech for own in lanes for lane in own]
         with report.stage("transcribe"):
             transcripts: Sequence[Transcript | None] = [None] * len(speeches)
             if settings.transcribe:
                 step = partial(report.step, 0.0, TRANSCRIBING)
                 transcripts = self.transcriber.transcribe_all(
-                    speeches, words=settings.words, language=settings.language, step=step
+                    speeches, words=settings.words, language=settings.language, main=main, step=step
                 )
         with report.stage("classify"):
             step = partial(report.step, TRANSCRIBING if settings.transcribe else 0.0, 1.0)
             classified = iter(self._classify(speeches, transcripts, step if pieces else None))
         analyses = []
-        for each, own in zip(pending, lanes, strict=True):
+        for (each, seconds), own in zip(pending, lanes, strict=True):
             shared = {stage: report.seconds[stage] / len(pending) for stage in ("transcribe", "classify")}
-            seconds = each.seconds | shared
+            seconds = seconds | shared
             seconds["total"] = sum(seconds.values())
-            answers = [self._answer(each.recording, lane.speech, next(classified), seconds) for lane in own]
-            analysis = merge_answers(each.speech, own, answers, each.overlaps) if each.lanes else answers[0]
-            analyses.append(self._warn_of_training(analysis))
+            answers = [
+                self._answer(lane.recording or each.recording, lane.speech, next(classified), seconds) for lane in own
+            ]
+            analysis = answers[0]
+            if each.lanes:
+                analysis = merge_answers(each.recording, each.speech, own, answers, each.overlaps)
+            analyses.append(self._warn_of_training(replace(analysis, channels=each.channels)))
         return analyses
 
     def _answer(
@@ -470,8 +488,8 @@ class Analyzer:
         """Add a warning if the emotion model was trained on the very recording."""
         if not trained_on.contains(self._trained_on, analysis.recording.source.sha256):
             return analysis
-        quality = replace(analysis.quality, warnings=(trained_on.WARNING, *analysis.quality.warnings))
-        return replace(analysis, quality=quality, speech=replace(analysis.speech, quality=quality))
+        speech = analysis.speech.warned(trained_on.WARNING)
+        return replace(analysis, quality=speech.quality, speech=speech)
 
     def _classify(
         self,
@@ -518,7 +536,10 @@ class Analyzer:
     def warm_up(self) -> None:
         """Load every model and run it once, so that the first analysis does not wait for it."""
         from ser_engine.audio.vad import detect_speech
+        from ser_engine.models.speaker_encoder import load_encoder
 
+        if self.settings.speakers != "off":
+            load_encoder(self.settings)
         noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
         detect_speech(noise)
         speech = CleanSpeech(noise, (Span(0.0, 1.0),), Quality(1.0, 1.0, SAMPLE_RATE, 8000.0, None, 0.0, -26.0, False))

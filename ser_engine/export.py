@@ -1,7 +1,7 @@
 """An analysis as a file for other programs: a table, subtitles, or tiers for Praat.
 
-Each has one entry for each sentence of the transcript. Without a transcript, there is one for each window of the
-timeline, or one for a short recording.
+Each has one entry for each sentence of the transcript, with its speaker where there are several. Without a transcript,
+there is one for each window of the timeline, or one for a short recording or each of its speakers.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from typing import Any
 
 from ser_engine.types import Analysis, Span, TranscriptSegment
 
-COLUMNS = ("file", "start_s", "end_s", "language", "transcript", "transcript_edited", "emotion", "probability", "sure")
-"""Columns of a table, before those of the probabilities."""
+COLUMNS = (
+    "file", "start_s", "end_s", "speaker", "language", "transcript", "transcript_edited", "emotion", "probability",
+    "sure",
+)  # fmt: skip
+"""Columns of a table, before those of the probabilities; the speaker is empty where there is only one."""
 SHORTEST_S = 0.01
 """Length that an interval of a TextGrid has at least, in seconds; Praat allows none of length zero."""
 
@@ -37,38 +40,45 @@ def to_csv(analysis: Analysis, edited: bool = False) -> str:
             probabilities = [f"{value:.6f}" for value in part.scores.probabilities]
             values = [part.scores.top, max(probabilities), sure, *probabilities]
         times = [f"{part.start:.2f}", f"{part.end:.2f}"]
-        table.writerow([analysis.file, *times, part.language or "", part.text, "yes" if edited else "no", *values])
+        said = [part.speaker, part.language or "", part.text, "yes" if edited else "no"]
+        table.writerow([analysis.file, *times, *said, *values])
     return text.getvalue()
 
 
 def to_srt(analysis: Analysis) -> str:
-    """Return SubRip subtitles, each of which begins with its emotion: "[angry] Come here." See `emotion`."""
+    """Return SubRip subtitles with emotions and, of several, speakers: "agent: [angry] Come here." See `emotion`."""
     from whisper.utils import WriteSRT
 
-    return _subtitles(analysis, WriteSRT, str)
+    return _subtitles(analysis, WriteSRT, lambda name, text: f"{name}: {text}" if name else text)
 
 
 def to_vtt(analysis: Analysis) -> str:
-    """Return WebVTT subtitles, as `to_srt` has them."""
+    """Return WebVTT subtitles, as `to_srt` has them; speakers are voices: "<v agent>[angry] Come here.</v>"."""
     from whisper.utils import WriteVTT
 
-    return _subtitles(analysis, WriteVTT, lambda text: html.escape(text, quote=False))
+    def voice(name: str, text: str) -> str:
+        text = html.escape(text, quote=False)
+        return f"<v {html.escape(name, quote=False)}>{text}</v>" if name else text
+
+    return _subtitles(analysis, WriteVTT, voice)
 
 
 def to_textgrid(analysis: Analysis) -> str:
     """Return a TextGrid of Praat with the tiers "sentences", "words", "emotions" and "languages".
 
-    "words" is empty unless they have times.
+    "words" is empty unless they have times. Several speakers have tiers of their own: "agent", "agent words", "agent
+    emotions" and "agent languages".
     """
     from praatio.utilities.textgrid_io import getTextgridAsStr
 
     parts, length = sentences(analysis), analysis.quality.duration_s
-    tiers: dict[str, list[tuple[Span, str]]] = {
-        "sentences": [(part, part.text) for part in parts],
-        "words": [(word, word.text) for part in parts for word in part.words],
-        "emotions": [(part, emotion(part)) for part in parts],
-        "languages": [(part, part.language or "") for part in parts],
-    }
+    tiers: dict[str, list[tuple[Span, str]]] = {}
+    for name in [speaker.name for speaker in analysis.speakers] or [""]:
+        own = [part for part in parts if part.speaker == name]
+        tiers[name or "sentences"] = [(part, part.text) for part in own]
+        tiers[f"{name} words".strip()] = [(word, word.text) for part in own for word in part.words]
+        tiers[f"{name} emotions".strip()] = [(part, emotion(part)) for part in own]
+        tiers[f"{name} languages".strip()] = [(part, part.language or "") for part in own]
     shared = {"class": "IntervalTier", "xmin": 0.0, "xmax": length}
     grid = {
         "xmin": 0.0,
@@ -89,16 +99,22 @@ SUFFIXES: Mapping[str, str] = {"textgrid": "TextGrid"}
 
 
 def sentences(analysis: Analysis) -> list[TranscriptSegment]:
-    """Return the sentences of a recording, or its windows, or all of it, without words, where there are none."""
+    """Return the sentences of a recording, or its windows, or all speech of each speaker, where there are no words."""
     segments = analysis.transcript.segments if analysis.transcript else ()
     if spoken := [segment for segment in segments if segment.text]:
         return spoken
     text = analysis.transcript.text if analysis.transcript else ""
+    if not analysis.timeline and analysis.speakers:
+        answers = [(each.name, each.answer, each.answer.speech.segments) for each in analysis.speakers]
+        return [
+            TranscriptSegment(turns[0].start, turns[-1].end, "", 1.0, (), answer.scores, answer.sure, name)
+            for name, answer, turns in answers
+        ]
     if not analysis.timeline:
         end = analysis.quality.duration_s
         return [TranscriptSegment(0.0, end, text, 1.0, (), analysis.scores, analysis.sure)]
     return [
-        TranscriptSegment(window.start, window.end, "", 1.0, (), window.scores, window.sure)
+        TranscriptSegment(window.start, window.end, "", 1.0, (), window.scores, window.sure, window.speaker)
         for window in analysis.timeline
     ]
 
@@ -110,11 +126,12 @@ def emotion(part: TranscriptSegment) -> str:
     return part.scores.top + ("?" if part.sure is False else "")
 
 
-def _subtitles(analysis: Analysis, writer: type[Any], escape: Callable[[str], str]) -> str:
+def _subtitles(analysis: Analysis, writer: type[Any], write: Callable[[str, str], str]) -> str:
+    """Return subtitles; `write` makes the text of one from its speaker and its words."""
     cues = []
     for part in sentences(analysis):
         mark = f"[{emotion(part)}]" if part.scores else ""
-        cues.append({"start": part.start, "end": part.end, "text": escape(f"{mark} {part.text}".strip())})
+        cues.append({"start": part.start, "end": part.end, "text": write(part.speaker, f"{mark} {part.text}".strip())})
     file = io.StringIO()
     writer("").write_result({"segments": cues}, file)
     return file.getvalue()

@@ -57,7 +57,7 @@ def _merge_speakers(
             channels[speaker.name] = speaker.channel
     answers = {name: merge_stretches(each, recording, duration_s) for name, each in own.items()}
     lanes = [Lane(answer.speech, name, channels[name]) for name, answer in answers.items()]
-    return merge_answers(whole.speech, lanes, list(answers.values()), overlaps)
+    return merge_answers(recording, whole.speech, lanes, list(answers.values()), overlaps)
 
 
 def _windows(answer: Analysis) -> tuple[TimelineWindow, ...]:

@@ -2,7 +2,8 @@
 
 Each function returns a pandas frame indexed by (file, start, end) as in audformat, with one column for the probability
 of each emotion and the columns "label" (the most probable emotion), "confidence" (its probability) and "transcript"
-(None where words are not transcribed).
+(None where words are not transcribed). With `speakers`, each of several speakers of a recording has a row of its own,
+and the column "speaker" names it (None where there is only one).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,6 +45,8 @@ def process_file(
     start: Time | None = None,
     end: Time | None = None,
     transcribe: bool | None = None,
+    channels: str | int | None = None,
+    speakers: bool = False,
     analyzer: Analyzer | None = None,
 ) -> pd.DataFrame:
     """Analyze one file, or the part of it between `start` and `end`.
@@ -52,6 +56,8 @@ def process_file(
     path : of the recording
     start, end : in seconds or as `pandas.Timedelta`; the file's own by default
     transcribe : whether to transcribe the words; as in the analyzer's settings by default
+    channels : "auto", "mix", "split" (a speaker each) or the number of one; as in the analyzer's settings by default
+    speakers : whether each of several speakers gets a row, named in the column "speaker"
     analyzer : one shared analyzer on `Settings.from_env()` by default
 
     Raises
@@ -68,7 +74,8 @@ def process_file(
     >>> table.index.names
     FrozenList(['file', 'start', 'end'])
     """
-    return process_files([path], [start], [end], transcribe=transcribe, analyzer=analyzer, errors="raise")
+    options = _Options(transcribe, channels, speakers)
+    return _process_parts([(path, start, end)], options, analyzer, "raise", False)
 
 
 def process_files(
@@ -77,6 +84,8 @@ def process_files(
     ends: Sequence[Time | None] | None = None,
     *,
     transcribe: bool | None = None,
+    channels: str | int | None = None,
+    speakers: bool = False,
     analyzer: Analyzer | None = None,
     errors: Literal["raise", "warn"] = "warn",
     verbose: bool = False,
@@ -87,7 +96,7 @@ def process_files(
     ----------
     files : paths of the recordings; a file may occur several times
     starts, ends : one of each for each file, in seconds or as `pandas.Timedelta`; None stands for the file's own
-    transcribe, analyzer : as in `process_file`
+    transcribe, channels, speakers, analyzer : as in `process_file`
     errors : what happens to a file that cannot be analyzed: "warn" gives a UserWarning and a row without values (NaN
         and None), "raise" raises its error
     verbose : whether to show a progress bar
@@ -110,12 +119,21 @@ def process_files(
     True
     """
     spans = list(zip(files, starts or [None] * len(files), ends or [None] * len(files), strict=True))
-    return _process_parts(spans, transcribe, analyzer, errors, verbose)
+    return _process_parts(spans, _Options(transcribe, channels, speakers), analyzer, errors, verbose)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What is done with each recording, as in `process_file`."""
+
+    transcribe: bool | None
+    channels: str | int | None
+    speakers: bool
 
 
 def _process_parts(
     spans: Sequence[_FilePart],
-    transcribe: bool | None,
+    options: _Options,
     analyzer: Analyzer | None,
     errors: Literal["raise", "warn"],
     verbose: bool,
@@ -127,7 +145,7 @@ def _process_parts(
     analyzer = analyzer or _shared_analyzer(Settings.from_env())
     rows: list[Row] = []
     with tqdm(total=len(spans), unit="file", disable=not verbose) as bar:
-        for row in _analyze_parts(spans, analyzer, transcribe):
+        for row in _analyze_parts(spans, analyzer, options):
             bar.update()
             file, *_, result = row
             if isinstance(result, SerError):
@@ -137,7 +155,7 @@ def _process_parts(
                     raise result
                 warnings.warn(f"{file}: {result}", stacklevel=2)
             rows.append(row)
-    return _table(rows, analyzer.model.labels)
+    return _table(rows, analyzer.model.labels, options.speakers)
 
 
 def process_folder(
@@ -145,6 +163,8 @@ def process_folder(
     *,
     pattern: str = "**/*",
     transcribe: bool | None = None,
+    channels: str | int | None = None,
+    speakers: bool = False,
     analyzer: Analyzer | None = None,
     errors: Literal["raise", "warn"] = "warn",
     verbose: bool = False,
@@ -157,7 +177,7 @@ def process_folder(
     ----------
     folder : to search
     pattern : glob relative to `folder`
-    transcribe, analyzer, errors, verbose : as in `process_files`
+    transcribe, channels, speakers, analyzer, errors, verbose : as in `process_files`
 
     Raises
     ------
@@ -176,7 +196,8 @@ def process_folder(
     if not Path(folder).is_dir():
         raise InvalidAudio(f"There is no folder “{folder}”.")
     spans: list[_FilePart] = [(file, None, None) for file in find_files(folder, pattern)[0]]
-    return _process_parts(spans, transcribe, analyzer, errors, verbose, skip=True)
+    options = _Options(transcribe, channels, speakers)
+    return _process_parts(spans, options, analyzer, errors, verbose, skip=True)
 
 
 def find_files(folder: str | Path, pattern: str = "**/*") -> tuple[list[Path], int]:
@@ -199,16 +220,18 @@ def process_signal(
     start: Time | None = None,
     end: Time | None = None,
     transcribe: bool | None = None,
+    channels: str | int | None = None,
+    speakers: bool = False,
     analyzer: Analyzer | None = None,
 ) -> pd.DataFrame:
     """Analyze samples.
 
     Parameters
     ----------
-    signal : floats in -1..1 or signed integers, [n] or [channels, n]; channels are averaged
+    signal : floats in -1..1 or signed integers, [n] or [channels, n]
     sampling_rate : in Hz
     file : name in the index
-    start, end, transcribe, analyzer : as in `process_file`
+    start, end, transcribe, channels, speakers, analyzer : as in `process_file`
 
     Raises
     ------
@@ -230,8 +253,8 @@ def process_signal(
     begin, settings = _seconds(start) or 0.0, analyzer.settings
     sound = as_sound(load_samples(signal, sampling_rate, settings, file), settings)
     part = sound.part(begin, _seconds(end), settings.whole_s)
-    analysis = analyzer.analyze(part, transcribe=transcribe)
-    return _table([(file, begin, begin + part.duration_s, analysis)], analysis.scores.labels)
+    analysis = analyzer.analyze(part, transcribe=transcribe, channels=channels)
+    return _table([(file, begin, begin + part.duration_s, analysis)], analysis.scores.labels, speakers)
 
 
 @lru_cache(maxsize=4)
@@ -243,7 +266,7 @@ Row = tuple[str, float, float | None, Analysis | SerError]
 """File, start and end in seconds (None for the end of a file that could not be read), and the result."""
 
 
-def _analyze_parts(spans: Iterable[_FilePart], analyzer: Analyzer, transcribe: bool | None) -> Iterator[Row]:
+def _analyze_parts(spans: Iterable[_FilePart], analyzer: Analyzer, options: _Options) -> Iterator[Row]:
     """Yield the row of each part of a file, without any samples; a few short ones are analyzed together."""
     parts: list[_OpenPart] = []
     with ExitStack() as files:
@@ -251,10 +274,10 @@ def _analyze_parts(spans: Iterable[_FilePart], analyzer: Analyzer, transcribe: b
             parts.append(_open_part(span, analyzer.settings, files))
             seconds = sum(part.duration_s for *_, part in parts if not isinstance(part, SerError))
             if len(parts) == BATCH or seconds > analyzer.settings.whole_s:
-                yield from _analyze_together(parts, analyzer, transcribe)
+                yield from _analyze_together(parts, analyzer, options)
                 files.close()
                 parts = []
-        yield from _analyze_together(parts, analyzer, transcribe)
+        yield from _analyze_together(parts, analyzer, options)
 
 
 _OpenPart = tuple[str, float, float | None, "Sound | SerError"]  # file, start and end, and its sound
@@ -272,9 +295,9 @@ def _open_part(span: _FilePart, settings: Settings, files: ExitStack) -> _OpenPa
     return file, begin, begin + sound.duration_s, sound
 
 
-def _analyze_together(parts: Sequence[_OpenPart], analyzer: Analyzer, transcribe: bool | None) -> Iterator[Row]:
+def _analyze_together(parts: Sequence[_OpenPart], analyzer: Analyzer, options: _Options) -> Iterator[Row]:
     sounds = [part for *_, part in parts if not isinstance(part, SerError)]
-    results = iter(analyzer.analyze_batch(sounds, transcribe=transcribe))
+    results = iter(analyzer.analyze_batch(sounds, transcribe=options.transcribe, channels=options.channels))
     for file, begin, stop, part in parts:
         result = part if isinstance(part, SerError) else next(results)
         yield file, begin, stop, result if isinstance(result, SerError) else result.without_sound()
@@ -288,9 +311,12 @@ def _seconds(time: Time | None) -> float | None:
     return float(time) if isinstance(time, (int, float)) else float(pd.Timedelta(time).total_seconds())
 
 
-def _table(rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFrame:
+def _table(rows: Sequence[Row], labels: Sequence[str], speakers: bool) -> pd.DataFrame:
     import pandas as pd
 
+    names: list[str | None] = [None] * len(rows)
+    if speakers:
+        rows, names = _split_rows(rows)
     files, starts, ends = ([row[column] for row in rows] for column in range(3))
     times = [pd.to_timedelta(np.array(seconds, np.float64), unit="s") for seconds in (starts, ends)]
     analyses = [None if isinstance(result, SerError) else result for *_, result in rows]
@@ -305,4 +331,18 @@ def _table(rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFrame:
     table["confidence"] = table[list(labels)].max(axis=1)
     texts = [each.transcript.text if each and each.transcript else None for each in analyses]
     table["transcript"] = pd.Series(texts, table.index, dtype=object)
+    if speakers:
+        table["speaker"] = pd.Series(names, table.index, dtype=object)
     return table
+
+
+def _split_rows(rows: Sequence[Row]) -> tuple[list[Row], list[str | None]]:
+    """Return a row for each of several speakers instead of one for the recording, and the name in each row."""
+    split: list[Row] = []
+    names: list[str | None] = []
+    for file, start, end, result in rows:
+        own = () if isinstance(result, SerError) else result.speakers
+        answers: list[Analysis | SerError] = [speaker.answer for speaker in own] or [result]
+        split += [(file, start, end, answer) for answer in answers]
+        names += [speaker.name for speaker in own] or [None]
+    return split, names

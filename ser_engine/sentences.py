@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ser_engine.types import CleanSpeech, Scores, Span, Transcript
+from ser_engine.speakers.lanes import merge_transcripts, read_turns, select_speaker
+from ser_engine.transcription.alignment import replace_words
+from ser_engine.types import Analysis, CleanSpeech, Scores, Span, Transcript
 
 SENTENCE_S = 2.0
 """A shorter sentence, in seconds, is scored with the speech around it.
@@ -44,6 +46,32 @@ def score_sentences(
         own = scores.get(number, rest)
         segments.append(replace(segment, scores=own, sure=None if own is None else own.reach(threshold)))
     return replace(transcript, segments=tuple(segments))
+
+
+def edit_words(analysis: Analysis, words: str) -> Analysis:
+    """Return the analysis with a person's words, not scored again; each word is in the sentence that it belongs to.
+
+    Of several speakers, lines that begin with a name ("agent: Good morning.") are that speaker's.
+    """
+    if analysis.transcript is not None and words == analysis.transcript.text:
+        return analysis
+    if not analysis.speakers:
+        return replace(analysis, transcript=replace_words(analysis.transcript, words, analysis.speech.segments))
+    turns = read_turns(words, [each.name for each in analysis.speakers])
+    if turns is None:
+        shared = replace_words(analysis.transcript, words, analysis.speech.segments)
+        own = [select_speaker(shared, each.name) for each in analysis.speakers]
+    else:
+        answers = [each.answer for each in analysis.speakers]
+        own = [
+            replace_words(answer.transcript, text, answer.speech.segments)
+            for answer, text in zip(answers, turns.values(), strict=True)
+        ]
+    speakers = tuple(
+        replace(each, answer=replace(each.answer, transcript=transcript))
+        for each, transcript in zip(analysis.speakers, own, strict=True)
+    )
+    return replace(analysis, speakers=speakers, transcript=merge_transcripts(speakers))
 
 
 def widen(span: Span, seconds: float, length: float) -> Span:

@@ -24,6 +24,10 @@ WHISPER_SIZES = (
     "large-v1", "large-v2", "large-v3", "turbo",
 )  # fmt: skip
 NoiseReduction = Literal["auto", "always", "off"]
+CHANNELS = ("auto", "mix", "split")
+"""Values of `Settings.channels` besides numbers."""
+SPEAKERS = ("auto", "off")
+"""Values of `Settings.speakers` besides numbers."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,12 @@ class Settings:
     language : code of the language of all speech, such as "en"; if empty, it is detected for each stretch of speech
     noise_reduction : "auto" (only where the signal-to-noise ratio is low), "always" (as Sharma, III.A) or "off"
     track : audio track to analyze, counted from 1; 0 for the default track or, where it is silent, the first with sound
+    channels : channels to analyze: "auto" (a speaker each where two channels carry different speakers, the better one
+        where another is dead, inverted or clipped, the best of three or more, otherwise their mean), "mix" (their
+        mean), "split" (a speaker each), or the number of one, counted from 1
+    channel_names : names of the channels, separated by commas, such as "agent,customer"; if empty, left and right
+    speakers : who speaks when, where they share a channel: "auto" finds the number of speakers, a number is that of
+        them, and "off" takes all speech for that of one
     max_bytes, max_seconds : limits of a recording, checked before it is decoded; on the page they are 400 MB and an
         hour by default
     stretch_s : a recording of more than twice as many seconds is analyzed in stretches of this length, so that memory
@@ -70,6 +80,9 @@ class Settings:
     language: str = ""
     noise_reduction: NoiseReduction = "auto"
     track: int = 0
+    channels: str = "auto"
+    channel_names: str = ""
+    speakers: str = "auto"
     max_bytes: int = 4 * 1024**3
     max_seconds: float = 4 * 3600.0
     stretch_s: float = 300.0
@@ -96,6 +109,22 @@ class Settings:
         for name in ("threads", "track"):
             if getattr(self, name) < 0:
                 raise InvalidSettings(f"{variable(name)} must be 0 or more, not {getattr(self, name)}.")
+        if self.channels not in CHANNELS and not (self.channels.isdecimal() and int(self.channels) > 0):
+            raise InvalidSettings(
+                f"{variable('channels')} (--channels) is {', '.join(CHANNELS)} or the number of a channel from 1, "
+                f"not “{self.channels}”."
+            )
+        if self.speakers not in SPEAKERS and not (self.speakers.isdecimal() and int(self.speakers) > 0):
+            raise InvalidSettings(
+                f"{variable('speakers')} (--speakers) is {', '.join(SPEAKERS)} or the number of speakers, "
+                f"not “{self.speakers}”."
+            )
+        given = self.names_of_channels()
+        if not all(given) or len(set(given)) < len(given):
+            raise InvalidSettings(
+                f"{variable('channel_names')} (--channel-names) needs a different name for each channel, "
+                f"not “{self.channel_names}”."
+            )
         for address in self.turn.split():
             if not address.startswith(("turn:", "turns:", "stun:", "stuns:")):
                 raise InvalidSettings(
@@ -106,6 +135,10 @@ class Settings:
     def whole_s(self) -> float:
         """Seconds up to which a recording is analyzed as a whole."""
         return 2 * self.stretch_s
+
+    def names_of_channels(self) -> tuple[str, ...]:
+        """Return the names that were given to the channels; none by default."""
+        return tuple(name.strip() for name in self.channel_names.split(",")) if self.channel_names else ()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **defaults: Any) -> Settings:

@@ -129,6 +129,25 @@ class Quality:
         }
 
 
+@dataclass(frozen=True)
+class Channel:
+    """One of several channels of a recording: its quality before any mixing, and whether the answer uses it.
+
+    `number` counts from 1; `name` is "Left", "Right" or "Channel 3", or the one that was given.
+    """
+
+    number: int
+    name: str
+    used: bool
+    quality: Quality
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the channel as JSON-ready values."""
+        names = ("speech_s", "bandwidth_hz", "snr_db", "clipping", "level_db")
+        quality = self.quality.to_dict()
+        return {"number": self.number, "name": self.name, "used": self.used, **{key: quality[key] for key in names}}
+
+
 @dataclass(frozen=True, eq=False)
 class Baseline:
     """How one person sounds when calm, by the model `model`, from `speech_s` seconds of speech.
@@ -160,6 +179,10 @@ class CleanSpeech:
     def duration_s(self) -> float:
         """Length of `samples` in seconds."""
         return len(self.samples) / SAMPLE_RATE
+
+    def warned(self, warning: str) -> CleanSpeech:
+        """Return the speech with one more warning, before the others."""
+        return replace(self, quality=replace(self.quality, warnings=(warning, *self.quality.warnings)))
 
     def widened(self, seconds: float) -> CleanSpeech:
         """Return the speech with every segment extended on both sides; segments that then overlap are joined."""
@@ -508,6 +531,7 @@ class Analysis:
     they have no samples (see `has_sound`).
     `speakers` are the answers for each of several speakers; the fields above are then for all of them together, and
     `overlaps` are the parts in which several speak at once on one channel, which are not scored.
+    `channels` are those of the file, empty where there is only one or all are the same.
     """
 
     file: str
@@ -524,6 +548,7 @@ class Analysis:
     languages: ModelLanguages | None = None
     speakers: tuple[Speaker, ...] = ()
     overlaps: tuple[Span, ...] = ()
+    channels: tuple[Channel, ...] = ()
 
     @property
     def unmeasured_languages(self) -> tuple[str, ...]:
@@ -572,6 +597,7 @@ class Analysis:
             **({"speakers": [speaker.to_dict() for speaker in self.speakers]} if self.speakers else {}),
             **({"overlaps": [span.to_dict() for span in self.overlaps]} if self.overlaps else {}),
             "quality": self.quality.to_dict(),
+            **({"channels": [channel.to_dict() for channel in self.channels]} if self.channels else {}),
             "baseline_s": None if self.speech.baseline is None else round(self.speech.baseline.speech_s, 3),
             "seconds": {stage: round(seconds, 4) for stage, seconds in self.seconds.items()},
         }

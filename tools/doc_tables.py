@@ -203,6 +203,20 @@ def leaks() -> str:
     return table(["SVM of Gomes", "WA", "UA"], [*rows, ["published", percent(paper["WA"]), percent(paper["UA"])]])
 
 
+def turns() -> str:
+    """Return the error rates of speaker turns."""
+    names = {
+        "der_conversations": "conversations of two or three, built from corpora: diarization error rate",
+        "speakers_counted_right": "conversations in which the number of speakers was found",
+        "single_voice_one_emotion_right": "one voice in one emotion, found to be one",
+        "single_voice_mixed_emotions_right": "one voice in several emotions, found to be one",
+        "der_meetings": "meetings, half a minute each: diarization error rate",
+        "der_meetings_counted": "the same, with the number of speakers given",
+    }
+    measured = bench()
+    return table(["", "%"], [[name, percent(measured[key])] for key, name in names.items() if key in measured])
+
+
 # Speed
 
 
@@ -426,6 +440,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "words": words,
     "protocols": protocols,
     "leaks": leaks,
+    "turns": turns,
     "speed": speed,
     "stages": stages,
     "large-models": large_models,

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ser_engine.errors import SerError
+from ser_engine.speakers.lanes import rename_speakers, rename_turns
+from ser_engine.types import SAMPLE_RATE
 from ui.listen.files import Files
 from ui.listen.job import UNEXPECTED, Job, page_is_open
 from ui.listen.overview import Overview, encode_player
@@ -72,7 +74,8 @@ class Result:
     `offered` as its field began; `rescored` is the analysis with an edited transcript, `problem` why there is none;
     `explanation` is that of the shown analysis, once the person asked for it. `overview` is what is drawn of the
     recording, `figures` are the charts by name. `sound` is a file that plays the recording, with its type, `speech` one
-    that plays the model's input, unless that was too long to be kept.
+    that plays the model's input, unless that was too long to be kept. Of several speakers, number `speaker` (from 0) is
+    shown in full; `overviews` and `speeches` are those of the speakers that were.
     """
 
     analysis: Analysis
@@ -88,6 +91,9 @@ class Result:
     problem: str | None = None
     explanation: Explanation | None = field(default=None, repr=False)
     figures: dict[str, Figure] = field(default_factory=dict, repr=False)
+    speaker: int = 0
+    overviews: dict[int, Overview] = field(default_factory=dict, repr=False)
+    speeches: dict[int, tuple[bytes, str]] = field(default_factory=dict, repr=False)
 
     @property
     def original_words(self) -> str | None:
@@ -113,6 +119,49 @@ class Result:
     def current(self) -> Analysis:
         """The analysis as it is shown: with the edited transcript, once that has been scored."""
         return self.rescored or self.analysis
+
+    @property
+    def shown(self) -> Analysis:
+        """The analysis that is shown in full: of several speakers, that of the chosen one."""
+        return self.of_speaker(self.current)
+
+    def of_speaker(self, analysis: Analysis) -> Analysis:
+        """Return the answer of the chosen speaker, or all of it where there is only one."""
+        return analysis.speakers[self.speaker].answer if analysis.speakers else analysis
+
+    def select(self, speaker: int) -> None:
+        """Show another speaker in full."""
+        if speaker != self.speaker:
+            self.speaker, self.explanation = speaker, None
+            self.figures.clear()
+
+    def take_name(self, old: str, new: str) -> None:
+        """Rename a speaker everywhere, also in the edited transcript."""
+        names = {old: new}
+        self.analysis = rename_speakers(self.analysis, names)
+        self.rescored = self.rescored and rename_speakers(self.rescored, names)
+        self.words, self.offered = rename_turns(self.words, names), rename_turns(self.offered, names)
+        self.figures.pop("lanes", None)
+
+    @property
+    def shown_overview(self) -> Overview:
+        """What is drawn and played of the recording: of a speaker with a channel, that channel."""
+        speaker = self.analysis.speakers[self.speaker] if self.analysis.speakers else None
+        if speaker is None or speaker.channel is None or not speaker.answer.has_sound:
+            return self.overview
+        if self.speaker not in self.overviews:
+            self.overviews[self.speaker] = Overview.of(speaker.answer.recording)
+        return self.overviews[self.speaker]
+
+    @property
+    def shown_speech(self) -> tuple[bytes, str] | None:
+        """A file that plays the model's input for what is shown in full, and its type; None where it was not kept."""
+        shown = self.of_speaker(self.analysis)
+        if not self.analysis.speakers or not shown.has_sound:
+            return self.speech
+        if self.speaker not in self.speeches:
+            self.speeches[self.speaker] = encode_player(shown.speech.samples, SAMPLE_RATE)
+        return self.speeches[self.speaker]
 
     def take(self, words: str, engine: Analyzer) -> None:
         """Take an edited transcript, and score it with the engine of this result."""
@@ -378,15 +427,26 @@ class Session:
 
     def answer(self, recording: Recording, analysis: Analysis, overview: Overview) -> None:
         """Set the result; of its samples, only those of the speech are kept, where the analysis has them."""
-        from ser_engine.types import NO_SAMPLES, SAMPLE_RATE
+        from ser_engine.types import NO_SAMPLES
 
         analysis = replace(
             analysis,
             recording=replace(analysis.recording, samples=NO_SAMPLES, channels=None),
             speech=replace(analysis.speech, recording=None),
+            speakers=tuple(
+                replace(each, answer=replace(each.answer, speech=replace(each.answer.speech, recording=None)))
+                for each in analysis.speakers
+            ),
         )
         words = offered = analysis.transcript.text if analysis.transcript else ""
-        before = self.result
+        before, speaker = self.result, 0
+        if before is not None and before.recording.digest == recording.digest:
+            # By another model: the names stay.
+            known = zip(analysis.speakers, before.analysis.speakers, strict=False)
+            names = {new.name: old.name for new, old in known if new.channel == old.channel}
+            analysis = rename_speakers(analysis, names)
+            speaker = min(before.speaker, max(0, len(analysis.speakers) - 1))
+            words = offered = analysis.transcript.text if analysis.transcript else ""
         if before is not None and before.edited:
             self.edits[before.recording.digest] = before.original_words, before.words, before.offered
         original, *edited = self.edits.pop(recording.digest, (None, "", ""))
@@ -402,6 +462,7 @@ class Session:
             overview=overview,
             sound=overview.sound,
             speech=encode_player(analysis.speech.samples, SAMPLE_RATE) if analysis.has_sound else None,
+            speaker=speaker,
         )
         self.waiting, self.error = None, None
 

@@ -60,6 +60,11 @@ h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
 ul.legend.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; margin: 0; padding: 0; }
 .legend li { font-size: .9rem; line-height: 1.5; margin: 0; opacity: .8; }
 .legend .sign { display: inline-block; width: 1.4em; }
+dl.answers.answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(16rem, 100%), 1fr));
+  gap: 1rem 2rem; margin: 0; padding: .25rem 0 .75rem; }
+.answers.answers dt { margin: 0; padding: 0; font-weight: 600; overflow-wrap: anywhere; }
+.answers dt span { font-weight: 400; font-size: .9rem; opacity: .75; white-space: nowrap; }
+.answers.answers dd { margin: .1rem 0 0; padding: 0; font-size: 1.5rem; font-weight: 600; line-height: 1.3; }
 .eyebrow { font-size: .85rem; opacity: .75; margin: 0; overflow-wrap: anywhere; }
 
 ol.steps.steps { list-style: none; margin: 0; padding: 0; display: grid; gap: .75rem;
@@ -117,6 +122,15 @@ def legend(signs: Sequence[tuple[str, str]]) -> str:
         for sign, meaning in signs
     )
     return f'<ul class="legend" aria-label="Legend">{items}</ul>'
+
+
+def answers(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Return (name, note, answer) of several speakers as an HTML list, side by side where there is room."""
+    items = "".join(
+        f"<div><dt>{escape(name)} <span>{escape(note)}</span></dt><dd>{escape(answer)}</dd></div>"
+        for name, note, answer in rows
+    )
+    return f'<dl class="answers">{items}</dl>'
 
 
 def finding(severity: str, sentence: str) -> str:

@@ -34,8 +34,8 @@ def clean_speech(
 ) -> CleanSpeech:
     """Resample, detect speech, reduce noise where there is some, remove silence and normalize the level.
 
-    `speech` are the spans of speech where they have been detected before.
-    The result is float32 [m] at 16 kHz, with the spans of the recording that it consists of and a quality report.
+    `speech` is that of the recording where it was detected before. The result is float32 [m] at 16 kHz, with the spans
+    of the recording that it consists of and a quality report.
 
     Raises
     ------
@@ -63,8 +63,8 @@ def clean_speech(
         quality = replace(quality, noise_reduced=True, warnings=(*quality.warnings, NOISE_REDUCED))
     end = len(samples) / SAMPLE_RATE
     segments = tuple(Span(max(0.0, span.start - PAD_S), min(end, span.end + PAD_S)) for span in speech)
-    samples = samples * level_gain(_join(samples, segments))
-    return CleanSpeech(_join(samples, segments), segments, quality, recording=samples)
+    samples = samples * level_gain(cut_spans(samples, segments))
+    return CleanSpeech(cut_spans(samples, segments), segments, quality, recording=samples)
 
 
 def resample(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
@@ -86,7 +86,8 @@ def reduce_noise(samples: NDArray[np.float32], speech: tuple[Span, ...]) -> NDAr
     return np.ascontiguousarray(cleaned, np.float32)
 
 
-def _join(samples: NDArray[np.float32], spans: tuple[Span, ...]) -> NDArray[np.float32]:
+def cut_spans(samples: NDArray[np.float32], spans: tuple[Span, ...]) -> NDArray[np.float32]:
+    """Return the spans of float32 [n] at 16 kHz, one after the other."""
     return np.concatenate([samples[_slice(span)] for span in spans])
 
 

@@ -131,7 +131,7 @@ def decode_file(
     warnings, recording = tuple(whole.warnings()), None
     if whole.kept:
         channels, rate, patched = _join_stretches(whole.stretches)
-        recording = _mix(channels, rate, info, (*warnings, *patched))
+        recording = mix_channels(channels, rate, info, (*warnings, *patched))
     return Decoded(info, whole.highest, whole.seconds, warnings, recording, again)
 
 
@@ -153,7 +153,7 @@ def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, na
     _check_seconds(channels.shape[1] / rate, settings)
     scale = 1.0 if samples.dtype.kind == "f" else -float(np.iinfo(samples.dtype).min)
     scaled = (mark_invalid(channels) / scale).astype(np.float32)
-    return _mix(scaled, rate, SourceInfo(name, *format_, samples.nbytes), _patch(scaled, rate))
+    return mix_channels(scaled, rate, SourceInfo(name, *format_, samples.nbytes), _patch(scaled, rate))
 
 
 def encode_wav(samples: NDArray[np.float32], rate: int) -> bytes:
@@ -196,6 +196,7 @@ class _Decoded:
     earlier_s: float = 0.0  # before them
     missing_s: float = 0.0  # that the file has, but not the samples
     has_sound: bool = False
+    averaged: bool = False  # in parts, since there is too much of all channels
     track: int = 1
     tracks: int = 1
     complete: bool = False
@@ -221,7 +222,7 @@ class _Decoded:
 
     def _keep(self, channels: int, block: NDArray[Any]) -> None:
         if sum(len(samples) for *_, samples in self.stretches) > MAX_APART * np.float32().itemsize:
-            channels = 1
+            self.averaged, channels = self.averaged or channels > 1, 1
         if not self.stretches or self.stretches[-1][:2] != (self.rate, channels):
             self.stretches.append((self.rate, channels, bytearray()))
         block = block if channels > 1 else mix_down(block)
@@ -229,7 +230,7 @@ class _Decoded:
 
     def drop(self) -> None:
         """Stop keeping the sound."""
-        self.kept = False
+        self.kept, self.averaged = False, False
         self.stretches.clear()
 
     @property
@@ -240,6 +241,8 @@ class _Decoded:
         """Yield a sentence on what is missing, and on the choice of the track."""
         if self.missing_s >= MIN_MISSING_S:
             yield f"About {self.missing_s:.1f} s of the recording are damaged and missing from the answer."
+        if self.averaged:
+            yield "The recording is too long for its channels to be kept apart, so they are averaged."
         if self.tracks > 1:
             choice = f"choose another on the page, or with --track or {variable('track')}"
             yield f"This is audio track {self.track} of {self.tracks}; {choice}."
@@ -265,6 +268,7 @@ def _join(files: Sequence[Encoded], task: _Task) -> tuple[_Decoded, Callable[[],
             whole.drop()
         if whole.kept:
             whole.stretches += part.stretches
+            whole.averaged |= part.averaged
         part.stretches = []
     if unread < (size := sum(map(len, files))):
         whole.missing_s += unread * whole.seconds / (size - unread)
@@ -410,7 +414,7 @@ def _patch(channels: NDArray[np.float32], rate: int, start_s: float = 0.0) -> li
     return list(dict.fromkeys(filter(None, (patch_invalid(samples, rate, start_s) for samples in channels))))
 
 
-def _mix(channels: NDArray[np.float32], rate: int, info: SourceInfo, warnings: Sequence[str]) -> Recording:
+def mix_channels(channels: NDArray[np.float32], rate: int, info: SourceInfo, warnings: Sequence[str]) -> Recording:
     """Return float32 [channels, n] as a recording."""
     if len(channels) == 1:
         return Recording(np.ascontiguousarray(channels[0]), rate, info, tuple(warnings))

@@ -63,6 +63,8 @@ SILENT_SHARE = 0.25
 # Below this ratio noise masks the upper end of the voice, so a narrow band is no sign of a poor microphone.
 BAND_SNR_DB = 20.0
 
+MOSTLY_SILENT = "Most of the recording is silence"
+"""The beginning of a warning that says nothing about one of several speakers."""
 NOISE_REDUCED = "Noise reduction was applied before classification; it can change how a voice sounds."
 """The warning that `clean_speech` adds where it reduced noise."""
 
@@ -82,7 +84,7 @@ def measure_quality(recording: Recording, speech: Sequence[Span]) -> Quality:
         sample_rate=rate,
         bandwidth_hz=_bandwidth(samples, rate, speech),
         snr_db=_snr(powers, spoken, paused),
-        clipping=_clipping(samples),
+        clipping=clipped_share(samples),
         level_db=max(SILENCE_DB, _decibels(level)),
         noise_reduced=False,
     )
@@ -203,7 +205,7 @@ def _band_powers(frames: NDArray[np.float32], chosen: NDArray[np.intp], rate: in
     return np.add.reduceat(power, edges, axis=1)
 
 
-def _clipping(samples: NDArray[np.float32]) -> float:
+def clipped_share(samples: NDArray[np.float32]) -> float:
     """Return the share of samples in flat tops: runs at full scale or at the recording's own extremes."""
     peak = float(np.abs(samples).max(initial=0.0))
     if peak < MIN_CLIPPED_PEAK:
@@ -245,7 +247,7 @@ def _warnings(quality: Quality) -> tuple[str, ...]:
         f"There is very little speech ({quality.speech_s:.2f} s); a whole sentence gives a more reliable result.": (
             quality.speech_s < SHORT_S
         ),
-        f"Most of the recording is silence: only {quality.speech_s:.1f} s of {quality.duration_s:.1f} s is speech.": (
+        f"{MOSTLY_SILENT}: only {quality.speech_s:.1f} s of {quality.duration_s:.1f} s is speech.": (
             quality.speech_s < SILENT_SHARE * quality.duration_s
         ),
         f"The sample rate is low ({quality.sample_rate / 1000:g} kHz): sounds above "

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.audio.clean import PAD_S, resample
+from ser_engine.audio.decode import mix_channels
 from ser_engine.audio.quality import find_quietest
 from ser_engine.audio.sound import Sound
 from ser_engine.audio.vad import detect_speech
@@ -65,17 +66,17 @@ def cut_stretches(
     return stretches
 
 
-def read_stretches(sound: Sound, stretches: Sequence[Stretch]) -> Iterator[Recording]:
-    """Yield the sound of each stretch."""
-    pieces = sound.pieces()
-    rest = np.empty(0, np.float32)
+def read_stretches(sound: Sound, stretches: Sequence[Stretch], *, apart: bool = False) -> Iterator[Recording]:
+    """Yield the sound of each stretch; `apart`, with all channels."""
+    pieces = sound.rows(apart=apart)
+    rest = next(pieces)
     for stretch in stretches:
         length, parts = stretch.last - stretch.first, [rest]
-        while sum(map(len, parts)) < length and (piece := next(pieces, None)) is not None:
+        while sum(part.shape[1] for part in parts) < length and (piece := next(pieces, None)) is not None:
             parts.append(piece)
-        rest = np.concatenate(parts)
-        yield Recording(rest[:length].copy(), sound.rate, sound.source)
-        rest = rest[length:].copy()
+        rest = np.concatenate(parts, axis=1)
+        yield mix_channels(rest[:, :length].copy(), sound.rate, sound.source, ())
+        rest = rest[:, length:].copy()
 
 
 def _find_cut(samples: NDArray[np.float32], speech: tuple[Span, ...]) -> float:

@@ -1,10 +1,10 @@
 """Recognize the emotion of each recording.
 
 The table shows the most likely emotion (with a question mark where the model is not sure), its probability, the length
-in seconds and the transcript; below a row are warnings about sound that is missing or was replaced, and about languages
-in which the model was never measured. Folders are
-searched for recordings of any format; hidden files and those that are no audio are skipped and counted. The exit code
-is 2 if any recording could not be analyzed; the others are analyzed regardless.
+in seconds and the transcript. Below a row are those of several speakers, such as the two sides of a call in stereo, and
+warnings about sound that is missing, was replaced or left out, and about languages in which the model was never
+measured. Folders are searched for recordings of any format; hidden files and those that are no audio are skipped and
+counted. The exit code is 2 if any recording could not be analyzed; the others are analyzed regardless.
 
 A recording may last four hours (SER_MAX_SECONDS). One of more than ten minutes is analyzed in stretches of about five
 (SER_STRETCH_S), so that its length takes no memory; it has no --explain.
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ser_engine.analyzer import Analyzer
 
 HELP = "recognize the emotion of each recording"
-SHARED = ("model", "track", "language")
+SHARED = ("model", "track", "channels", "channel_names", "speakers", "language")
 NAME_WIDTH = 40
 HEAD = f"{'file':{NAME_WIDTH}} {'emotion':10} {'prob.':>5}  {'sec.':>6}  transcript"
 
@@ -82,7 +82,9 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
                 source = read_source(file, settings)
                 analysis = analyzer.analyze(source, name=str(file), baseline=baseline, advance=bar)
             write_export(options, analysis, targets.get(file))
-            explained = _explain(analyzer, analysis) if options.explain and options.json else {}
+            answer = analysis.to_dict()
+            if options.explain and options.json:
+                _explain(analysis, answer, analyzer)
         except SerError as error:
             if not given and is_other_file(file, error):
                 skipped += 1
@@ -93,7 +95,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         answered += 1
         with tqdm.external_write_mode():
             if options.json:
-                print(json.dumps(analysis.to_dict() | explained, ensure_ascii=False), flush=True)
+                print(json.dumps(answer, ensure_ascii=False), flush=True)
             else:
                 print(*([HEAD] if answered == 1 else []), *_rows(analysis), sep="\n", flush=True)
     news = [] if answered or failed else ["No recordings were found."]
@@ -104,15 +106,6 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     if news:
         print(*news, file=sys.stderr)
     return 0 if answered and not failed else 2
-
-
-def _explain(analyzer: Analyzer, analysis: Analysis) -> dict[str, Any]:
-    """Return the explanation for the JSON; print why there is none, of a long recording."""
-    try:
-        return {"explanation": analyzer.explain(analysis).to_dict()}
-    except TooLarge as error:
-        tqdm.write(f"{analysis.file}: {error}", file=sys.stderr)
-        return {}
 
 
 def _list_files(paths: Iterable[Path]) -> tuple[list[tuple[Path, bool]], int]:
@@ -129,12 +122,30 @@ def _list_files(paths: Iterable[Path]) -> tuple[list[tuple[Path, bool]], int]:
     return files, hidden
 
 
+def _explain(analysis: Analysis, answer: dict[str, Any], analyzer: Analyzer) -> None:
+    """Add the explanation to an answer, or to that of each speaker; print why there is none, of a long recording."""
+    try:
+        if not analysis.speakers:
+            answer["explanation"] = analyzer.explain(analysis).to_dict()
+        for speaker, own in zip(analysis.speakers, answer.get("speakers", ()), strict=True):
+            own["explanation"] = analyzer.explain(speaker.answer).to_dict()
+    except TooLarge as error:
+        tqdm.write(f"{analysis.file}: {error}", file=sys.stderr)
+
+
 def _rows(analysis: Analysis) -> Iterator[str]:
+    """Yield the row of a recording, those of its speakers with their seconds of speech, and warnings."""
+    yield _row(analysis.file, analysis, analysis.quality.duration_s, words=not analysis.speakers)
+    for speaker in analysis.speakers:
+        yield _row(f"  {speaker.name}", speaker.answer, speaker.answer.quality.speech_s)
+    for warning in (*analysis.recording.warnings, *filter(None, [warn_of_languages(analysis)])):
+        yield f"  {warning}"
+
+
+def _row(name: str, analysis: Analysis, seconds: float, words: bool = True) -> str:
     label, probability = analysis.scores.ranked()[0]
     if analysis.sure is False:
         label += "?"
-    name = analysis.file if len(analysis.file) <= NAME_WIDTH else "…" + analysis.file[1 - NAME_WIDTH :]
-    words = analysis.transcript.text if analysis.transcript else ""
-    yield f"{name:{NAME_WIDTH}} {label:10} {probability:5.2f}  {analysis.quality.duration_s:6.1f}  {words}"
-    for warning in (*analysis.recording.warnings, *filter(None, [warn_of_languages(analysis)])):
-        yield f"  {warning}"
+    name = name if len(name) <= NAME_WIDTH else "…" + name[1 - NAME_WIDTH :]
+    text = analysis.transcript.text if analysis.transcript and words else ""
+    return f"{name:{NAME_WIDTH}} {label:10} {probability:5.2f}  {seconds:6.1f}  {text}".rstrip()

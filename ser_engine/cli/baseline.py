@@ -26,7 +26,7 @@ def read_baseline(options: argparse.Namespace, analyzer: Analyzer) -> Baseline |
         return None
     from ser_engine.audio.sound import open_sound
 
-    settings = replace(analyzer.settings, track=0)  # a given one is the recording's
+    settings = replace(analyzer.settings, track=0)  # a given one is the recording's, as are given channels
     try:
         source = read_source(options.baseline, settings)
         with open_sound(source, settings, str(options.baseline)) as sound:

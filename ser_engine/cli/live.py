@@ -16,7 +16,7 @@ from ser_engine.cli.source import read_source
 from ser_engine.settings import Settings
 
 HELP = "play a recording into a live session"
-SHARED = ("model", "track")
+SHARED = ("model", "track", "channels")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,12 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Print one update per window."""
     from ser_engine.analyzer import Analyzer  # loads torch
+    from ser_engine.audio.channels import select_channels
     from ser_engine.audio.decode import load_audio
     from ser_engine.live.player import format_update, play_recording
     from ser_engine.live.session import MAX_SESSION_S, LiveSession
 
     in_memory = replace(settings, max_seconds=min(settings.max_seconds, MAX_SESSION_S))
     recording = load_audio(read_source(options.path, settings), in_memory, options.path.name)
+    recording = select_channels(recording, settings).recording
     analyzer = Analyzer(replace(settings, transcribe=False), on_download=DownloadBar())
     baseline = read_baseline(options, analyzer)
     session = LiveSession(analyzer, window_s=options.window, hop_s=options.hop, gate=options.gate, baseline=baseline)

@@ -19,11 +19,20 @@ from ser_engine.settings import Settings
 VERBS = (analyze, live, train, trial, evaluate, conversation, describe, corpus, audit)
 BAD_INPUT = 2
 # Options that several verbs share and that override a setting of the same name.
-SHARED = ("data", "results", "model", "track", "language")
+SHARED = ("data", "results", "model", "track", "language", "channels", "channel_names", "speakers")
 MODEL = "folder in models/, path, or hf:OWNER/NAME[@REVISION] of the Hugging Face hub (default: SER_MODEL or bundled)"
 
 TRACK = "audio track of a film, from 1 (default: SER_TRACK, else the default one or, if silent, the first with sound)"
 LANGUAGE = "language of all speech, such as en or de (default: SER_LANGUAGE, else detected for each stretch of speech)"
+CHANNELS = (
+    "auto splits calls into their speakers and otherwise uses the better channels; mix their mean; split a speaker for "
+    "each; or one channel, from 1 (default: SER_CHANNELS or auto)"
+)
+CHANNEL_NAMES = "such as agent,customer (default: SER_CHANNEL_NAMES, else Left and Right)"
+SPEAKERS = (
+    "auto finds how many people speak on a channel and when; off takes them for one; or their number (default: "
+    "SER_SPEAKERS or auto)"
+)
 # What looks like a file among the arguments, rather than like an option.
 DASHED = re.compile(r"-[^=]*\.[A-Za-z]\w*")
 
@@ -58,6 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     shared["model"].add_argument("--model", help=MODEL)
     shared["language"].add_argument("--language", metavar="CODE", help=LANGUAGE)
     shared["track"].add_argument("--track", type=int, metavar="N", help=TRACK)
+    shared["channels"].add_argument("--channels", metavar="auto|mix|split|N", help=CHANNELS)
+    shared["channel_names"].add_argument("--channel-names", metavar="NAME,NAME", help=CHANNEL_NAMES)
+    shared["speakers"].add_argument("--speakers", metavar="auto|off|N", help=SPEAKERS)
 
     parser = argparse.ArgumentParser("ser", description="Recognize emotions in speech; train and evaluate models.")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

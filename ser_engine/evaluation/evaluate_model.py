@@ -105,7 +105,7 @@ def evaluate_model(plan: Plan, settings: Settings, data: Path, results: Path, wo
     Raise CorpusError if no clip has a label of the model's, InvalidSettings if `unseen` contradicts config.json.
     """
     folder = find_model(replace(settings, model=plan.model))
-    analyzer = Analyzer(replace(settings, model=plan.model, threads=settings.threads or 1))
+    analyzer = Analyzer(replace(settings, model=plan.model, threads=settings.threads or 1, speakers="off"))
     utterances = _load_clips(plan, data)
     provenance = _provenance(plan, read_config(folder).get("corpora"), {clip.corpus for clip in utterances})
 

@@ -38,7 +38,7 @@ def evaluate_ordinary(model: str, sources: Sequence[str], settings: Settings, wo
     sources : ids of corpora in `settings.data`, recordings, or folders of recordings
     words : whether they are transcribed, for models that use text
     """
-    analyzer = Analyzer(replace(settings, model=model, threads=settings.threads or 1))
+    analyzer = Analyzer(replace(settings, model=model, threads=settings.threads or 1, speakers="off"))
     labels, threshold = analyzer.model.labels, analyzer.model.threshold or 0.0
     details = {}
     for source in sources:

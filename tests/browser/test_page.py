@@ -187,7 +187,7 @@ def bad_files(speech: bytes) -> dict[str, bytes]:
         "tone.wav": encode(tone(2)),
         "noise.wav": encode(noise(2)),
         "blink.wav": encode(noise(0.05)),
-        "sixteen channels.wav": encode(noise(16).reshape(-1, 16)),
+        "many channels.wav": encode(noise(33).reshape(-1, 33)),
     }
 
 

@@ -80,7 +80,7 @@ BAD = {
     "too many seconds": Bad(encode(noise(8)), TooLarge, "longer than 6 seconds", {"max_seconds": 6}),
     "4 GB claimed, nothing there": Bad(patched(encode(silence(0)), *CLAIMS_4_GB), InvalidAudio, "0 samples"),
     "unknown codec": Bad(patched(VOICE, (20, b"\x34\x12")), InvalidAudio, "codec"),
-    "16 channels": Bad(encode(np.stack([speech()] * 16, axis=1)), TooLarge, "16 channels"),
+    "33 channels": Bad(encode(np.stack([speech()] * 33, axis=1)), TooLarge, "33 channels"),
 }
 
 

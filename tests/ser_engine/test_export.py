@@ -13,6 +13,7 @@ import pytest
 import webvtt
 
 from ser_engine import export
+from ser_engine.speakers.lanes import merge_transcripts
 from ser_engine.types import (
     Analysis,
     CleanSpeech,
@@ -21,6 +22,7 @@ from ser_engine.types import (
     Scores,
     SourceInfo,
     Span,
+    Speaker,
     TimelineWindow,
     Transcript,
     TranscriptSegment,
@@ -51,6 +53,19 @@ def analysis(transcript: Transcript | None = TRANSCRIPT, timeline: tuple[Timelin
         Recording(nothing, 16_000, SourceInfo("my call.wav", "WAV", "PCM_16", 1, 16_000, 0)),
         CleanSpeech(nothing, (Span(0, 1),), quality), threshold=0.7,
     )  # fmt: skip
+
+
+def call(transcript: bool = True, timeline: tuple[TimelineWindow, ...] = TIMELINE) -> Analysis:
+    """Return the analysis of an agent and a customer, of whom the second says the second sentence."""
+    whole = analysis()
+    speakers = []
+    for number, (name, segments) in enumerate({"agent": (FIRST, THIRD), "customer <b>": (SECOND,)}.items(), 1):
+        own = replace(TRANSCRIPT, segments=segments) if transcript else None
+        speech = replace(whole.speech, segments=(Span(number, number + 1),))
+        answer = replace(whole, transcript=own, speech=speech)
+        speakers.append(Speaker(name, number, 0.5, answer))
+    windows = tuple(replace(window, speaker="agent") for window in timeline)
+    return replace(whole, speakers=tuple(speakers), transcript=merge_transcripts(speakers), timeline=windows)
 
 
 def rows(text: str) -> list[dict[str, str]]:
@@ -141,3 +156,31 @@ def test_without_words_the_windows_or_the_whole_recording_have_their_emotions(
     found = tiers(export.to_textgrid(analysis(transcript)), tmp_path)
     assert [interval for interval in found["emotions"] if interval[2]] == [(0.0, 3.0, "angry?"), (3.0, 4.5, "calm")]
     assert [text for *_, text in found["words"]] == [""]
+
+
+def test_sentences_of_several_speakers_name_them(tmp_path: Path) -> None:
+    assert [row["speaker"] for row in rows(export.to_csv(call()))] == ["agent", "customer <b>", "agent"]
+    assert {row["speaker"] for row in rows(export.to_csv(analysis()))} == {""}
+    path = tmp_path / "call.srt"
+    path.write_text(export.to_srt(call()), encoding="utf-8")
+    cues = [cue.text for cue in webvtt.from_srt(path)]
+    assert cues[0] == f"agent: [angry] {FIRST.text}" and cues[2] == "agent: Oui."
+    cues = list(webvtt.from_buffer(io.StringIO(export.to_vtt(call()))))
+    assert [cue.voice for cue in cues] == ["agent", "customer &lt;b&gt;", "agent"]
+    assert cues[0].text == f"[angry] {FIRST.text}"
+
+
+def test_praat_has_tiers_for_each_speaker(tmp_path: Path) -> None:
+    found = tiers(export.to_textgrid(call()), tmp_path)
+    names = [f"{name}{kind}" for name in ("agent", "customer <b>") for kind in ("", " words", " emotions")]
+    assert list(found) == names
+    # The sentences of one speaker may overlap those of another.
+    assert [interval for interval in found["agent"] if interval[2]] == [(0.4, 1.6, FIRST.text), (4.5, 9.0, THIRD.text)]
+    assert [text for *_, text in found["customer <b> emotions"] if text] == ["calm?"]
+
+
+def test_without_words_windows_or_speech_are_those_of_speakers() -> None:
+    assert {row["speaker"] for row in rows(export.to_csv(call(transcript=False)))} == {"agent"}
+    agent, customer = rows(export.to_csv(call(transcript=False, timeline=())))
+    assert (agent["speaker"], agent["start_s"], agent["end_s"]) == ("agent", "1.00", "2.00")
+    assert (customer["speaker"], customer["start_s"]) == ("customer <b>", "2.00")

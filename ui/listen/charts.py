@@ -46,7 +46,7 @@ MODALITY_MARKS: Mapping[str, Mapping[str, object]] = {
     "fused": {"color": ACCENT, "line": {"color": ACCENT, "width": 1.5}},
 }
 """Outline, stripes and a solid bar tell the three apart without color."""
-UNSURE_NOTE = " (not sure)"
+UNSURE_NOTE, GAP_NOTE = " (not sure)", " (no speech)"
 UNSURE_MARK = {
     "color": "rgba(0,0,0,0)",
     "line": {"width": 0},
@@ -171,13 +171,10 @@ def timeline(windows: Sequence[TimelineWindow], duration_s: float) -> go.Figure:
     """
     curves = np.array([window.scores.probabilities for window in windows])
     times = [(window.start + window.end) / 2 for window in windows]
-    # The first and last windows also stand for the ends of the recording.
-    times = [windows[0].start, *times, windows[-1].end]
-    curves = np.vstack([curves[:1], curves, curves[-1:]])
     order = np.argsort(-curves.mean(axis=0), kind="stable")[:MOST]
     names = [written_label(windows[0].scores.labels[index]) for index in order]
     notes = [UNSURE_NOTE if window.sure is False else "" for window in windows]
-    notes = [notes[0], *notes, notes[-1]]
+    times, curves, notes = _with_ends(windows, times, curves, notes)
     figure = go.Figure()
     bottom, top = 0.9 - len(names), 0.95
     if spans := unsure_spans(windows):
@@ -204,6 +201,22 @@ def timeline(windows: Sequence[TimelineWindow], duration_s: float) -> go.Figure:
     seconds_axis(figure, duration_s)
     rows_axis(figure, names, bottom=0.9, top=top, raised=0.25)
     return figure
+
+
+def _with_ends(
+    windows: Sequence[TimelineWindow], times: Sequence[float], curves: NDArray[np.float32], notes: Sequence[str]
+) -> tuple[list[float], NDArray[np.float32], list[str]]:
+    """Let the first and last windows stand for the ends of the recording, and curves fall to zero in gaps."""
+    points = [(windows[0].start, curves[0], notes[0])]
+    for row, window in enumerate(windows):
+        points.append((times[row], curves[row], notes[row]))
+        if row + 1 < len(windows) and windows[row + 1].start > window.end:
+            nothing, start = np.zeros_like(curves[row]), windows[row + 1].start
+            points += [(window.end, curves[row], notes[row]), (window.end, nothing, GAP_NOTE)]
+            points += [(start, nothing, GAP_NOTE), (start, curves[row + 1], notes[row + 1])]
+    points.append((windows[-1].end, curves[-1], notes[-1]))
+    x, y, texts = zip(*points, strict=True)
+    return list(x), np.array(y), list(texts)
 
 
 def unsure_spans(windows: Sequence[TimelineWindow]) -> list[Span]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import PurePath
 
 from ser_engine import export
-from ser_engine.transcription.alignment import replace_words
+from ser_engine.sentences import edit_words
 from ser_engine.types import Analysis
 
 
@@ -44,7 +43,7 @@ def _latest(analysis: Analysis, words: str, rescored: Analysis | None) -> Analys
     """Return the analysis with the edited words, also where they could not be scored."""
     if rescored is not None or analysis.transcript is None:
         return rescored or analysis
-    return replace(analysis, transcript=replace_words(analysis.transcript, words, analysis.speech.segments))
+    return edit_words(analysis, words)
 
 
 FILES: Mapping[str, tuple[str, str, Callable[[Analysis, str, Analysis | None], str]]] = {

@@ -57,7 +57,7 @@ SCALES = {
 
 def show(result: Result, engine: Analyzer) -> None:
     """Show the explanation of a result, computed the first time."""
-    analysis = result.current
+    analysis = result.shown
     if result.explanation is None:
         try:
             with st.spinner("Weighing the moments of the recording"):

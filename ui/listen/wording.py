@@ -58,6 +58,7 @@ def sentence_rows(segments: Sequence[TranscriptSegment], languages: bool = False
             "start": segment.start,
             "end": segment.end,
             "time": clock(segment.start),
+            "speaker": segment.speaker,
             "text": segment.text,
             "emotion": export.emotion(segment),
             "sure": segment.sure is not False,
@@ -165,14 +166,13 @@ def transcript_note(transcript: Transcript) -> str:
 
 def facts(quality: Quality) -> list[tuple[str, str]]:
     """Return the measurements of a recording's quality as (name, value) pairs."""
-    clipping = "none" if quality.clipping == 0 else f"{max(quality.clipping, 0.0001):.2%}"
     return [
         ("Duration", seconds(quality.duration_s)),
         ("Speech", seconds(quality.speech_s)),
         ("Sample rate", f"{quality.sample_rate / 1000:g} kHz"),
         ("Bandwidth", f"{quality.bandwidth_hz / 1000:.1f} kHz"),
-        ("Signal-to-noise ratio", "not measurable" if quality.snr_db is None else f"{quality.snr_db:.0f} dB"),
-        ("Clipped samples", clipping),
+        ("Signal-to-noise ratio", decibels(quality.snr_db)),
+        ("Clipped samples", clipping(quality.clipping)),
         ("Speech level", f"{quality.level_db:.0f} dBFS"),
         ("Noise reduction", "applied" if quality.noise_reduced else "not needed"),
     ]
@@ -182,3 +182,13 @@ def minutes(progress: tuple[float, float]) -> tuple[int, int] | None:
     """Return the whole minutes of a long recording that have been analyzed, and those in all; None of a short one."""
     done_s, total_s = progress
     return None if total_s < LONG_S else (min(int(done_s / 60), round(total_s / 60)), round(total_s / 60))
+
+
+def decibels(ratio: float | None) -> str:
+    """Return a ratio of speech to noise; None is one that cannot be measured."""
+    return "not measurable" if ratio is None else f"{ratio:.0f} dB"
+
+
+def clipping(share: float) -> str:
+    """Return a share of clipped samples, never as a false 0%."""
+    return "none" if share == 0 else f"{max(share, 0.0001):.2%}"

@@ -21,6 +21,7 @@ from av import AudioFrame
 from numpy.typing import NDArray
 
 from ser_engine import Analyzer, Settings
+from ser_engine.audio.channels import select_channels
 from ser_engine.audio.decode import load_audio
 from ser_engine.errors import SerError, TooLarge
 from ser_engine.live.player import play_recording
@@ -192,7 +193,8 @@ class LiveJob:
 def play(recording: bytes, analyzer: Analyzer, baseline: Baseline | None = None) -> LiveJob:
     """Return a session of a recording instead of a microphone, which ends with it; SerError if it cannot be decoded."""
     settings = replace(analyzer.settings, max_seconds=min(analyzer.settings.max_seconds, MAX_SESSION_S))
-    job = LiveJob(analyzer, recording=load_audio(recording, settings), baseline=baseline)
+    selection = select_channels(load_audio(recording, settings), settings)
+    job = LiveJob(analyzer, recording=selection.recording, baseline=baseline)
     job.end("stopped")
     return job
 

@@ -50,7 +50,7 @@ def call() -> Analysis:
         answer(agent, 0.9, {0.0: "Good morning.", 6.0: "I see."}),
         answer(customer, 0.1, {2.0: "Nein.", 3.0: ""}, "de"),
     ]
-    return merge_answers(whole, [agent, customer], answers, (Span(4.0, 5.0),))
+    return merge_answers(RECORDING, whole, [agent, customer], answers, (Span(4.0, 5.0),))
 
 
 def test_the_answer_to_all_is_the_mean_weighted_by_speech(call: Analysis) -> None:
@@ -61,7 +61,7 @@ def test_the_answer_to_all_is_the_mean_weighted_by_speech(call: Analysis) -> Non
 
 def test_sentences_and_windows_are_in_the_order_of_time_with_their_speakers(call: Analysis) -> None:
     assert call.transcript is not None
-    assert call.transcript.text == "Good morning. Nein. I see."
+    assert call.transcript.text == "agent: Good morning.\ncustomer: Nein.\nagent: I see."
     assert call.transcript.language == "en"
     assert [segment.speaker for segment in call.transcript.segments] == ["agent", "customer", "customer", "agent"]
     assert [(window.start, window.speaker) for window in call.timeline] == [
@@ -79,7 +79,7 @@ def test_the_words_of_one_speaker_can_be_selected(call: Analysis) -> None:
 def test_without_transcription_there_are_no_words(call: Analysis) -> None:
     lanes = [Lane(each.answer.speech, each.name, each.channel) for each in call.speakers]
     silent = [replace(each.answer, transcript=None) for each in call.speakers]
-    assert merge_answers(call.speech, lanes, silent).transcript is None
+    assert merge_answers(RECORDING, call.speech, lanes, silent).transcript is None
 
 
 def test_the_json_names_the_speakers(call: Analysis) -> None:

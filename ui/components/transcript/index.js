@@ -26,12 +26,16 @@ class Sentences {
     this.list.replaceChildren(...data.rows.map((row) => this.make(row)));
   }
 
-  make({ start, time, text, emotion, note, sure }) {
+  make({ start, time, speaker, text, emotion, note, sure }) {
     const button = document.createElement("button");
     button.type = "button";
     button.title = note;
     for (const [name, content] of Object.entries({ time, text, mark: emotion })) {
       button.append(Object.assign(document.createElement("span"), { className: name, textContent: content }));
+    }
+    if (speaker) {
+      const name = Object.assign(document.createElement("strong"), { textContent: `${speaker}: ` });
+      button.querySelector(".text").prepend(name);
     }
     button.lastChild.classList.toggle("unsure", !sure);
     button.onclick = () => this.play(start);

@@ -1,0 +1,319 @@
+"""Choose what is analyzed of a recording of several channels: their mean, the better one, or a speaker each.
+
+The decision for two channels rests on frames of 20 ms in the band of speech: whether the channels carry the same wave
+(one scene, or an inverted channel), and otherwise where each has speech that the other one lacks, and whether their
+envelopes rise and fall together (two microphones in a room) or not (the two sides of a call).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import scipy.ndimage
+import scipy.signal
+from numpy.typing import NDArray
+
+from ser_engine.audio.clean import resample
+from ser_engine.audio.decode import SILENCE_PEAK
+from ser_engine.audio.quality import CLIPPED_SHARE, clipped_share, measure_quality
+from ser_engine.audio.vad import MIN_SILENCE_S, MIN_SPEECH_S, detect_speech
+from ser_engine.errors import InvalidAudio
+from ser_engine.settings import Settings, variable
+from ser_engine.types import SAMPLE_RATE, Channel, Quality, Recording, Span
+
+BAND_HZ, FRAME_S, FRAME = (200.0, 4000.0), 0.02, 320
+# Power of the mean relative to that of the difference of two channels, from 1 (equal) to -1 (inverted): beyond these
+# they carry one scene. Voices that are panned 10 dB to the sides reach 0.6, those of a call with 15 dB of cross-talk
+# 0.35, and an inverted voice under noise of its own level -0.5.
+SAME, INVERTED = 0.45, -0.4
+# Where one channel is this much quieter than the other, its speech is cross-talk. Calls have 20 to 30 dB.
+LEAK_DB = 12.0
+# Cross-talk may come a little later (rooms, lines), and levels are compared over this time.
+ECHO_S, SMOOTH_S = 0.2, 0.3
+# Two channels carry different speakers if their envelopes are less correlated than this. On simulated scenes, calls
+# with noise, cross-talk and speakers at once reach 0.1; rooms, and voices panned by up to 10 dB, begin at 0.3.
+APART = 0.2
+# A channel of the same scene that is this much quieter only adds noise, but replaces one that is clipped up to here.
+FAR_DB, MOST_DB = 20.0, 30.0
+# Less speech of its own, in seconds, makes no speaker; a whole channel with none is left out.
+MIN_OWN_S = 0.5
+CLIPPED = "is clipped (its loudest parts are cut off)"
+# Arrays: as many channels are searched for speech, those with the widest range of levels.
+MOST_SEARCHED = 8
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is analyzed of a recording.
+
+    `recording` is that as a whole, mono, with warnings of what was left out. `used` are the numbers of the channels in
+    it, from 1, and `weights`, float32 [channels], what they are multiplied with; None of a file with one. Where
+    channels carry a speaker each, `own` is each one's speech, by its number, and `leaks` is speech of the others in it.
+    `names` has one name for each channel of the file.
+    """
+
+    recording: Recording
+    used: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    own: Mapping[int, tuple[Span, ...]] = field(default_factory=dict)
+    leaks: Mapping[int, tuple[Span, ...]] = field(default_factory=dict)
+    weights: NDArray[np.float32] | None = None
+
+
+def select_channels(recording: Recording, settings: Settings) -> Selection:
+    """Choose among the channels of a recording, as `settings.channels` says.
+
+    Raise InvalidAudio if it does not have the channel that is asked for, or not as many as there are names where each
+    is a speaker.
+    """
+    channels = settings.channels
+    count = 1 if recording.channels is None else len(recording.channels)
+    if channels.isdecimal() and int(channels) > count:
+        have = "1 channel" if count == 1 else f"{count} channels"
+        asked = f"channel {channels} is asked for (--channels, {variable('channels')})"
+        raise InvalidAudio(f"The recording has {have}, but {asked}.")
+    if recording.channels is None or (recording.channels == recording.channels[0]).all():
+        why = "has one channel" if count == 1 else "has the same sound in all channels"
+        notes = (f"The recording {why}, so it is not split.",) if channels == "split" else ()
+        return Selection(replace(recording, channels=None, warnings=(*recording.warnings, *notes)))
+    chooser = _Chooser(recording, recording.channels, settings)
+    if channels.isdecimal():
+        return chooser.choose((int(channels) - 1,))
+    if channels == "mix":
+        return chooser.choose(range(count))
+    if channels == "split":
+        return chooser.split()
+    return chooser.choose_of_two() if count == 2 else chooser.choose_best()
+
+
+def measure_channels(recording: Recording, selection: Selection, speech: Sequence[Span]) -> tuple[Channel, ...]:
+    """Return each channel of a recording with its quality, measured over its own speech, else over `speech`."""
+    if recording.channels is None or not selection.names:
+        return ()
+    return tuple(
+        Channel(number, name, number in selection.used, _quality(recording, samples, selection.own.get(number, speech)))
+        for number, name, samples in zip(
+            range(1, len(selection.names) + 1), selection.names, recording.channels, strict=True
+        )
+    )
+
+
+def one_channel(recording: Recording, number: int) -> Recording:
+    """Return a channel, counted from 1, as a recording of its own, without warnings."""
+    assert recording.channels is not None
+    samples = np.ascontiguousarray(recording.channels[number - 1])
+    return replace(recording, samples=samples, channels=None, warnings=())
+
+
+class _Chooser:
+    """The decisions for one recording of several different channels, float32 [channels, n]; rows count from 0."""
+
+    def __init__(self, recording: Recording, channels: NDArray[np.float32], settings: Settings) -> None:
+        self.recording, self.channels, self.count = recording, channels, len(channels)
+        self.least_s = settings.min_speech_s
+        names = settings.names_of_channels()
+        self.given = names if len(names) == self.count else ()
+        self.expected = len(names)
+        default = ("Left", "Right") if self.count == 2 else [f"Channel {row + 1}" for row in range(self.count)]
+        self.names = self.given or tuple(default)
+
+    def choose(self, rows: Sequence[int], *notes: str, signs: Sequence[int] | None = None) -> Selection:
+        """Select the mean of some channels, each with one of `signs` or as it is."""
+        weights = np.zeros(self.count, np.float32)
+        weights[list(rows)] = np.asarray(signs or 1, np.float32) / len(rows)
+        if len(rows) == 1:
+            samples = np.ascontiguousarray(self.channels[rows[0]])
+        else:
+            samples = self.recording.samples if signs is None else weights @ self.channels
+        warnings = (*self.recording.warnings, *notes)
+        whole = replace(self.recording, samples=samples, channels=None, warnings=warnings)
+        return Selection(whole, tuple(row + 1 for row in rows), self.names, weights=weights)
+
+    def choose_of_two(self) -> Selection:
+        """Select of two channels what carries the speech."""
+        silent = [not _has_sound(samples) for samples in self.channels]
+        if any(silent):
+            return self.choose((0, 1)) if all(silent) else self._leave_out(silent.index(True), "is silent")
+        sound = [_Sound(samples, self.recording.rate) for samples in self.channels]
+        alike = _likeness(*sound)
+        if alike >= SAME:
+            return self._choose_scene()
+        if alike <= INVERTED:
+            note = "The right channel is the left one inverted, so that their mean would cancel the voice"
+            return self._choose_scene(f"{note}; their difference is used.", signs=(1, -1))
+        speech = [each.detect() for each in sound]
+        own, _ = _share_out(sound, speech)
+        seconds = [_seconds(spans) for spans in own]
+        enough = [0 < min(MIN_OWN_S, max(seconds) / 2) <= each for each in seconds]
+        if all(enough) and _correlate(sound, speech) < APART:
+            return self.split(sound, speech)
+        levels = [10 * np.log10(each.powers.sum() + 1e-12) for each in sound]
+        quieter = enough.index(False) if enough.count(True) == 1 else int(levels[1] < levels[0])
+        distance = levels[1 - quieter] - levels[quieter]
+        if not speech[quieter]:
+            return self._leave_out(quieter, "has no voice")
+        clipped = [clipped_share(channel) >= CLIPPED_SHARE for channel in self.channels]
+        if distance < MOST_DB and clipped[1 - quieter] and not clipped[quieter]:
+            return self._leave_out(1 - quieter, CLIPPED)
+        if distance > FAR_DB or enough.count(True) == 1:
+            return self._leave_out(quieter, "only repeats the other one, far quieter")
+        return self._choose_scene()
+
+    def choose_best(self) -> Selection:
+        """Select of three or more channels the one in which the voice is clearest."""
+        live = [row for row in range(self.count) if _has_sound(self.channels[row])]
+        ranges = {row: _level_range(self.channels[row], self.recording.rate) for row in live}
+        searched = sorted(sorted(live, key=lambda row: -ranges[row])[:MOST_SEARCHED])
+        speech = {row: _Sound(self.channels[row], self.recording.rate).detect() for row in searched}
+        most = max(map(_seconds, speech.values()), default=0.0)
+        if not most:
+            return self.choose(range(self.count))
+        heard = [row for row in searched if _seconds(speech[row]) >= most / 2]
+        quality = {row: _quality(self.recording, self.channels[row], speech[row]) for row in heard}
+        best = max(heard, key=lambda row: (quality[row].clipping < CLIPPED_SHARE, quality[row].snr_db or 0.0))
+        others = f"--channels or {variable('channels')} chooses others"
+        name = f"channel {best + 1}" + (f" (“{self.given[best]}”)" if self.given else "")
+        note = f"Of {self.count} channels, {name} alone is used, where the voice is clearest; {others}."
+        return self.choose((best,), note)
+
+    def split(
+        self, sound: Sequence[_Sound] | None = None, speech: Sequence[tuple[Span, ...]] | None = None
+    ) -> Selection:
+        """Select every channel with speech of its own as a speaker."""
+        if self.expected not in (0, self.count):
+            given = f"{self.expected} {'name is' if self.expected == 1 else 'names are'} given"
+            raise InvalidAudio(
+                f"The recording has {self.count} channels, but {given} (--channel-names, {variable('channel_names')})."
+            )
+        if sound is None or speech is None:
+            sound = [_Sound(samples, self.recording.rate) for samples in self.channels]
+            speech = [each.detect() for each in sound]
+        own, leaks = _share_out(sound, speech)
+        rows = [row for row in range(self.count) if _seconds(own[row]) >= self.least_s]
+        notes = [f"{self._name(row)} has no speech of its own." for row in range(self.count) if row not in rows]
+        chosen = self.choose(range(self.count), *(notes if rows else []))
+        numbered = {row + 1: (own[row], leaks[row]) for row in rows}
+        return replace(
+            chosen,
+            used=tuple(numbered) or chosen.used,
+            own={number: spans for number, (spans, _) in numbered.items()},
+            leaks={number: spans for number, (_, spans) in numbered.items()},
+        )
+
+    def _choose_scene(self, *notes: str, signs: Sequence[int] | None = None) -> Selection:
+        """Select the mean of two channels of one scene, or of one that is clipped the other."""
+        shares = [clipped_share(channel) for channel in self.channels]
+        worse = int(shares[1] > shares[0])
+        if shares[worse] >= CLIPPED_SHARE:
+            return self._leave_out(worse, CLIPPED if shares[1 - worse] < CLIPPED_SHARE else "is clipped more")
+        return self.choose((0, 1), *notes, signs=signs)
+
+    def _leave_out(self, row: int, why: str) -> Selection:
+        other = self._name(1 - row)
+        note = f"{self._name(row)} {why}; {other[0].lower()}{other[1:]} alone is used."
+        return self.choose((1 - row,), note)
+
+    def _name(self, row: int) -> str:
+        if self.given:
+            return f"The channel “{self.given[row]}”"
+        return f"The {self.names[row].lower()} channel" if self.count == 2 else self.names[row]
+
+
+class _Sound:
+    """A channel at 16 kHz, float32 [n], and the power of its frames in the band of speech, float32 [frames]."""
+
+    def __init__(self, samples: NDArray[np.float32], rate: int) -> None:
+        samples = resample(np.ascontiguousarray(samples), rate)
+        self.samples = samples - samples.mean()
+        sos = scipy.signal.butter(2, BAND_HZ, "band", fs=SAMPLE_RATE, output="sos").astype(np.float32)
+        band = scipy.signal.sosfilt(sos, self.samples)
+        self.frames = band[: len(band) // FRAME * FRAME].reshape(-1, FRAME)
+        self.powers = np.einsum("ij,ij->i", self.frames, self.frames)
+
+    def detect(self) -> tuple[Span, ...]:
+        """Return the spans of speech."""
+        return detect_speech(self.samples) if _has_sound(self.samples) else ()
+
+    def smooth(self) -> NDArray[np.float32]:
+        """Return the power of frames as means over `SMOOTH_S`."""
+        means = scipy.ndimage.uniform_filter1d(self.powers, round(SMOOTH_S / FRAME_S), mode="nearest")
+        return np.asarray(np.maximum(means, 0))
+
+
+def _likeness(one: _Sound, other: _Sound) -> float:
+    """Return how far two channels are the same wave at the same level: 1 if they are, -1 if one is inverted."""
+    both = float(one.powers.sum() + other.powers.sum())
+    return 2 * float(np.einsum("ij,ij->", one.frames, other.frames)) / both if both else 0.0
+
+
+def _correlate(sound: Sequence[_Sound], speech: Sequence[tuple[Span, ...]]) -> float:
+    """Return the correlation of the envelopes of two channels while there is speech in either."""
+    spoken = _mask(speech[0], len(sound[0].powers)) | _mask(speech[1], len(sound[1].powers))
+    size = round(0.1 / FRAME_S)
+    envelopes = [np.sqrt(np.maximum(scipy.ndimage.uniform_filter1d(each.powers, size), 0))[spoken] for each in sound]
+    if min(map(np.ptp, envelopes)) == 0:
+        return 0.0
+    return float(np.corrcoef(envelopes)[0, 1])
+
+
+def _share_out(
+    sound: Sequence[_Sound], speech: Sequence[tuple[Span, ...]]
+) -> tuple[list[tuple[Span, ...]], list[tuple[Span, ...]]]:
+    """Return the speech of each channel without cross-talk, and the cross-talk, which is far louder in another one."""
+    powers = [each.smooth() for each in sound]
+    frames = round(ECHO_S / FRAME_S)
+    # The largest of a frame and those just before it.
+    held = [scipy.ndimage.maximum_filter1d(each, frames, origin=(frames - 1) // 2) for each in powers]
+    own, leaks = [], []
+    for row, spans in enumerate(speech):
+        loudest = np.max([each for other, each in enumerate(held) if other != row], axis=0)
+        leaked = powers[row] < loudest * 10 ** (-LEAK_DB / 10)
+        mine = _spans(_mask(spans, len(leaked)) & ~leaked, spans)
+        own.append(mine)
+        leaks.append(_spans(_mask(spans, len(leaked)) & ~_mask(mine, len(leaked)), spans))
+    return own, leaks
+
+
+def _mask(spans: Sequence[Span], count: int) -> NDArray[np.bool_]:
+    mask = np.zeros(count, bool)
+    for span in spans:
+        mask[round(span.start / FRAME_S) : round(span.end / FRAME_S)] = True
+    return mask
+
+
+def _spans(mask: NDArray[np.bool_], within: Sequence[Span]) -> tuple[Span, ...]:
+    """Return the parts of spans in which frames are marked; short gaps are closed, and short parts left out."""
+    parts: list[Span] = []
+    for span in within:
+        first, last = round(span.start / FRAME_S), round(span.end / FRAME_S)
+        edges = np.flatnonzero(np.diff(mask[first:last], prepend=False, append=False)).reshape(-1, 2)
+        inside: list[Span] = []
+        for begin, end in edges * FRAME_S + first * FRAME_S:
+            begin, end = max(span.start, float(begin)), min(span.end, float(end))
+            if inside and begin - inside[-1].end < MIN_SILENCE_S:
+                begin = inside.pop().start
+            inside.append(Span(begin, end))
+        parts += [part for part in inside if part.duration_s >= MIN_SPEECH_S]
+    return tuple(parts)
+
+
+def _seconds(spans: Sequence[Span]) -> float:
+    return sum(span.duration_s for span in spans)
+
+
+def _has_sound(samples: NDArray[np.float32]) -> bool:
+    """Return whether float32 [n] is louder than silence, apart from a constant offset."""
+    return float(np.ptp(samples)) / 2 >= SILENCE_PEAK
+
+
+def _level_range(samples: NDArray[np.float32], rate: int) -> float:
+    """Return the level of loud frames over that of soft ones in dB, at most 60."""
+    powers = _Sound(samples, rate).powers + 1e-12
+    return min(60.0, float(np.ptp(10 * np.log10(np.quantile(powers, [0.1, 0.9])))))
+
+
+def _quality(recording: Recording, samples: NDArray[np.float32], speech: Sequence[Span]) -> Quality:
+    samples = np.ascontiguousarray(samples)
+    return measure_quality(replace(recording, samples=samples, channels=None, warnings=()), speech)

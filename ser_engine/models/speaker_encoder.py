@@ -1,0 +1,84 @@
+"""Embeddings of voices: Resemblyzer's GE2E encoder (Wan et al., 2018), and a projection that ignores emotion.
+
+The package is no dependency: webrtcvad, which it asks for, has no wheels, and is not needed here. Its network is five
+lines, and its front end is librosa's mel spectrogram with the defaults.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ser_engine.models.store import read_tensors
+from ser_engine.settings import Settings
+
+ID = "ge2e"
+# As the encoder was trained (resemblyzer/hparams.py): 40 bands of mel power, not its logarithm, in parts of 1.6 s.
+WINDOW, HOP, BANDS, WIDTH, FRAMES = 400, 160, 40, 256, 160
+PART = FRAMES * HOP
+"""Samples of the parts of a recording that are embedded."""
+BATCH = 64
+"""Parts that are embedded at once, which bounds the memory."""
+
+_LOADING = threading.Lock()
+
+
+class SpeakerEncoder(torch.nn.Module):
+    """Three LSTM layers over mel frames, whose last state gives the embedding, and a projection of it.
+
+    In the projected space, the emotions of one speaker differ little compared with speakers: it is the one of a linear
+    discriminant analysis of clips in all emotions.
+    """
+
+    filters: Tensor
+    mean: Tensor
+    projection: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.lstm = torch.nn.LSTM(BANDS, WIDTH, num_layers=3, batch_first=True)
+        self.linear = torch.nn.Linear(WIDTH, WIDTH)
+        self.register_buffer("filters", torch.zeros(BANDS, WINDOW // 2 + 1))
+        self.register_buffer("mean", torch.zeros(WIDTH))
+        self.register_buffer("projection", torch.zeros(WIDTH, width))
+
+    @torch.inference_mode()
+    def forward(self, parts: Tensor) -> Tensor:
+        """Return the projected embeddings [n, width] of parts [n, PART] at 16 kHz."""
+        return (self.embed(parts) - self.mean) @ self.projection
+
+    @torch.inference_mode()
+    def embed(self, parts: Tensor) -> Tensor:
+        """Return the embeddings [n, WIDTH] of parts [n, PART] as Resemblyzer computes them, of unit length."""
+        hidden = self.lstm(self.mel(parts))[1][0][-1]
+        return torch.nn.functional.normalize(torch.relu(self.linear(hidden)))
+
+    def mel(self, parts: Tensor) -> Tensor:
+        """Return the mel power [n, FRAMES, BANDS] of parts [n, PART], as librosa computes it."""
+        window = torch.hann_window(WINDOW)
+        spectra = torch.stft(parts, WINDOW, HOP, window=window, pad_mode="constant", return_complex=True)
+        return (self.filters @ spectra.abs().square()).transpose(1, 2)[:, :FRAMES]
+
+
+def build_encoder(tensors: Mapping[str, Tensor]) -> SpeakerEncoder:
+    """Return the encoder with these tensors, for inference only."""
+    encoder = SpeakerEncoder(tensors["projection"].shape[1])
+    encoder.load_state_dict(dict(tensors))
+    return encoder.eval().requires_grad_(False)
+
+
+def load_encoder(settings: Settings) -> SpeakerEncoder:
+    """Return the bundled encoder, loaded once; raise WeightsUnavailable if its weights are missing or damaged."""
+    with _LOADING:
+        return _load(settings.models_dir / ID)
+
+
+@lru_cache(maxsize=1)
+def _load(folder: Path) -> SpeakerEncoder:
+    return build_encoder(read_tensors(folder))

@@ -1,0 +1,163 @@
+"""Clean a recording and separate its speakers: by channels, and by voices on one channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_engine.audio.channels import Selection, measure_channels, one_channel, select_channels
+from ser_engine.audio.clean import clean_speech, resample
+from ser_engine.audio.quality import normalize_level
+from ser_engine.audio.sound import Sound
+from ser_engine.audio.stretches import Stretch, cut_stretches
+from ser_engine.audio.vad import detect_speech
+from ser_engine.features.voice_kind import name_voice
+from ser_engine.settings import Settings
+from ser_engine.speakers.diarization import (
+    Embeddings,
+    Turn,
+    embed,
+    find_turns,
+    given_number,
+    may_be_several,
+    separate,
+)
+from ser_engine.speakers.lanes import Lane, drop_lane_warnings, merge_speech, mute
+from ser_engine.types import Baseline, Channel, CleanSpeech, Recording, Span
+
+BASELINE_UNUSED = "The baseline was not used: it is that of one speaker, and the recording has several."
+
+
+@dataclass(frozen=True)
+class Preprocessed:
+    """A recording as it is analyzed, and its speech.
+
+    `lanes` are the speech of each of several speakers, without `overlaps`; `channels` are those of the file.
+    """
+
+    recording: Recording
+    speech: CleanSpeech
+    lanes: tuple[Lane, ...] = ()
+    overlaps: tuple[Span, ...] = ()
+    channels: tuple[Channel, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What holds for all of a long recording, found before any of it is answered.
+
+    Attributes
+    ----------
+    stretches : in which it is analyzed
+    turns : of several speakers on one channel; None otherwise
+    apart : whether channels carry a speaker each
+    channels : those of the file, with the quality of its beginning
+    notes : on the choice among the channels, and on the baseline
+    baseline : of the speaker, if there is only one
+    """
+
+    stretches: tuple[Stretch, ...]
+    turns: tuple[Turn, ...] | None
+    apart: bool
+    channels: tuple[Channel, ...]
+    notes: tuple[str, ...]
+    baseline: Baseline | None
+
+    def within(self, stretch: Stretch) -> tuple[Turn, ...] | None:
+        """Return the turns in a stretch, with times that count from its beginning."""
+        if self.turns is None:
+            return None
+        moved = [
+            replace(turn, start=max(0.0, turn.start - stretch.start_s), end=turn.end - stretch.start_s)
+            for turn in self.turns
+        ]
+        return tuple(turn for turn in moved if turn.start < turn.end)
+
+
+def plan_stretches(sound: Sound, settings: Settings, baseline: Baseline | None, step: Callable[[], object]) -> Plan:
+    """Choose among the channels by the beginning of a long recording, cut it, and find who speaks when.
+
+    The sound is from then on that of the chosen channels. `step` is called every few seconds. Errors are as of
+    `preprocess`.
+    """
+    beginning = sound.beginning(settings.whole_s)
+    selection = select_channels(beginning, settings)
+    apart, several = bool(selection.own), may_be_several(settings, sound.duration_s)
+    sound.weights = selection.weights
+    embeddings: list[Embeddings] = []
+
+    def visit(samples: NDArray[np.float32], stretch: Stretch) -> None:
+        step()
+        if several and not apart and stretch.speech:
+            embeddings.append(embed(normalize_level(samples), stretch.speech, settings, stretch.start_s))
+
+    stretches = tuple(cut_stretches(sound, settings.stretch_s, visit))
+    turns = find_turns(Embeddings.join(embeddings), given_number(settings)) if embeddings else ()
+    one = len({turn.speaker for turn in turns}) < 2
+    speech = () if apart else detect_speech(resample(selection.recording.samples, beginning.rate))
+    measured = measure_channels(beginning, selection, speech)
+    notes = tuple(note for note in selection.recording.warnings if note not in beginning.warnings)
+    if baseline is not None and (apart or not one):
+        notes, baseline = (*notes, BASELINE_UNUSED), None
+    return Plan(stretches, None if one else turns, apart, measured, notes, baseline)
+
+
+def preprocess_stretch(recording: Recording, stretch: Stretch, plan: Plan, settings: Settings) -> Preprocessed:
+    """Clean a stretch of a long recording and separate the speakers; errors are as of `preprocess`."""
+    own = replace(settings, channels="split" if plan.apart else "auto")
+    done = preprocess(recording, own, plan.baseline, None if plan.apart else stretch.speech, plan.within(stretch))
+    quality = replace(done.speech.quality, warnings=())  # of the whole: see `merging`
+    return replace(done, speech=replace(done.speech, quality=quality), channels=())
+
+
+def preprocess(
+    recording: Recording,
+    settings: Settings,
+    baseline: Baseline | None = None,
+    speech: tuple[Span, ...] | None = None,
+    turns: Sequence[Turn] | None = None,
+) -> Preprocessed:
+    """Choose among the channels, clean the speech and separate the speakers.
+
+    Parameters
+    ----------
+    recording : with all of its channels
+    settings : `channels`, `channel_names`, `speakers`, `min_speech_s` and `noise_reduction` apply
+    baseline : used where there is one speaker
+    speech, turns : that of the recording, and of its speakers on one channel, where they are known
+
+    Raises
+    ------
+    InvalidAudio
+        It does not have the channels that the settings name.
+    NoSpeech
+        It contains too little speech.
+    WeightsUnavailable
+        The encoder of speakers is missing.
+    """
+    selection = select_channels(recording, settings)
+    lanes = _split(recording, selection, settings)
+    if lanes:
+        whole = merge_speech(lanes, selection.recording.warnings)
+    else:
+        whole = name_voice(clean_speech(selection.recording, settings, speech))
+        lanes = separate(whole, settings, turns)
+    if not lanes:
+        whole = replace(whole, baseline=baseline)
+    elif baseline is not None:
+        whole = whole.warned(BASELINE_UNUSED)
+    measured = measure_channels(recording, selection, whole.segments)
+    return Preprocessed(selection.recording, whole, lanes, channels=measured)
+
+
+def _split(recording: Recording, selection: Selection, settings: Settings) -> tuple[Lane, ...]:
+    """Return the speech of each channel that has a speaker of its own."""
+    lanes = []
+    for number, spans in selection.own.items():
+        own = one_channel(recording, number)
+        speech = mute(name_voice(clean_speech(own, settings, spans)), selection.leaks[number])
+        lanes.append(Lane(drop_lane_warnings(speech), selection.names[number - 1], number, own))
+    return tuple(lanes)

@@ -1,0 +1,31 @@
+"""The tool refuses what is no wheel, and fits a projection that ignores what varies within speakers."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tools.bundle_speaker_encoder import DIMENSIONS, fit_projection, main
+
+
+def test_other_files_are_refused_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wheel = tmp_path / "other.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("other/__init__.py", "")
+    for path in (wheel, tmp_path / "missing.whl"):
+        assert main([str(path)]) == 2
+        assert f"{path} is no wheel of Resemblyzer." in capsys.readouterr().err
+
+
+def test_what_varies_within_speakers_is_projected_away() -> None:
+    rng = np.random.default_rng(0)
+    speakers = np.repeat(np.arange(DIMENSIONS + 10), 4)
+    voices = rng.standard_normal((DIMENSIONS + 10, 256))[speakers]
+    mood = 5 * rng.standard_normal((len(speakers), 1)) * np.eye(256)[:1]
+    mean, projection = fit_projection((voices + mood).astype(np.float32), [f"{n:03}" for n in speakers])
+    assert mean.shape == (256,) and projection.shape == (256, DIMENSIONS)
+    sizes = np.linalg.norm(projection, axis=1)
+    assert sizes[0] < 0.2 * np.median(sizes)
