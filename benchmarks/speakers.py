@@ -36,6 +36,8 @@ CONVERSATIONS, SINGLE_VOICES = 48, 160
 CONVERSATION_S, TURN_S, PAUSE_S, SINGLE_S = 60.0, (1.0, 8.0), (0.2, 1.5), (10.5, 30.0)
 # Between clips of one speaker within a turn, and of a single voice.
 JOIN_S, LONG_JOIN_S = (0.1, 0.3), (0.1, 1.0)
+# What is quieter than this around a clip is no speech: some corpora have noise there.
+BELOW_PEAK_DB = 25.0
 LEVEL_DB, NOISE_DB = 4.0, (-65.0, -50.0)
 # pyannote.metrics takes it as a whole: 0.125 s before and after every boundary of the reference are not counted.
 COLLAR_S = 0.25
@@ -228,7 +230,7 @@ def say(
 def load(clip: Utterance, settings: Settings) -> Samples:
     """Return a clip at 16 kHz and an even level, without silence around it."""
     recording = load_audio(clip.path, settings)
-    return trim(normalize_level(resample(recording.samples, recording.rate)))
+    return trim(normalize_level(resample(recording.samples, recording.rate)), BELOW_PEAK_DB)
 
 
 def pause(rng: np.random.Generator, between: tuple[float, float]) -> Samples:

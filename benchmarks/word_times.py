@@ -79,11 +79,11 @@ def join_sentences(settings: Settings, recordings: int) -> Iterator[tuple[Sample
         yield (joined + 0.0005 * rng.standard_normal(len(joined))).astype(np.float32), words
 
 
-def trim(samples: Samples) -> Samples:
+def trim(samples: Samples, below_peak_db: float = BELOW_PEAK_DB) -> Samples:
     """Return a sentence from its first to its last moment that is not quiet."""
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
     levels = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)
-    loud = levels >= levels.max() - BELOW_PEAK_DB
+    loud = levels >= levels.max() - below_peak_db
     runs = np.lib.stride_tricks.sliding_window_view(loud, SUSTAINED).all(axis=1).nonzero()[0]
     return samples[runs[0] * FRAME : (runs[-1] + SUSTAINED) * FRAME]
 
