@@ -55,7 +55,8 @@ class Recording:
     """A decoded recording: mono float32 samples [n], nominally in -1..1, at its own `rate` (Hz).
 
     `warnings` are plain sentences about sound that was left out, replaced or chosen while decoding. `channels` are the
-    file's own, float32 [channels, n], of which `samples` is the mean; None where there is only one.
+    file's own, float32 [channels, n], of which `samples` is the mean; None where there is only one, where their number
+    changes midway, and in an `Analysis`.
     """
 
     samples: NDArray[np.float32]

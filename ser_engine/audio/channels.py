@@ -32,9 +32,12 @@ SAME, INVERTED = 0.45, -0.4
 LEAK_DB = 12.0
 # Cross-talk may come a little later (rooms, lines), and levels are compared over this time.
 ECHO_S, SMOOTH_S = 0.2, 0.3
-# Two channels carry different speakers if their envelopes are less correlated than this. On simulated scenes, calls
-# with noise, cross-talk and speakers at once reach 0.1; rooms, and voices panned by up to 10 dB, begin at 0.3.
-APART = 0.2
+ENVELOPE_S = 0.1
+# Two channels carry different speakers if their envelopes are less correlated than the first number, and the share of
+# loud frames in which they carry the same wave (half of the power or more) is less than the second. On simulated
+# scenes, calls with noise, cross-talk and speakers at once reach 0.3 and 0.01. Microphones in a room begin at a
+# correlation of 0.5; voices that are panned by 10 dB, or in the middle of louder babble, at a share of 0.1.
+APART, SHARED, SHARED_POWER = 0.35, 0.05, 0.5
 # A channel of the same scene that is this much quieter only adds noise, but replaces one that is clipped up to here.
 FAR_DB, MOST_DB = 20.0, 30.0
 # Less speech of its own, in seconds, makes no speaker; a whole channel with none is left out.
@@ -147,7 +150,7 @@ class _Chooser:
         own, _ = _share_out(sound, speech)
         seconds = [_seconds(spans) for spans in own]
         enough = [0 < min(MIN_OWN_S, max(seconds) / 2) <= each for each in seconds]
-        if all(enough) and _correlate(sound, speech) < APART:
+        if all(enough) and _are_apart(sound, speech):
             return self.split(sound, speech)
         levels = [10 * np.log10(each.powers.sum() + 1e-12) for each in sound]
         quieter = enough.index(False) if enough.count(True) == 1 else int(levels[1] < levels[0])
@@ -248,14 +251,18 @@ def _likeness(one: _Sound, other: _Sound) -> float:
     return 2 * float(np.einsum("ij,ij->", one.frames, other.frames)) / both if both else 0.0
 
 
-def _correlate(sound: Sequence[_Sound], speech: Sequence[tuple[Span, ...]]) -> float:
-    """Return the correlation of the envelopes of two channels while there is speech in either."""
-    spoken = _mask(speech[0], len(sound[0].powers)) | _mask(speech[1], len(sound[1].powers))
-    size = round(0.1 / FRAME_S)
+def _are_apart(sound: Sequence[_Sound], speech: Sequence[tuple[Span, ...]]) -> bool:
+    """Return whether two channels carry different speakers, as far as there is speech in either; see `APART`."""
+    one, other = sound
+    spoken = _mask(speech[0], len(one.powers)) | _mask(speech[1], len(other.powers))
+    both = (one.powers + other.powers)[spoken]
+    common = 2 * np.einsum("ij,ij->i", one.frames[spoken], other.frames[spoken])
+    loud = both >= np.median(both)
+    if (common > SHARED_POWER * both)[loud].mean() >= SHARED:
+        return False
+    size = round(ENVELOPE_S / FRAME_S)
     envelopes = [np.sqrt(np.maximum(scipy.ndimage.uniform_filter1d(each.powers, size), 0))[spoken] for each in sound]
-    if min(map(np.ptp, envelopes)) == 0:
-        return 0.0
-    return float(np.corrcoef(envelopes)[0, 1])
+    return min(map(np.ptp, envelopes)) == 0 or float(np.corrcoef(envelopes)[0, 1]) < APART
 
 
 def _share_out(

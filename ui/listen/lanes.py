@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from html import unescape
 from itertools import pairwise
 
 import plotly.graph_objects as go
@@ -144,14 +143,17 @@ def described(bar: Bar, speaker: str) -> str:
     return f"{written_label(speaker)}, {bar.start:.1f} to {bar.end:.1f} s: {emotion}"
 
 
-def _with_room(bars: Sequence[Bar], duration_s: float) -> Iterator[Bar]:
-    """Yield the bars whose emotions can be written without overlap on a narrow screen."""
-    free = 0.0
-    for bar in sorted(bars, key=lambda bar: bar.start):
-        end = bar.start + duration_s * CHARACTER_PX * (len(unescape(bar.emotion)) + 1) / NARROW_PX
-        if bar.emotion and bar.start >= free and end <= duration_s:
-            free = end
-            yield bar
+def _with_room(bars: Sequence[Bar], duration_s: float) -> list[Bar]:
+    """Return the bars whose emotions can be written without overlap on a narrow screen, sure ones first."""
+    placed: list[Bar] = []
+    taken: list[Span] = []
+    for bar in sorted(bars, key=lambda bar: (bar.kind != "sure", bar.start)):
+        width_s = duration_s * CHARACTER_PX * (len(bar.emotion) + 1) / NARROW_PX
+        own = Span(bar.start, bar.start + width_s)
+        if bar.emotion and own.end <= duration_s and all(own.end <= t.start or t.end <= own.start for t in taken):
+            placed.append(bar)
+            taken.append(own)
+    return placed
 
 
 def legend(analysis: Analysis) -> list[tuple[str, str]]:

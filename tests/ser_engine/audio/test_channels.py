@@ -80,6 +80,13 @@ def test_music_on_both_sides_of_a_voice_is_one_scene() -> None:
     assert (selection.used, selection.own) == ((1, 2), {})
 
 
+def test_a_voice_in_the_middle_of_louder_voices_is_one_scene() -> None:
+    short = min(len(MAN), len(WOMAN))
+    around = [WOMAN[:short], np.roll(WOMAN[:short], 20_000)]
+    selection = select(*(MAN[:short] + 1.5 * each for each in around))
+    assert (selection.used, selection.own) == ((1, 2), {})
+
+
 def test_the_same_sound_in_all_channels_is_one_channel() -> None:
     selection = select(MAN, MAN)
     assert (selection.used, selection.names, selection.recording.warnings) == ((), (), ())
