@@ -270,7 +270,7 @@ def test_invalid_samples_are_refused_and_the_session_continues(tiny: Analyzer) -
         (np.array([0.0, np.nan]), RATE),
         (np.zeros(4, np.uint8), RATE),
         (np.zeros((2, 2, 2)), RATE),
-        (np.zeros((4, 9)), RATE),
+        (np.zeros((4, 33)), RATE),
         (np.zeros(4), 4000),
         (np.zeros(4), 400_000),
     ):
