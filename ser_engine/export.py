@@ -107,14 +107,14 @@ def sentences(analysis: Analysis) -> list[TranscriptSegment]:
     if not analysis.timeline and analysis.speakers:
         answers = [(each.name, each.answer, each.answer.speech.segments) for each in analysis.speakers]
         return [
-            TranscriptSegment(turns[0].start, turns[-1].end, "", 1.0, (), answer.scores, answer.sure, name)
+            TranscriptSegment(turns[0].start, turns[-1].end, "", 1.0, (), answer.scores, answer.sure, speaker=name)
             for name, answer, turns in answers
         ]
     if not analysis.timeline:
         end = analysis.quality.duration_s
         return [TranscriptSegment(0.0, end, text, 1.0, (), analysis.scores, analysis.sure)]
     return [
-        TranscriptSegment(window.start, window.end, "", 1.0, (), window.scores, window.sure, window.speaker)
+        TranscriptSegment(window.start, window.end, "", 1.0, (), window.scores, window.sure, speaker=window.speaker)
         for window in analysis.timeline
     ]
 

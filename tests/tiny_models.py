@@ -59,8 +59,8 @@ def write_heads(models: Path) -> None:
     from ser_engine.models.whisper import shared_whisper
     from ser_engine.models.whisper_heads import Shape, WhisperHeads, build_member
 
+    models.mkdir(parents=True, exist_ok=True)
     if not (models / "whisper-base").exists():
-        models.mkdir(parents=True, exist_ok=True)
         (models / "whisper-base").symlink_to(Settings().models_dir / "whisper-base")
     encoder = shared_whisper(Settings()).encoder
     shape = Shape(len(EMOTIONS), hidden=16, mixes=2)
@@ -72,6 +72,6 @@ def write_heads(models: Path) -> None:
 
 
 def heads_analyzer(folder: Path) -> Analyzer:
-    """Write "tiny-heads" to `folder`/models and return an Analyzer on it, which does not transcribe."""
+    """Write "tiny-heads" to `folder`/models and return an Analyzer on it, without transcripts and speaker turns."""
     write_heads(folder / "models")
-    return Analyzer(Settings(models_dir=folder / "models", model="tiny-heads", transcribe=False))
+    return Analyzer(Settings(models_dir=folder / "models", model="tiny-heads", transcribe=False, speakers="off"))

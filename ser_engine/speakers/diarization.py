@@ -89,14 +89,12 @@ def separate(speech: CleanSpeech, settings: Settings, turns: Sequence[Turn] | No
     for number in sorted({turn.speaker for turn in turns}):
         segments = intersect(speech.segments, [turn for turn in turns if turn.speaker == number])
         seconds = sum(span.duration_s for span in segments)
-        own = replace(
-            speech,
-            samples=cut_spans(speech.recording, segments),
-            segments=segments,
-            quality=replace(speech.quality, speech_s=seconds, warnings=()),
-        )
-        if seconds >= settings.min_speech_s:
-            lanes.append(Lane(own, f"Speaker {number + 1}"))
+        if seconds < settings.min_speech_s:
+            continue
+        quality = replace(speech.quality, speech_s=seconds, warnings=())
+        samples = cut_spans(speech.recording, segments)
+        own = replace(speech, samples=samples, segments=segments, quality=quality)
+        lanes.append(Lane(own, f"Speaker {number + 1}"))
     return tuple(lanes) if known or len(lanes) > 1 else ()
 
 

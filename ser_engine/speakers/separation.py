@@ -14,6 +14,7 @@ from ser_engine.audio.quality import normalize_level
 from ser_engine.audio.sound import Sound
 from ser_engine.audio.stretches import Stretch, cut_stretches
 from ser_engine.audio.vad import detect_speech
+from ser_engine.errors import NoSpeech
 from ser_engine.features.voice_kind import name_voice
 from ser_engine.settings import Settings
 from ser_engine.speakers.diarization import (
@@ -145,6 +146,8 @@ def preprocess(
     else:
         whole = name_voice(clean_speech(selection.recording, settings, speech))
         lanes = separate(whole, settings, turns)
+        if turns is not None and not lanes:
+            raise NoSpeech("No speaker says more than a word or two.", whole.quality.speech_s)
     if not lanes:
         whole = replace(whole, baseline=baseline)
     elif baseline is not None:

@@ -172,7 +172,9 @@ def test_sentences_of_several_speakers_name_them(tmp_path: Path) -> None:
 
 def test_praat_has_tiers_for_each_speaker(tmp_path: Path) -> None:
     found = tiers(export.to_textgrid(call()), tmp_path)
-    names = [f"{name}{kind}" for name in ("agent", "customer <b>") for kind in ("", " words", " emotions")]
+    names = [
+        f"{name}{kind}" for name in ("agent", "customer <b>") for kind in ("", " words", " emotions", " languages")
+    ]
     assert list(found) == names
     # The sentences of one speaker may overlap those of another.
     assert [interval for interval in found["agent"] if interval[2]] == [(0.4, 1.6, FIRST.text), (4.5, 9.0, THIRD.text)]

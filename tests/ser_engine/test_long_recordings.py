@@ -86,10 +86,42 @@ def test_the_answer_is_about_that_to_the_whole(whole: Analysis, long: Analysis) 
     assert set(long.seconds) == {*STAGES, "total"} and min(long.seconds.values()) > 0
 
 
+def test_its_speakers_are_those_of_the_whole(whole: Analysis, long: Analysis) -> None:
+    assert [speaker.name for speaker in long.speakers] == [speaker.name for speaker in whole.speakers]
+    assert len(long.speakers) == 2
+    for own, other in zip(long.speakers, whole.speakers, strict=True):
+        assert own.share == pytest.approx(other.share, abs=0.05)
+        assert own.answer.speech.segments[0].start == pytest.approx(other.answer.speech.segments[0].start, abs=0.3)
+        assert own.answer.speech.segments[-1].end == pytest.approx(other.answer.speech.segments[-1].end, abs=0.3)
+
+
+def test_a_long_call_has_an_answer_for_each_channel(in_stretches: Analyzer) -> None:
+    man, woman = speech(TEXT), speech(TEXT, "woman")
+    hush = noise(len(SOUND) / RATE, 0.0005)[: len(SOUND)]
+    sides = [hush.copy(), hush[::-1].copy()]
+    sides[0][: len(man)] += man
+    sides[1][-len(woman) :] += woman
+    analysis = in_stretches.analyze(np.stack(sides), RATE)
+    assert [(each.name, each.channel) for each in analysis.speakers] == [("Left", 1), ("Right", 2)]
+    assert [each.used for each in analysis.channels] == [True, True]
+    left, right = (each.answer.speech.segments for each in analysis.speakers)
+    assert left[-1].end < len(man) / RATE + 0.5 < right[0].start + 1
+    assert not any("no speech of its own" in warning for warning in analysis.quality.warnings)
+
+
+def test_of_a_long_recording_with_a_dead_channel_the_other_one_is_used(in_stretches: Analyzer) -> None:
+    analysis = in_stretches.analyze(np.stack([0 * SOUND, SOUND]), RATE, transcribe=False, speakers="off")
+    (warning,) = (note for note in analysis.quality.warnings if "left channel is silent" in note)
+    assert warning in analysis.recording.warnings
+    alone = in_stretches.analyze(SOUND, RATE, transcribe=False, speakers="off")
+    np.testing.assert_allclose(analysis.scores.probabilities, alone.scores.probabilities, atol=1e-5)
+
+
 def test_nothing_of_its_sound_is_kept_and_what_needs_it_says_so(in_stretches: Analyzer, long: Analysis) -> None:
     assert not long.has_sound and long.speech.recording is None and not len(long.recording.samples)
     assert long.speech.segments[-1].end > 20
-    for ask in (lambda: in_stretches.rescore(long, "Good morning."), lambda: in_stretches.explain(long)):
+    one = long.speakers[0].answer
+    for ask in (lambda: in_stretches.rescore(long, "Good morning."), lambda: in_stretches.explain(one)):
         with pytest.raises(TooLarge, match=r"only for recordings of up to 0\.2667 minutes.*\(SER_STRETCH_S\)\.$"):
             ask()
 
@@ -209,7 +241,7 @@ def test_a_speaker_is_the_same_in_all_stretches() -> None:
         spans = tuple(span for answer in own.values() for span in answer.speech.segments)
         speech = replace(next(iter(own.values())).speech, segments=spans)
         lanes = [Lane(answer.speech, name) for name, answer in own.items()]
-        return merge_answers(speech, lanes, list(own.values()), overlaps)
+        return merge_answers(next(iter(own.values())).recording, speech, lanes, list(own.values()), overlaps)
 
     first = stretch((Span(5.0, 6.0),), A=part(0.9, (1.0, "Hello.")), B=part(0.1, (3.0, "No."), (7.0, "Never.")))
     second = stretch(A=part(0.5, (2.0, "Well.")))
