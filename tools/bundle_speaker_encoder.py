@@ -31,7 +31,7 @@ from ser_engine.types import SAMPLE_RATE, Span
 
 FITTED = ("cremad", "librispeech", "speechocean")
 """Corpora whose licenses permit any use of what is fitted to them."""
-SEED, CLIPS = 0, 18
+SEED, CLIPS = 0, 8
 """CLIPS is how many clips of each speaker the projection is fitted to."""
 DIMENSIONS, SHRINKAGE = 150, 0.25
 # Half of the clips are also taken in a room and with noise; of each, some parts and a shorter one.
@@ -184,7 +184,7 @@ no dependency, since it needs webrtcvad, which has no wheels.
 `mean` and `projection` are ours: a linear discriminant analysis to {DIMENSIONS} dimensions, in which the emotions of
 one speaker differ less than they do in the embedding. It was fitted to {parts:,} parts of the speech of {speakers}
 speakers of CREMA-D (ODbL), LibriSpeech (CC BY 4.0) and speechocean762, half of it also in simulated rooms and with
-noise. How well speakers are told apart, among others than these, is measured by `python -m benchmarks.bench speakers`
+noise. How well speakers other than these are separated is measured by `python -m benchmarks.bench speakers`
 (results/bench.json).
 
 Made by

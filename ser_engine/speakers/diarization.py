@@ -27,13 +27,13 @@ PART_S = 1.6
 HOP_S = 0.4
 # Parts of up to about this length in a segment of speech are clustered as one, since a single embedding is unreliable.
 UNIT_S = 3.0
-# Units that are shorter do not form clusters; voices with less speech in all are not told apart from the others.
+# Units that are shorter do not form clusters; voices with less speech in all count as one of the others.
 SEED_S, MIN_VOICE_S = 1.0, 2.0
 # Mean cosine distance up to which units are clustered (average linkage).
 DISTANCE = 0.55
 # Two clusters are one voice where the cosine of their means exceeds a + b ln(s), s being the seconds of the smaller:
 # an emotion of some seconds may sound like another voice, but seldom does a mean over many.
-SAME_A, SAME_B, SAME_MOST_S = -0.07, 0.21, 25.0
+SAME_A, SAME_B, SAME_MOST_S = -0.1, 0.21, 25.0
 # Cost of a change of the speaker within a segment of speech, in sums of cosines.
 CHANGE = 0.4
 # Silence between two segments of one speaker that is part of a turn.
