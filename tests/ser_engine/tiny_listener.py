@@ -11,7 +11,7 @@ LABELS = ("neutral", "happy", "sad", "angry", "fearful", "disgust")
 
 
 def tiny_analyzer(folder: Path) -> Analyzer:
-    """Write the classifier to `folder`/models/tiny and return an Analyzer on it, to which all speech is of one speaker."""
+    """Write the classifier to `folder`/models/tiny and return an Analyzer on it, without speaker turns."""
     checkpoint(folder / "models" / "tiny", "hubert", LABELS)
     return Analyzer(
         Settings(models_dir=folder / "models", model="tiny", cache=folder / "cache", transcribe=False, speakers="off")
