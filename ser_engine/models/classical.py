@@ -23,6 +23,7 @@ from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.features import ACOUSTIC
 from ser_engine.io import atomic_write
 from ser_engine.models.base import Model
+from ser_engine.models.discriminant import RegularizedDiscriminantAnalysis
 from ser_engine.models.store import read_config, sha256, verify, write_config
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Prediction, Scores, Transcript
@@ -42,6 +43,7 @@ TRUSTED = frozenset(
         "xgboost.core.Booster",
         "xgboost.sklearn.XGBClassifier",
         f"{__name__}.WithNames",
+        f"{RegularizedDiscriminantAnalysis.__module__}.RegularizedDiscriminantAnalysis",
     }
 )
 
@@ -81,6 +83,14 @@ def _neighbors_grid(seed: int, parameters: Parameters) -> BaseEstimator:
     return GridSearchCV(KNeighborsClassifier(), grid, scoring="balanced_accuracy", cv=3, n_jobs=-1)
 
 
+def _discriminant_grid(seed: int, parameters: Parameters) -> BaseEstimator:
+    """Return Friedman's analysis with both parameters tuned by cross-validation, since Tiwari leaves them open."""
+    from sklearn.model_selection import GridSearchCV
+
+    grid = {"mixing": [0, 0.1, 0.25, 0.5, 0.75, 1], "shrinkage": [0, 0.01, 0.03, 0.1, 0.3, 1], **parameters}
+    return GridSearchCV(RegularizedDiscriminantAnalysis(), grid, scoring="balanced_accuracy", cv=3)
+
+
 class WithNames(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Wraps an estimator that takes class numbers only: encodes the labels before and decodes them after."""
 
@@ -118,9 +128,7 @@ ESTIMATORS: dict[str, Callable[[int, Parameters], BaseEstimator]] = {
     "decision-tree": _sklearn("sklearn.tree", "DecisionTreeClassifier"),
     "svm-rbf": _sklearn("sklearn.svm", "SVC", kernel="rbf", cache_size=1000),
     "lda": _sklearn("sklearn.discriminant_analysis", "LinearDiscriminantAnalysis"),
-    # Friedman (1989) shrinks each class's covariance towards a multiple of the identity. The paper
-    # leaves the strength open; Ledoit and Wolf's choice is too weak for features as collinear as mel bands.
-    "rda": _sklearn("sklearn.discriminant_analysis", "QuadraticDiscriminantAnalysis", solver="eigen", shrinkage=0.1),
+    "rda": _discriminant_grid,
     "majority": _sklearn("sklearn.dummy", "DummyClassifier", strategy="most_frequent"),
 }
 """Estimators by the names in configurations, each made from a seed and the configuration's parameters."""
