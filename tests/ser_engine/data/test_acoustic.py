@@ -110,13 +110,23 @@ def test_without_preprocessing_the_whole_clip_counts_and_paper_4_hears_two_and_a
 
 
 def test_paper_1_drops_what_is_silent_or_under_a_second(settings: Settings) -> None:
-    for dropped in (tone(3), speech()[8000:16000]):
+    for dropped in (silence(3), np.concatenate([tone(0.5), silence(3)]), speech()[8000:16000]):
         with pytest.raises(NoSpeech):
             preprocess(encode(dropped), "sharma", settings)
     spoken = preprocess(encode(np.concatenate([silence(3), speech(), silence(3)])), "sharma", settings)
-    assert 16_000 <= len(spoken) < len(speech()) + 8000
+    assert 16_000 <= len(spoken) <= len(speech()) + 2048
+    quiet = preprocess(encode(0.1 * np.concatenate([silence(3), speech(), silence(3)])), "sharma", settings)
+    assert np.abs(quiet).max() == pytest.approx(0.1 * np.abs(spoken).max(), rel=0.2)  # no level is changed
     with pytest.raises(InvalidAudio):
         preprocess(b"no sound", "sharma", settings)
+
+
+def test_paper_3_trims_what_is_25_db_below_the_loudest_at_both_ends(settings: Settings) -> None:
+    hiss = 0.01 * tone(1)  # 40 dB below
+    trimmed = preprocess(encode(np.concatenate([hiss, tone(1), hiss, tone(1), hiss])), "islam", settings)
+    assert len(trimmed) == pytest.approx(3 * 16_000, abs=2048)
+    with pytest.raises(NoSpeech):
+        preprocess(encode(silence(1)), "islam", settings)
 
 
 def test_clips_at_any_rate_are_heard_at_16_khz(settings: Settings) -> None:
@@ -133,7 +143,7 @@ def test_another_seed_or_recipe_is_another_cache(paths: list[Path], settings: Se
 
     first = copies(augmentation="islam")
     other = copies(augmentation="islam", seed=1)
-    assert [len(first), len(other)] == [4, 4]
+    assert [len(first), len(other)] == [5, 5]
     assert np.array_equal(first[0], other[0]) and not np.array_equal(first[1], other[1])
     assert len(copies(augmentation="gomes")) == 4
 
