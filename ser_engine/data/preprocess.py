@@ -20,8 +20,8 @@ from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span
 PREPROCESSINGS = ("sharma", "islam", "gomes", "application", "none")
 """What happens to a clip before a system is given it; see `preprocess`."""
 
-# Sharma (III.A): "removed silent or low-energy sections", then "wav files with duration less than 1 second". How low the
-# energy has to be is not stated.
+# Sharma (III.A): "removed silent or low-energy sections", then "wav files with duration less than 1 second". The paper
+# does not state how low the energy has to be.
 MIN_S, SILENCE_DB = 1.0, 30.0
 # Islam (3.2.1): silence "at the start or end" is trimmed; "a threshold of 25 decibels was set".
 TRIM_DB = 25.0

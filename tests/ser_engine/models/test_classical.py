@@ -86,7 +86,8 @@ def test_what_is_not_there_is_told() -> None:
 @pytest.mark.parametrize("name", list(ESTIMATORS))
 def test_what_was_saved_scores_the_same_when_read(name: str, tmp_path: Path) -> None:
     points, names = clusters(1, width=94)
-    model = Classical("tried", LABELS, "acoustic94", make_estimator(name, 0, {}).fit(points, names), {"run": "one"})
+    pipeline = fit_estimator(make_estimator(name, 0, {}), points, names, np.arange(len(names)))
+    model = Classical("tried", LABELS, "acoustic94", pipeline, {"run": "one"})
     model.save(tmp_path / "tried")
     again = load_model(tmp_path / "tried", Settings())
     assert isinstance(again, Classical)
