@@ -25,6 +25,8 @@ PREPROCESSINGS = ("sharma", "islam", "gomes", "application", "none")
 MIN_S, SILENCE_DB = 1.0, 30.0
 # Islam (3.2.1): silence "at the start or end" is trimmed; "a threshold of 25 decibels was set".
 TRIM_DB = 25.0
+CONSTANTS: dict[str, tuple[float, ...]] = {"sharma": (MIN_S, SILENCE_DB), "islam": (TRIM_DB,)}
+"""What decides the samples apart from the settings; caches are named after it."""
 # Gomes (III.A): "we set an offset of 0.5 seconds and a duration of 2.5 seconds", since silence comes first.
 OFFSET_S, DURATION_S = 0.5, 2.5
 # Cached samples have 16 bits, like the recordings.
@@ -90,7 +92,8 @@ def preprocess_clips(
 
     Raise InvalidAudio or TooLarge for a recording that cannot be decoded or is over a limit.
     """
-    cache = Cache(settings.cache, f"samples-{preprocessing}", preprocessing_options(settings))
+    constants = CONSTANTS.get(preprocessing, ())
+    cache = Cache(settings.cache, f"samples-{preprocessing}", preprocessing_options(settings), *constants)
     prepare = partial(_preprocess, preprocessing=preprocessing, settings=settings)
     return readable(compute_clips(paths, cache, prepare, workers=workers, description="preprocessing"))
 

@@ -6,13 +6,11 @@ import hashlib
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import load_audio
 from ser_engine.data import augment
 from ser_engine.data.acoustic import acoustic_features
@@ -61,7 +59,7 @@ def test_five_clips_end_to_end(paths: list[Path], settings: Settings, table: Tab
     assert [row is None for row in table] == [False, False, True, True, False]
     for path, row in zip(paths[:2], table[:2], strict=True):
         assert row is not None and len(row) == 1 + len(augment.RECIPES["sharma"])
-        samples = clean_speech(load_audio(path, settings), replace(settings, noise_reduction="always")).samples
+        samples = preprocess(path.read_bytes(), "sharma", settings)
         rng = np.random.default_rng([0, int(hashlib.sha256(path.read_bytes()).hexdigest()[:12], 16)])
         voices = [samples, *(copy for _, copy in augment.apply("sharma", samples, rng))]
         for features, voice in zip(row, voices, strict=True):

@@ -28,7 +28,7 @@ def test_islam_s_two_arms_differ_by_copies_and_masks_alone(corpus: str) -> None:
     """3.4: three copies and the clip once more, masked in time and frequency; 4.4: "standard" training sets."""
     plain, augmented = entries(f"islam/hubert-{corpus}"), entries(f"islam/hubert-augmented-{corpus}")
     different = {name for name in plain if plain[name] != augmented[name]}
-    assert different == {"augmentation", "speech_overrides", "published"}
+    assert different == {"augmentation", "speech_overrides", "published", "note"}
     assert plain["augmentation"] == "" and plain["speech_overrides"]["apply_spec_augment"] is False
     masks = augmented["speech_overrides"]
     assert masks["apply_spec_augment"] and masks["mask_time_prob"] > 0 and masks["mask_feature_prob"] > 0
