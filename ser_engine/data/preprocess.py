@@ -52,10 +52,10 @@ def preprocess(data: bytes, preprocessing: str, settings: Settings) -> NDArray[n
     elif preprocessing == "islam":
         import librosa
 
-        samples, _ = librosa.effects.trim(samples, top_db=TRIM_DB)
+        samples = librosa.effects.trim(samples, top_db=TRIM_DB)[0] if samples.any() else samples[:0]
     elif preprocessing == "gomes":
         samples = samples[round(OFFSET_S * SAMPLE_RATE) :][: round(DURATION_S * SAMPLE_RATE)]
-    if len(samples) < minimum or not samples.any():
+    if len(samples) < minimum:
         raise NoSpeech("The clip was dropped.")
     return samples
 
