@@ -88,12 +88,25 @@ def test_shemo_has_words_where_its_table_lies_beside_the_audio(tmp_path: Path) -
         registry.read_corpus("shemo", tmp_path)
 
 
-def test_savee_has_the_words_of_its_common_sentences_and_those_of_a_table(tmp_path: Path) -> None:
-    root = touched(tmp_path / "savee", "DC_sa03.wav", "DC_a07.wav", "JE_a07.wav")
-    assert [u.words for u in registry.read_corpus("savee", tmp_path)] == [None, "Will you tell me why?", None]
-    (root / "transcript.csv").write_text("name,transcript\nDCa07,Of one man.\na07,Of all.\n", encoding="utf-8")
-    words = [utterance.words for utterance in registry.read_corpus("savee", tmp_path)]
-    assert words == ["Of one man.", "Will you tell me why?", "Of all."]
+def test_savee_has_the_words_that_are_known_and_those_of_a_table(tmp_path: Path) -> None:
+    root = touched(
+        tmp_path / "savee", "DC_sa03.wav", "JE_f04.wav", "KL_su15.wav", "DC_d07.wav", "JE_d07.wav", "JE_n07.wav"
+    )
+
+    def words() -> dict[str, str | None]:
+        return {utterance.name: utterance.words for utterance in registry.read_corpus("savee", tmp_path)}
+
+    assert words() == {
+        "DC_sa03": "Will you tell me why?",
+        "JE_f04": "Call an ambulance for medical assistance.",
+        "KL_su15": "He further proposed grants of an unspecified sum for experimental hospitals.",
+        "DC_d07": None,
+        "JE_d07": None,
+        "JE_n07": None,
+    }
+    table = "name,transcript\nDCd07,Of one man.\nd07,Of all.\nf04,Another.\n"
+    (root / "transcript.csv").write_text(table, encoding="utf-8")
+    assert words().items() >= {"DC_d07": "Of one man.", "JE_d07": "Of all.", "JE_f04": "Another."}.items()
     (root / "transcript.csv").write_text("file;text\n")
     with pytest.raises(CorpusError, match=r"transcript\.csv should be a table with the columns name and transcript\."):
         registry.read_corpus("savee", tmp_path)
