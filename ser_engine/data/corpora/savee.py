@@ -106,8 +106,8 @@ def read_codes(path: Path) -> Codes | None:
     """Read speaker, emotion and sentence, as in DC_sa03.wav, or DC/sa03.wav as the university distributes them.
 
     File names have the sentence's number only, so the sentence is an id ("common01", "sa07"). Neutral also has the
-    other emotions' specific sentences; their numbers are not known. Words that are not in `SENTENCES` are read from a table
-    (`read_transcripts`).
+    other emotions' specific sentences; their numbers are not known. Words that are not in `SENTENCES` are read from a
+    table (`read_transcripts`).
     """
     match = re.fullmatch(r"(?:([a-z]{2})_)?([a-z]{1,2})(\d\d)", path.stem.lower())
     if match is None:
