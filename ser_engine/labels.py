@@ -77,6 +77,8 @@ _SHARMA = (CALM, HAPPY, SAD, ANGRY, FEARFUL, DISGUST, SURPRISED)
 # Islam (section 3.3) names seven in this order and reads RAVDESS's calm as neutral (its section 3.1.2).
 _ISLAM = (HAPPY, SAD, ANGRY, NEUTRAL, DISGUST, FEARFUL, SURPRISED)
 ANGRY_OR_DISGUST, FEARFUL_OR_SURPRISED = "angry or disgust", "fearful or surprised"
+# Jafarzadeh (section 4.1) leaves ShEMO's fear out "due to their small number"; the order is that of its table 6.
+_SHEMO_5 = (ANGRY, HAPPY, SAD, SURPRISED, NEUTRAL)
 # EmoBox and most papers on IEMOCAP use four, where excited counts as happy.
 _IEMOCAP_4 = (ANGRY, HAPPY, SAD, NEUTRAL)
 
@@ -106,6 +108,7 @@ LABEL_SETS: dict[str, LabelSet] = {
             "the four that IEMOCAP is mostly measured on: excited counts as happy",
             {"iemocap/exc": HAPPY},
         ),
+        LabelSet("shemo-5", _SHEMO_5, _same(*_SHEMO_5), "Jafarzadeh's five of ShEMO: without fear"),
         LabelSet("native", (), {}, "every corpus's own labels, as it writes them"),
     )
 }

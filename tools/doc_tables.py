@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from ser_engine.evaluation.cards import accuracy_table, measured_elsewhere
 from ser_engine.evaluation.ordinary import run_id
 from ser_engine.evaluation.published import read_published
 from ser_engine.evaluation.record import RunRecord, read_record, read_records
+from tools.markdown import percent, table
+from tools.paper_tables import PAPERS, paper
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -36,17 +37,6 @@ def bench() -> dict[str, Any]:
     """Return the figures of the benchmark."""
     figures: dict[str, Any] = json.loads((RESULTS / "bench.json").read_text(encoding="utf-8"))
     return figures
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |".replace("| --- |", "|---|").replace(" --- |", "---|") for line in lines)
-
-
-def percent(value: float | None) -> str:
-    """Return a figure with one decimal, a dash for none."""
-    return "–" if value is None else f"{value:.1f}"
 
 
 def interval(bounds: Sequence[float] | None) -> str:
@@ -176,9 +166,9 @@ def protocols() -> str:
     pairs = [
         ("SVM on 371 acoustic features", "ours/svm", "stratified-k-fold"),
         ("heads on Whisper-base", "ours/whisper-statistics", "stratified-k-fold"),
-        ("Whisper-base, frozen (Sharma's architecture)", "ours/whisper", "paper"),
-        ("MiniLM on transcripts, frozen (Sharma's architecture)", "ours/minilm", "paper"),
-        ("both (Sharma's architecture)", "ours/whisper-minilm", "paper"),
+        ("Whisper-base, frozen", "ours/whisper", "paper"),
+        ("MiniLM on transcripts, frozen", "ours/minilm", "paper"),
+        ("both, concatenated as by Sharma, with another head", "ours/whisper-minilm", "paper"),
     ]
     rows = []
     for title, system, shared in pairs:
@@ -296,7 +286,7 @@ def live() -> str:
     return table(["live sessions", ""], rows)
 
 
-# Corpora and papers
+# Corpora
 
 
 def corpora() -> str:
@@ -313,33 +303,6 @@ def corpora() -> str:
         for c in CORPORA.values()
     ]
     return table(["corpus", "key", "language", "speakers", "clips", "license"], rows)
-
-
-def paper(key: str) -> str:
-    """Return published and measured figures of a paper's systems, with what those that were not run need."""
-    rows = []
-    for path in sorted((ROOT / "configs" / key).glob("*.toml")):
-        config = tomllib.loads(path.read_text(encoding="utf-8"))
-        figure = read_published(RESULTS)[config["published"]]
-        measured = {name: _metrics(f"{key}/{path.stem}/{name}") for name in config["protocols"]}
-        own = next((measured[name] for name in config["protocols"] if name != "speaker-independent"), {})
-        unseen = measured.get("speaker-independent", {})
-        needs = "" if any(measured.values()) else config.get("hardware", "")
-        cells = [_both(figures) for figures in (figure.metrics, own, unseen)]
-        place = figure.table if figure.table.startswith("figure") else f"table {figure.table}"
-        rows.append([f"[{path.stem}](../configs/{key}/{path.name})", place, *cells, needs])
-    header = ["system", "in the paper", "published", "paper's protocol", "unseen speakers", "not run here; needs"]
-    return table(header, rows)
-
-
-def _metrics(id: str) -> Mapping[str, float]:
-    return run(id).metrics if (RESULTS / id / "run.json").exists() else {}
-
-
-def _both(figures: Mapping[str, float]) -> str:
-    if "WA" not in figures:
-        return "–"
-    return f"{percent(figures['WA'])} / {percent(figures.get('UA'))}"
 
 
 def all_runs() -> str:
@@ -446,5 +409,5 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "large-models": large_models,
     "live": live,
     "corpora": corpora,
-    **{key: partial(paper, key) for key in ("sharma", "jafarzadeh", "islam", "gomes", "tiwari")},
+    **{key: partial(paper, key) for key in PAPERS},
 }

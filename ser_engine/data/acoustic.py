@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ser_engine.data.augment import RECIPES, apply
 from ser_engine.data.cache import Cache, compute_clips, preprocessing_options, recording_seed
-from ser_engine.data.preprocess import preprocess
+from ser_engine.data.preprocess import CONSTANTS, preprocess
 from ser_engine.features import ACOUSTIC
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE
@@ -48,7 +48,8 @@ def acoustic_features(
     """
     extraction = Extraction(features, preprocessing, augmentation, seed)
     recipe = RECIPES[augmentation] if augmentation else ()
-    cache = Cache(settings.cache, f"{features}-{preprocessing}", extraction, recipe, preprocessing_options(settings))
+    options = (extraction, recipe, preprocessing_options(settings), *CONSTANTS.get(preprocessing, ()))
+    cache = Cache(settings.cache, f"{features}-{preprocessing}", *options)
     prepare = partial(_prepare, preprocessing=preprocessing, settings=settings)
     outcomes = compute_clips(paths, cache, prepare, partial(_extract, extraction=extraction), workers, features)
     rows: list[list[Features] | None] = []

@@ -23,7 +23,10 @@ MIN_AMPLITUDE = 1e-9
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One way to augment a clip: `transform` is a class of audiomentations, "uniform" or "gaussian" noise."""
+    """One way to augment a clip.
+
+    `transform` is a class of audiomentations, "uniform" or "gaussian" noise, or "repeat" for the clip itself.
+    """
 
     name: str
     transform: str
@@ -55,7 +58,9 @@ RECIPES: dict[str, tuple[Augmentation, ...]] = {
         ),
     ),
     # 3.4.1. Its algorithm 2 for the pitch, taken literally, rolls a spectrum by int(0.7) = 0 bins and changes nothing:
-    # its text is followed here. Its algorithm 3 rolls by up to 5,000 samples, without a fade at the seam.
+    # its text is followed here. Its algorithm 3 rolls by up to 5,000 samples, without a fade at the seam. The fourth
+    # and fifth technique, SpecAugment's masks in time and frequency (3.4.2), are applied by the encoder in training
+    # (mask_time_prob, mask_feature_prob); the clip once more, masked otherwise, makes the data "five times (5-fold)".
     "islam": (
         Augmentation("noise", "gaussian", {"share": 0.035}),
         _pitch(0.7, 0.7),
@@ -64,6 +69,7 @@ RECIPES: dict[str, tuple[Augmentation, ...]] = {
             "Shift",
             {"min_shift": -5000, "max_shift": 5000, "shift_unit": "samples", "rollover": True, "fade_duration": 0.0},
         ),
+        Augmentation("repeat", "repeat", {}),
     ),
     # III.A: "noise with uniform distribution and amplitude of 0.035", here of the clip's peak, since many clips of
     # RAVDESS would drown in 0.035 of full scale; a "slower and longer" stretch; "changing the tone". No amounts are
@@ -83,6 +89,8 @@ def apply(recipe: str, samples: NDArray[np.float32], rng: np.random.Generator) -
 
 def augment(item: Augmentation, samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Apply one augmentation to float32 [n] at 16 kHz and return float32 [m]."""
+    if item.transform == "repeat":
+        return samples.copy()
     if item.transform == "uniform":
         reach = item.parameters["share"] * _peak(samples)
         return samples + rng.uniform(-reach, reach, len(samples)).astype(np.float32)

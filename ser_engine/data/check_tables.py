@@ -81,9 +81,10 @@ def _source(report: SourceReport) -> Iterator[str]:
     if corpus:
         rows = []
         for native in [*corpus.labels, *sorted(set(report.natives) - set(corpus.labels))]:
-            count, expected = report.natives[native], corpus.expected_labels.get(native, 0)
-            ours = corpus.labels.get(native) or "-"
-            rows.append((native, ours, str(count), str(expected), _difference(count - expected)))
+            count, ours = report.natives[native], corpus.labels.get(native) or "-"
+            expected = corpus.expected_labels.get(native, 0)
+            published = (str(expected), _difference(count - expected)) if corpus.expected_labels else ("not stated", "")
+            rows.append((native, ours, str(count), *published))
         text = table(("its label", "ours", "clips", "published", ""), rows)
         yield from (f"  {line}" for line in text.splitlines())
     if report.all_one_length is not None:

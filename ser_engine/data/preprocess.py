@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +15,18 @@ from ser_engine.data.cache import Cache, compute_clips, preprocessing_options, r
 from ser_engine.data.degrade import Sources, degrade
 from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings
-from ser_engine.types import SAMPLE_RATE, CleanSpeech
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span
 
-PREPROCESSINGS = ("sharma", "gomes", "application", "none")
+PREPROCESSINGS = ("sharma", "islam", "gomes", "application", "none")
 """What happens to a clip before a system is given it; see `preprocess`."""
 
-# Sharma (III.A): "removed wav files with duration less than 1 second", after their silences were.
-MIN_S = 1.0
+# Sharma (III.A): "removed silent or low-energy sections", then "wav files with duration less than 1 second". The paper
+# does not state how low the energy has to be.
+MIN_S, SILENCE_DB = 1.0, 30.0
+# Islam (3.2.1): silence "at the start or end" is trimmed; "a threshold of 25 decibels was set".
+TRIM_DB = 25.0
+CONSTANTS: dict[str, tuple[float, ...]] = {"sharma": (MIN_S, SILENCE_DB), "islam": (TRIM_DB,)}
+"""What decides the samples apart from the settings; caches are named after it."""
 # Gomes (III.A): "we set an offset of 0.5 seconds and a duration of 2.5 seconds", since silence comes first.
 OFFSET_S, DURATION_S = 0.5, 2.5
 # Cached samples have 16 bits, like the recordings.
@@ -32,26 +36,42 @@ FULL_SCALE = 32767.0
 def preprocess(data: bytes, preprocessing: str, settings: Settings) -> NDArray[np.float32]:
     """Return the samples that a system is given of a recording: float32 [n] at 16 kHz; raise NoSpeech to drop it.
 
-    "application": the speech that the application would classify. "sharma" (III.A): the same with noise reduction
-    always on, and nothing under one second. "gomes" (III.A): 2.5 seconds from 0.5 on. "none": the whole recording.
-    The last two resample to 16 kHz, and do nothing else.
+    "application": the speech that the application would classify. The others resample to 16 kHz, and then: "sharma"
+    (III.A): noise reduction, no part of low energy, and nothing under one second. "islam" (3.2.1): silence trimmed at
+    both ends. "gomes" (III.A): 2.5 seconds from 0.5 on. "none": the whole recording.
     """
     from ser_engine.audio.clean import resample
     from ser_engine.audio.decode import load_audio
 
     if preprocessing == "application":
         return clean_clip(data, settings).samples
+    recording = load_audio(data, settings)
+    samples, minimum = resample(recording.samples, recording.rate), 1
     if preprocessing == "sharma":
-        samples = clean_clip(data, replace(settings, noise_reduction="always")).samples
-        minimum = round(MIN_S * SAMPLE_RATE)
-    else:
-        recording = load_audio(data, settings)
-        samples, minimum = resample(recording.samples, recording.rate), 1
-    if preprocessing == "gomes":
+        samples, minimum = _reduce_noise_and_silence(samples), round(MIN_S * SAMPLE_RATE)
+    elif preprocessing == "islam":
+        import librosa
+
+        samples = librosa.effects.trim(samples, top_db=TRIM_DB)[0] if samples.any() else samples[:0]
+    elif preprocessing == "gomes":
         samples = samples[round(OFFSET_S * SAMPLE_RATE) :][: round(DURATION_S * SAMPLE_RATE)]
     if len(samples) < minimum:
         raise NoSpeech("The clip was dropped.")
     return samples
+
+
+def _reduce_noise_and_silence(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Reduce noise in float32 [n] at 16 kHz, and remove what is `SILENCE_DB` below the loudest part; keep the level."""
+    import librosa
+
+    from ser_engine.audio.clean import reduce_noise
+
+    if len(samples) < SAMPLE_RATE * MIN_S or not samples.any():
+        return samples[:0]
+    loud = librosa.effects.split(samples, top_db=SILENCE_DB)
+    spans = tuple(Span(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in loud.tolist())
+    cleaned = reduce_noise(samples, spans)
+    return np.concatenate([cleaned[start:end] for start, end in librosa.effects.split(cleaned, top_db=SILENCE_DB)])
 
 
 def clean_clip(data: bytes, settings: Settings, degradation: str = "", sources: Sources | None = None) -> CleanSpeech:
@@ -72,7 +92,8 @@ def preprocess_clips(
 
     Raise InvalidAudio or TooLarge for a recording that cannot be decoded or is over a limit.
     """
-    cache = Cache(settings.cache, f"samples-{preprocessing}", preprocessing_options(settings))
+    constants = CONSTANTS.get(preprocessing, ())
+    cache = Cache(settings.cache, f"samples-{preprocessing}", preprocessing_options(settings), *constants)
     prepare = partial(_preprocess, preprocessing=preprocessing, settings=settings)
     return readable(compute_clips(paths, cache, prepare, workers=workers, description="preprocessing"))
 

@@ -31,6 +31,9 @@ class PublishedFigure:
     derived : metrics that the paper does not print but its table implies
     per_class : precision, recall and f1 by emotion, in percent
     note : what the paper leaves open
+    differs : what is measured here instead, where no configuration repeats the figure
+    part_of : id of the figure of the same system on all its corpora, where this one is of `corpora` alone
+    response_ms : mean time of an answer, in milliseconds
     """
 
     id: str
@@ -44,6 +47,9 @@ class PublishedFigure:
     derived: tuple[str, ...] = ()
     per_class: Table = field(default_factory=dict)
     note: str = ""
+    differs: str = ""
+    part_of: str = ""
+    response_ms: float | None = None
 
 
 def read_published(results: Path) -> dict[str, PublishedFigure]:

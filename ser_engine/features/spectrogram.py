@@ -33,8 +33,8 @@ OVERLAPPING_HOP = SAMPLE_RATE * 10 // 1000
 # Gomes, III.A and IV.A: 2.5 s, librosa's mel spectrogram with its defaults, images of 128 x 128.
 MEL_SECONDS, MEL_BANDS, MEL_SIZE = 2.5, 128, 128
 
-# Islam, 3.2.1 and 3.3.1: silence below 25 dB trimmed at both ends; figures of 288 x 288, resized to 224 x 224.
-TRIM_DB, FIGURE_SIZE, MFCC_SIZE = 25, 288, 224
+# Islam, 3.3.1: figures of 288 x 288, resized to 224 x 224.
+FIGURE_SIZE, MFCC_SIZE = 288, 224
 
 # Tiwari, III.D: frames of "typically 20-30 ms". Shift and image size are not given: 10 ms, and the input size of
 # ResNet-34.
@@ -70,15 +70,12 @@ def mel_image(samples: Samples) -> Images:
 
 
 def mfcc_image(samples: Samples) -> Images:
-    """Compute uint8 [1, 3, 224, 224], 20 MFCCs over a whole clip of float32 [n] at 16 kHz: Islam, 3.2.1 and 3.3.1.
+    """Compute uint8 [1, 3, 224, 224], 20 MFCCs over a whole clip of float32 [n] at 16 kHz: Islam, 3.3.1.
 
     The figure's 288 x 288 pixels are resized by Pillow, as in the paper; the color map is librosa's for values of both
     signs ("coolwarm"), from the smallest to the largest.
     """
-    import librosa
-
-    trimmed, _ = librosa.effects.trim(np.asarray(samples, np.float32), top_db=TRIM_DB)
-    coefficients = spectra.mfcc(spectra.magnitude(spectra.pad(trimmed)) ** 2, SAMPLE_RATE)
+    coefficients = spectra.mfcc(spectra.magnitude(spectra.pad(samples)) ** 2, SAMPLE_RATE)
     least, most = coefficients.min(), coefficients.max()
     shares = (coefficients - least) / (most - least) if most > least else np.zeros_like(coefficients)
     return _resize(_apply_colors(_enlarge(shares, FIGURE_SIZE, FIGURE_SIZE), "coolwarm"), MFCC_SIZE)[None]

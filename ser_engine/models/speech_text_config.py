@@ -16,7 +16,7 @@ from ser_engine.errors import InvalidSettings
 ARCHITECTURE = "speech-text"
 HEADS = ("linear", "two-layer")
 LAYERS = ("last", "weighted", "all")
-FREEZING = re.compile(r"head|partial|entire|top-[1-9]\d*")
+FREEZING = re.compile(r"head|partial|entire|(top|convolutions)-[1-9]\d*")
 TRAINED, WHOLE = "trained", "whole"
 
 
@@ -33,7 +33,8 @@ class SpeechTextConfig(PreTrainedConfig):
     layers : of the speech encoder: "last" (the papers), "weighted" (a learned mean of all), "all" (concatenated)
     standardized : whether pooled states are centered and scaled by their training statistics, for frozen encoders
     freezing : Sharma, figure 7: "head" (encoders frozen), "partial" (convolutions frozen), "entire" (nothing frozen);
-        "top-N" trains the N highest transformer layers of each encoder
+        "top-N" trains the N highest transformer layers of each encoder, "convolutions-N" the last N convolutions of the
+        speech encoder alone (III.D.1: "unfreezing the top 2 CNN encoder layers")
     lora : {"r", "alpha", "dropout"} of low-rank adapters on frozen encoders, which needs the package peft
     text_dropout, speech_dropout : probabilities that a training clip's words (or audio) are left out
     score_temperature : divisor of the logits for calibrated scores; not used in training
@@ -78,7 +79,7 @@ class SpeechTextConfig(PreTrainedConfig):
         if self.layers not in LAYERS:
             raise InvalidSettings(f"Layers are last, weighted or all, not “{self.layers}”.")
         if not FREEZING.fullmatch(self.freezing):
-            raise InvalidSettings(f"Freezing is head, partial, entire or top-N, not “{self.freezing}”.")
+            raise InvalidSettings(f"Freezing is head, partial, entire, top-N or convolutions-N, not “{self.freezing}”.")
         if self.lora is not None and self.freezing != "head":
             raise InvalidSettings("LoRA adapts frozen encoders: it goes with freezing “head” alone.")
         for name in ("head_dropout", "text_dropout", "speech_dropout"):

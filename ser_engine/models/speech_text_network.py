@@ -202,12 +202,17 @@ class SpeechTextForSequenceClassification(PreTrainedModel):
                     parameter.requires_grad_(True)
                 if "embed_positions" in name:  # Whisper's are sines
                     parameter.requires_grad_(False)
-        if self.speech is not None and freezing == "partial":
-            self.speech.convolutions.requires_grad_(False)
-        if self.speech is not None and hasattr(self.speech.convolutions, "_requires_grad"):
-            # Transformers' convolutions require the gradient of the samples, for checkpointing.
+        if self.speech is not None:
             convolutions: Any = self.speech.convolutions
-            convolutions._requires_grad = freezing == "entire"
+            if freezing == "partial":
+                convolutions.requires_grad_(False)
+            elif freezing.startswith("convolutions-"):
+                layers = list(getattr(convolutions, "conv_layers", convolutions))
+                for layer in layers[-int(freezing.removeprefix("convolutions-")) :]:
+                    layer.requires_grad_(True)
+            if hasattr(convolutions, "_requires_grad"):
+                # Transformers' convolutions require the gradient of the samples, for checkpointing.
+                convolutions._requires_grad = freezing == "entire"
         # Avoids warnings about tensors that a training checkpoint lacks on purpose.
         self._keys_to_ignore_on_save = set(self.state_dict()) - set(self.stored_names())
         self.train(self.training)

@@ -25,6 +25,8 @@ from ser_engine.settings import Settings
 # were trained on -1..1.
 IMAGENET_COLORS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PLUS_MINUS_ONE = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+# Gomes, IV.A: "we normalized the images by dividing them by 255", and no more.
+ZERO_TO_ONE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 # Simonyan and Zisserman (2015), table 1, column D: filters of 3x3 convolutions; 0 is max pooling of 2x2.
 VGG16_FILTERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
@@ -97,16 +99,22 @@ class VGG16(ImageNetwork):
     "the last three layers" contradict each other, and are understood here as: VGG16's own three dense layers are left
     out, and all convolutions are fine-tuned at 1e-5.
 
+    `normalized` images have the mean and deviation with which the public weights were trained; others are 0..1.
     `size` is an image's height and width, a multiple of 32; `filters` are those of each convolution, 0 for pooling.
     """
 
     def __init__(
-        self, outputs: int, size: int = 224, dropout: float = 0.0, filters: tuple[int, ...] = VGG16_FILTERS
+        self,
+        outputs: int,
+        size: int = 224,
+        dropout: float = 0.0,
+        filters: tuple[int, ...] = VGG16_FILTERS,
+        normalized: bool = True,
     ) -> None:
         body, channels = convolutions(3, filters)
         side = size >> list(filters).count(0)
         head = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels * side * side, outputs))
-        super().__init__(body, head, IMAGENET_COLORS)
+        super().__init__(body, head, IMAGENET_COLORS if normalized else ZERO_TO_ONE)
         for layer in body:
             if isinstance(layer, nn.Conv2d):  # without batch norm, the signal vanishes with torch's own initialization
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -42,6 +42,7 @@ KINDS = {
     "vgg16": ("ser_engine.papers.image_backbones", "VGG16"),
     "resnet50v2": ("ser_engine.papers.image_backbones", "ResNet50V2"),
     "resnet34": ("ser_engine.papers.image_backbones", "ResNet34"),
+    "tiwari-cnn": ("ser_engine.papers.tiwari_cnn", "TiwariCNN"),
     "embedding-mlp": ("ser_engine.papers.embedding_search", "EmbeddingMLP"),
 }
 """The kinds of networks: module and class, imported when one is built."""

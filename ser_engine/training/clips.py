@@ -129,6 +129,21 @@ def training_rows(
     return rows[chosen], copy[chosen]
 
 
+def validation_rows(
+    config: ExperimentConfig, labels: NDArray[np.str_], held_out: Rows, copies: int, fold: int
+) -> tuple[Rows, Rows]:
+    """Return the validation clips, int [m], and which of their augmented copies, int [m], balanced as configured.
+
+    Sharma (table 2) has 400 clips of each class; here all copies are of validation clips, so none is trained on.
+    """
+    if not config.validation_to:
+        return held_out, np.zeros(len(held_out), int)
+    rows, copy = np.tile(held_out, copies), np.repeat(np.arange(copies), len(held_out))
+    rng = np.random.default_rng([config.seed, fold])
+    chosen = balance_to_count(labels[rows], config.validation_to, rng, prefer=copy)
+    return rows[chosen], copy[chosen]
+
+
 def hold_out(config: ExperimentConfig, clips: Clips, train: Rows, fold: int) -> tuple[Rows, Rows]:
     """Return the training clips without a tenth of the speakers, and those speakers' clips for early stopping.
 

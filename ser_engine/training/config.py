@@ -2,7 +2,7 @@
 
 A file configs/<source>/<system>.toml names its `system` (a module of `ser_engine.training.systems`), the `protocols`
 under which it is measured, and the fields of that system's configuration class. A table `[protocol.<name>]` changes
-fields under one protocol.
+fields under one protocol. `extends` names a file of the same folder whose entries hold where a file has none itself.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class ExperimentConfig:
     optional_corpora : corpora of the paper that are used if they are in the data folder, and named as missing otherwise
     label_set : key of `labels.LABEL_SETS`
     protocol, folds : key of `splits.PROTOCOLS`, and the number of folds where the protocol leaves it open
-    balance, balance_to : "count" for `balance_to` training clips of each class, "harmonic-mean" (Islam), or none
+    balance, balance_to : "count" for `balance_to` training clips of each class, "harmonic-mean" (Islam) for as many
+        examples of each as that mean of their numbers, or none
+    validation_to : validation clips of each class, the recordings before their copies; 0 for the clips as they are
     clips : largest number of clips of each corpus, evenly over its labels; 0 for all
     published : id of the figure in results/published.toml that this repeats
     note : what a reader of the result has to know
@@ -84,6 +86,7 @@ class ExperimentConfig:
     folds: Annotated[int, Field(ge=2, le=100)] = 5
     balance: Literal["", "count", "harmonic-mean"] = ""
     balance_to: Natural = 0
+    validation_to: Natural = 0
     clips: Natural = 0
     published: str = ""
     note: str = ""
@@ -104,7 +107,29 @@ def config_name(path: Path) -> str:
 
 
 def read_entries(path: Path) -> dict[str, Any]:
-    """Read a TOML file as it is; a path such as "configs/ours/svm.toml" is found from any folder."""
+    """Read a TOML file, with those that it extends; a path such as "configs/ours/svm.toml" is found from any folder."""
+    entries: dict[str, Any] = {}
+    read: list[Path] = []
+    while path not in read:
+        own = _read_toml(path)
+        entries = _merge(own, entries)
+        read.append(path)
+        if (base := entries.pop("extends", None)) is None:
+            return entries
+        path = path.parent / str(base)
+    raise InvalidSettings(f"{read[0]} extends itself.")
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with changed entries; tables are merged entry by entry."""
+    merged = dict(base)
+    for name, value in changes.items():
+        known = merged.get(name)
+        merged[name] = _merge(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads((path if path.exists() else PROJECT / path).read_text(encoding="utf-8"))
     except FileNotFoundError:

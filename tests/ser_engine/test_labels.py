@@ -72,6 +72,11 @@ def test_paper_3_counts_calm_as_neutral_and_has_four_groups() -> None:
     assert set(groups.labels) == {groups.of(said(label)) for label in EMOTIONS} - {None}
 
 
+def test_paper_2_leaves_shemo_s_fear_out() -> None:
+    labels = [LABEL_SETS["shemo-5"].of(said(label, native, "shemo")) for native, label in shemo.CORPUS.labels.items()]
+    assert labels == ["angry", None, "happy", "neutral", "sad", "surprised"]
+
+
 def test_excited_is_happy_in_iemocap_s_four_only() -> None:
     excited = said(None, "exc", "iemocap")
     assert LABEL_SETS["iemocap-4"].of(excited) == "happy"

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from ser_engine.data.corpora.base import Codes, Corpus
+from ser_engine.data.corpora.transcripts import read_transcripts
 from ser_engine.labels import ANGRY, DISGUST, FEARFUL, HAPPY, SAD
 
 # The twentieth is improvised by each actor, in different words every time.
@@ -14,7 +15,8 @@ def read_codes(path: Path) -> Codes | None:
     """Read emotion, sentence and speaker, as in a13 (6).wav.
 
     The corpus also has a two-digit speaker, "f10 (01)", and second takes, "s01 (5)b"; copies have "a13(6)" or
-    "a13_(6)". The corpus does not state the speakers' genders. It is "dynamic": more actors may join it.
+    "a13_(6)". The corpus states neither the speakers' genders nor its sentences, whose words are read from a table
+    (`read_transcripts`). It is "dynamic": more actors may join it.
     """
     match = re.fullmatch(r"([a-z])(\d\d)[ _]*\((\d{1,2})\)[ _]*[a-z]?", path.stem.lower())
     if match is None:
@@ -37,4 +39,5 @@ CORPUS = Corpus(
     labels={"a": ANGRY, "d": DISGUST, "f": FEARFUL, "h": HAPPY, "s": SAD},
     expected_labels={"a": 121, "d": 122, "f": 120, "h": 119, "s": 122},
     read_codes=read_codes,
+    read_annotations=read_transcripts,
 )

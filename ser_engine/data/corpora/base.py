@@ -56,6 +56,9 @@ class Stray:
     error: bool = False
 
 
+LFS_POINTER = b"version https://git-lfs"
+"""The beginning of the small text file that Git leaves in place of a recording that was not fetched."""
+LFS_POINTER_BYTES = 1024
 NOT_A_CLIP, REPEAT, NO_LABEL = "not a clip of the corpus", "a clip that was read already", "no label in the corpus"
 
 ORDINARY = "ordinary"
@@ -76,7 +79,7 @@ class Corpus:
     id : the corpus's name in commands and configurations, and its key in docs/papers.bib
     languages : ISO 639-1 codes; none for sounds without words
     labels : the corpus's own labels, and which of our emotions each of them is
-    expected_labels : how many clips of each own label were published
+    expected_labels : how many clips of each own label were published; empty if that is not stated
     read_codes : takes a path and returns the codes in its name, or None for a file that is not a clip of the corpus
     emotion_codes : the own label of each code, where they differ
     emotion : the own label of every clip, where names have no code for it
@@ -140,7 +143,8 @@ class Corpus:
 
         A clip that is there twice (Kaggle's archives of RAVDESS and TESS contain them a second time, in a folder of
         the same name) is read once: otherwise it could be in both the training and the test part of a split.
-        Raise CorpusError if there is no such folder, or if a file's name has a code that the corpus does not have.
+        Raise CorpusError if there is no such folder, if recordings are only Git LFS pointers, or if a file's name has a
+        code that the corpus does not have.
         """
         for item in self.scan(root):
             if isinstance(item, Utterance):
@@ -149,12 +153,21 @@ class Corpus:
                 raise CorpusError(f"{item.path}: {item.reason}.")
 
     def scan(self, root: Path) -> Iterator[Utterance | Stray]:
-        """Yield what `utterances` yields, and every other audio file with the reason why it is left out."""
+        """Yield what `utterances` yields, and every other audio file with the reason why it is left out.
+
+        Files that are Git LFS pointers in place of recordings are left out as one, the first of them.
+        """
         if not root.is_dir():
             raise CorpusError(f"{self.title} should be in {root}, but there is no such folder.")
         annotate = self.read_annotations(root) if self.read_annotations else None
         seen: set[tuple[str, str]] = set()
-        for path in audio_files(root):
+        paths = audio_files(root)
+        pointers = [path for path in paths if is_pointer(path)]
+        if pointers:
+            others = f", like {len(pointers) - 1:,} others here," if len(pointers) > 1 else ""
+            reason = f"a Git LFS pointer{others} and no recording; “git lfs pull” in its repository fetches the audio"
+            yield Stray(pointers[0], reason, error=True)
+        for path in sorted(set(paths) - set(pointers)) if pointers else paths:
             try:
                 read = self.read_name(path)
             except KeyError as error:
@@ -183,6 +196,17 @@ def match_names(pattern: str) -> Callable[[Path], Codes | None]:
         return match.groupdict() if match else None
 
     return read_codes
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file is a Git LFS pointer in place of what it is named after."""
+    try:
+        if path.stat().st_size > LFS_POINTER_BYTES:
+            return False
+        with path.open("rb") as file:
+            return file.read(len(LFS_POINTER)) == LFS_POINTER
+    except OSError:
+        return False
 
 
 def plain_name(name: str) -> str:

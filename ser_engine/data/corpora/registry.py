@@ -15,7 +15,7 @@ from ser_engine.errors import CorpusError
 
 MODULES = (
     "ravdess", "cremad", "savee", "tess", "iemocap", "emodb", "emovo", "aesdd", "shemo", "subesco", "banglaser", "ased",
-    "emogator", "librispeech", "speechocean",
+    "nemo", "urdu", "baved", "emogator", "librispeech", "speechocean",
 )  # fmt: skip
 CORPORA: dict[str, Corpus] = {name: import_module(f"{__package__}.{name}").CORPUS for name in MODULES}
 

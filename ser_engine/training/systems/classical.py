@@ -18,7 +18,7 @@ from ser_engine.data.preprocess import PREPROCESSINGS
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.predictions import MAIN, Outputs
 from ser_engine.features import ACOUSTIC
-from ser_engine.models.classical import Classical, make_estimator, predict_proba
+from ser_engine.models.classical import Classical, fit_estimator, make_estimator, predict_proba
 from ser_engine.training.clips import Clips, Rows, training_rows
 from ser_engine.training.config import STRICT, ExperimentConfig, one_of
 from ser_engine.training.system import Prepared, System, Task, Workspace, digest
@@ -83,7 +83,7 @@ class ClassicalSystem(System[ClassicalConfig, NDArray[np.float32], Pipeline]):
         rows, copies = training_rows(config, labels, task.train, features.shape[1], task.number)
         pipeline = make_estimator(config.estimator, config.seed, config.parameters)
         try:
-            pipeline.fit(features[rows, copies], labels[rows])
+            fit_estimator(pipeline, features[rows, copies], labels[rows], rows)
         except (ValueError, np.linalg.LinAlgError) as error:
             raise InvalidSettings(f"{config.estimator} cannot be fitted on these clips: {error}") from None
         history = task.state.history(task.number, task.name)

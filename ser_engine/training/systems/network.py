@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from ser_engine.data.acoustic import acoustic_features
 from ser_engine.data.augment import RECIPES
+from ser_engine.data.balance import balance_to_harmonic_mean
 from ser_engine.data.pool import map_clips
-from ser_engine.data.preprocess import PREPROCESSINGS, load_samples, preprocess_clips
+from ser_engine.data.preprocess import PREPROCESSINGS, load_samples, preprocess_and_augment_clips
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.predictions import MAIN, Outputs
 from ser_engine.features import ACOUSTIC
@@ -29,7 +30,7 @@ from ser_engine.papers.fit import Examples, FitConfig, fit
 from ser_engine.papers.image_backbones import ImageNetwork, load_imagenet
 from ser_engine.papers.network import KINDS, SHAPES, Blocks, Network, build, extract_blocks, standardize
 from ser_engine.settings import Settings
-from ser_engine.training.clips import Clips, Rows, hold_out, training_rows
+from ser_engine.training.clips import Clips, Rows, hold_out, training_rows, validation_rows
 from ser_engine.training.config import STRICT, Count, Natural, one_of
 from ser_engine.training.system import Prepared, System, Task, Workspace, digest
 from ser_engine.training.systems.classical import describe_inputs, log
@@ -53,7 +54,7 @@ class NetworkConfig(FitConfig):
     imagenet : initial weights of an image network, a hub id with its revision or a folder; random ones if empty
     trainable : "all", or "head" if the body keeps its initial weights
     genders : whether women's and men's emotions are separate classes in training and added up after (Sharma, III.C.1)
-    blocks : largest number of blocks of each clip in training, evenly over the clip; 0 for all
+    blocks : largest number of blocks of each clip, evenly over the clip; 0 for all
     tries : combinations of Islam's table 4 that are tried for "embedding-mlp", which has its own training
     """
 
@@ -69,9 +70,9 @@ class NetworkConfig(FitConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        possible = RECIPES if self.features in ACOUSTIC else IMAGE_AUGMENTATIONS if self.features in IMAGES else ()
+        possible = {**RECIPES, **(IMAGE_AUGMENTATIONS if self.features in IMAGES else {})}
         if self.augmentation and self.augmentation not in possible:
-            names = ", ".join(possible) or "none"
+            names = ", ".join(possible)
             raise InvalidSettings(f"augmentation is “{self.augmentation}”; for {self.features} there are {names}.")
 
     @property
@@ -97,7 +98,7 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
         return describe_inputs(self.config.features, self.config.augmentation)
 
     def prepare(self, clips: Clips) -> Prepared[Copies]:
-        """Compute the blocks of every clip, and of its augmented copies for acoustic features."""
+        """Compute the blocks of every clip and of its augmented copies; images are augmented later, in training."""
         config = self.config
         if config.features in ACOUSTIC:
             table = acoustic_features(
@@ -105,8 +106,7 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
             )
             copies: Copies = [[row[None] for row in rows or ()] for rows in table]
         else:
-            computed = compute_blocks(clips.paths, config.features, config.preprocessing, self.settings)
-            copies = [[blocks] if len(blocks) else [] for blocks in computed]
+            copies = compute_copies(clips.paths, config, self.settings)
         rows = [row for row, blocks in enumerate(copies) if blocks]
         clips, copies = clips.select(rows), [copies[row] for row in rows]
         return Prepared(clips, copies, digest(arrays=(blocks for clip in copies for blocks in clip)))
@@ -117,8 +117,7 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
         train, held_out = task.train, task.validation
         if config.early_stopping and not len(held_out):
             train, held_out = hold_out(config, clips, train, task.number)
-        copies = len(prepared.features[0])
-        training = self._examples(prepared, *training_rows(config, clips.labels, train, copies, task.number))
+        training = self._training_examples(prepared, train, task.number)
         standardization = None
         if training.blocks.dtype != np.uint8:
             blocks = training.blocks
@@ -126,7 +125,8 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
             training = Examples(standardize(blocks, standardization), training.targets)
         validation = None
         if config.early_stopping:
-            plain = self._examples(prepared, held_out, np.zeros(len(held_out), int))
+            copies = len(prepared.features[0])
+            plain = self._examples(prepared, *validation_rows(config, clips.labels, held_out, copies, task.number))
             validation = Examples(standardize(plain.blocks, standardization), plain.targets)
         options = config.options
         if config.kind == SEARCHED and validation is not None:
@@ -168,33 +168,50 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
     def _outputs(self, classes: int) -> int:
         return classes * 2 if self.config.genders else classes
 
+    def _training_examples(self, prepared: Prepared[Copies], train: Rows, fold: int) -> Examples:
+        """Return the balanced blocks of training clips.
+
+        With "harmonic-mean", blocks are balanced and not clips: Islam (3.3.2) does it because "longer samples produce
+        more embeddings".
+        """
+        config, copies = self.config, len(prepared.features[0])
+        if config.balance != "harmonic-mean":
+            return self._examples(prepared, *training_rows(config, prepared.clips.labels, train, copies, fold))
+        whole = self._examples(prepared, np.tile(train, copies), np.repeat(np.arange(copies), len(train)))
+        rows = balance_to_harmonic_mean(whole.targets.astype(str), np.random.default_rng([config.seed, fold]))
+        return Examples(whole.blocks[rows], whole.targets[rows])
+
     def _examples(self, prepared: Prepared[Copies], rows: Rows, copies: Rows) -> Examples:
         """Return the blocks of some clips, each in one of its copies; men's classes come after women's."""
         clips = prepared.clips
         targets = clips.targets
         if self.config.genders:
             targets = targets + len(clips.order) * np.array([clip.gender == "male" for clip in clips.utterances])
-        chosen = [
-            _spread(prepared.features[row][copy], self.config.blocks) for row, copy in zip(rows, copies, strict=True)
-        ]
-        blocks: Blocks = np.concatenate(chosen)  # type: ignore[assignment]
+        chosen = [prepared.features[row][copy] for row, copy in zip(rows, copies, strict=True)]
+        blocks: Blocks = np.concatenate(chosen)
         return Examples(blocks, np.repeat(targets[rows], [len(blocks) for blocks in chosen]))
 
 
-def compute_blocks(paths: list[Path], features: str, preprocessing: str, settings: Settings) -> list[Blocks]:
-    """Return the blocks of each recording, none for a recording that the preprocessing drops."""
-    files = preprocess_clips(paths, settings, preprocessing)
-    extract = partial(_extract, features=features, settings=settings)
-    if features not in IMAGES:  # embeddings are computed by a network on all cores
-        return [extract(file) for file in tqdm(files, desc=features, unit="clip")]
-    return list(map_clips(extract, files, description=features))
+def compute_copies(paths: list[Path], config: NetworkConfig, settings: Settings) -> Copies:
+    """Return the blocks of each recording and of its augmented copies, none for one that the preprocessing drops."""
+    recipe = config.augmentation if config.augmentation in RECIPES else ""
+    files = preprocess_and_augment_clips(paths, settings, config.preprocessing, recipe, config.seed)
+    extract = partial(_extract, features=config.features, count=config.blocks, settings=settings)
+    flat = [file for copies in files for file in copies]
+    if config.features in IMAGES:
+        blocks = list(map_clips(extract, flat, description=config.features))
+    else:  # embeddings are computed by a network on all cores
+        blocks = [extract(file) for file in tqdm(flat, desc=config.features, unit="clip")]
+    width = len(files[0]) if files else 1
+    clips = [blocks[first : first + width] for first in range(0, len(blocks), width)]
+    return [copies if len(copies[0]) else [] for copies in clips]
 
 
-def _extract(file: Path, features: str, settings: Settings) -> Blocks:
+def _extract(file: Path, features: str, count: int, settings: Settings) -> Blocks:
     samples = load_samples(file)
     if not len(samples):
         return np.zeros((0, *SHAPES[features]), np.float32)
-    return extract_blocks(features, samples, settings)
+    return _spread(extract_blocks(features, samples, settings), count)
 
 
 def _spread(blocks: Blocks, count: int) -> Blocks:

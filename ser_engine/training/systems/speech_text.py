@@ -22,7 +22,7 @@ from ser_engine.evaluation.predictions import COMPONENT, MAIN, Outputs
 from ser_engine.models.speech_text import SpeechText, speech_states, text_states
 from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
-from ser_engine.training.clips import Clips, Rows, hold_out, training_rows
+from ser_engine.training.clips import Clips, Rows, hold_out, training_rows, validation_rows
 from ser_engine.training.system import Prepared, System, Task, Workspace, digest
 from ser_engine.training.systems.classical import describe_inputs, log
 from ser_engine.training.transformers_trainer import Examples, SpeechTextTraining, fine_tune
@@ -117,7 +117,8 @@ class SpeechTextSystem(System[SpeechTextTraining, Inputs, SpeechText]):
             train, held_out = hold_out(config, clips, train, task.number)
         rows, copies = training_rows(config, clips.labels, train, len(inputs.files[0]), task.number)
         network, processor = self.initial_network(clips.order)
-        validation = inputs.examples(clips, held_out) if len(held_out) else None
+        checked = validation_rows(config, clips.labels, held_out, len(inputs.files[0]), task.number)
+        validation = inputs.examples(clips, *checked) if len(held_out) else None
         training = inputs.examples(clips, rows, copies)
         if training.pooled and network.config.standardized:
             network.fit_standardization(*states_of(network, processor, training))

@@ -6,13 +6,11 @@ import hashlib
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import load_audio
 from ser_engine.data import augment
 from ser_engine.data.acoustic import acoustic_features
@@ -61,7 +59,7 @@ def test_five_clips_end_to_end(paths: list[Path], settings: Settings, table: Tab
     assert [row is None for row in table] == [False, False, True, True, False]
     for path, row in zip(paths[:2], table[:2], strict=True):
         assert row is not None and len(row) == 1 + len(augment.RECIPES["sharma"])
-        samples = clean_speech(load_audio(path, settings), replace(settings, noise_reduction="always")).samples
+        samples = preprocess(path.read_bytes(), "sharma", settings)
         rng = np.random.default_rng([0, int(hashlib.sha256(path.read_bytes()).hexdigest()[:12], 16)])
         voices = [samples, *(copy for _, copy in augment.apply("sharma", samples, rng))]
         for features, voice in zip(row, voices, strict=True):
@@ -110,13 +108,23 @@ def test_without_preprocessing_the_whole_clip_counts_and_paper_4_hears_two_and_a
 
 
 def test_paper_1_drops_what_is_silent_or_under_a_second(settings: Settings) -> None:
-    for dropped in (tone(3), speech()[8000:16000]):
+    for dropped in (silence(3), np.concatenate([tone(0.5), silence(3)]), speech()[8000:16000]):
         with pytest.raises(NoSpeech):
             preprocess(encode(dropped), "sharma", settings)
     spoken = preprocess(encode(np.concatenate([silence(3), speech(), silence(3)])), "sharma", settings)
-    assert 16_000 <= len(spoken) < len(speech()) + 8000
+    assert 16_000 <= len(spoken) <= len(speech()) + 2048
+    quiet = preprocess(encode(0.1 * np.concatenate([silence(3), speech(), silence(3)])), "sharma", settings)
+    assert np.abs(quiet).max() == pytest.approx(0.1 * np.abs(spoken).max(), rel=0.2)  # no level is changed
     with pytest.raises(InvalidAudio):
         preprocess(b"no sound", "sharma", settings)
+
+
+def test_paper_3_trims_what_is_25_db_below_the_loudest_at_both_ends(settings: Settings) -> None:
+    hiss = 0.01 * tone(1)  # 40 dB below
+    trimmed = preprocess(encode(np.concatenate([hiss, tone(1), hiss, tone(1), hiss])), "islam", settings)
+    assert len(trimmed) == pytest.approx(3 * 16_000, abs=2048)
+    with pytest.raises(NoSpeech):
+        preprocess(encode(silence(1)), "islam", settings)
 
 
 def test_clips_at_any_rate_are_heard_at_16_khz(settings: Settings) -> None:
@@ -133,7 +141,7 @@ def test_another_seed_or_recipe_is_another_cache(paths: list[Path], settings: Se
 
     first = copies(augmentation="islam")
     other = copies(augmentation="islam", seed=1)
-    assert [len(first), len(other)] == [4, 4]
+    assert [len(first), len(other)] == [5, 5]
     assert np.array_equal(first[0], other[0]) and not np.array_equal(first[1], other[1])
     assert len(copies(augmentation="gomes")) == 4
 

@@ -89,9 +89,7 @@ def test_silence_after_a_short_clip_is_dark() -> None:
     assert image[:, :, 60:].max() <= 4
 
 
-def test_the_mfcc_image_leaves_out_the_silence_around_a_clip() -> None:
-    quiet = np.concatenate([silence(0.512), CLIP, silence(0.512)])
-    assert np.abs(spectrogram.mfcc_image(quiet).astype(int) - spectrogram.mfcc_image(CLIP).astype(int)).mean() < 3
+def test_the_mfcc_image_has_a_stripe_for_each_coefficient() -> None:
     # Twenty coefficients, each a stripe of a twentieth of the height; the first is the lowest and the most negative.
     image = spectrogram.mfcc_image(noise(1.0))[0].astype(int)
     mfcc = spectra.mfcc(spectra.magnitude(noise(1.0)) ** 2, RATE)

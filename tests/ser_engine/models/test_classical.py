@@ -10,7 +10,7 @@ import skops.io
 
 from ser_engine import Settings
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models.classical import ESTIMATORS, Classical, make_estimator, predict_proba
+from ser_engine.models.classical import ESTIMATORS, Classical, fit_estimator, make_estimator, predict_proba
 from ser_engine.models.registry import load_model
 from ser_engine.models.store import read_config, sha256, write_config
 from ser_engine.types import Scores
@@ -30,7 +30,7 @@ def clusters(seed: int, width: int = 6) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "majority"])
 def test_each_learns_what_can_be_learned_and_scores_as_it_predicts(name: str) -> None:
-    pipeline = make_estimator(name, 0, {}).fit(*clusters(1))
+    pipeline = fit_estimator(make_estimator(name, 0, {}), *clusters(1), np.arange(120))
     points, names = clusters(2)
     predicted = pipeline.predict(points)
     assert np.mean(predicted == names) > 0.9
@@ -38,6 +38,21 @@ def test_each_learns_what_can_be_learned_and_scores_as_it_predicts(name: str) ->
     assert scores.shape == (120, 4) and scores.dtype == np.float32
     assert scores.sum(axis=1) == pytest.approx(1.0, abs=1e-5) and not scores[:, 0].any()
     assert np.mean(np.array(["calm", *LABELS])[scores.argmax(axis=1)] == predicted) > 0.98  # ties are told as they fall
+
+
+def test_a_search_has_the_copies_of_a_clip_on_one_side() -> None:
+    """Labels at random: only a copy of the same clip in the other folds could tell them."""
+    rng = np.random.default_rng(0)
+    points = np.repeat(rng.normal(size=(60, 6)).astype(np.float32), 3, axis=0)
+    names = np.repeat(rng.choice(LABELS, 60), 3)
+    pipeline = fit_estimator(make_estimator("knn-grid-search", 0, {}), points, names, np.repeat(np.arange(60), 3))
+    assert pipeline[-1].best_score_ < 0.6
+
+
+def test_kernel_and_c_are_searched_for() -> None:
+    pipeline = fit_estimator(make_estimator("svm-grid-search", 0, {}), *clusters(1), np.arange(120))
+    searched = pipeline[-1].cv_results_["params"]
+    assert {params["kernel"] for params in searched} == {"poly", "rbf"} and len(searched) == 20
 
 
 def test_the_majority_is_always_said() -> None:
@@ -71,7 +86,8 @@ def test_what_is_not_there_is_told() -> None:
 @pytest.mark.parametrize("name", list(ESTIMATORS))
 def test_what_was_saved_scores_the_same_when_read(name: str, tmp_path: Path) -> None:
     points, names = clusters(1, width=94)
-    model = Classical("tried", LABELS, "acoustic94", make_estimator(name, 0, {}).fit(points, names), {"run": "one"})
+    pipeline = fit_estimator(make_estimator(name, 0, {}), points, names, np.arange(len(names)))
+    model = Classical("tried", LABELS, "acoustic94", pipeline, {"run": "one"})
     model.save(tmp_path / "tried")
     again = load_model(tmp_path / "tried", Settings())
     assert isinstance(again, Classical)

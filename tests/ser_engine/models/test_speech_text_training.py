@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ STILL = {"layerdrop": 0.0, "mask_time_prob": 0.3}
 def test_freezing_says_what_is_trained(kind: str, here: Settings) -> None:
     overrides = {"encoder_layerdrop": 0.0} if kind == "whisper" else STILL
     found = {}
-    for freezing in ("head", "top-1", "partial", "entire"):
+    for freezing in ("head", "top-1", "convolutions-1", "partial", "entire"):
         network, processor = build(here, kind, freezing=freezing, speech_overrides=overrides)
         found[freezing], got = trained(network, processor)
         assert got == found[freezing]
@@ -51,6 +52,10 @@ def test_freezing_says_what_is_trained(kind: str, here: Settings) -> None:
     top = "speech.encoder.layers.2." if kind == "whisper" else "speech.encoder.encoder.layers.2."
     assert found["top-1"] > head
     assert all(name.startswith((top, "text.encoder.encoder.layer.1.")) for name in found["top-1"] - head)
+    last = ".1." if kind == "whisper" else ".conv_layers."
+    assert found["convolutions-1"] > head
+    assert all(name.startswith("speech.convolutions") and last in name for name in found["convolutions-1"] - head)
+    assert len({re.sub(r"\D", "", name) for name in found["convolutions-1"] - head}) == 1  # of one layer
     everything = {name for name, _ in network.named_parameters() if "embed_positions" not in name}
     assert found["entire"] == everything
     assert {name for name in everything if "convolutions" in name} == everything - found["partial"]

@@ -68,6 +68,16 @@ def test_the_heads_are_those_of_the_papers() -> None:
     )
 
 
+def test_paper_4_divides_images_by_255_and_no_more() -> None:
+    small = {"size": 32, "filters": (4, 0, 4, 0)}
+    images = torch.randint(0, 256, (2, 3, 32, 32))
+    network = VGG16(3, normalized=False, **small).eval()  # type: ignore[arg-type]
+    torch.testing.assert_close(network(images), network.head(network.body(images / 255)))
+    normalized = VGG16(3, **small).eval()  # type: ignore[arg-type]
+    normalized.load_state_dict(network.state_dict())
+    assert not torch.allclose(normalized(images), network(images))
+
+
 @pytest.mark.parametrize(("kind", "shape"), [(MobileNetV2, (257, 251)), (VGG16, (224, 224)), (VGG16, (128, 128))])
 def test_the_real_ones_take_the_images_of_the_papers(kind: type[ImageNetwork], shape: tuple[int, int]) -> None:
     with torch.device("meta"):

@@ -42,6 +42,24 @@ def test_entries_of_a_protocol_take_precedence(tmp_path: Path) -> None:
         load_config(path, "paper")
 
 
+def test_a_file_extends_another_entry_by_entry(tmp_path: Path) -> None:
+    base = written(tmp_path, LEAST + "epochs = 3\nseed = 5\n[protocol.speaker-independent]\nhidden = 8\nsave = true\n")
+    middle = base.with_name("middle.toml")
+    middle.write_text('extends = "run.toml"\nepochs = 4\n[protocol.speaker-independent]\nhidden = 16\n')
+    last = base.with_name("last.toml")
+    last.write_text('extends = "middle.toml"\ncorpora = ["tess"]\n')
+    config = load_config(last)
+    assert isinstance(config, StatisticsConfig)
+    assert (config.corpora, config.epochs, config.seed, config.hidden, config.save) == (("tess",), 4, 5, 16, True)
+    assert config_name(last) == "source/last" and read_protocols(last) == ("speaker-independent",)
+    base.write_text('extends = "last.toml"\n')
+    with pytest.raises(InvalidSettings, match=r"last\.toml extends itself\.$"):
+        load_config(last)
+    base.write_text('extends = "nothing.toml"\n')
+    with pytest.raises(InvalidSettings, match=r"no configuration .*nothing\.toml"):
+        load_config(last)
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_shipped_experiments_are_valid(path: Path) -> None:
     for protocol in read_protocols(path):

@@ -12,15 +12,18 @@ from ser_engine.data.corpora import (
     aesdd,
     ased,
     banglaser,
+    baved,
     emogator,
     emovo,
     librispeech,
+    nemo,
     registry,
     savee,
     shemo,
     speechocean,
     subesco,
     tess,
+    urdu,
 )
 from ser_engine.errors import CorpusError
 from tests.ser_engine.data.corpora.trees import touched
@@ -83,6 +86,55 @@ def test_shemo_has_words_where_its_table_lies_beside_the_audio(tmp_path: Path) -
     (root / "shemo.json").write_text("[]")
     with pytest.raises(CorpusError, match=r"shemo\.json is not the table"):
         registry.read_corpus("shemo", tmp_path)
+
+
+def test_savee_has_the_words_that_are_known_and_those_of_a_table(tmp_path: Path) -> None:
+    root = touched(
+        tmp_path / "savee", "DC_sa03.wav", "JE_f04.wav", "KL_su15.wav", "DC_d07.wav", "JE_d07.wav", "JE_n07.wav"
+    )
+
+    def words() -> dict[str, str | None]:
+        return {utterance.name: utterance.words for utterance in registry.read_corpus("savee", tmp_path)}
+
+    assert words() == {
+        "DC_sa03": "Will you tell me why?",
+        "JE_f04": "Call an ambulance for medical assistance.",
+        "KL_su15": "He further proposed grants of an unspecified sum for experimental hospitals.",
+        "DC_d07": None,
+        "JE_d07": None,
+        "JE_n07": None,
+    }
+    table = "name,transcript\nDCd07,Of one man.\nd07,Of all.\nf04,Another.\n"
+    (root / "transcript.csv").write_text(table, encoding="utf-8")
+    assert words().items() >= {"DC_d07": "Of one man.", "JE_d07": "Of all.", "JE_f04": "Another."}.items()
+    (root / "transcript.csv").write_text("file;text\n")
+    with pytest.raises(CorpusError, match=r"transcript\.csv should be a table with the columns name and transcript\."):
+        registry.read_corpus("savee", tmp_path)
+
+
+def test_aesdd_has_the_words_of_a_table_however_its_names_are_written(tmp_path: Path) -> None:
+    root = touched(tmp_path / "AESDD", "anger/a13 (6).wav", "anger/a14 (6).wav")
+    (root / "transcript.csv").write_text("name,transcript\na13_(6),Τι ώρα είναι;\n", encoding="utf-8")
+    assert [utterance.words for utterance in registry.read_corpus("aesdd", tmp_path)] == ["Τι ώρα είναι;", None]
+
+
+def test_nemo_has_words_where_its_table_lies_beside_the_audio(tmp_path: Path) -> None:
+    root = touched(tmp_path / "nEMO", "samples/WR0_surprised_64.wav", "samples/EB0_neutral_13.wav")
+    table = 'file_id\temotion\traw_text\nEB0_neutral_13.wav\tneutral\t"Ród smoka" to serial.\n'
+    (root / "data.tsv").write_text(table, encoding="utf-8")
+    first, second = registry.read_corpus("nemo", tmp_path)
+    assert (first.words, first.gender, first.sentence) == ('"Ród smoka" to serial.', "female", "13")
+    assert (second.words, second.gender, second.native, second.label) == (None, "male", "SURPRISED", "surprised")
+    (root / "data.tsv").write_text("id\n")
+    with pytest.raises(CorpusError, match=r"data\.tsv is not the table"):
+        registry.read_corpus("nemo", tmp_path)
+
+
+def test_baved_has_a_word_for_each_clip_and_a_label_for_its_middle_level(tmp_path: Path) -> None:
+    touched(tmp_path / "BAVED", "1/100-f-6-1-1-1.wav", "1/4-M-20-1-2-147.wav")
+    child, man = registry.read_corpus("baved", tmp_path)
+    assert (child.label, child.native, child.gender, child.words) == ("neutral", "neutral", "female", "لم يعجبني")
+    assert (man.label, man.native, man.gender, man.speaker) == (None, "high", "male", "baved/4")
 
 
 @pytest.mark.parametrize(
@@ -156,6 +208,8 @@ def test_tess_in_kaggle_s_folders(tmp_path: Path) -> None:
         (ased, "04Sad/s4-07-02-01-63.wav", "63", "sad", "S"),
         (ased, "S4-04-02-01-29.wav", "29", "sad", "S"),
         (emogator, "000095-25-2.mp3", "000095", "calm", "serenity"),
+        (urdu, "Sad/SM24_F10_S022.wav", "SM24", "sad", "S"),
+        (urdu, "Happy/sf1_f10_h010.wav", "SF1", "happy", "H"),
         (emogator, "000342-02-1.mp3", "000342", "happy", "amusement"),
         (emogator, "000342-06-1.mp3", "000342", None, "contempt"),
         (librispeech, "103-1240-0000.flac", "103", "neutral", "ordinary"),
@@ -183,7 +237,7 @@ def test_speechocean_reads_genders_from_its_table(tmp_path: Path) -> None:
     assert genders == ["male", "female"]
 
 
-@pytest.mark.parametrize("name", ["dis-f1", "s4-07-02-03-63", "000095-25", "103-1240", "readme", "120890003"])
-@pytest.mark.parametrize("reader", [emovo, ased, emogator, librispeech, speechocean])
+@pytest.mark.parametrize("name", ["dis-f1", "s4-07-02-03-63", "000095-25", "103-1240", "readme", "120890003", "SM1_F1"])
+@pytest.mark.parametrize("reader", [emovo, ased, emogator, librispeech, speechocean, urdu, nemo, baved])
 def test_other_files_are_none_of_the_newer_corpora(name: str, reader: ModuleType) -> None:
     assert reader.CORPUS.read_name(Path(f"{name}.wav")) is None

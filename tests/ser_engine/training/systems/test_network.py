@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from ser_engine.models.registry import load_model
 from ser_engine.papers.audioset import VGGish
 from ser_engine.papers.audioset_weights import convert
 from ser_engine.papers.network import Network
+from ser_engine.training.clips import validation_rows
+from ser_engine.training.runner import prepare_run
 from tests.ser_engine.training.tiny import Bench, make_bench
 
 TOML = """
@@ -88,6 +91,32 @@ def test_augmented_copies_and_balance_are_for_training_alone(bench: Bench) -> No
     assert record.tested == 19 and record.features == "acoustic94, gomes augmentation"
 
 
+def test_images_of_augmented_copies_are_trained_on_and_validation_is_balanced(bench: Bench) -> None:
+    toml = TOML.replace('"speaker-independent"', '"paper", "speaker-independent"') + CNN2D
+    more = 'augmentation = "gomes"\nbalance = "count"\nbalance_to = 9\nvalidation_to = 5\npatience = 1\n'
+    path = bench.write("images-copies", toml + more)
+    run = prepare_run(path, "paper", bench.settings)
+    assert {len(copies) for copies in run.prepared.features} == {4}
+    fold = run.folds[0]
+    labels = run.prepared.clips.labels
+    rows, copies = validation_rows(run.system.config, labels, fold.validation, 4, 0)
+    assert set(rows) <= set(fold.validation) and set(Counter(labels[rows].tolist()).values()) == {5}
+    assert set(rows[copies == 0]) == set(fold.validation)  # recordings come before their copies
+    assert bench.run("images-copies", toml + more, "paper").tested == len(fold.test)
+
+
+def test_the_harmonic_mean_balances_blocks_and_not_clips(bench: Bench) -> None:
+    path = bench.write("blocks-balanced", TOML + MOBILENET.replace("blocks = 1\n", "") + 'balance = "harmonic-mean"\n')
+    run = prepare_run(path, "speaker-independent", bench.settings)
+    train = run.folds[0].train
+    counts = Counter[int]()
+    for row in train:
+        counts[int(run.prepared.clips.targets[row])] += len(run.prepared.features[row][0])
+    examples = run.system._training_examples(run.prepared, train, 0)
+    mean = round(len(counts) / sum(1 / count for count in counts.values()))
+    assert len(set(counts.values())) > 1 and Counter(examples.targets.tolist()) == dict.fromkeys(counts, mean)
+
+
 def test_a_stopped_run_repeats_only_the_unfinished_fold(bench: Bench) -> None:
     first = bench.run("stopped", TOML + CNN1D)
     state = bench.state(first.id)
@@ -119,7 +148,7 @@ def test_a_perceptron_on_embeddings_is_searched_for(bench: Bench, tmp_path: Path
         ("dense = [8]", "depth = 3", "cannot be built with these options"),
         ('kind = "cnn1d"', 'kind = "cnn1d"\ntrainable = "tail"', "trainable is 'tail'"),
         ('kind = "cnn1d"', 'kind = "cnn1d"\naugmentation = "tiwari"', "for acoustic94 there are sharma"),
-        ('features = "acoustic94"', 'features = "vggish"\naugmentation = "gomes"', "for vggish there are none"),
+        ('features = "acoustic94"', 'features = "vggish"\naugmentation = "tiwari"', "for vggish there are sharma"),
     ],
 )
 def test_a_wrong_configuration_is_refused_before_anything_is_computed(
