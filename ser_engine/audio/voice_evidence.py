@@ -26,10 +26,10 @@ QUIET_DB, SILENT_DB = 30.0, 40.0
 # More variation than this of the level (dB) says no more.
 MOST_SPREAD_DB = 8.0
 
-WEIGHTS, BIAS = (0.5, 1.31, -6.49, 0.58), -0.57
+WEIGHTS, BIAS = (0.58, 1.79, -5.94, 0.64), -0.41
 """Of `measure_evidence`, by logistic regression: `python -m tools.fit_speech_detection`."""
-ENOUGH = 1.5
-"""Sum (log-odds) from which there is a voice; from 1.25 a recorded solo piano is one, too."""
+ENOUGH = 0.5
+"""Sum (log-odds) from which there is a voice; from more on, voices are refused, but no fewer sounds are accepted."""
 
 
 def is_voice(samples: NDArray[np.float32], probabilities: NDArray[np.float32], slowed: NDArray[np.float32]) -> bool:
