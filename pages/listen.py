@@ -36,8 +36,8 @@ def listen_page() -> None:
     st.html(
         theme.line(
             "lead",
-            "Upload a recording, or record your own voice, and see the probability of each emotion next to the "
-            "transcript. Everything is computed on this server, and nothing is written to its disk.",
+            "Upload recordings, or record your own voice, and see the probability of each emotion next to the "
+            "transcript. Everything is computed on this server, and forgotten when you leave.",
         )
     )
     try:
@@ -72,9 +72,9 @@ def take_recording(state: session.Session) -> None:
     with st.container(key="input"):
         left, right = st.columns(2, gap="medium")
         with left:
-            st.header("Upload a recording", anchor=False)
+            st.header("Upload recordings", anchor=False)
             uploads = st.file_uploader(
-                "Upload a recording",
+                "Upload recordings",
                 accept_multiple_files=True,
                 key=f"upload{state.uploads or ''}",
                 on_change=state.note_change,

@@ -8,8 +8,8 @@ from ser_engine.errors import SerError
 from ui import calibration, engine, session, theme, wording
 from ui.components import live_chart
 from ui.components.recorder import record
-from ui.live import ended, microphone, view
-from ui.live.job import play
+from ui.live import ended, example, microphone, view
+from ui.live.job import play, play_aloud
 from ui.live.state import LiveState, current
 from ui.panels import note, section
 
@@ -37,13 +37,13 @@ def live_page() -> None:
     state = current()
     calibration.show(session.current(), "It applies from the next session on.")
     # A fragment that has nothing to wait for need not run; its place and the component in it stay the same.
-    waits = state.active or finished(state) != (True, True)
+    waits = state.active or finished(state) != (True, True) or not engine.warm_up(model).is_set()
     st.fragment(show_session, run_every=REDRAW_S if waits else None)(state, model)
     if sentence := wording.unsure_columns(engine.card(model)):
         note(sentence)
     # Below elements that stay: Streamlit would make this one anew if an element above it came or went.
     with st.container(key="microphone"):
-        if state.active and state.job is not None:
+        if state.active and state.job is not None and state.job.example is None:
             microphone.connect(state.job, state.microphone)
         else:
             microphone.hang_up(state.microphone)
@@ -58,8 +58,15 @@ def live_page() -> None:
 def show_session(state: LiveState, model: str) -> None:
     """Draw the session as it is now; rerun the whole page when something else on it changes."""
     before = st.session_state.get("live-drawn")
-    live_chart.draw(view.moment(state), key=CHART, start=lambda: start(state, model), stop=state.stop)
-    now = (state.number, state.active, finished(state))
+    labels = (engine.card(model) or {}).get("labels", ()) if not state.course.labels else ()
+    live_chart.draw(
+        view.moment(state, labels, engine.warm_up(model).is_set()),
+        key=CHART,
+        start=lambda: start(state, model),
+        stop=state.stop,
+        example=lambda: play_example(state, model),
+    )
+    now = (state.number, state.active, finished(state), engine.warm_up(model).is_set())
     st.session_state["live-drawn"] = now
     if before is not None and before != now:
         st.rerun()
@@ -78,6 +85,14 @@ def start(state: LiveState, model: str) -> None:
     state.start(engine.analyzer(model), session.current().baseline)
 
 
+def play_example(state: LiveState, model: str) -> None:
+    """Start a session of the example in place of the last one, unless that is still active; it is nobody's voice."""
+    if state.active:
+        return
+    microphone.forget(state.microphone)
+    state.replace(play_aloud(example.PATH.read_bytes(), engine.analyzer(model)))
+
+
 def discard(state: LiveState) -> None:
     """Discard the last session with its sound."""
     microphone.hang_up(state.microphone)
@@ -85,9 +100,9 @@ def discard(state: LiveState) -> None:
 
 
 def show_recorder(state: LiveState, model: str) -> None:
-    """Offer three seconds instead of a session that could not be connected."""
+    """Offer a recording instead of a session that could not be connected."""
     section(
-        "Record three seconds instead",
+        "Record your voice instead",
         "A firewall may block the connection; a TURN server helps, see SER_TURN in the documentation.",
     )
     spoken = record(key=RECORDER)

@@ -29,6 +29,7 @@ CSS = """
 h1, h2, h3 { text-wrap: balance; letter-spacing: -0.015em; }
 .st-key-input h2, .st-key-promise h2 { font-size: 1.15rem; font-weight: 600; padding: .5rem 0; }
 .st-key-finding h1 { padding-top: .25rem; }
+.st-key-headline { scroll-margin-top: 4.5rem; }
 .st-key-headline h2 { font-size: 2.25rem; line-height: 1.2; padding: .25rem 0 .75rem; }
 /* The links to the other pages stand above the text, not in the window's corner. */
 [data-testid="stToolbar"] { max-width: 1060px; margin-inline: auto; padding-inline: .25rem; }

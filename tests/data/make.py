@@ -25,9 +25,9 @@ PAUSE_S = 0.33
 ESPEAK = {"man": ("en-us", 130), "woman": ("en-us+steph", 130)}
 
 
-def speak(voice: str, words_per_minute: int, text: str) -> np.ndarray:
-    """Return float32 [n] at `RATE`."""
-    command = ["espeak-ng", "-v", voice, "-s", str(words_per_minute), "-g", "1", "--stdout", text]
+def speak(voice: str, words_per_minute: int, text: str, pitch: int = 50) -> np.ndarray:
+    """Return float32 [n] at `RATE`; `pitch` is espeak-ng's, 0 to 99."""
+    command = ["espeak-ng", "-v", voice, "-s", str(words_per_minute), "-p", str(pitch), "-g", "1", "--stdout", text]
     wav = subprocess.run(command, check=True, capture_output=True).stdout
     samples, rate = soundfile.read(io.BytesIO(wav), dtype="float32")
     spoken = soxr.resample(samples, rate, RATE)

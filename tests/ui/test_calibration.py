@@ -98,7 +98,7 @@ def test_the_answer_becomes_relative_to_the_calm_voice_and_back(page: AppTest, c
 
 def test_a_recorded_sample_calibrates_too(page: AppTest) -> None:
     samples = np.resize(speech(CALM), calibration.SECONDS * RATE)
-    page.session_state["calm-recorder-arrived"] = base64.b64encode(encode(samples)).decode()
+    page.session_state["calm-recorder-arrived"] = "recording", base64.b64encode(encode(samples)).decode()
     page.run()
     assert healthy(page) and not page.error and baseline(page).speech_s > 15
     assert session(page).sample is None
@@ -157,7 +157,7 @@ def test_both_pages_share_the_calm_voice(page: AppTest, calm: bytes) -> None:
     assert first.ended.wait(60)
     page.run()
     samples = np.resize(speech(rate=48_000), 144_000)
-    page.session_state["live-recorder-arrived"] = base64.b64encode(encode(samples, 48_000)).decode()
+    page.session_state["live-recorder-arrived"] = "recording", base64.b64encode(encode(samples, 48_000)).decode()
     page.run()
     assert live.job is not None and live.job is not first and live.job.ended.wait(60)
     page.run()

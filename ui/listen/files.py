@@ -80,6 +80,8 @@ class Files:
         with self._lock:
             self.rows = {each.file_id: self.rows.get(each.file_id) or Row(each) for each in uploads}
             self._kept = OrderedDict((key, value) for key, value in self._kept.items() if key in self.rows)
+            if not self.rows:
+                self._start = None
 
     def take(self, key: str, analysis: Analysis, overview: Overview) -> None:
         """Take the analysis of a file, and the overview of its sound."""
@@ -121,10 +123,10 @@ class Files:
         """
         with self._lock:
             self.shown = shown
-            if choices != self._choices:
-                self._choices, self._start = choices, start
+            if self._start is not None and choices != self._choices:
                 self._kept.clear()
                 self.rows = {key: Row(row.upload) for key, row in self.rows.items()}
+            self._choices, self._start = choices, start
             if self._worker is None and self._next() is not None:
                 self._worker = threading.Thread(target=self._run, args=(wanted,), name="files", daemon=True)
                 self._worker.start()

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ser_engine import Analyzer, Settings
 from ser_engine.audio.decode import load_audio
 from ser_engine.errors import SerError, TooLarge
+from ser_engine.live.player import play_recording
 from ser_engine.live.session import MAX_SESSION_S, LiveSession
 from ser_engine.types import Baseline, Recording, TranscriptSegment
 
@@ -35,12 +36,14 @@ POLL_S = 0.02
 NICE = 10
 """Niceness of the transcribing thread on Linux, so that it never delays scores."""
 
-Ending = Literal["stopped", "left", "lost", "unreachable", "full", "failed"]
-"""Why a session ended: by the person, the page, the connection, no connection at all, an hour, or an error."""
+Ending = Literal["stopped", "played", "left", "lost", "unreachable", "full", "failed"]
+"""Why a session ended: by the person, the example, the page, the connection, no connection, an hour, or an error."""
 
 
 class LiveJob:
     """One session, relative to the speaker's `baseline`, if any; a `recording` is scored before any frames.
+
+    An `example` is scored instead of frames, as fast as it is spoken.
 
     Attributes
     ----------
@@ -58,6 +61,7 @@ class LiveJob:
         clock: Callable[[], float] = time.monotonic,
         recording: Recording | None = None,
         baseline: Baseline | None = None,
+        example: Recording | None = None,
     ) -> None:
         self.settings: Settings = analyzer.settings
         self.session = LiveSession(
@@ -69,6 +73,7 @@ class LiveJob:
         self.ended, self.transcribed = threading.Event(), threading.Event()
         self.sink: Any = None
         self.hang_up: Callable[[], object] | None = None
+        self.example = example
         self._analyzer, self._clock, self._recording = analyzer, clock, recording
         self._frames: deque[AudioFrame] = deque()
         self._last_frame_at: float | None = None
@@ -84,7 +89,7 @@ class LiveJob:
     @property
     def connected(self) -> bool:
         """Whether any sound has come."""
-        return self._last_frame_at is not None
+        return self._last_frame_at is not None or self.example is not None
 
     def take(self, frame: AudioFrame) -> None:
         """Queue a frame; cheap enough for the server's event loop."""
@@ -116,6 +121,8 @@ class LiveJob:
         try:
             if self._recording is not None:
                 self.session.push(self._recording.samples, self._recording.rate)  # no window of it is ever late
+            if self.example is not None:
+                self._play(self.example)
             while not self._over.wait(POLL_S):
                 self._push()
                 self._check_timeouts()
@@ -137,6 +144,13 @@ class LiveJob:
             if self.hang_up is not None:
                 self.hang_up()
                 self.hang_up = None
+
+    def _play(self, example: Recording) -> None:
+        """Score an example in real time, and end the session with it."""
+        for _ in play_recording(example, self.session, realtime=True):
+            if self._over.is_set():
+                return
+        self.end("played")
 
     def _push(self) -> None:
         """Score all waiting frames."""
@@ -181,6 +195,11 @@ def play(recording: bytes, analyzer: Analyzer, baseline: Baseline | None = None)
     job = LiveJob(analyzer, recording=load_audio(recording, settings), baseline=baseline)
     job.end("stopped")
     return job
+
+
+def play_aloud(recording: bytes, analyzer: Analyzer) -> LiveJob:
+    """Return a session of a recording that the browser plays at the same time; SerError if it cannot be decoded."""
+    return LiveJob(analyzer, example=load_audio(recording, analyzer.settings))
 
 
 def _channels_last(frame: AudioFrame) -> NDArray[Any]:

@@ -16,6 +16,7 @@ Phase = Literal["idle", "connecting", "live", "ended"]
 
 ENDINGS = {
     "stopped": "Stopped.",
+    "played": "The example has ended.",
     "left": "The connection was closed, so the session ended: the page was left, or the microphone was disconnected.",
     "lost": "The connection was lost, so the session ended.",
     "unreachable": "The browser and the server could not connect within ten seconds.",

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ser_engine.errors import InvalidSettings
 from ser_engine.labels import group_scores, ungrouped_probability
 from ser_engine.live.session import Update
 from ser_engine.types import Scores
 from ui import wording
+from ui.live import example
 
 if TYPE_CHECKING:
     from ui.live.job import LiveJob
@@ -40,10 +43,18 @@ GROUPS = {
 """Titles of the four groups of Islam et al."""
 
 
-def moment(state: LiveState) -> dict[str, Any]:
-    """Return the data of the component for now."""
+def moment(state: LiveState, labels: Sequence[str] = (), loaded: bool = False) -> dict[str, Any]:
+    """Return the data of the component for now.
+
+    `labels` are the model's, whose axes are drawn before there are any scores. An example can be played once the
+    model is `loaded`: its sound would not wait for that.
+    """
     data: dict[str, Any] = {"phase": state.phase, "number": state.number}
+    if loaded and not state.active:
+        data["example"] = example.as_url()
     job = state.job
+    if labels and (job is None or not state.course.labels):
+        data["preview"] = preview(labels)
     if job is None:
         return data | {"sentence": "", "seconds": 0.0, "level": 0.0}
     timeline = job.session.timeline
@@ -67,6 +78,14 @@ def moment(state: LiveState) -> dict[str, Any]:
     return data
 
 
+def preview(labels: Sequence[str]) -> dict[str, Any]:
+    """Return the two scales without any values, for the axes."""
+    even = Scores(tuple(labels), np.full(len(labels), 1 / len(labels), np.float32))
+    empty = {"headline": "", "note": ""}
+    grouped = groups(even, [])
+    return {"all": scale(even, []) | empty, "groups": grouped and grouped | empty}
+
+
 def sentence(state: LiveState) -> str:
     """Return the status of the session in a sentence or two."""
     job = state.job
@@ -74,7 +93,8 @@ def sentence(state: LiveState) -> str:
         return "Connecting to your microphone."
     if job is None:
         return ""
-    status = state.ending or "Recording: speak, and the result follows."
+    recording = "Playing an example." if job.example else "Recording: speak, and the result follows."
+    status = state.ending or recording
     if skipped := job.session.skipped:
         windows = "window was" if skipped == 1 else "windows were"
         status += f" The computer was busy: {wording.count(skipped)} {windows} skipped."

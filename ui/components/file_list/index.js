@@ -1,5 +1,8 @@
 // Lists the files of the page with their answers. A click opens one; Python draws what it opens.
 
+// How long an answer may take to appear, after which the page no longer scrolls to it, in milliseconds; and how often to look.
+const PATIENCE = 10_000;
+const OFTEN = 100;
 const STATES = { waiting: "Waiting", running: "Analyzing…" };
 
 /** One list on the page; `send(event, value)` triggers an event in Python. */
@@ -27,10 +30,22 @@ class Files {
     for (const name of ["name", "answer", "seconds"]) {
       button.append(Object.assign(document.createElement("span"), { className: name }));
     }
-    button.onclick = () => button.getAttribute("aria-disabled") === "true" || this.send("opened", key);
+    button.onclick = () => {
+      if (button.getAttribute("aria-disabled") === "true") return;
+      this.send("opened", key);
+      this.reveal(button.querySelector(".name").textContent);
+    };
     const item = document.createElement("li");
     item.append(button);
     return { item, button, written: "" };
+  }
+
+  /** Scroll to the answer, which the page draws below the list. */
+  reveal(name, left = PATIENCE / OFTEN) {
+    const headline = document.querySelector(".st-key-headline");
+    const shown = headline?.querySelector(".eyebrow")?.textContent.startsWith(name);
+    if (shown) headline.scrollIntoView({ behavior: "smooth", block: "start" });
+    else if (left) setTimeout(() => this.reveal(name, left - 1), OFTEN);
   }
 
   write(kept, row) {

@@ -45,6 +45,7 @@ class Live {
     for (const button of this.root.querySelectorAll("[data-kind]")) {
       button.onclick = () => this.choose("kind", button.dataset.kind);
     }
+    this.find(".example").onclick = () => this.play();
     this.resized = new ResizeObserver(() => this.drawCourse());
     this.resized.observe(this.find(".course"));
   }
@@ -59,7 +60,7 @@ class Live {
   }
 
   async start() {
-    this.problem = null;
+    this.problem = this.sound = null;
     if (!usable()) return this.fail("insecure");
     this.asking = true;
     this.before = this.data.number;
@@ -74,9 +75,22 @@ class Live {
     if (this.asking) this.send("start", this.before + 1);
   }
 
+  /** Play the example here, within the click, while Python scores it. */
+  play() {
+    if (this.on() || !this.data.example) return;
+    this.problem = null;
+    this.asking = true;
+    this.before = this.data.number;
+    this.sound = new Audio(this.data.example);
+    this.sound.play().catch(() => {}); // Its scores are shown nevertheless.
+    this.send("example", this.before + 1);
+    this.draw();
+  }
+
   stop() {
     this.asking = false; // Permission that is granted only now comes too late.
     this.release();
+    this.sound?.pause();
     this.send("stop", this.data.number);
     this.draw();
   }
@@ -103,7 +117,10 @@ class Live {
   take(data) {
     if (this.asking && data.number !== this.before) this.asking = false;
     this.data = data;
-    if (!this.on()) this.release();
+    if (!this.on()) {
+      this.release();
+      this.sound?.pause();
+    }
     if (data.phase === "connecting") this.connect();
     this.draw();
   }
@@ -128,14 +145,17 @@ class Live {
     root.toggleAttribute("data-on", this.on());
     root.toggleAttribute("data-problem", Boolean(this.problem));
     root.toggleAttribute("data-stale", Boolean(data.stale));
+    root.toggleAttribute("data-preview", !data.all && Boolean(data.preview));
+    this.find(".example").disabled = !this.on() && !data.example; // The models are being loaded.
     this.write(".what", this.on() ? "Stop" : "Start");
-    if (!this.problem) this.write(".status", this.asking ? ASKING : data.sentence || IDLE);
+    if (!this.problem) this.write(".status", this.asking && !this.sound ? ASKING : data.sentence || IDLE);
     const seconds = Math.floor(data.seconds ?? 0);
     this.write(".time", `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`);
     const level = data.level ?? 0;
     this.find(".meter i").style.transform = `scaleX(${level})`;
     this.find(".meter").setAttribute("aria-valuenow", Math.round(100 * level));
-    const grouped = data.groups !== null;
+    const scales = data.all ? data : (data.preview ?? data);
+    const grouped = scales.groups !== null;
     this.find(".kinds").hidden = !grouped;
     const kind = grouped ? this.kind : "all";
     for (const what of ["view", "kind"]) {
@@ -143,8 +163,9 @@ class Live {
         button.setAttribute("aria-pressed", button.dataset[what] === (what === "kind" ? kind : this.view));
       }
     }
-    this.scale = data[kind] ?? { names: [], values: [], headline: "", columns: [] };
-    this.write(".answer", (data.stale && data.notice) || this.scale.headline);
+    this.scale = scales[kind] ?? { names: [], values: [], headline: "", columns: [] };
+    const announced = scales === data ? this.scale.headline : "The most probable emotion";
+    this.write(".answer", (data.stale && data.notice) || announced);
     this.write(".notice", data.notice || this.scale.note || "");
     this.drawBars();
     this.drawCourse();
@@ -167,8 +188,8 @@ class Live {
     const top = Math.max(...values);
     values.forEach((value, i) => {
       const row = bars.children[i];
-      row.classList.toggle("top", value === top);
-      row.children[1].style.transform = `scaleX(${Math.max(0.002, value)})`;
+      row.classList.toggle("top", Boolean(this.data.all) && value === top);
+      row.children[1].style.transform = `scaleX(${this.data.all ? Math.max(0.002, value) : 1})`;
       row.children[2].textContent = `${Math.round(100 * value)}%`;
     });
   }
@@ -234,6 +255,7 @@ class Live {
   end() {
     clearTimeout(this.timer);
     this.release();
+    this.sound?.pause();
     this.resized.disconnect();
   }
 }
