@@ -386,7 +386,10 @@ def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerat
         f"Waveform, {wording.seconds(analysis.quality.duration_s)} with {len(segments)} speech segments",
     )
     note("Speech segments are shaded and underlined.")
-    why = st.container(key="why") if st.toggle("Why this answer?", key="explain") else None
+    asked = st.toggle("Why this answer?", key="explain", disabled=not analysis.has_sound)
+    if not analysis.has_sound:
+        note("The sound of long recordings is not kept, so their answers have no explanation.")
+    why = st.container(key="why") if asked and analysis.has_sound else None
     st.subheader("Mel spectrogram", anchor=False)
     picture = st.container(key="picture")
     note("A stronger color means more energy. The model uses frequencies up to 8 kHz.")

@@ -346,6 +346,7 @@ def test_the_page_stays_on_its_host_and_shares_the_engines_limit() -> None:
         "headless": True,
         "fileWatcherType": "none",
         "maxUploadSize": MAX_BYTES / 2**20,
+        "disconnectedSessionTTL": 900,
         "enableXsrfProtection": True,
         "enableCORS": True,
     }

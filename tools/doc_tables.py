@@ -228,6 +228,10 @@ def speed() -> str:
     ]
     if "word_start_error_s" in b:
         rows.append(["error of the start of a word, median", f"{b['word_start_error_s']:.2f} s"])
+    if "peak_2h_mb" in b:
+        growth = f"{b['growth_mb_per_hour']:.0f} MB"
+        rows.append(["peak memory of two hours (growth by the hour)", f"{b['peak_2h_mb']:,} MB ({growth})"])
+        rows.append(["memory of a tab that shows half an hour", f"{b['tab_30min_mb']:.0f} MB"])
     return table([f"on {b['machine']['cores']} cores, without a GPU", ""], rows)
 
 

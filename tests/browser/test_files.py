@@ -107,5 +107,7 @@ def test_another_track_of_a_film_is_analyzed_where_it_is_chosen(new_page: NewPag
     expect(transcript).to_have_value(DOGS)
     page.locator("[class*=st-key-track] [role=combobox], [class*=st-key-track] input").first.click()
     page.get_by_role("option", name="2 of 2").click()
-    expect(transcript).to_have_value(KIDS, timeout=PATIENCE_MS)
-    expect(page.get_by_text("This is audio track 2 of 2")).to_be_visible()
+    expect(page.get_by_text("This is audio track 2 of 2")).to_be_visible(timeout=PATIENCE_MS)
+    settle(page)  # until then, both fields are there
+    expect(transcript).to_have_value(KIDS)
+    page.get_by_role("heading", name="Original").scroll_into_view_if_needed()

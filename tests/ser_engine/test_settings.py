@@ -34,6 +34,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "channel_names": ("agent, customer", "agent, customer"),
     "max_bytes": ("1000", 1000),
     "max_seconds": ("1e3", 1000.0),
+    "stretch_s": ("60", 60.0),
     "min_speech_s": ("1", 1.0),
     "data": ("corpora", Path("corpora")),
     "emobox": ("/srv/emobox", Path("/srv/emobox")),
@@ -58,6 +59,7 @@ BAD = {
     "SER_CHANNEL_NAMES": ["agent,", "agent,agent", " "],
     "SER_MAX_BYTES": ["100 MB", "1.5", "0", "-1", "1e9"],
     "SER_MAX_SECONDS": ["30min", "0", "-0.0", "nan"],
+    "SER_STRETCH_S": ["5min", "0", "-1", "nan"],
     "SER_MIN_SPEECH_S": ["0,3", "0", "-1", "nan"],
     "SER_THREADS": ["all", "-1", "1.0"],
     "SER_TURN": ["turn.example.org"],
@@ -154,3 +156,8 @@ def test_no_other_file_reads_the_environment() -> None:
     # OMP_NUM_THREADS is set for worker processes, RANK is torchrun's.
     others = {"ser_engine/data/pool.py", "ser_engine/training/state.py"}
     assert set(readers) == {"ser_engine/settings.py"} | others
+
+
+def test_other_defaults_give_way_to_the_environment() -> None:
+    assert Settings.from_env({}, max_seconds=5.0).max_seconds == 5
+    assert Settings.from_env({"SER_MAX_SECONDS": "7"}, max_seconds=5.0).max_seconds == 7

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 
 from ser_engine import Analyzer
 from ser_engine.types import Analysis, Baseline, CleanSpeech, Quality, Scores, SourceInfo, Span, Transcript
 from ser_engine.types import Recording as Decoded
+from tests.speech import speech_wav
+from ui.listen.job import Job
 from ui.listen.overview import Overview
 from ui.session import Recording, Session
 
@@ -218,3 +221,36 @@ def test_a_calm_sample_waits_once_and_takes_its_error_along() -> None:
     sample(session, "a", b"calm")
     session.calibrate(BASELINE)
     assert session.sample is None and session.waiting is None
+
+
+def test_a_closed_page_stops_the_work_and_begins_again_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.listen.job.GONE_S", 0.0)
+    engine, recording = Analyzer(), Recording(speech_wav(), "voice.wav")
+    closed = Job(engine, recording, wanted=lambda: False)
+    assert closed.ended.wait(30) and closed.abandoned and closed.analysis is None
+    session = Session(waiting=recording, job=closed)
+    again = session.work(engine)
+    assert again is not None and again is not closed and session.job is again
+    again.abandon()
+    assert again.ended.wait(30)
+
+
+def test_a_connection_that_is_back_soon_stops_nothing() -> None:
+    answers = iter([True, False, False])
+    job = Job(Analyzer(), Recording(b"not a recording", "voice.wav"), wanted=lambda: next(answers, True))
+    assert job.ended.wait(30) and not job.abandoned and job.error
+
+
+def test_of_an_answer_only_the_speech_is_kept_in_the_tab() -> None:
+    session = Session()
+    upload(session, "a", b"one")
+    analysis = answered(session)
+    assert not len(analysis.recording.samples) and analysis.speech.recording is None and analysis.has_sound
+    assert session.result is not None and session.result.sound[1] == "audio/wav"
+    long = analysis.without_sound()
+    session.give(Recording(b"two", "long.wav"))
+    assert session.waiting is not None
+    session.answer(session.waiting, long, session.result.overview)
+    assert session.result.speech is None
+    session.result.take("Other words.", Analyzer())
+    assert session.result.words == "Other words." and "only for recordings of up to" in str(session.result.problem)

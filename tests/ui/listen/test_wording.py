@@ -72,3 +72,10 @@ def test_a_sentence_has_its_time_and_its_emotion() -> None:
     assert first["note"] == "Sad 55%, not sure" and first["sure"] is False
     assert (second["time"], second["emotion"], second["sure"]) == ("1:02:03", "", True)
     assert "Too little speech" in second["note"]
+
+
+def test_the_minutes_of_a_long_recording_are_counted() -> None:
+    assert wording.minutes((0.0, 0.0)) is wording.minutes((5.0, 100.0)) is None
+    assert wording.minutes((0.0, 1800.0)) == (0, 30)
+    assert wording.minutes((200.0, 1790.0)) == (3, 30)
+    assert wording.minutes((1790.0, 1790.0)) == (29, 30) and wording.minutes((1810.0, 1810.0)) == (30, 30)
