@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Union
@@ -17,33 +17,30 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine.classification import Classified, classify, classify_without
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, SerError, TooLarge
 from ser_engine.merging import merge_stretches
 from ser_engine.models import trained_on
 from ser_engine.models.base import Model
 from ser_engine.models.cards import read_cards, read_figures, read_languages
 from ser_engine.models.registry import find_model, load_model
-from ser_engine.sentences import cut_sentences, edit_words, score_sentences
+from ser_engine.progress import Advance, OnDecoded, Progress, Report
+from ser_engine.sentences import edit_words
 from ser_engine.settings import Settings, variable
 from ser_engine.speakers.lanes import Lane, merge_answers
-from ser_engine.transcription.alignment import select_words
 from ser_engine.transcription.language import main_language
 from ser_engine.transcription.transcriber import Transcriber, compile_alignment, load_transcriber
 from ser_engine.types import (
     NO_SAMPLES,
     SAMPLE_RATE,
-    WINDOW_S,
     Analysis,
     Baseline,
     CleanSpeech,
     Explanation,
     ModelLanguages,
-    Prediction,
     Quality,
     Recording,
-    Scores,
     Span,
-    TimelineWindow,
     Transcript,
     TranscriptSegment,
 )
@@ -52,71 +49,16 @@ if TYPE_CHECKING:
     from ser_engine.audio.sound import Sound
     from ser_engine.speakers.separation import Preprocessed
 
-Progress = Callable[[str, float | None], None]
-"""Called with (stage, None) when a stage of `types.STAGES` begins and with (stage, seconds) when it ends.
-
-A long recording is analyzed in stretches: each of them has its stages, and `seconds` are those of all so far.
-"""
-
-Advance = Callable[[float, float], None]
-"""Called every few seconds with the seconds of the recording that have been analyzed, and those in all (0: unknown)."""
-
-OnDecoded = Callable[[Recording, float, float], None]
-"""Called with each decoded part of a recording, its start in seconds, and the seconds of the whole."""
-
 Source = Union[bytes, str, Path, BinaryIO, Recording, "Sound", NDArray[Any]]
 """The bytes of an encoded recording, its path, the open file, its sound, or samples [n] or [channels, n]."""
 
-_Part = tuple[Span, CleanSpeech, Transcript | None]  # of a recording: its speech, and the words said in it
 _Pending = tuple["Preprocessed", dict[str, float]]  # and the seconds of each stage so far
-_Classified = tuple[Prediction, tuple[TimelineWindow, ...], Transcript | None]  # the transcript with emotions
 
-# A recording longer than this gets a timeline of overlapping windows, which are as long as the utterances that the
-# models were trained on. A window with less speech than the last figure is left out.
-TIMELINE_FROM_S, HOP_S, WINDOW_SPEECH_S = 6.0, 1.5, 0.5
 # Seconds of calm speech: a baseline of less gains too little (docs/accuracy.md); what exceeds the second figure is left
 # out, since it would change little and is encoded in one piece.
 MIN_BASELINE_S, MAX_BASELINE_S = 15.0, 120.0
-# Windows and sentences of a long recording that are scored between two calls of `Advance`.
-SCORED_TOGETHER = 32
 # The share of the work on a stretch that its transcription is, for the progress; the rest is mostly its classification.
 TRANSCRIBING = 0.7
-
-
-@dataclass
-class _Report:
-    """What an analysis reports on its way, by the callbacks of `Analyzer.analyze`.
-
-    `done_s` of `total_s` seconds have been analyzed, and the next `current_s` are on their way; `seconds` are those
-    that each stage took.
-    """
-
-    progress: Progress | None = None
-    advance: Advance | None = None
-    decoded: OnDecoded | None = None
-    done_s: float = 0.0
-    current_s: float = 0.0
-    total_s: float = 0.0
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, stage: str) -> Iterator[None]:
-        """Time one stage and report its begin and end."""
-        if self.progress:
-            self.progress(stage, None)
-        begun = time.perf_counter()
-        yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begun
-        if self.progress:
-            self.progress(stage, self.seconds[stage])
-
-    def step(self, begin: float = 0.0, end: float = 0.0, share: float = 0.0) -> None:
-        """Report how far the analysis is: with the current part, at that `share` of what leads from `begin` to `end`.
-
-        The callback may end the analysis by an exception.
-        """
-        if self.advance:
-            self.advance(self.done_s + self.current_s * (begin + (end - begin) * share), self.total_s)
 
 
 class Analyzer:
@@ -186,7 +128,7 @@ class Analyzer:
         settings = self._override(
             transcribe=transcribe, language=language, track=track, channels=channels, speakers=speakers
         )
-        report = _Report(progress, advance, decoded)
+        report = Report(progress, advance, decoded)
         with self._open(source, sampling_rate, name, report, settings) as sound:
             if sound.recording is None:
                 analysis = self._analyze_stretches(sound, baseline, report, settings)
@@ -217,7 +159,7 @@ class Analyzer:
         results: list[Analysis | SerError | None] = []
         pending: list[_Pending] = []
         for source, name in zip(sources, names or [""] * len(sources), strict=True):
-            report = _Report()
+            report = Report()
             try:
                 with self._open(source, sampling_rate, name, report, settings) as sound:
                     if sound.recording is None:
@@ -252,7 +194,7 @@ class Analyzer:
         unable = InvalidSettings(f"The model “{self.model.id}” cannot be calibrated to a voice; choose another model.")
         if not self.model.can_calibrate:
             raise unable
-        report = _Report()
+        report = Report()
         settings = self._override(channels=channels)
         with self._open(source, sampling_rate, name, report, settings) as sound:
             # Of a long recording, its beginning has more than enough speech.
@@ -291,7 +233,9 @@ class Analyzer:
             return edited
         self._require_sound(analysis, "Edited words are scored again")
         own = [each.answer for each in edited.speakers] or [edited]
-        classified = self._classify([answer.speech for answer in own], [answer.transcript for answer in own])
+        classified = classify(
+            self.model, self.settings, [answer.speech for answer in own], [answer.transcript for answer in own]
+        )
         answers = [
             replace(answer, transcript=scored, timeline=timeline, **vars(prediction))
             for answer, (prediction, timeline, scored) in zip(own, classified, strict=True)
@@ -318,34 +262,10 @@ class Analyzer:
         from ser_engine.features.voice import measure_voice
 
         pieces = cut_pieces(analysis.speech)
-        moments = weigh(analysis, pieces, self._classify_without(analysis, pieces))
+        moments = weigh(analysis, pieces, classify_without(self.model, analysis, pieces))
         label, transcript = analysis.scores.top, analysis.transcript
         words = self.model.weigh_words(transcript, label) if transcript else ("", ())
         return Explanation(label, moments, measure_voice(analysis.speech.samples), *words)
-
-    def _classify_without(self, analysis: Analysis, pieces: Sequence[tuple[int, int]]) -> list[Scores]:
-        """Score a recording without each piece (samples from, to); windows that it does not touch keep their scores."""
-        from ser_engine.explanation import remove
-
-        known = {window.start: Prediction(window.scores) for window in analysis.timeline}
-        whole = _cut_windows(analysis.speech, None) if known else []
-        lengths = {span.start: len(speech.samples) for span, speech, _ in whole}
-        changed: dict[tuple[int, float], _Part] = {}
-        weights: list[dict[float, float]] = []
-        for row, piece in enumerate(pieces):
-            parts = _cut_windows(remove(analysis.speech, *piece), analysis.transcript)
-            weights.append({span.start: speech.duration_s for span, speech, _ in parts})
-            changed |= {
-                (row, each[0].start): each for each in parts if len(each[1].samples) != lengths.get(each[0].start)
-            }
-        predictions = self.model.predict(
-            [part for _, part, _ in changed.values()], [words for *_, words in changed.values()]
-        )
-        fresh = dict(zip(changed, predictions, strict=True))
-        return [
-            Prediction.mean([fresh.get((row, start)) or known[start] for start in own], list(own.values())).scores
-            for row, own in enumerate(weights)
-        ]
 
     def _require_sound(self, analysis: Analysis, purpose: str) -> None:
         if not analysis.has_sound:
@@ -362,7 +282,7 @@ class Analyzer:
 
     @contextmanager
     def _open(
-        self, source: Source, sampling_rate: int | None, name: str, report: _Report, settings: Settings
+        self, source: Source, sampling_rate: int | None, name: str, report: Report, settings: Settings
     ) -> Iterator[Sound]:
         """Decode a recording, or learn how long it is where that is more than is kept in memory."""
         from ser_engine.audio.decode import load_samples
@@ -382,7 +302,7 @@ class Analyzer:
             yield sound
 
     def _preprocess(
-        self, recording: Recording, baseline: Baseline | None, report: _Report, settings: Settings
+        self, recording: Recording, baseline: Baseline | None, report: Report, settings: Settings
     ) -> _Pending:
         from ser_engine.speakers.separation import preprocess
 
@@ -393,7 +313,7 @@ class Analyzer:
         return preprocessed, dict(report.seconds)
 
     def _analyze_stretches(
-        self, sound: Sound, baseline: Baseline | None, report: _Report, settings: Settings
+        self, sound: Sound, baseline: Baseline | None, report: Report, settings: Settings
     ) -> Analysis:
         """Analyze a long recording stretch by stretch; only the answers are kept.
 
@@ -439,7 +359,7 @@ class Analyzer:
         self,
         pending: Sequence[_Pending],
         settings: Settings,
-        report: _Report | None = None,
+        report: Report | None = None,
         main: str | None = None,
         pieces: bool = False,
     ) -> list[Analysis]:
@@ -448,7 +368,7 @@ class Analyzer:
         `main` is the language of speech whose own is doubtful, where it is known. With `pieces`, only a few windows are
         classified at a time, between which the report may end the analysis.
         """
-        report = report or _Report()
+        report = report or Report()
         lanes = [each.lanes or (Lane(each.speech),) for each, _ in pending]
         speeches = [lane.speech for own in lanes for lane in own]
         with report.stage("transcribe"):
@@ -460,7 +380,7 @@ class Analyzer:
                 )
         with report.stage("classify"):
             step = partial(report.step, TRANSCRIBING if settings.transcribe else 0.0, 1.0)
-            classified = iter(self._classify(speeches, transcripts, step if pieces else None))
+            classified = iter(classify(self.model, settings, speeches, transcripts, step if pieces else None))
         analyses = []
         for (each, seconds), own in zip(pending, lanes, strict=True):
             shared = {stage: report.seconds[stage] / len(pending) for stage in ("transcribe", "classify")}
@@ -476,7 +396,7 @@ class Analyzer:
         return analyses
 
     def _answer(
-        self, recording: Recording, speech: CleanSpeech, classified: _Classified, seconds: Mapping[str, float]
+        self, recording: Recording, speech: CleanSpeech, classified: Classified, seconds: Mapping[str, float]
     ) -> Analysis:
         prediction, timeline, transcript = classified
         return Analysis(
@@ -490,48 +410,6 @@ class Analyzer:
             return analysis
         speech = analysis.speech.warned(trained_on.WARNING)
         return replace(analysis, quality=speech.quality, speech=speech)
-
-    def _classify(
-        self,
-        speeches: Sequence[CleanSpeech],
-        transcripts: Sequence[Transcript | None],
-        step: Callable[[float], object] | None = None,
-    ) -> list[_Classified]:
-        """Score a short recording as one utterance, a long one as the mean of its windows weighted by their speech.
-
-        Each window is scored with the words said in it, and each sentence of the transcript by itself. With `step`, a
-        few are scored at a time, before which it is called with the share that is done.
-        """
-        parts = [_cut_windows(*both) for both in zip(speeches, transcripts, strict=True)]
-        sentences = [
-            cut_sentences(speech, transcript, len(own) == 1, self.settings.min_speech_s)
-            for speech, transcript, own in zip(speeches, transcripts, parts, strict=True)
-        ]
-        flat = [(part, words) for own in parts for _, part, words in own]
-        flat += [each for rows in sentences for each in rows.values()]
-        predictions: list[Prediction] = []
-        size = SCORED_TOGETHER if step else len(flat)
-        for first in range(0, len(flat), size):
-            if step:
-                step(first / len(flat))
-            together = flat[first : first + size]
-            predictions += self.model.predict([part for part, _ in together], [words for _, words in together])
-        windows, alone = iter(predictions), iter(predictions[sum(map(len, parts)) :])
-        classified: list[_Classified] = []
-        for own, rows, transcript in zip(parts, sentences, transcripts, strict=True):
-            scored = [next(windows) for _ in own]
-            timeline = tuple(
-                TimelineWindow(span.start, span.end, each.scores, each.scores.reach(self.model.threshold))
-                for (span, *_), each in zip(own, scored, strict=True)
-            )
-            prediction = (
-                Prediction.mean(scored, [speech.duration_s for _, speech, _ in own]) if len(own) > 1 else scored[0]
-            )
-            scores = {row: next(alone).scores for row in rows}
-            rest = prediction.scores if len(own) == 1 else None  # of sentences that were not scored by themselves
-            said = transcript and score_sentences(transcript, scores, rest, self.model.threshold)
-            classified.append((prediction, timeline if len(own) > 1 else (), said))
-        return classified
 
     def warm_up(self) -> None:
         """Load every model and run it once, so that the first analysis does not wait for it."""
@@ -580,16 +458,3 @@ class Analyzer:
     def cards(self) -> dict[str, str]:
         """Return the cards of the emotion model and its parts, by their names: see `models.cards.read_cards`."""
         return read_cards(self.settings)
-
-
-def _cut_windows(speech: CleanSpeech, transcript: Transcript | None) -> list[_Part]:
-    """Return the windows of a long recording that contain enough speech; the whole where there are fewer than two."""
-    duration = speech.quality.duration_s
-    windows: list[_Part] = []
-    starts = np.arange(0.0, duration - WINDOW_S + HOP_S, HOP_S) if duration > TIMELINE_FROM_S else ()
-    for start in starts:
-        span = Span(float(start), float(min(start + WINDOW_S, duration)))
-        if sum(max(0.0, min(span.end, s.end) - max(span.start, s.start)) for s in speech.segments) >= WINDOW_SPEECH_S:
-            part = replace(speech, samples=speech.between(span.start, span.end))
-            windows.append((span, part, transcript and select_words(transcript, span.start, span.end)))
-    return windows if len(windows) > 1 else [(Span(0.0, duration), speech, transcript)]
