@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, SerError, TooLarge
+from ser_engine.memory import trim_memory
 from ser_engine.merging import merge_stretches
 from ser_engine.models import trained_on
 from ser_engine.models.base import Model
@@ -391,6 +392,7 @@ class Analyzer:
         reading = read_stretches(sound, stretches)
 
         def analyze_next(stretch: Stretch) -> Analysis | NoSpeech:
+            trim_memory()
             with report.stage("decode"):
                 recording = next(reading)
             report.done_s, report.current_s = stretch.start_s, recording.duration_s
