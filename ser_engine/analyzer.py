@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ser_engine.classification import Classified, classify, classify_without
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, SerError, TooLarge
+from ser_engine.memory import trim_memory
 from ser_engine.merging import merge_stretches
 from ser_engine.models import trained_on
 from ser_engine.models.base import Model
@@ -329,6 +330,7 @@ class Analyzer:
         sentences: list[TranscriptSegment] = []
 
         def analyze_next(stretch: Stretch) -> Analysis | NoSpeech:
+            trim_memory()
             with report.stage("decode"):
                 recording = next(reading)
             report.done_s, report.current_s = stretch.start_s, recording.duration_s
