@@ -96,14 +96,15 @@ def open_source(source: bytes | str | Path | BinaryIO, settings: Settings) -> Bi
     return file
 
 
-def read_stream(stream: BinaryIO, settings: Settings) -> BinaryIO:
+def read_stream(stream: io.BufferedReader | io.BytesIO, settings: Settings) -> BinaryIO:
     """Return all bytes of a stream, such as a pipe, as a temporary file without a name; it vanishes when it is closed.
 
     Raise TooLarge if there are more than `max_bytes`, InvalidAudio if there is no space for them.
     """
     file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
     try:
-        while data := stream.read(min(BLOCK, settings.max_bytes + 1 - file.tell())):
+        # One read of the system at a time: a signal between several would wait for the next bytes.
+        while data := stream.read1(min(BLOCK, settings.max_bytes + 1 - file.tell())):
             _write(file, data)
             if file.tell() > settings.max_bytes:
                 most = f"more than {settings.max_bytes / 2**20:.4g} MB, the most that can be analyzed"

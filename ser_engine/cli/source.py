@@ -5,10 +5,13 @@ from __future__ import annotations
 import stat
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ser_engine.errors import InvalidAudio
 from ser_engine.settings import Settings
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 STANDARD_INPUT = ("-", "/dev/stdin")
 
@@ -24,7 +27,7 @@ def read_source(path: Path, settings: Settings) -> Path | BinaryIO:
         if str(path) in STANDARD_INPUT:
             if sys.stdin is None or sys.stdin.isatty():
                 raise InvalidAudio("Standard input is not a recording; pipe one to it: cat FILE | ser analyze -.")
-            return read_stream(sys.stdin.buffer, settings)
+            return read_stream(cast("BufferedReader", sys.stdin.buffer), settings)
         mode = path.stat().st_mode
         if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
             return path
