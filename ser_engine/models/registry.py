@@ -26,8 +26,8 @@ ARCHITECTURES = {
     "text-emotion": ("ser_engine.models.text_emotion", "TextEmotion"),
 }
 
-# Architectures of folders in models/ that are no emotion models themselves, but parts of some.
-PARTS = ("whisper", "audio-embedding", "text-emotion")
+# Architectures of folders in models/ that are no emotion models themselves.
+PARTS = ("whisper", "audio-embedding", "text-emotion", "ge2e-lstm")
 
 # What Transformers' own folders name under "architectures" when they classify audio: its classes for the Auto class
 # AutoModelForAudioClassification, written out, since a list of models must not wait for torch.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ser_engine.models.store import read_tensors
-from ser_engine.settings import Settings
+from ser_engine.settings import PROJECT, Settings
 
 ID = "ge2e"
 # As the encoder was trained (resemblyzer/hparams.py): 40 bands of mel power, not its logarithm, in parts of 1.6 s.
@@ -74,9 +74,13 @@ def build_encoder(tensors: Mapping[str, Tensor]) -> SpeakerEncoder:
 
 
 def load_encoder(settings: Settings) -> SpeakerEncoder:
-    """Return the bundled encoder, loaded once; raise WeightsUnavailable if its weights are missing or damaged."""
+    """Return the encoder, loaded once, that of `settings.models_dir` or else the bundled one.
+
+    Raise WeightsUnavailable if its weights are missing or damaged.
+    """
+    folder = settings.models_dir / ID
     with _LOADING:
-        return _load(settings.models_dir / ID)
+        return _load(folder if folder.is_dir() else PROJECT / "models" / ID)
 
 
 @lru_cache(maxsize=1)
