@@ -91,7 +91,7 @@ class Files:
             row.answer, row.error = Answer(*summarize(analysis)), None
             self._kept[key] = analysis, overview
             self._kept.move_to_end(key)
-            sizes = {each: size(kept) + len(sketch.sound[0]) for each, (kept, sketch) in self._kept.items()}
+            sizes = {each: size(*kept) for each, kept in self._kept.items()}
             while len(self._kept) > 1 and sum(sizes[each] for each in self._kept) > KEPT_BYTES:
                 self._kept.popitem(last=False)
 
@@ -155,10 +155,12 @@ class Files:
         return next((row for key, row in self.rows.items() if row.waits and key != self.shown), None)
 
 
-def size(analysis: Analysis) -> int:
-    """Return the bytes of sound of an analysis."""
-    sounds = (analysis.recording.samples, analysis.speech.samples, analysis.speech.recording)
-    return sum(0 if each is None else each.nbytes for each in sounds)
+def size(analysis: Analysis, overview: Overview) -> int:
+    """Return the bytes of sound of an analysis, with those of its speakers, and of its overview."""
+    answers = (analysis, *(each.answer for each in analysis.speakers))
+    sounds = [sound for each in answers for sound in (each.recording.samples, each.speech.samples)]
+    sounds += [each.speech.recording for each in answers if each.speech.recording is not None]
+    return sum(each.nbytes for each in sounds) + len(overview.sound[0])
 
 
 def summarize(analysis: Analysis) -> tuple[str, float, dict[str, str]]:

@@ -126,7 +126,8 @@ def page_is_open() -> Callable[[], bool]:
     from streamlit.runtime import exists, get_instance
     from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-    context = get_script_run_ctx()
+    context = get_script_run_ctx(suppress_warning=True)
     if context is None or not exists():
         return lambda: True
-    return lambda: get_instance().is_active_session(context.session_id)
+    runtime = get_instance()
+    return lambda: runtime.is_active_session(context.session_id)

@@ -58,7 +58,9 @@ def test_json_has_the_agreed_keys(tmp_path: Path, capsys: Captured) -> None:
     assert answer["transcript"]["language"] == "en"
     assert answer["transcript"]["engine"].startswith("whisper-base")
     (segment,) = answer["transcript"]["segments"]
-    assert {"start", "end", "text", "confidence", "top", "sure", "scores"} == set(segment)
+    assert set(segment) == {
+        "start", "end", "text", "language", "language_doubtful", "confidence", "top", "sure", "scores",
+    }  # fmt: skip
     assert (segment["top"], segment["scores"]) == (answer["top"], answer["scores"])
     quality = answer["quality"]
     assert {"duration_s", "speech_s", "sample_rate", "snr_db", "clipping", "warnings"} <= set(quality)
@@ -308,6 +310,7 @@ def test_a_language_can_be_given_and_one_that_was_not_measured_is_named_below_th
     path.write_bytes(encode(foreign("fr")))
     assert main(["analyze", str(path)]) == 0
     assert "  The emotion model was never measured on French." in capsys.readouterr().out
+    path.write_bytes(encode(foreign("de")))
     assert main(["analyze", "--language", "de", "--json", str(path)]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["transcript"]["languages"] == ["de"] and answer["unmeasured_languages"] == []

@@ -23,6 +23,7 @@ from tests.ui.test_session import BASELINE, Upload
 from ui.listen import files
 from ui.listen.files import Files, Row, list_rows, size, to_csv
 from ui.listen.job import Job
+from ui.listen.overview import Overview
 from ui.session import Recording, Session
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -43,6 +44,10 @@ def analyzed(name: str, label: str = "calm", seconds: float = 1.0, sure: bool = 
         Decoded(samples, 16_000, SourceInfo(name, "WAV", "PCM_16", 1, 16_000, 0)),
         CleanSpeech(samples, (Span(0, 1),), quality, samples), threshold=0.7 if sure else 0.8,
     )  # fmt: skip
+
+
+def overviewed(analysis: Analysis) -> tuple[Analysis, Overview]:
+    return analysis, Overview.of(analysis.recording)
 
 
 def wait(until: Callable[[], bool]) -> None:
@@ -96,21 +101,21 @@ def test_a_page_that_is_gone_ends_the_work_and_goes_on_with_it() -> None:
 def test_a_file_that_is_removed_has_no_row_and_no_answer_any_more() -> None:
     listed, (first, second) = Files(), uploads("a.wav", "b.wav")
     listed.notice([first, second])
-    listed.take("0", analyzed("a.wav"))
+    listed.take("0", *overviewed(analyzed("a.wav")))
     listed.notice([second])
-    listed.take("0", analyzed("a.wav"))
+    listed.take("0", *overviewed(analyzed("a.wav")))
     assert list(listed.rows) == ["1"] and listed.analysis("0") is None
 
 
 def test_only_the_latest_analyses_that_fit_are_kept_and_every_row_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = Files()
     listed.notice(uploads("a.wav", "b.wav", "c.wav"))
-    monkeypatch.setattr(files, "KEPT_BYTES", 2 * size(analyzed("a.wav")))
+    monkeypatch.setattr(files, "KEPT_BYTES", 2 * size(*overviewed(analyzed("a.wav"))))
     for number in range(3):
-        listed.take(str(number), analyzed("a.wav"))
+        listed.take(str(number), *overviewed(analyzed("a.wav")))
     assert [listed.analysis(str(number)) is not None for number in range(3)] == [False, True, True]
     assert listed.ended
-    listed.take("2", analyzed("c.wav", seconds=9))  # larger than the limit alone
+    listed.take("2", *overviewed(analyzed("c.wav", seconds=9)))  # larger than the limit alone
     assert [listed.analysis(str(number)) is not None for number in range(3)] == [False, False, True]
 
 
@@ -130,7 +135,7 @@ def test_the_table_has_every_row_and_opens_in_excel() -> None:
 def test_a_row_shows_its_name_headline_and_seconds_or_its_error() -> None:
     listed = Files()
     listed.notice(uploads("a.wav", "b.wav", "c.wav"))
-    listed.take("0", analyzed("a.wav", seconds=2.5))
+    listed.take("0", *overviewed(analyzed("a.wav", seconds=2.5)))
     listed.refuse("1", "No.")
     first, second, third = list_rows(listed, shown="0")
     assert first["seconds"] == "2.50 s" and "calm" in first["answer"]
@@ -152,7 +157,7 @@ def test_one_file_is_shown_and_more_of_them_are_rows() -> None:
     session = Session()
     (first,) = several(session, "a.wav")
     assert not session.files.rows and session.waiting is not None and session.shows_one
-    session.answer(session.waiting, analyzed("a.wav"))
+    session.answer(session.waiting, *overviewed(analyzed("a.wav")))
     session.notice_uploads([first, *uploads("a.wav", "b.wav", "c.wav")[1:]])
     assert list(session.files.rows) == ["0", "1", "2"] and session.waiting is None
     assert not session.files.rows["0"].waits and session.result is not None
@@ -165,7 +170,7 @@ def test_files_at_once_show_none_until_one_is_opened_and_edits_outlast_the_next_
     several(session, "a.wav", "b.wav")
     assert session.waiting is None and session.result is None and not session.shows_one
     for number, name in enumerate(("a.wav", "b.wav")):
-        session.files.take(str(number), analyzed(name))
+        session.files.take(str(number), *overviewed(analyzed(name)))
     session.open("0")
     assert session.result is not None and session.result.analysis.file == "a.wav"
     session.result.words = "Edited."
@@ -200,7 +205,7 @@ def test_removing_the_file_that_is_shown_discards_its_answer_and_the_last_one_is
     session = Session()
     _, second, third = several(session, "a.wav", "b.wav", "c.wav")
     for number, name in enumerate(("a.wav", "b.wav", "c.wav")):
-        session.files.take(str(number), analyzed(name))
+        session.files.take(str(number), *overviewed(analyzed(name)))
     session.open("0")
     session.note_change()
     session.notice_uploads([second, third])
@@ -251,7 +256,7 @@ def test_another_track_is_a_recording_of_its_own() -> None:
     film = Recording(b"film", "film.mkv", "1")
     source = SourceInfo("film.mkv", "WEBM", "OPUS", 1, 16_000, 0, track=1, tracks=2)
     analysis = analyzed("film.mkv")
-    session.answer(film, replace(analysis, recording=replace(analysis.recording, source=source)))
+    session.answer(film, *overviewed(replace(analysis, recording=replace(analysis.recording, source=source))))
     session.choose_track(1)
     assert session.waiting is None
     session.choose_track(2)
