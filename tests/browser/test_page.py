@@ -32,8 +32,8 @@ pytestmark = pytest.mark.browser
 
 FIRST_PAINT_S = 10.0
 """From asking a server that has just started to the title; on an idle machine it is one to two seconds."""
-STEADY = 0.02
-"""Largest cumulative layout shift while an answer arrives; 0.1 already counts as good."""
+STEADY, GOOD = 0.02, 0.1
+"""Largest cumulative layout shift while an answer arrives; the second already counts as good."""
 SHIFTS = """
 window.shifts = [];
 new PerformanceObserver((list) => {
@@ -390,12 +390,13 @@ def test_nothing_jumps_while_an_answer_arrives(new_page: NewPage, app_url: str, 
     page.wait_for_load_state("networkidle")
     expect(page.get_by_role("button", name="Record 3 s")).to_be_visible()
     page.wait_for_timeout(1000)
-    for name, data in (("dogs.wav", dogs), ("kids.wav", kids)):
+    # A second file also brings the list of files.
+    for name, data, most in (("dogs.wav", dogs, STEADY), ("kids.wav", kids, GOOD)):
         page.evaluate("window.shifts = []")
         upload(page, name, data)
         answered(page, name)
         page.wait_for_timeout(1500)
-        assert sum(page.evaluate("window.shifts")) < STEADY
+        assert sum(page.evaluate("window.shifts")) < most
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
