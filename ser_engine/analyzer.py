@@ -286,11 +286,11 @@ class Analyzer:
         self, source: Source, sampling_rate: int | None, name: str, report: Report, settings: Settings
     ) -> Iterator[Sound]:
         """Decode a recording, or learn how long it is where that is more than is kept in memory."""
-        from ser_engine.audio.decode import load_samples
-        from ser_engine.audio.sound import Sound, as_sound, open_sound
-
         with ExitStack() as opened:
             with report.stage("decode"):
+                from ser_engine.audio.decode import load_samples
+                from ser_engine.audio.sound import Sound, as_sound, open_sound
+
                 if isinstance(source, np.ndarray):
                     sound = as_sound(load_samples(source, sampling_rate, settings, name), settings)
                 elif isinstance(source, Sound):
@@ -305,11 +305,11 @@ class Analyzer:
     def _preprocess(
         self, recording: Recording, baseline: Baseline | None, report: Report, settings: Settings
     ) -> _Pending:
-        from ser_engine.speakers.separation import preprocess
-
         if report.decoded:
             report.decoded(recording, 0.0, report.total_s)
         with report.stage("clean"):
+            from ser_engine.speakers.separation import preprocess  # here, since loading it takes a second
+
             preprocessed = preprocess(recording, settings, baseline)
         return preprocessed, dict(report.seconds)
 
