@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from ser_engine.audio.quality import merge_qualities
 from ser_engine.speakers.lanes import Lane, join_transcripts, merge_answers
-from ser_engine.types import Analysis, Prediction, Recording, Span, TimelineWindow, TranscriptSegment
-
-Part = TypeVar("Part", bound=Span)
+from ser_engine.types import Analysis, Prediction, Recording, Span, TimelineWindow, shift, total_s
 
 
 def merge_stretches(parts: Sequence[tuple[float, Analysis]], recording: Recording, duration_s: float) -> Analysis:
@@ -27,7 +24,7 @@ def merge_stretches(parts: Sequence[tuple[float, Analysis]], recording: Recordin
     if any(answer.speakers for answer in answers):
         overlaps = tuple(span for start, answer in parts for span in shift(answer.overlaps, start))
         return _merge_speakers(whole, parts, recording, duration_s, overlaps)
-    weights = [sum(span.duration_s for span in answer.speech.segments) for answer in answers]
+    weights = [total_s(answer.speech.segments) for answer in answers]
     said = [
         replace(answer.transcript, segments=tuple(shift(answer.transcript.segments, start)))
         for start, answer in parts
@@ -66,12 +63,3 @@ def _windows(answer: Analysis) -> tuple[TimelineWindow, ...]:
         return answer.timeline
     segments = answer.speech.segments
     return (TimelineWindow(segments[0].start, segments[-1].end, answer.scores, answer.sure),)
-
-
-def shift(spans: Iterable[Part], seconds: float) -> Iterable[Part]:
-    """Yield spans, with the words of sentences, that many seconds later."""
-    for span in spans:
-        moved = replace(span, start=span.start + seconds, end=span.end + seconds)
-        if isinstance(moved, TranscriptSegment):
-            moved = replace(moved, words=tuple(shift(moved.words, seconds)))
-        yield moved

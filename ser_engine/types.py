@@ -7,9 +7,9 @@ numpy alone, so that a page can draw an answer without loading a model.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,9 @@ class Span:
     def to_dict(self) -> dict[str, Any]:
         """Return the times as JSON-ready values."""
         return {"start": round(self.start, 2), "end": round(self.end, 2)}
+
+
+Shifted = TypeVar("Shifted", bound=Span)
 
 
 @dataclass(frozen=True)
@@ -631,3 +634,17 @@ class Speaker:
             "turns": [span.to_dict() for span in self.answer.speech.segments],
             "quality": self.answer.quality.to_dict(),
         }
+
+
+def total_s(spans: Iterable[Span]) -> float:
+    """Return the length of all spans together, in seconds."""
+    return sum(span.duration_s for span in spans)
+
+
+def shift(spans: Iterable[Shifted], seconds: float) -> Iterable[Shifted]:
+    """Yield spans, with the words of sentences, that many seconds later."""
+    for span in spans:
+        moved = replace(span, start=span.start + seconds, end=span.end + seconds)
+        if isinstance(moved, TranscriptSegment):
+            moved = replace(moved, words=tuple(shift(moved.words, seconds)))
+        yield moved

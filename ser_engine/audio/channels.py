@@ -21,7 +21,7 @@ from ser_engine.audio.quality import CLIPPED_SHARE, clipped_share, measure_quali
 from ser_engine.audio.vad import MIN_SILENCE_S, MIN_SPEECH_S, detect_speech
 from ser_engine.errors import InvalidAudio
 from ser_engine.settings import Settings, variable
-from ser_engine.types import SAMPLE_RATE, Channel, Quality, Recording, Span
+from ser_engine.types import SAMPLE_RATE, Channel, Quality, Recording, Span, total_s
 
 BAND_HZ, FRAME_S, FRAME = (200.0, 4000.0), 0.02, 320
 # Power of the mean relative to that of the difference of two channels, from 1 (equal) to -1 (inverted): beyond these
@@ -148,7 +148,7 @@ class _Chooser:
             return self._choose_scene(f"{note}; their difference is used.", signs=(1, -1))
         speech = [each.detect() for each in sound]
         own, _ = _share_out(sound, speech)
-        seconds = [_seconds(spans) for spans in own]
+        seconds = [total_s(spans) for spans in own]
         enough = [0 < min(MIN_OWN_S, max(seconds) / 2) <= each for each in seconds]
         if all(enough) and _are_apart(sound, speech):
             return self.split(sound, speech)
@@ -170,12 +170,12 @@ class _Chooser:
         ranges = {row: _level_range(self.channels[row], self.recording.rate) for row in live}
         searched = sorted(sorted(live, key=lambda row: -ranges[row])[:MOST_SEARCHED])
         speech = {row: _Sound(self.channels[row], self.recording.rate).detect() for row in searched}
-        most = max(map(_seconds, speech.values()), default=0.0)
+        most = max(map(total_s, speech.values()), default=0.0)
         if not most:
             return self.choose(range(self.count))
-        heard = [row for row in searched if _seconds(speech[row]) >= most / 2]
-        quality = {row: _quality(self.recording, self.channels[row], speech[row]) for row in heard}
-        best = max(heard, key=lambda row: (quality[row].clipping < CLIPPED_SHARE, quality[row].snr_db or 0.0))
+        spoken = [row for row in searched if total_s(speech[row]) >= most / 2]
+        quality = {row: _quality(self.recording, self.channels[row], speech[row]) for row in spoken}
+        best = max(spoken, key=lambda row: (quality[row].clipping < CLIPPED_SHARE, quality[row].snr_db or 0.0))
         others = f"--channels or {variable('channels')} chooses others"
         name = f"channel {best + 1}" + (f" (“{self.given[best]}”)" if self.given else "")
         note = f"Of {self.count} channels, {name} alone is used, where the voice is clearest; {others}."
@@ -194,7 +194,7 @@ class _Chooser:
             sound = [_Sound(samples, self.recording.rate) for samples in self.channels]
             speech = [each.detect() for each in sound]
         own, leaks = _share_out(sound, speech)
-        rows = [row for row in range(self.count) if _seconds(own[row]) >= self.least_s]
+        rows = [row for row in range(self.count) if total_s(own[row]) >= self.least_s]
         notes = [f"{self._name(row)} has no speech of its own." for row in range(self.count) if row not in rows]
         chosen = self.choose(range(self.count), *(notes if rows else []))
         numbered = {row + 1: (own[row], leaks[row]) for row in rows}
@@ -304,10 +304,6 @@ def _spans(mask: NDArray[np.bool_], within: Sequence[Span]) -> tuple[Span, ...]:
             inside.append(Span(begin, end))
         parts += [part for part in inside if part.duration_s >= MIN_SPEECH_S]
     return tuple(parts)
-
-
-def _seconds(spans: Sequence[Span]) -> float:
-    return sum(span.duration_s for span in spans)
 
 
 def _has_sound(samples: NDArray[np.float32]) -> bool:

@@ -18,7 +18,7 @@ from ser_engine.audio.quality import NOISE_REDUCED, level_gain, measure_quality
 from ser_engine.audio.vad import detect_speech
 from ser_engine.errors import NoSpeech
 from ser_engine.settings import Settings, variable
-from ser_engine.types import SAMPLE_RATE, CleanSpeech, Recording, Span
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Recording, Span, total_s
 
 # Added around every segment of speech for its onset and end; less than half of `vad.MIN_SILENCE_S`, so that segments
 # stay apart.
@@ -50,7 +50,7 @@ def clean_speech(
     if np.abs(samples).max(initial=0.0) < SILENCE_PEAK:
         raise NoSpeech("The recording is silent, so there is no voice to analyze; was the microphone muted?")
     speech = detect_speech(samples) if speech is None else speech
-    seconds = sum(span.duration_s for span in speech)
+    seconds = total_s(speech)
     if not speech:
         raise NoSpeech("No speech was found in this recording, so no emotion is predicted.")
     if seconds < settings.min_speech_s:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ser_engine.audio.quality import normalize_level
 from ser_engine.audio.voice_evidence import HOP, is_voice
-from ser_engine.types import SAMPLE_RATE, Span
+from ser_engine.types import SAMPLE_RATE, Span, total_s
 
 if TYPE_CHECKING:
     from silero_vad import SileroVADSequence
@@ -43,16 +43,16 @@ def detect_speech(samples: NDArray[np.float32]) -> tuple[Span, ...]:
     probabilities = speech_probabilities(samples)
     most = probabilities.max(initial=0.0)
     spans = _spans(probabilities, THRESHOLD, len(samples))
-    if most >= CERTAIN and _seconds(spans) < LITTLE_SPEECH_S:
+    if most >= CERTAIN and total_s(spans) < LITTLE_SPEECH_S:
         spans = _spans(probabilities, SECOND_THRESHOLD, len(samples))
     if POSSIBLE <= most < SURE:
         slowed = slowed_probabilities(samples, len(probabilities))
         if not is_voice(samples, probabilities, slowed):
             return ()
         spans = _spans(np.maximum(probabilities, slowed), SECOND_THRESHOLD, len(samples))
-        if _seconds(spans) < LITTLE_SPEECH_S:
+        if total_s(spans) < LITTLE_SPEECH_S:
             loud = _spans(_loudness(samples, len(probabilities)), THRESHOLD, len(samples))
-            spans = max(spans, loud, key=_seconds)
+            spans = max(spans, loud, key=total_s)
     return spans
 
 
@@ -76,10 +76,6 @@ def _loudness(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     power = np.square(np.pad(samples, (0, max(0, count * HOP - len(samples))))[: count * HOP]).reshape(count, HOP)
     levels = power.mean(axis=1)
     return np.asarray(levels >= levels.max() * 10 ** (-LOUD_DB / 10), np.float32)
-
-
-def _seconds(spans: tuple[Span, ...]) -> float:
-    return sum(span.duration_s for span in spans)
 
 
 def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:

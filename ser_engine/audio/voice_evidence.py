@@ -1,4 +1,4 @@
-"""A second opinion where the speech detector is undecided: does a recording contain a voice, or music and noise?
+"""A further check where the speech detector is undecided: does a recording contain a voice, or music and noise?
 
 The pitch of a voice is never still, so that its overtones move; the partials of an instrument stay where they are for
 as long as the note lasts. Machines and rain have an even level, voices have not.
@@ -40,7 +40,7 @@ def is_voice(samples: NDArray[np.float32], probabilities: NDArray[np.float32], s
 def measure_evidence(
     samples: NDArray[np.float32], probabilities: NDArray[np.float32], slowed: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """Return what tells a voice from other sounds, float64 [4].
+    """Return measurements that distinguish a voice from other sounds, float64 [4].
 
     The log-odds of the detector's highest probability of speech, and of the highest for slowed copies (both are given
     for each `HOP` samples), how much the overtones stay where they are (0 to 1), and how much the level varies (dB).

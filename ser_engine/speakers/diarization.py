@@ -18,7 +18,8 @@ from ser_engine.audio.clean import cut_spans
 from ser_engine.models import speaker_encoder
 from ser_engine.settings import Settings
 from ser_engine.speakers.lanes import Lane
-from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span
+from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span, shift, total_s
+from ser_engine.viterbi import find_path
 
 # Shorter recordings are taken for those of one speaker, unless the number is given.
 AUTO_FROM_S = 10.0
@@ -88,7 +89,7 @@ def separate(speech: CleanSpeech, settings: Settings, turns: Sequence[Turn] | No
     lanes = []
     for number in sorted({turn.speaker for turn in turns}):
         segments = intersect(speech.segments, [turn for turn in turns if turn.speaker == number])
-        seconds = sum(span.duration_s for span in segments)
+        seconds = total_s(segments)
         if seconds < settings.min_speech_s:
             continue
         quality = replace(speech.quality, speech_s=seconds, warnings=())
@@ -137,7 +138,7 @@ def embed(samples: NDArray[np.float32], speech: Sequence[Span], settings: Settin
         batch = np.stack([fill_part(samples, part) for part in parts[first : first + speaker_encoder.BATCH]])
         vectors.append(normalize(encoder(torch.from_numpy(batch)).numpy()))
     counts = tuple(map(len, divided))
-    return Embeddings(tuple(_shift(speech, offset)), counts, tuple(_shift(parts, offset)), np.concatenate(vectors))
+    return Embeddings(tuple(shift(speech, offset)), counts, tuple(shift(parts, offset)), np.concatenate(vectors))
 
 
 def cut_parts(span: Span) -> list[Span]:
@@ -153,11 +154,6 @@ def fill_part(samples: NDArray[np.float32], part: Span) -> NDArray[np.float32]:
     """Return a part of the samples, repeated where it is shorter than the encoder's."""
     piece = samples[round(part.start * SAMPLE_RATE) : round(part.end * SAMPLE_RATE)]
     return np.resize(piece, speaker_encoder.PART)
-
-
-def _shift(spans: Sequence[Span], seconds: float) -> Iterator[Span]:
-    """Yield the spans, later by some seconds."""
-    return (Span(span.start + seconds, span.end + seconds) for span in spans)
 
 
 def find_turns(embeddings: Embeddings, speakers: int | None = None) -> tuple[Turn, ...]:
@@ -272,22 +268,8 @@ def _center(span: Span) -> float:
 def _divide(span: Span, rows: slice, embeddings: Embeddings, means: Vectors) -> Iterator[Turn]:
     """Yield the turns of a segment of speech: the most likely sequence of speakers, where each change has its cost."""
     parts = embeddings.parts[rows]
-    labels = _decode(embeddings.vectors[rows] @ means.T)
+    labels = find_path(embeddings.vectors[rows] @ means.T, CHANGE)
     changes = [n for n in range(1, len(labels)) if labels[n] != labels[n - 1]]
     times = [(_center(parts[n - 1]) + _center(parts[n])) / 2 for n in changes]
     for row, (start, end) in zip([0, *changes], pairwise([span.start, *times, span.end]), strict=True):
         yield Turn(start, end, int(labels[row]))
-
-
-def _decode(scores: NDArray[np.float32]) -> list[int]:
-    """Return the labels [n] with the greatest sum of scores [n, labels], less `CHANGE` for each change (Viterbi)."""
-    totals, origins = scores[0], []
-    for row in scores[1:]:
-        best = totals.argmax()
-        stays = totals >= totals[best] - CHANGE
-        origins.append(np.where(stays, np.arange(len(totals)), best))
-        totals = np.maximum(totals, totals[best] - CHANGE) + row
-    labels = [int(totals.argmax())]
-    for origin in reversed(origins):
-        labels.append(int(origin[labels[-1]]))
-    return labels[::-1]

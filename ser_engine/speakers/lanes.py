@@ -20,6 +20,7 @@ from ser_engine.types import (
     Speaker,
     Transcript,
     TranscriptSegment,
+    total_s,
 )
 
 
@@ -50,7 +51,7 @@ def merge_speech(lanes: Sequence[Lane], warnings: tuple[str, ...] = ()) -> Clean
     ratios = [each.snr_db for each in own if each.snr_db is not None]
     quality = replace(
         own[0],
-        speech_s=sum(span.duration_s for span in segments),
+        speech_s=total_s(segments),
         bandwidth_hz=min(each.bandwidth_hz for each in own),
         snr_db=min(ratios, default=None),
         clipping=max(each.clipping for each in own),
@@ -99,7 +100,7 @@ def merge_answers(
     `speech` is that of all speakers together, of which `overlaps` are in no lane.
     """
     # Not the samples: those of a long recording are not kept.
-    lengths = [sum(span.duration_s for span in lane.speech.segments) for lane in lanes]
+    lengths = [total_s(lane.speech.segments) for lane in lanes]
     prediction = Prediction.mean([Prediction(each.scores, each.modalities) for each in answers], lengths)
     speakers = tuple(
         Speaker(lane.name, lane.channel, length / sum(lengths), answer)

@@ -27,7 +27,7 @@ from ser_engine.speakers.diarization import (
     separate,
 )
 from ser_engine.speakers.lanes import Lane, drop_lane_warnings, merge_speech, mute
-from ser_engine.types import Baseline, Channel, CleanSpeech, Recording, Span
+from ser_engine.types import Baseline, Channel, CleanSpeech, Recording, Span, shift
 
 BASELINE_UNUSED = "The baseline was not used: it is that of one speaker, and the recording has several."
 
@@ -71,10 +71,7 @@ class Plan:
         """Return the turns in a stretch, with times that count from its beginning."""
         if self.turns is None:
             return None
-        moved = [
-            replace(turn, start=max(0.0, turn.start - stretch.start_s), end=turn.end - stretch.start_s)
-            for turn in self.turns
-        ]
+        moved = (replace(turn, start=max(0.0, turn.start)) for turn in shift(self.turns, -stretch.start_s))
         return tuple(turn for turn in moved if turn.start < turn.end)
 
 
@@ -98,7 +95,8 @@ def plan_stretches(sound: Sound, settings: Settings, baseline: Baseline | None, 
     stretches = tuple(cut_stretches(sound, settings.stretch_s, visit))
     turns = find_turns(Embeddings.join(embeddings), given_number(settings)) if embeddings else ()
     one = len({turn.speaker for turn in turns}) < 2
-    speech = () if apart else detect_speech(resample(selection.recording.samples, beginning.rate))
+    shared = selection.names and not apart  # of several channels, whose quality is measured
+    speech = detect_speech(resample(selection.recording.samples, beginning.rate)) if shared else ()
     measured = measure_channels(beginning, selection, speech)
     notes = tuple(note for note in selection.recording.warnings if note not in beginning.warnings)
     if baseline is not None and (apart or not one):

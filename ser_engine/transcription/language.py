@@ -20,6 +20,7 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.features.encoder import compute_hidden_states
 from ser_engine.settings import variable
 from ser_engine.types import SAMPLE_RATE, Analysis, TranscriptSegment
+from ser_engine.viterbi import find_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -152,14 +153,7 @@ def join_stretches(
     """
     weights = np.minimum(1.0, np.asarray(seconds) / SHORT_S)[:, None]
     evidence = (log_probs * weights).astype(np.float32)
-    total, before = evidence[0], []
-    for row in evidence[1:]:
-        stays = total >= total.max() - SWITCH
-        before.append(np.where(stays, np.arange(len(total)), total.argmax()))
-        total = np.maximum(total, total.max() - SWITCH) + row
-    path = [int(total.argmax())]
-    for back in reversed(before):
-        path.insert(0, int(back[path[0]]))
+    path = find_path(evidence, SWITCH)
     firsts = [0, *(row for row in range(1, len(path)) if path[row] != path[row - 1])]
     sums = np.add.reduceat(evidence, firsts, axis=0)
     runs = zip(firsts, [*firsts[1:], len(path)], sums, strict=True)

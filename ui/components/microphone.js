@@ -11,7 +11,7 @@ const KINDS = {
 function problemOf(error) {
   const kind = KINDS[error.name] ?? "failed";
   if (kind !== "denied") return kind;
-  // Only Chromium tells whether the site's header or the frame around the page allows the microphone.
+  // Only Chromium reports whether the site's header or the frame around the page allows the microphone.
   const allowed = document.featurePolicy?.allowsFeature("microphone");
   if (allowed === false) return window === window.top ? "forbidden" : "framed";
   return allowed === undefined && isForeignFrame() ? "framed" : kind;
