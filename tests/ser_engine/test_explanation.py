@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ser_engine import Analysis, Analyzer
+from ser_engine.classification import classify
 from ser_engine.explanation import MAX_PIECES, cut_pieces, log_odds, remove
 from ser_engine.types import CleanSpeech, Scores, Span
 from tests.speech import RATE, encode, noise, silence, speech, taken_for_speech
@@ -71,7 +72,7 @@ def test_moments_are_the_speech_of_the_recording(analyzer: Analyzer, long: Analy
 def test_a_weight_is_what_the_engine_answers_without_the_moment(analyzer: Analyzer, long: Analysis) -> None:
     explanation, pieces = analyzer.explain(long), cut_pieces(long.speech)
     without = remove(long.speech, *pieces[2])
-    ((prediction, *_),) = analyzer._classify([without], [None])
+    ((prediction, *_),) = classify(analyzer.model, analyzer.settings, [without], [None])
     label = explanation.label
     (span, *_) = long.speech.spans_between(*pieces[2])
     (found,) = [moment for moment in explanation.moments if moment.start == span.start]

@@ -63,5 +63,6 @@ def test_parts_of_one_voice_are_closer_than_those_of_two() -> None:
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:
+    (tmp_path / "ge2e").mkdir()
     with pytest.raises(WeightsUnavailable, match="ge2e"):
         load_encoder(Settings(models_dir=tmp_path))
