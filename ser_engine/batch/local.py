@@ -1,0 +1,1 @@
+"""The engine of one machine: a worker process for each core, replaced when it dies."""

@@ -1,0 +1,1 @@
+"""The engine of a cluster: Ray Data moves the addresses of recordings to actors, and their rows back."""

@@ -1,0 +1,1 @@
+"""A worker process: decode recordings ahead, analyze them in batches, return rows."""
