@@ -11,6 +11,7 @@ with session.current().run():
         [
             st.Page("pages/listen.py", title="Listen", icon=":material/graphic_eq:", default=True),
             st.Page("pages/live.py", title="Live", icon=":material/mic:"),
+            st.Page("pages/batch.py", title="Batch", icon=":material/stacks:"),
             st.Page("pages/results.py", title="Results", icon=":material/analytics:"),
             st.Page("pages/about.py", title="About", icon=":material/info:"),
         ],

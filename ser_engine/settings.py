@@ -63,6 +63,10 @@ class Settings:
     emobox : folder of EmoBox's published listings, one CSV per corpus; only the protocol "emobox" reads it
     cache : folder of cached features and of the state of training runs
     results : folder of measured runs; the results page reads it
+    batch_sources : folder whose recordings the Batch page offers to every visitor, with the folders below it; none if
+        empty
+    batch_results : folder in which the Batch page keeps the recordings that were dropped, and their answers
+    batch_days : days after which it discards them
     threads : threads that torch may use; 0 for as many as this process has cores
     turn : TURN or STUN servers for live sessions where browser and server do not reach each other: addresses such as
         "turn:turn.example.org:3478", separated by spaces. `turn_user` and `turn_password` hold for all of them, and
@@ -91,6 +95,9 @@ class Settings:
     emobox: Path = _WORK / "data" / "emobox"
     cache: Path = _CACHE
     results: Path = _WORK / "results"
+    batch_sources: str = ""
+    batch_results: Path = _CACHE / "batches"
+    batch_days: float = 7.0
     threads: int = 0
     turn: str = ""
     turn_user: str = ""
@@ -103,7 +110,7 @@ class Settings:
             raise InvalidSettings(
                 f"{variable('noise_reduction')} is {' or '.join(modes)}, not “{self.noise_reduction}”."
             )
-        for name in ("max_bytes", "max_seconds", "stretch_s", "min_speech_s", "download_timeout_s"):
+        for name in ("max_bytes", "max_seconds", "stretch_s", "min_speech_s", "download_timeout_s", "batch_days"):
             if not getattr(self, name) > 0:  # refuses NaN, too
                 raise InvalidSettings(f"{variable(name)} must be more than 0, not {getattr(self, name)}.")
         for name in ("threads", "track"):
