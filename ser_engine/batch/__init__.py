@@ -5,14 +5,14 @@
 >>> open_output("out").recordings.to_table(["file", "label", "confidence"]).to_pandas()  # doctest: +SKIP
 
 `plan` says what is done to which sources, `sources` lists these, `worker` analyzes, `local` and `ray` are the two
-engines, `output` writes and reads the datasets, `run` connects them, `report` draws a page of the results. This
+engines, `output` writes and reads the datasets, `job` connects them, `report` draws a page of the results. This
 package needs the extra "batch".
 """
 
+from ser_engine.batch.job import run
 from ser_engine.batch.output import Datasets, open_output
 from ser_engine.batch.plan import Plan, make_plan, read_plan
 from ser_engine.batch.progress import Progress, read_progress
-from ser_engine.batch.run import run
 
 __all__ = [
     "Datasets",

@@ -12,7 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ser_engine.batch.sources import absolute, extra_columns
+from ser_engine.batch.sources import extra_columns
+from ser_engine.batch.storage import absolute
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.io import write_json
 from ser_engine.models.registry import find_model
@@ -118,7 +119,8 @@ def read_plan(out: str | os.PathLike[str]) -> Plan:
         raise InvalidSettings(f"{path} cannot be read ({error}).") from None
     if given["schema"] != SCHEMA:
         raise InvalidSettings(f"{path} was written by another version of this program.")
-    return Plan(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+    listed: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return Plan(**listed)
 
 
 def find_labels(folder: Path, settings: Settings) -> tuple[str, ...]:

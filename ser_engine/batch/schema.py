@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import pyarrow as pa
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ser_engine.types import STAGES
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 CLASH = "manifest_"
 """What goes before a column of a manifest that has the name of one of ours."""
+
+OWN = frozenset(
+    (
+        "file", "size_bytes", "modified", "etag", "sha256", "label", "confidence", "sure", "probabilities",
+        "transcript", "language", "languages", "speakers", "duration_s", "speech_s", "sample_rate", "bandwidth_hz",
+        "snr_db", "clipping", "level_db", "noise_reduced", "warnings", "voice_kinds", "container", "codec",
+        "channels", "seconds", "analyzed", "error_kind", "error",
+    )
+)  # fmt: skip
+"""The columns of `recordings` before those of manifests."""
 
 
 def recordings_schema(labels: Sequence[str], columns: Sequence[str] = ()) -> pa.Schema:
@@ -33,9 +45,13 @@ def recordings_schema(labels: Sequence[str], columns: Sequence[str] = ()) -> pa.
 
     `columns` of manifests follow, as text.
     """
+    import pyarrow as pa
+
     scores = [("label", pa.string()), ("confidence", pa.float32()), ("sure", pa.bool_())]
     probabilities = ("probabilities", probabilities_type(labels))
-    speaker = pa.struct([("name", pa.string()), ("channel", pa.int32()), ("share", pa.float32()), *scores, probabilities])
+    speaker = pa.struct(
+        [("name", pa.string()), ("channel", pa.int32()), ("share", pa.float32()), *scores, probabilities]
+    )
     seconds = pa.struct([(stage, pa.float32()) for stage in (*STAGES, "total")])
     moment = pa.timestamp("us", "UTC")
     own = [
@@ -51,9 +67,18 @@ def recordings_schema(labels: Sequence[str], columns: Sequence[str] = ()) -> pa.
         ("container", pa.string()), ("codec", pa.string()), ("channels", pa.int32()),
         ("seconds", seconds), ("analyzed", moment), ("error_kind", pa.string()), ("error", pa.string()),
     ]  # fmt: skip
-    schema = pa.schema(own)
-    taken = set(schema.names)
-    return pa.schema([*schema, *((f"{CLASH}{name}" if name in taken else name, pa.string()) for name in columns)])
+    return pa.schema([*own, *((name, pa.string()) for name in names_of_columns(columns).values())])
+
+
+def names_of_columns(columns: Sequence[str]) -> dict[str, str]:
+    """Return {column of a manifest: its name in `recordings`}, which is not that of one of ours."""
+    return {name: f"{CLASH}{name}" if name in OWN else name for name in columns}
+
+
+def rename_columns(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    """Return a row of `rows.outcome_of` with the columns of its manifest among the others."""
+    extra = row["extra"]
+    return {**row, **{name: extra.get(given) for given, name in names_of_columns(columns).items()}}
 
 
 def segments_schema(labels: Sequence[str]) -> pa.Schema:
@@ -67,6 +92,8 @@ def segments_schema(labels: Sequence[str]) -> pa.Schema:
     text, language : None without transcription
     label, confidence, sure, probabilities : None where there is too little speech
     """
+    import pyarrow as pa
+
     return pa.schema(
         [
             pa.field("file", pa.string(), nullable=False), pa.field("number", pa.int32(), nullable=False),
@@ -80,4 +107,6 @@ def segments_schema(labels: Sequence[str]) -> pa.Schema:
 
 def probabilities_type(labels: Sequence[str]) -> pa.DataType:
     """Return a struct with a probability for each label."""
+    import pyarrow as pa
+
     return pa.struct([(label, pa.float32()) for label in labels])
