@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ser_engine.batch import open_output
-from ser_engine.batch.report import write_csv, write_report
+from ser_engine.batch.report import write_report
 from ser_engine.errors import SerError
-from ui import engine, session, theme, wording
+from ui import engine, panels, session, theme, wording
 from ui.batch import charts, sources, table
 from ui.batch.jobs import Job, Jobs
 from ui.listen import model_choice
@@ -198,7 +198,7 @@ def describe(job: Job) -> str:
     if progress.failed:
         parts.append(f"{progress.failed:,} without an answer")
     if progress.skipped:
-        parts.append(f"{progress.skipped:,} other files skipped")
+        parts.append(f"{progress.skipped:,} other file{'' if progress.skipped == 1 else 's'} skipped")
     if job.state == "running":
         if progress.rate:
             parts.append(f"{progress.rate:.1f} a second")
@@ -243,22 +243,18 @@ def show_rows(rows: pd.DataFrame, labels: tuple[str, ...], job: Job, settings: S
         kind = st.segmented_control("Rows", table.KINDS, default=table.ALL, required=True, key="batch-kind")
     shown = table.select(rows, words, chosen, kind)
     event = st.dataframe(
-        shown.head(table.SHOWN)[
-            ["name", "label", "confidence", "sure", "duration_s", "language", "transcript", "error"]
-        ],
+        table.arrange(shown.head(table.SHOWN)),
         hide_index=True,
         key=f"batch-rows-{words}-{chosen}-{kind}",
         on_select="rerun",
         selection_mode="single-row",
         column_config={
             "name": st.column_config.TextColumn("Recording", pinned=True, width=210),
-            "label": st.column_config.TextColumn("Emotion", width=90),
+            "emotion": st.column_config.TextColumn("Emotion", width=130),
             "confidence": st.column_config.ProgressColumn("Probability", min_value=0, max_value=1, format="percent"),
-            "sure": st.column_config.CheckboxColumn("Sure", width=60),
             "duration_s": st.column_config.NumberColumn("Seconds", format="%.1f", width=80),
             "language": st.column_config.TextColumn("Language", width=80),
-            "transcript": st.column_config.TextColumn("Transcript", width=320),
-            "error": st.column_config.TextColumn("Problem", width=260),
+            "text": st.column_config.TextColumn("Transcript or problem", width=420),
         },
     )
     if len(shown) > table.SHOWN:
@@ -310,15 +306,15 @@ def show_charts(rows: pd.DataFrame, labels: tuple[str, ...]) -> None:
         sure, unsure = zip(*counts.values(), strict=True)
         as_table({"Emotion": names, "Sure": sure, "Not sure": unsure})
     if errors := table.count_errors(rows):
-        section("Recordings without an answer")
-        as_table({"Reason": list(errors), "Recordings": list(errors.values())})
+        section("Recordings without an answer", "By the kind of problem; its sentence is in the row.")
+        panels.table({"Reason": list(errors), "Recordings": list(errors.values())})
 
 
 def show_downloads(job: Job) -> None:
     """Offer the rows as files."""
     section("Downloads")
     with st.container(horizontal=True):
-        download("CSV", lambda: made(job, write_csv, ".csv"), "emotions.csv", "text/csv")
+        download("CSV", lambda: made(job, write_report, ".csv"), "emotions.csv", "text/csv")
         download(
             "Parquet", lambda: made(job, write_parquet, ".parquet"), "emotions.parquet", "application/octet-stream"
         )

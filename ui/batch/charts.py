@@ -27,5 +27,7 @@ def emotion_counts(counts: Mapping[str, tuple[int, int]]) -> go.Figure:
     figure.update_layout(barmode="stack")
     charts.plain(figure, ROW * len(labels) + 40, left=charts.label_width(names), right=16)
     charts.rows_axis(figure, names, bottom=0.4, top=0.6)
-    figure.update_xaxes(showgrid=True, tickformat=",d", rangemode="tozero")
+    # Whole numbers alone; of many, Plotly chooses them itself.
+    few = max(map(sum, counts.values()), default=0) <= 10
+    figure.update_xaxes(showgrid=True, tickformat=",d", rangemode="tozero", dtick=1 if few else None)
     return figure

@@ -71,7 +71,13 @@ class Job:
         try:
             plan = make_plan(self._sources, self._settings)
             self._latest = run(
-                plan, self.out, workers=workers, resume=True, on_progress=self._take, stop=self.stop.is_set
+                plan,
+                self.out,
+                workers=workers,
+                resume=True,
+                on_progress=self._take,
+                stop=self.stop.is_set,
+                settings=self._settings,
             )
         except SerError as error:
             self._fail(str(error))

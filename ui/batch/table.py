@@ -45,6 +45,15 @@ def select(rows: pd.DataFrame, words: str = "", labels: Sequence[str] = (), kind
     return rows[chosen]
 
 
+def arrange(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that the page shows: a doubtful emotion has a "?", a problem stands for words."""
+    emotion = rows["label"].fillna("") + rows["sure"].eq(False).fillna(False).map({True: "?", False: ""})
+    text = rows["error"].fillna(rows["transcript"]).fillna("")
+    shown = rows[["name", "confidence", "duration_s"]].assign(language=rows["language"].fillna(""), text=text)
+    shown.insert(1, "emotion", emotion)
+    return shown
+
+
 def count_labels(rows: pd.DataFrame, labels: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Return for each label how many answers are sure, and how many are not; all are where a model never abstains."""
     unsure = rows["sure"].eq(False).fillna(False).astype(bool)
