@@ -7,24 +7,10 @@ from typing import Any
 
 import streamlit as st
 
+from ser_engine.caveats import limits, ours
 from ui import wording
 
-OUR_CORPORA = {"ravdess", "cremad", "tess", "emogator", "librispeech", "speechocean"}
-"""Training corpora of the bundled models: up to 117 actors, vocal bursts, and ordinary talk."""
-ACTORS = "about a hundred actors speaking North American English"
-OTHERS = "recordings of a limited number of people, most likely actors"
-LIMITS = (
-    "They do not show what a person feels. The model was trained on {}; everyday emotions are subtler, and other "
-    "speakers, languages and cultures sound different.",
-    "They are not a lie detector and not a diagnosis.",
-    "They are no basis for decisions about a person, be it in hiring, education, policing, insurance or health care.",
-)
-
-
-def ours(card: Mapping[str, Any] | None) -> bool:
-    """Return whether the model was trained on the bundled models' corpora, and no others."""
-    corpora = set((card or {}).get("corpora") or ())
-    return bool(corpora) and corpora <= OUR_CORPORA
+__all__ = ["meaning", "ours", "show"]
 
 
 def meaning(card: Mapping[str, Any] | None, labels: Sequence[str]) -> str:
@@ -40,8 +26,7 @@ def show(card: Mapping[str, Any] | None, labels: Sequence[str]) -> None:
     with st.container(border=True, key="caveats"):
         st.header("What these numbers can and cannot mean", anchor=False)
         st.markdown(meaning(card, labels))
-        speakers = ACTORS if ours(card) else OTHERS
-        st.markdown("\n".join(f"- {sentence.format(speakers)}" for sentence in LIMITS))
+        st.markdown("\n".join(f"- {sentence}" for sentence in limits(card)))
         measured = wording.accuracy(card)
         if not measured:
             st.markdown("The accuracy of this model has not been measured here.")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ser_engine.caveats import accuracy as accuracy
+from ser_engine.caveats import on_unseen_speakers as on_unseen_speakers
 from ser_engine.data.corpora import registry
 from ser_engine.labels import EMOTIONS
 from ser_engine.types import Baseline, Scores
@@ -27,9 +29,6 @@ PAPERS = {
     "gomes": "Gomes et al.", "tiwari": "Tiwari et al.", "emobox": "EmoBox (2024)",
 }  # fmt: skip
 """Citations of the papers, by their keys in docs/papers.bib."""
-
-SPEAKER_INDEPENDENT = "speaker-independent"
-"""The protocol whose test speakers are not in the training data."""
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
@@ -120,26 +119,6 @@ def ranking(scores: Scores) -> str:
 def guessing(labels: Sequence[str]) -> str:
     """Return the chance level in a sentence."""
     return f"Chance level is 1 in {len(labels)}." if labels else ""
-
-
-def on_unseen_speakers(card: Mapping[str, Any]) -> bool:
-    """Return whether the figures of a card were measured on unseen speakers."""
-    return bool(card.get("protocol", SPEAKER_INDEPENDENT) == SPEAKER_INDEPENDENT)
-
-
-def accuracy(card: Mapping[str, Any] | None) -> str | None:
-    """Return the model's measured accuracy in a sentence; None where none was measured.
-
-    `card` is the value of `Analyzer.card`; its "UA" is in percent.
-    """
-    if not card or card.get("UA") is None:
-        return None
-    tested = "Accuracy on unseen speakers"
-    if not on_unseen_speakers(card):
-        tested = f"Accuracy under the protocol “{card['protocol']}”, which may test on speakers from the training data,"
-    interval = card.get("UA_ci95")
-    bounds = f" (95% interval {interval[0]:.0f}% to {interval[1]:.0f}%)" if interval else ""
-    return f"{tested} is {card['UA']:.0f}%{bounds}, measured as the mean recall of all emotions on acted speech."
 
 
 def label_accuracy(label: str, card: Mapping[str, Any] | None) -> str | None:

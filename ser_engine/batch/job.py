@@ -95,7 +95,7 @@ def _engine(
     if name == "ray":
         from ser_engine.batch.ray import analyze
 
-        yield from analyze(settings, chunks, stop, address, workers)
+        yield from analyze(output.plan, settings, chunks, stop, address, workers)
         return
     from ser_engine.batch.local import Pool
 

@@ -98,6 +98,8 @@ class Pool:
         self._workers: list[Worker] = []
         self._deaths: Counter[str] = Counter()
         self._starts = 0
+        self._held: Sequence[Item] = ()
+        self._exhausted = False
 
     def close(self) -> None:
         """End all processes at once."""
@@ -114,23 +116,21 @@ class Pool:
         only what is under way is finished. Raise SerError where no process can analyze anything.
         """
         again: deque[Item] = deque()
-        exhausted = stopped = False
+        stopped = self._exhausted = False
         while True:
             if not stopped and stop():
                 stopped = True
                 self._stop()
-            if not (stopped or (exhausted and not again)):
+            if not stopped and (again or self._has_chunk(chunks)):
                 self._start()
                 for worker in [each for each in self._workers if each.hungry]:
                     if again and not worker.waiting:
                         worker.analyze([again.popleft()])
-                    elif not exhausted and not self._suspects(worker):
-                        chunk = next(chunks, ())
-                        exhausted = chunk == ()
-                        if chunk:
-                            worker.analyze(chunk)
+                    elif not self._suspects(worker) and self._has_chunk(chunks):
+                        worker.analyze(self._held)
+                        self._held = ()
             busy = bool(self._workers) if stopped else any(worker.waiting for worker in self._workers)
-            if not busy and (stopped or (exhausted and not again)):
+            if not busy and (stopped or (self._exhausted and not again)):
                 return
             try:
                 worker, message = self._events.get(timeout=WAIT_S)
@@ -154,6 +154,14 @@ class Pool:
                             again.append(item)
                         else:
                             yield outcome_of(item, UNKNOWN, _died(worker))
+
+    def _has_chunk(self, chunks: Iterator[Sequence[Item] | None]) -> bool:
+        """Whether there are recordings that no process has yet."""
+        if not self._held and not self._exhausted:
+            chunk = next(chunks, ())
+            self._exhausted = chunk == ()
+            self._held = chunk or ()
+        return bool(self._held)
 
     def _start(self) -> None:
         if self._starts == STARTS:

@@ -16,6 +16,7 @@ from ser_engine.batch.sources import extra_columns
 from ser_engine.batch.storage import absolute
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.io import write_json
+from ser_engine.models.hub_labels import merged, names
 from ser_engine.models.registry import find_model
 from ser_engine.models.store import part_folders, read_config, reference, sha256
 from ser_engine.settings import Settings
@@ -93,16 +94,12 @@ def make_plan(sources: Sequence[str | Path], settings: Settings | None = None) -
     settings = settings or Settings.from_env()
     own = tuple(absolute(str(source)) for source in sources)
     folder = find_model(settings)
-    models = {place.name: reference_of(place) for place in (folder, *part_folders(folder, settings))}
-    whisper = settings.models_dir / f"whisper-{settings.whisper}"
-    if settings.transcribe and whisper.is_dir():
-        models[whisper.name] = reference_of(whisper)
     return Plan(
         own,
         {name: getattr(settings, name) for name in DECISIVE},
         find_labels(folder, settings),
         extra_columns(own),
-        models,
+        find_models(settings),
         {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
     )
 
@@ -123,11 +120,24 @@ def read_plan(out: str | os.PathLike[str]) -> Plan:
     return Plan(**listed)
 
 
+def find_models(settings: Settings) -> dict[str, str]:
+    """Return {name: SHA-256} of the emotion model, its parts and, where it is one of ours, Whisper."""
+    folder = find_model(settings)
+    models = {place.name: reference_of(place) for place in (folder, *part_folders(folder, settings))}
+    whisper = settings.models_dir / f"whisper-{settings.whisper}"
+    if settings.transcribe and whisper.is_dir():
+        models[whisper.name] = reference_of(whisper)
+    return models
+
+
 def find_labels(folder: Path, settings: Settings) -> tuple[str, ...]:
     """Return the emotions of the model in a folder; a model whose config.json does not list them is loaded."""
-    labels = read_config(folder).get("labels")
-    if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
+    config = read_config(folder)
+    if isinstance(labels := config.get("labels"), list) and all(isinstance(label, str) for label in labels):
         return tuple(labels)
+    if isinstance(named := config.get("id2label"), dict):  # of Transformers, whose keys are numbers as text
+        classes = {int(number): str(name) for number, name in named.items()}
+        return merged(names(folder.name, classes, len(classes)))[0]
     from ser_engine.analyzer import Analyzer
 
     return Analyzer(settings).model.labels

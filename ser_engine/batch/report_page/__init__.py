@@ -1,0 +1,1 @@
+"""The files of which a report is made."""
