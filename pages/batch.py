@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ser_engine.batch import open_output
-from ser_engine.batch.report import write_report
+from ser_engine.batch.report import write_report, write_table
 from ser_engine.errors import SerError
 from ui import engine, panels, session, theme, wording
 from ui.batch import charts, sources, table
@@ -314,7 +314,7 @@ def show_downloads(job: Job) -> None:
     """Offer the rows as files."""
     section("Downloads")
     with st.container(horizontal=True):
-        download("CSV", lambda: made(job, write_report, ".csv"), "emotions.csv", "text/csv")
+        download("CSV", lambda: made(job, write_table, ".csv"), "emotions.csv", "text/csv")
         download(
             "Parquet", lambda: made(job, write_parquet, ".parquet"), "emotions.parquet", "application/octet-stream"
         )
