@@ -33,6 +33,9 @@ from ser_engine.settings import Settings
 from tests.ser_engine.tiny_listener import LABELS, tiny_analyzer
 from tests.speech import encode, silence, speech, speech_wav
 
+Done = tuple[Path, list[Progress]]
+"""The output of a job, and what it reported."""
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Settings:
@@ -46,10 +49,9 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("calls")
     for number in range(6):
         (folder / f"{number}.wav").write_bytes(speech_wav(voice=("man", "woman")[number % 2]))
-    both = np.stack(
-        [np.pad(speech(), (0, 70_000)), np.pad(speech(voice="woman"), (70_000, 0))[: len(speech()) + 70_000]]
-    )
-    (folder / "call.wav").write_bytes(encode(both.T))
+    man, woman = speech(), speech(voice="woman")
+    both = [np.pad(man, (0, len(woman))), np.pad(woman, (len(man), 0))]
+    (folder / "call.wav").write_bytes(encode(np.stack(both, axis=1)))
     (folder / "long.wav").write_bytes(encode(np.tile(speech(), 4)))
     (folder / "silent.wav").write_bytes(encode(silence(2)))
     (folder / "cut.wav").write_bytes(speech_wav()[:30])
@@ -58,7 +60,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def done(calls: Path, tiny: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Progress]]:
+def done(calls: Path, tiny: Settings, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """The output of a job over that folder, and what it reported."""
     out = tmp_path_factory.mktemp("done") / "out"
     reports: list[Progress] = []
@@ -66,7 +68,7 @@ def done(calls: Path, tiny: Settings, tmp_path_factory: pytest.TempPathFactory) 
     return out, reports
 
 
-def test_every_recording_has_a_row_and_every_error_a_reason(done: tuple[Path, list[Progress]]) -> None:
+def test_every_recording_has_a_row_and_every_error_a_reason(done: Done) -> None:
     out, reports = done
     table = open_output(out).recordings.to_table().sort_by("file").to_pylist()
     rows = {Path(row["file"]).name: row for row in table}
@@ -84,7 +86,7 @@ def test_every_recording_has_a_row_and_every_error_a_reason(done: tuple[Path, li
     assert "cut.wav: This looks like a WAV" in (out / "_log.txt").read_text()
 
 
-def test_segments_are_windows_with_speakers_and_channels(done: tuple[Path, list[Progress]]) -> None:
+def test_segments_are_windows_with_speakers_and_channels(done: Done) -> None:
     table = pl.from_arrow(open_output(done[0]).segments.to_table())
     assert isinstance(table, pl.DataFrame)
     call = table.filter(pl.col("file").str.ends_with("call.wav"))
@@ -94,9 +96,7 @@ def test_segments_are_windows_with_speakers_and_channels(done: tuple[Path, list[
     assert long["start_s"].is_sorted() and long["text"].null_count() == len(long)
 
 
-def test_the_rows_are_the_answers_of_an_analyzer(
-    done: tuple[Path, list[Progress]], calls: Path, tiny: Settings
-) -> None:
+def test_the_rows_are_the_answers_of_an_analyzer(done: Done, calls: Path, tiny: Settings) -> None:
     from ser_engine import Analyzer
 
     analysis = Analyzer(tiny).analyze(calls / "0.wav")
@@ -106,9 +106,7 @@ def test_the_rows_are_the_answers_of_an_analyzer(
     assert row["sha256"] == analysis.recording.source.sha256
 
 
-def test_a_finished_job_goes_on_without_any_process(
-    done: tuple[Path, list[Progress]], calls: Path, tiny: Settings
-) -> None:
+def test_a_finished_job_goes_on_without_any_process(done: Done, calls: Path, tiny: Settings) -> None:
     begun = time.monotonic()
     end = run(make_plan([calls], tiny), done[0], resume=True, settings=tiny)
     assert (end.state, end.done, end.earlier, end.failed, end.skipped) == ("finished", 10, 10, 2, 1)
