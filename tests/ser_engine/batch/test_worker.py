@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +24,7 @@ from ser_engine.batch.local import Pool
 from ser_engine.batch.output import open_output
 from ser_engine.batch.plan import make_plan
 from ser_engine.batch.progress import Progress, read_progress
-from ser_engine.batch.rows import Changed, Outcome
+from ser_engine.batch.rows import Changed
 from ser_engine.batch.sources import Item
 from ser_engine.batch.storage import UNKNOWN, Version
 from ser_engine.batch.worker import Decoded, analyze_batch, cut_batches, decode_item
@@ -156,19 +157,20 @@ def test_a_dead_worker_is_replaced_and_what_kills_it_twice_has_a_row(pool: Pool,
     for name in ("a", "deadly", "b"):
         (tmp_path / f"{name}.wav").write_bytes(speech_wav())
         items.append(Item(str(tmp_path / f"{name}.wav")))
-    deadly = items[1].file
-    deaths = 0
-    outcomes: list[Outcome] = []
-    for outcome in pool.analyze(iter([items])):
-        if outcome is not None:
-            outcomes.append(outcome)
-        for worker in pool._workers:
-            if deadly in worker.waiting and worker.process.poll() is None and deaths < 2:
+    deadly, deaths = items[1].file, list[Any]()
+
+    def kill() -> None:
+        while len(deaths) < 2:
+            for worker in [each for each in pool._workers if deadly in each.waiting and each.process.poll() is None]:
                 os.kill(worker.process.pid, signal.SIGKILL)
                 worker.process.wait()
-                deaths += 1
+                deaths.append(worker)
+            time.sleep(0.001)
+
+    threading.Thread(target=kill, daemon=True).start()
+    outcomes = [outcome for outcome in pool.analyze(iter([items])) if outcome is not None]
     rows: dict[str, Any] = {Path(each.file).stem: each.row for each in outcomes}
-    assert len(outcomes) == 3 and deaths == 2
+    assert len(outcomes) == 3 and len(deaths) == 2
     assert rows["a"]["error"] is None and rows["b"]["error"] is None
     assert rows["deadly"]["error_kind"] == "WorkerDied"
     assert "ended by signal 9, as the system does when memory runs out, 2 times" in rows["deadly"]["error"]
@@ -207,8 +209,6 @@ def test_a_recording_that_changes_while_it_is_read_is_read_again(tmp_path: Path,
         while not stop:
             path.touch()
             time.sleep(0.0005)
-
-    import threading
 
     stop: list[int] = []
     thread = threading.Thread(target=touch)
