@@ -114,7 +114,8 @@ def test_recordings_in_a_zip_archive(folder: Path) -> None:
     with open_file(item.file, 100) as copy:
         assert not isinstance(copy, Path) and copy.read() == b"zipped"
     assert read_version(item.file) == item.version
-    assert sorted(names(f"zip://::{archive}")) == ["a.wav", "notes.txt"]
+    whole = sorted(item.file for item in listed(f"zip://::{archive}"))
+    assert whole == [f"zip://inner/a.wav::{archive}", f"zip://notes.txt::{archive}"]
 
 
 def test_stores_without_folders() -> None:
