@@ -85,13 +85,14 @@ def measure(size: Size = Size()) -> dict[str, Any]:
 
 
 def measure_speed(folder: Path, size: Size, settings: Settings) -> dict[str, float]:
-    """Return the hours of sound per hour, and how two workers compare with one and with the bare analyses."""
+    """Return the hours of sound per hour, and how two workers compare with one, Ray and the bare analyses."""
     hours = write_calls(folder / "calls", size.calls, size.minutes, settings)
     calls = sorted((folder / "calls").iterdir())
     two = seconds_of(batch(folder / "calls", folder / "two", WORKERS, "--no-transcript"))
     one = seconds_of(batch(folder / "calls", folder / "one", 1, "--no-transcript"))
     halves = [[str(call) for call in calls[half::WORKERS]] for half in range(WORKERS)]
     bare = seconds_of(*([sys.executable, "-c", PLAIN, *half] for half in halves), environment={"SER_TRANSCRIBE": "no"})
+    ray = seconds_of(batch(folder / "calls", folder / "ray", WORKERS, "--no-transcript", "--engine", "ray"))
     with_words = calls[: size.calls_with_words]
     words = seconds_of(batch(with_words[0], folder / "words", WORKERS, *map(str, with_words[1:])))
     share = len(with_words) / len(calls)
@@ -100,6 +101,7 @@ def measure_speed(folder: Path, size: Size, settings: Settings) -> dict[str, flo
         "batch_realtime_factor_voice": round(hours / two, 1),
         "batch_scaling": round(one / two, 2),
         "batch_overhead": round(two / bare, 3),
+        "batch_ray_ratio": round(ray / two, 2),
     }
 
 

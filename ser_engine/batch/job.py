@@ -74,9 +74,8 @@ def run(
         try:
             with Listing(plan.sources) as listing:
                 chunks = cut_chunks(job.remaining(listing), workers)
-                with closing(
-                    _engine(engine, address, runtime_env, own, workers, output, chunks, job.stopping)
-                ) as outcomes:
+                outcomes = _engine(engine, address, runtime_env, own, workers, output, chunks, job.stopping)
+                with closing(outcomes):
                     job.collect(outcomes)
             output.commit()
         except BaseException as error:
