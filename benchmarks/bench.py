@@ -19,6 +19,7 @@ import torch
 
 from benchmarks import (
     audit,
+    batch,
     features,
     first_paint,
     hours,
@@ -95,6 +96,7 @@ SUBJECTS: dict[str, Callable[[], dict[str, Any]]] = {
     "speech-text": speech_text.measure,
     "hours": hours.measure,
     "live": live.measure,
+    "batch": batch.measure,
     "live-browser": live_browser.measure,
 }
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ser_engine.batch.listing import Listing
 from ser_engine.batch.output import Output
@@ -34,6 +34,7 @@ def run(
     *,
     engine: EngineName = "local",
     address: str | None = None,
+    runtime_env: Mapping[str, Any] | None = None,
     workers: int = 0,
     resume: bool = False,
     retry_errors: bool = False,
@@ -50,6 +51,7 @@ def run(
     out : output folder, see `open_output`; it is made if need be
     engine : "local" for the cores of this machine, "ray" for a cluster
     address : of the cluster, "ray://host:10001" or "auto"; None starts one on this machine
+    runtime_env : what Ray installs on the nodes for this job, such as {"py_modules": ["ser_engine-….whl"]}
     workers : processes; 0 for one for each core
     resume : continue what is in `out`, or begin where there is nothing; otherwise `out` must be empty
     retry_errors : with `resume`: analyze recordings again whose row holds an error
@@ -72,7 +74,8 @@ def run(
         try:
             with Listing(plan.sources) as listing:
                 chunks = cut_chunks(job.remaining(listing), workers)
-                with closing(_engine(engine, address, own, workers, output, chunks, job.stopping)) as outcomes:
+                outcomes = _engine(engine, address, runtime_env, own, workers, output, chunks, job.stopping)
+                with closing(outcomes):
                     job.collect(outcomes)
             output.commit()
         except BaseException as error:
@@ -86,6 +89,7 @@ def run(
 def _engine(
     name: EngineName,
     address: str | None,
+    runtime_env: Mapping[str, Any] | None,
     settings: Settings,
     workers: int,
     output: Output,
@@ -95,7 +99,7 @@ def _engine(
     if name == "ray":
         from ser_engine.batch.ray import analyze
 
-        yield from analyze(output.plan, settings, chunks, stop, address, workers)
+        yield from analyze(output.plan, settings, chunks, stop, address, workers, runtime_env)
         return
     from ser_engine.batch.local import Pool
 

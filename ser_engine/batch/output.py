@@ -198,8 +198,8 @@ class Output:
         if self.folder.exists() and not self.folder.is_dir():
             raise InvalidSettings(f"{self.folder} is a file; the output is a folder.")
         if not (self.folder / PLAN).exists():
-            others = [path.name for path in self.folder.iterdir() if path.name != LOCK] if self.folder.exists() else []
-            if others:
+            own = (LOCK, f".{PLAN}")  # and what is left of a plan
+            if self.folder.exists() and not all(path.name.startswith(own) for path in self.folder.iterdir()):
                 raise InvalidSettings(
                     f"{self.folder} is not empty, but not the output of ser batch; use another folder."
                 )
@@ -215,9 +215,8 @@ class Output:
 
     def _take_up(self) -> None:
         """Remove what a killed run left behind, and read which recordings have a row."""
-        for dataset in (RECORDINGS, SEGMENTS):
-            for path in (self.folder / dataset).glob(".part-*"):
-                path.unlink()
+        for path in (*self.folder.glob(".*.part"), *self.folder.glob("*/.*.part")):
+            path.unlink()
         parts = committed(self.folder)
         for path in (self.folder / SEGMENTS).glob("part-*.parquet"):
             if path.name not in parts:

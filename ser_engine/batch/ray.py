@@ -78,12 +78,13 @@ def analyze(
     stop: Callable[[], bool],
     address: str | None = None,
     workers: int = 0,
+    runtime_env: Mapping[str, Any] | None = None,
 ) -> Iterator[Outcome | None]:
     """Yield what becomes of each recording, and None about twice a second; others as of `local.Pool.analyze`.
 
     Raise InvalidSettings where there is no such cluster.
     """
-    connect(address, workers)
+    connect(address, workers, runtime_env)
     flag: Any = _Stop.remote()  # type: ignore[attr-defined]
     try:
         filled = (chunk for chunk in chunks if chunk)
@@ -95,7 +96,7 @@ def analyze(
         ray.shutdown()
 
 
-def connect(address: str | None, workers: int = 0) -> None:
+def connect(address: str | None, workers: int = 0, runtime_env: Mapping[str, Any] | None = None) -> None:
     """Connect to a cluster, or start one on this machine; no statistics leave it, and no dashboard is started."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # a lost node is no news to people
@@ -104,7 +105,7 @@ def connect(address: str | None, workers: int = 0) -> None:
     if address is None:
         own = {"include_dashboard": False, "num_cpus": workers or None}
     try:
-        ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(**own, runtime_env=dict(runtime_env or {}), log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InvalidSettings(f"There is no Ray cluster at {address or 'this machine'} ({explain(error)}).") from None
 

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 BLOCK = 8 * 2**20
 """Bytes that are asked for at a time; several such requests are made side by side."""
 TOGETHER = 4
-RETRIES: dict[str, Any] = {"max_attempts": 8, "mode": "standard"}
+RETRIES: dict[str, Any] = {"total_max_attempts": 8, "mode": "standard"}
 """Of botocore: waits longer before each further attempt; 8 are about a minute."""
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "s3": {
@@ -86,7 +87,7 @@ def find_filesystem(address: str) -> tuple[AbstractFileSystem, str]:
     from fsspec.core import url_to_fs
 
     kinds = {part.partition("://")[0] for part in address.split("::")}
-    options = {kind: dict(OPTIONS[kind]) for kind in kinds & OPTIONS.keys()}
+    options = {kind: deepcopy(dict(OPTIONS[kind])) for kind in kinds & OPTIONS.keys()}  # botocore changes its own
     first = address.partition("://")[0]
     options |= options.pop(first, {})
     try:

@@ -14,6 +14,7 @@ Ctrl-C finishes what is under way and saves it. The exit code is 0 once every re
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine", choices=("local", "ray"), default="local", help="this machine (default) or a cluster"
     )
     parser.add_argument("--address", help="of the cluster: ray://HOST:10001 or auto (default: this machine alone)")
+    parser.add_argument("--runtime-env", type=json.loads, metavar="JSON", help="what Ray installs on the nodes first")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes at most (default: one per core)")
     parser.add_argument("--resume", action="store_true", help="continue what is in OUT")
     parser.add_argument("--retry-errors", action="store_true", help="with --resume: also what could not be analyzed")
@@ -81,6 +83,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             options.output,
             engine=options.engine,
             address=options.address,
+            runtime_env=options.runtime_env,
             workers=options.workers,
             resume=options.resume,
             retry_errors=options.retry_errors,

@@ -99,14 +99,14 @@ function drawVolume(chosen) {
   document.getElementById("volume-note").textContent = data.timed
     ? "By the times in the manifest." : "By the times of the files (UTC). A manifest with a column “time” gives others.";
   stack("volume", chosen.map((place) => [all.day[place], all.state[place], all.label[place]]), days,
-    { xaxis: { type: "category", nticks: 8 }, yaxis: { rangemode: "tozero" } });
+    { xaxis: { type: "category", nticks: 8 }, yaxis: { rangemode: "tozero", tickformat: ",d", nticks: 6 } });
 }
 function drawEmotions(chosen) {
   const own = groups().map((group) => ({ group, n: chosen.filter((place) => group.is(all.state[place], all.label[place])).length }))
     .filter((each) => each.n).reverse();
   chart("emotions", [{ type: "bar", orientation: "h", y: own.map((each) => plain(each.group.name)), x: own.map((each) => each.n),
     marker: { color: own.map((each) => each.group.color) }, text: own.map((each) => `${number(each.n)} (${percent(each.n / chosen.length)})`),
-    textposition: "auto", hoverinfo: "skip" }], { showlegend: false, xaxis: { rangemode: "tozero" } });
+    textposition: "auto", hoverinfo: "skip" }], { showlegend: false, xaxis: { rangemode: "tozero", tickformat: ",d", nticks: 6 } });
 }
 function drawHours(chosen) {
   const hours = [...Array(24).keys()];
