@@ -1,0 +1,177 @@
+"""A queue at a few places that serves owners in rotation, so that nobody waits for all the work of another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Hashable
+from types import TracebackType
+
+from ser_engine.errors import Busy
+
+QUANTUM_S = 10.0
+"""How long a turn lasts before it is passed on where others wait: most recordings take less, so they end first."""
+
+
+class FairQueue:
+    """Turns at `places`, for threads and event loops alike.
+
+    The next turn is that of the owner with the fewest turns under way; among equals, owners take turns. An owner's own
+    turns are in the order in which they joined.
+
+    Parameters
+    ----------
+    places : turns at a time
+    longest : turns that may wait; any number by default
+    quantum_s : seconds after which `Turn.pass_on` takes effect
+    """
+
+    def __init__(self, places: int, longest: int | None = None, quantum_s: float = QUANTUM_S) -> None:
+        self.places, self.longest, self.quantum_s = places, longest, quantum_s
+        self._lock = threading.Lock()
+        self._lines: dict[Hashable, deque[Turn]] = {}  # in the order of the rotation
+        self._running: Counter[Hashable] = Counter()
+
+    @property
+    def running(self) -> int:
+        """The number of turns under way."""
+        return self._running.total()
+
+    @property
+    def waiting(self) -> int:
+        """The number of turns that wait."""
+        with self._lock:
+            return self._waiting()
+
+    @property
+    def full(self) -> bool:
+        """Whether another turn could not even wait."""
+        with self._lock:
+            return self._full()
+
+    def join(self, owner: Hashable, on_turn: Callable[[], object] = lambda: None) -> Turn:
+        """Return a turn for `owner`, to be left in the end; raise Busy if too many wait.
+
+        `on_turn` is called, in any thread, whenever the turn begins.
+        """
+        with self._lock:
+            if self._full():
+                raise Busy("Too many recordings are waiting; try again later.")
+            turn = Turn(self, owner, on_turn)
+            self._lines.setdefault(owner, deque()).append(turn)
+        self._admit()
+        return turn
+
+    def _waiting(self) -> int:
+        return sum(map(len, self._lines.values()))
+
+    def _full(self) -> bool:
+        return self.longest is not None and self.running >= self.places and self._waiting() >= self.longest
+
+    def _admit(self) -> None:
+        admitted: list[Turn] = []
+        with self._lock:
+            while self._lines and self.running < self.places:
+                turn = _next_turn(self._lines, self._running)
+                self._running[turn.owner] += 1
+                turn.begin()
+                admitted.append(turn)
+        for turn in admitted:
+            turn.on_turn()
+
+    def place_of(self, turn: Turn) -> int:
+        """Return a turn's place in the queue, from 1; 0 if it is under way or was left."""
+        with self._lock:
+            if turn not in self._lines.get(turn.owner, ()):
+                return 0
+            lines = {owner: deque(line) for owner, line in self._lines.items()}
+            running, place = self._running.copy(), 1
+            while (ahead := _next_turn(lines, running)) is not turn:
+                running[ahead.owner] += 1
+                place += 1
+            return place
+
+    def leave(self, turn: Turn) -> None:
+        """End a turn, or stop waiting for it."""
+        with self._lock:
+            self._remove(turn)
+        self._admit()
+
+    def pass_on(self, turn: Turn) -> None:
+        """Put a turn that lasts for long to the end of the queue where others wait."""
+        with self._lock:
+            if not turn.lasts_longer_than(self.quantum_s) or not self._lines:
+                return
+            self._remove(turn)
+            self._lines.setdefault(turn.owner, deque()).append(turn)
+        self._admit()
+
+    def _remove(self, turn: Turn) -> None:
+        line = self._lines.get(turn.owner)
+        if line is not None and turn in line:
+            line.remove(turn)
+            if not line:
+                del self._lines[turn.owner]
+        elif turn.end():
+            self._running[turn.owner] -= 1
+            self._running += Counter()  # forgets owners of none
+
+
+def _next_turn(lines: dict[Hashable, deque[Turn]], running: Counter[Hashable]) -> Turn:
+    """Take the next turn out of its line, whose owner goes to the end of the rotation."""
+    owner = min(lines, key=lambda each: running[each])
+    line = lines.pop(owner)
+    turn = line.popleft()
+    if line:
+        lines[owner] = line
+    return turn
+
+
+class Turn:
+    """A turn of `owner` in a `FairQueue`; as a context, it is left in the end."""
+
+    def __init__(self, queue: FairQueue, owner: Hashable, on_turn: Callable[[], object]) -> None:
+        self.owner, self.on_turn = owner, on_turn
+        self._queue = queue
+        self._begun = threading.Event()
+        self._since = 0.0
+
+    def __enter__(self) -> Turn:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()
+
+    @property
+    def place(self) -> int:
+        """The place in the queue, from 1; 0 while the turn is under way."""
+        return self._queue.place_of(self)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for the turn at most so long; return whether it is under way."""
+        return self._begun.wait(seconds)
+
+    def pass_on(self) -> None:
+        """Let those who wait go first if this turn has lasted for long; then `wait` until it goes on."""
+        self._queue.pass_on(self)
+
+    def leave(self) -> None:
+        """End the turn, or stop waiting for it; may be called again."""
+        self._queue.leave(self)
+
+    def begin(self) -> None:
+        """Begin; called by the queue."""
+        self._since = time.monotonic()
+        self._begun.set()
+
+    def end(self) -> bool:
+        """End; called by the queue. Return whether the turn was under way."""
+        was, _ = self._begun.is_set(), self._begun.clear()
+        return was
+
+    def lasts_longer_than(self, seconds: float) -> bool:
+        """Return whether the turn has been under way for longer."""
+        return self._begun.is_set() and time.monotonic() - self._since > seconds
