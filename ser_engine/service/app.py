@@ -21,7 +21,7 @@ from ser_engine.models.cards import read_figures
 from ser_engine.models.registry import find_model
 from ser_engine.models.store import read_config
 from ser_engine.service.analyses import Analyses, Cancelled, Engines, Options
-from ser_engine.service.answers import EXAMPLE, Answer, Models, ProblemDetails, State
+from ser_engine.service.answers import EXAMPLE, Answer, Models, State
 from ser_engine.service.config import ServiceSettings
 from ser_engine.service.gate import ANALYZE, Gate, Left, Limits
 from ser_engine.service.keys import read_keys

@@ -66,7 +66,8 @@ class ServiceSettings:
         for origin in self.origins.split():
             if not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
                 raise InvalidSettings(
-                    f"{variable(PREFIX + 'origins')} (--origins) has web sites such as https://example.org, not “{origin}”."
+                    f"{variable(PREFIX + 'origins')} (--origins) has web sites such as https://example.org, "
+                    f"not “{origin}”."
                 )
 
     @property

@@ -120,7 +120,7 @@ class Gate:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         state = scope["state"]
         # FastAPI notes the route's own path, which unlike the address of a request has few values.
-        route = getattr(scope.get("route"), "path", "none")
+        route = getattr(scope.get("route"), "path", scope["path"] if scope["path"] in OPEN else "none")
         method = scope.get("method", "WEBSOCKET")
         if method not in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"):
             method = "other"

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import Query, WebSocket
+from fastapi import WebSocket
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from starlette.websockets import WebSocketDisconnect

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP, with a limit of the time that the head of a request takes, and problem details for what is no HTTP."""
+"""HTTP by uvicorn, with a limit of the time for the head of a request, and problem details for what is no HTTP."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ async def read_recording(request: Request, name: str) -> AsyncIterator[tuple[Bin
                     raise Problem("bad-request", "The form has a file alone; options belong into the query.")
                 file, name = uploads[0].file, name or (uploads[0].filename or "")[-MAX_NAME:]
             else:
-                file = opened.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY))
+                file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+                opened.enter_context(file)
                 async for part in request.stream():
                     file.write(part)
                 file.seek(0)
