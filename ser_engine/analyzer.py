@@ -149,9 +149,13 @@ class Analyzer:
         *,
         names: Sequence[str] | None = None,
         transcribe: bool | None = None,
+        language: str | None = None,
         baseline: Baseline | None = None,
+        track: int | None = None,
         channels: str | int | None = None,
+        channel_names: str | None = None,
         speakers: str | int | None = None,
+        words: bool | None = None,
     ) -> list[Analysis | SerError]:
         """Analyze recordings together, which is faster than one by one.
 
@@ -160,7 +164,10 @@ class Analyzer:
         of a stage that is shared is divided evenly. With a baseline, all recordings are of its speaker.
         """
         self.check_baseline(baseline)
-        settings = self._override(transcribe=transcribe, channels=channels, speakers=speakers)
+        settings = self._override(
+            transcribe=transcribe, language=language, track=track, channels=channels, channel_names=channel_names,
+            speakers=speakers, words=words,
+        )  # fmt: skip
         results: list[Analysis | SerError | None] = []
         pending: list[_Pending] = []
         for source, name in zip(sources, names or [""] * len(sources), strict=True):

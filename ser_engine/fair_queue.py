@@ -50,15 +50,15 @@ class FairQueue:
         with self._lock:
             return self._full()
 
-    def join(self, owner: Hashable, on_turn: Callable[[], object] = lambda: None) -> Turn:
+    def join(self, owner: Hashable, on_turn: Callable[[Turn], object] = lambda _: None, item: object = None) -> Turn:
         """Return a turn for `owner`, to be left in the end; raise Busy if too many wait.
 
-        `on_turn` is called, in any thread, whenever the turn begins.
+        `on_turn` is called with the turn, in any thread, whenever it begins; `item` is what the turn is for.
         """
         with self._lock:
             if self._full():
                 raise Busy("Too many recordings are waiting; try again later.")
-            turn = Turn(self, owner, on_turn)
+            turn = Turn(self, owner, on_turn, item)
             self._lines.setdefault(owner, deque()).append(turn)
         self._admit()
         return turn
@@ -78,7 +78,7 @@ class FairQueue:
                 turn.begin()
                 admitted.append(turn)
         for turn in admitted:
-            turn.on_turn()
+            turn.on_turn(turn)
 
     def place_of(self, turn: Turn) -> int:
         """Return a turn's place in the queue, from 1; 0 if it is under way or was left."""
@@ -107,6 +107,24 @@ class FairQueue:
             self._lines.setdefault(turn.owner, deque()).append(turn)
         self._admit()
 
+    def take_along(self, fits: Callable[[Turn], bool], most: int) -> list[Turn]:
+        """Let up to `most` of the next turns that fit begin, although no place is free; `on_turn` is not called.
+
+        For work that is done together with that of a turn under way.
+        """
+        with self._lock:
+            lines = {owner: deque(line) for owner, line in self._lines.items()}
+            running, taken = self._running.copy(), list[Turn]()
+            while lines and len(taken) < most:
+                turn = _next_turn(lines, running)
+                running[turn.owner] += 1
+                if fits(turn):
+                    self._remove(turn)
+                    self._running[turn.owner] += 1
+                    turn.begin()
+                    taken.append(turn)
+        return taken
+
     def _remove(self, turn: Turn) -> None:
         line = self._lines.get(turn.owner)
         if line is not None and turn in line:
@@ -131,8 +149,8 @@ def _next_turn(lines: dict[Hashable, deque[Turn]], running: Counter[Hashable]) -
 class Turn:
     """A turn of `owner` in a `FairQueue`; as a context, it is left in the end."""
 
-    def __init__(self, queue: FairQueue, owner: Hashable, on_turn: Callable[[], object]) -> None:
-        self.owner, self.on_turn = owner, on_turn
+    def __init__(self, queue: FairQueue, owner: Hashable, on_turn: Callable[[Turn], object], item: object) -> None:
+        self.owner, self.on_turn, self.item = owner, on_turn, item
         self._queue = queue
         self._begun = threading.Event()
         self._since = 0.0
@@ -169,7 +187,8 @@ class Turn:
 
     def end(self) -> bool:
         """End; called by the queue. Return whether the turn was under way."""
-        was, _ = self._begun.is_set(), self._begun.clear()
+        was = self._begun.is_set()
+        self._begun.clear()
         return was
 
     def lasts_longer_than(self, seconds: float) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -109,7 +110,7 @@ def create_app(settings: Settings, service_settings: ServiceSettings, warm_up: b
     service = Service(
         service_settings,
         Engines(settings),
-        Analyses(service_settings.places, service_settings.queue, metrics),
+        Analyses(service_settings.places, service_settings.queue, metrics, settings.threads),
         Sessions(service_settings.sessions, service_settings.idle_s, metrics),
         metrics,
     )
@@ -190,7 +191,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
                 source, name = await opened.enter_async_context(read_recording(request, query.name))
             try:
                 analysis = await service.analyses.run(
-                    engine, source, name, options, request.state.key.name, _disconnected(request)
+                    engine, source, name, options, request.state.key.name, partial(_disconnected, request)
                 )
             except Cancelled:
                 if service.analyses.stopping.is_set():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import ValidationException
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -96,7 +96,7 @@ async def answer_problem(request: Request, error: Exception) -> JSONResponse:
         problem = error
     elif isinstance(error, SerError):
         problem = Problem.of(error)
-    elif isinstance(error, RequestValidationError):
+    elif isinstance(error, ValidationException):
         problem = Problem("invalid-option", _explain(error))
     elif isinstance(error, HTTPException):
         problem = _of_framework(request, error)
@@ -118,7 +118,7 @@ def _of_framework(request: Request, error: HTTPException) -> Problem:
     return Problem("failed")
 
 
-def _explain(error: RequestValidationError) -> str:
+def _explain(error: ValidationException) -> str:
     """Return what is wrong with the first invalid option, without repeating its value."""
     first = error.errors()[0]
     place, *path = (str(part) for part in first["loc"])

@@ -33,11 +33,11 @@ async def read_recording(request: Request, name: str) -> AsyncIterator[tuple[Bin
                     raise Problem("bad-request", "The form has a file alone; options belong into the query.")
                 file, name = uploads[0].file, name or (uploads[0].filename or "")[-MAX_NAME:]
             else:
-                file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+                file = cast("BinaryIO", tempfile.SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115
                 opened.enter_context(file)
                 async for part in request.stream():
                     file.write(part)
                 file.seek(0)
         except OSError:
             raise Problem("unavailable", "The server has no space for the recording.") from None
-        yield cast("BinaryIO", file), name
+        yield file, name
