@@ -14,29 +14,86 @@ QUANTUM_S = 10.0
 """How long a turn lasts before it is passed on where others wait: most recordings take less, so they end first."""
 
 
+class _Lines:
+    """Who waits, by owner, how many turns each has under way, and when each had the latest."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[Hashable, deque[Turn]] = {}
+        self.running: Counter[Hashable] = Counter()
+        self._latest: dict[Hashable, int] = {}
+        self._count = 0
+
+    def copy(self) -> _Lines:
+        """Return a copy, to look ahead with."""
+        other = _Lines()
+        other.waiting = {owner: deque(line) for owner, line in self.waiting.items()}
+        other.running, other._latest, other._count = self.running.copy(), dict(self._latest), self._count
+        return other
+
+    def add(self, turn: Turn) -> None:
+        """Add a turn to the line of its owner."""
+        self.waiting.setdefault(turn.owner, deque()).append(turn)
+
+    def next(self, each: int | None) -> Turn | None:
+        """Return the next turn, which is under way from now on; None where nobody may begin."""
+        owners = [owner for owner in self.waiting if each is None or self.running[owner] < each]
+        if not owners:
+            return None
+        turn = self.waiting[min(owners, key=lambda owner: (self.running[owner], self._latest.get(owner, 0)))][0]
+        self.start(turn)
+        return turn
+
+    def start(self, turn: Turn) -> None:
+        """Take a turn out of its line, and count it as under way."""
+        self.drop(turn)
+        self.running[turn.owner] += 1
+        self._count += 1
+        self._latest[turn.owner] = self._count
+
+    def drop(self, turn: Turn) -> bool:
+        """Take a turn out of its line; return whether it was there."""
+        line = self.waiting.get(turn.owner, deque())
+        if turn not in line:
+            return False
+        line.remove(turn)
+        if not line:
+            del self.waiting[turn.owner]
+        return True
+
+    def end(self, turn: Turn) -> None:
+        """Count a turn as under way no more."""
+        self.running[turn.owner] -= 1
+        if not self.running[turn.owner]:
+            del self.running[turn.owner]
+            if turn.owner not in self.waiting:
+                self._latest.pop(turn.owner, None)
+
+
 class FairQueue:
     """Turns at `places`, for threads and event loops alike.
 
-    The next turn is that of the owner with the fewest turns under way; among equals, owners take turns. An owner's own
-    turns are in the order in which they joined.
+    The next turn is that of the owner with the fewest turns under way; among equals, of the one whose latest turn was
+    the longest ago. An owner's own turns are in the order in which they joined.
 
     Parameters
     ----------
     places : turns at a time
     longest : turns that may wait; any number by default
+    each : turns of one owner at a time; any number by default
     quantum_s : seconds after which `Turn.pass_on` takes effect
     """
 
-    def __init__(self, places: int, longest: int | None = None, quantum_s: float = QUANTUM_S) -> None:
-        self.places, self.longest, self.quantum_s = places, longest, quantum_s
+    def __init__(
+        self, places: int, longest: int | None = None, each: int | None = None, quantum_s: float = QUANTUM_S
+    ) -> None:
+        self.places, self.longest, self.each, self.quantum_s = places, longest, each, quantum_s
         self._lock = threading.Lock()
-        self._lines: dict[Hashable, deque[Turn]] = {}  # in the order of the rotation
-        self._running: Counter[Hashable] = Counter()
+        self._lines = _Lines()
 
     @property
     def running(self) -> int:
         """The number of turns under way."""
-        return self._running.total()
+        return self._lines.running.total()
 
     @property
     def waiting(self) -> int:
@@ -59,12 +116,12 @@ class FairQueue:
             if self._full():
                 raise Busy("Too many recordings are waiting; try again later.")
             turn = Turn(self, owner, on_turn, item)
-            self._lines.setdefault(owner, deque()).append(turn)
+            self._lines.add(turn)
         self._admit()
         return turn
 
     def _waiting(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return sum(map(len, self._lines.waiting.values()))
 
     def _full(self) -> bool:
         return self.longest is not None and self.running >= self.places and self._waiting() >= self.longest
@@ -72,9 +129,7 @@ class FairQueue:
     def _admit(self) -> None:
         admitted: list[Turn] = []
         with self._lock:
-            while self._lines and self.running < self.places:
-                turn = _next_turn(self._lines, self._running)
-                self._running[turn.owner] += 1
+            while self.running < self.places and (turn := self._lines.next(self.each)):
                 turn.begin()
                 admitted.append(turn)
         for turn in admitted:
@@ -83,12 +138,10 @@ class FairQueue:
     def place_of(self, turn: Turn) -> int:
         """Return a turn's place in the queue, from 1; 0 if it is under way or was left."""
         with self._lock:
-            if turn not in self._lines.get(turn.owner, ()):
+            if turn not in self._lines.waiting.get(turn.owner, ()):
                 return 0
-            lines = {owner: deque(line) for owner, line in self._lines.items()}
-            running, place = self._running.copy(), 1
-            while (ahead := _next_turn(lines, running)) is not turn:
-                running[ahead.owner] += 1
+            ahead, place = self._lines.copy(), 1
+            while ahead.next(None) is not turn:
                 place += 1
             return place
 
@@ -101,10 +154,10 @@ class FairQueue:
     def pass_on(self, turn: Turn) -> None:
         """Put a turn that lasts for long to the end of the queue where others wait."""
         with self._lock:
-            if not turn.lasts_longer_than(self.quantum_s) or not self._lines:
+            if not turn.lasts_longer_than(self.quantum_s) or not self._lines.waiting:
                 return
             self._remove(turn)
-            self._lines.setdefault(turn.owner, deque()).append(turn)
+            self._lines.add(turn)
         self._admit()
 
     def take_along(self, fits: Callable[[Turn], bool], most: int) -> list[Turn]:
@@ -113,37 +166,17 @@ class FairQueue:
         For work that is done together with that of a turn under way.
         """
         with self._lock:
-            lines = {owner: deque(line) for owner, line in self._lines.items()}
-            running, taken = self._running.copy(), list[Turn]()
-            while lines and len(taken) < most:
-                turn = _next_turn(lines, running)
-                running[turn.owner] += 1
+            ahead, taken = self._lines.copy(), list[Turn]()
+            while len(taken) < most and (turn := ahead.next(self.each)):
                 if fits(turn):
-                    self._remove(turn)
-                    self._running[turn.owner] += 1
+                    self._lines.start(turn)
                     turn.begin()
                     taken.append(turn)
         return taken
 
     def _remove(self, turn: Turn) -> None:
-        line = self._lines.get(turn.owner)
-        if line is not None and turn in line:
-            line.remove(turn)
-            if not line:
-                del self._lines[turn.owner]
-        elif turn.end():
-            self._running[turn.owner] -= 1
-            self._running += Counter()  # forgets owners of none
-
-
-def _next_turn(lines: dict[Hashable, deque[Turn]], running: Counter[Hashable]) -> Turn:
-    """Take the next turn out of its line, whose owner goes to the end of the rotation."""
-    owner = min(lines, key=lambda each: running[each])
-    line = lines.pop(owner)
-    turn = line.popleft()
-    if line:
-        lines[owner] = line
-    return turn
+        if not self._lines.drop(turn) and turn.end():
+            self._lines.end(turn)
 
 
 class Turn:
