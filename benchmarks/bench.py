@@ -26,6 +26,7 @@ from benchmarks import (
     latency,
     live,
     live_browser,
+    service,
     speakers,
     speech_detection,
     speech_text,
@@ -96,6 +97,7 @@ SUBJECTS: dict[str, Callable[[], dict[str, Any]]] = {
     "hours": hours.measure,
     "live": live.measure,
     "live-browser": live_browser.measure,
+    "service": service.measure,
 }
 
 if __name__ == "__main__":
