@@ -32,7 +32,11 @@ LONGEST_PAUSE_S = 5.0
 
 
 def measure(
-    load_s: float = LOAD_S, many_s: float = MANY_S, alone: int = ALONE, environ: dict[str, str] | None = None
+    load_s: float = LOAD_S,
+    many_s: float = MANY_S,
+    alone: int = ALONE,
+    many: int = MANY,
+    environ: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the figures of the service with the bundled model, or the one of `environ`.
 
@@ -43,20 +47,20 @@ def measure(
     with _service(environ or {}) as url:
         single = _load(url, 1, 0.0, alone)["seconds"][1:]  # the first also opens the connection
         several = _load(url, CLIENTS, load_s)
-        many = _load(url, MANY, many_s)
+        most = _load(url, many, many_s)
     median, p95 = float(np.median(single)), float(np.percentile(several["seconds"], 95))
     return {
         "serve_single_p50": round(median, 3),
         "serve_p95": round(p95, 3),
         "serve_p95_ratio": round(p95 / (median * CLIENTS / cores), 2),
         "serve_answers_per_s": round(len(several["seconds"]) / several["lasted_s"], 2),
-        "serve_errors": sum(many["errors"].values()),
+        "serve_errors": sum(most["errors"].values()),
         "serve_load": {
-            "clients": MANY,
-            "seconds": round(many["lasted_s"], 1),
-            "answers": len(many["seconds"]),
-            "busy": many["busy"],
-            "errors": many["errors"],
+            "clients": many,
+            "seconds": round(most["lasted_s"], 1),
+            "answers": len(most["seconds"]),
+            "busy": most["busy"],
+            "errors": most["errors"],
         },
     }
 

@@ -54,18 +54,17 @@ def served(tiny: Settings, *options: str) -> Iterator[tuple[subprocess.Popen[str
 
 
 def test_sigterm_under_load_loses_no_answer_and_ends_with_success(tiny: Settings, wav: bytes) -> None:
-    with served(tiny, "--at-once", "1") as (process, url), ThreadPoolExecutor(8) as pool:
-        with Client(url) as client:
-            client.analyze(wav)
+    with served(tiny, "--at-once", "1") as (process, url), ThreadPoolExecutor(8) as pool, Client(url) as client:
+        client.analyze(wav)
 
-            def ask(_: int) -> str:
-                return client.analyze(wav).model
+        def ask(_: int) -> str:
+            return client.analyze(wav).model
 
-            asked = [pool.submit(ask, number) for number in range(8)]
-            time.sleep(0.15)
-            process.send_signal(signal.SIGTERM)
-            answers = [each.exception() or each.result() for each in asked]
-            _, logged = process.communicate(timeout=30)
+        asked = [pool.submit(ask, number) for number in range(8)]
+        time.sleep(0.15)
+        process.send_signal(signal.SIGTERM)
+        answers = [each.exception() or each.result() for each in asked]
+        _, logged = process.communicate(timeout=30)
     assert process.returncode == 0
     entries = [json.loads(line) for line in logged.splitlines()]
     events = [entry["event"] for entry in entries]
