@@ -18,7 +18,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 LOCKS := requirements.txt constraints-cuda.txt
-LOCKS_DEV := requirements-dev.txt requirements-train.txt $(LOCKS)
+LOCKS_DEV := requirements-dev.txt requirements-train.txt requirements-service.txt $(LOCKS)
 # The pins also hold for what builds openai-whisper, which is published as source alone.
 PIP_INSTALL := PIP_CONSTRAINT=requirements.txt PIP_BUILD_CONSTRAINT=requirements.txt $(RUN) -m pip install
 # torch goes first, with what its build needs: NVIDIA's packages and triton for one with CUDA, neither for one without.

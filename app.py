@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from ui import session, theme
+from ui import access, session, theme
 
 st.set_page_config(page_title="Speech emotion", page_icon=theme.ICON, layout="wide")
 theme.apply()
 with session.current().run():
-    st.navigation(
+    allowed = access.is_allowed()
+    page = st.navigation(
         [
             st.Page("pages/listen.py", title="Listen", icon=":material/graphic_eq:", default=True),
             st.Page("pages/live.py", title="Live", icon=":material/mic:"),
@@ -15,5 +16,10 @@ with session.current().run():
             st.Page("pages/results.py", title="Results", icon=":material/analytics:"),
             st.Page("pages/about.py", title="About", icon=":material/info:"),
         ],
-        position="top",
-    ).run()
+        position="top" if allowed else "hidden",
+    )
+    if allowed:
+        page.run()
+        access.show_account()
+    else:
+        access.ask()

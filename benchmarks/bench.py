@@ -27,6 +27,7 @@ from benchmarks import (
     latency,
     live,
     live_browser,
+    service,
     speakers,
     speech_detection,
     speech_text,
@@ -98,6 +99,7 @@ SUBJECTS: dict[str, Callable[[], dict[str, Any]]] = {
     "live": live.measure,
     "batch": batch.measure,
     "live-browser": live_browser.measure,
+    "service": service.measure,
 }
 
 if __name__ == "__main__":

@@ -113,6 +113,8 @@ def follow_files(state: session.Session) -> None:
         note(f"{total} files.{problem} Press one to open its full answer.")
     else:
         st.progress(done / total, f"{done} of {total} files analyzed")
+        if waiting := sentences.queued(state.files.place):
+            note(waiting)
     shown = state.result.recording.upload_id if state.result else None
     list_files(files.list_rows(state.files, shown), key="file-list", opened=state.open)
     st.session_state["files-drawn"] = now
@@ -126,13 +128,14 @@ def show_progress(state: session.Session, job: Job, status: DeltaGenerator) -> N
     with status.container():
         steps, news = st.empty(), st.empty()
     shown_steps: Steps | None = None
-    shown_news: tuple[Fetched | None, str, bool, tuple[int, int] | None] | None = None
+    shown_news: tuple[Fetched | None, str, bool, tuple[int, int] | None, int] | None = None
     while True:
         # Reading the session state is also where Streamlit ends a run that another click has superseded.
         session.current()
         so_far = job.steps
         fetching = engine.fetching(job.engine)
-        latest = (engine.download().under_way(), fetching, not warming.is_set(), sentences.minutes(job.seconds))
+        minutes = sentences.minutes(job.seconds)
+        latest = (engine.download().under_way(), fetching, not warming.is_set(), minutes, job.place)
         if so_far is not shown_steps:
             steps.html(theme.steps(so_far.times, so_far.running))
         if latest != shown_news:
@@ -150,12 +153,17 @@ def show_news(
     fetching: str,
     cold: bool,
     minutes: tuple[int, int] | None,
+    queued: int,
     place: DeltaGenerator,
 ) -> None:
-    """Show what the analysis is waiting for: a download, models that still load, or only itself.
+    """Show what the analysis is waiting for: others, a download, models that still load, or only itself.
 
-    `minutes` are those of a long recording that have been analyzed, and those in all.
+    `minutes` are those of a long recording that have been analyzed, and those in all; `queued` is its place in the
+    queue of all visitors.
     """
+    if waiting := sentences.queued(queued):
+        place.html(theme.line("quiet", f"{name} waits. {waiting}"))
+        return
     if fetched is not None:
         text = sentences.fetching_whisper(engine.analyzer("").settings.whisper, fetched.done, fetched.total)
         place.progress(fetched.done / fetched.total if fetched.total else 0.0, text)

@@ -92,7 +92,9 @@ class Analyzer:
         baseline: Baseline | None = None,
         track: int | None = None,
         channels: str | int | None = None,
+        channel_names: str | None = None,
         speakers: str | int | None = None,
+        words: bool | None = None,
         progress: Progress | None = None,
         advance: Advance | None = None,
         decoded: OnDecoded | None = None,
@@ -109,7 +111,8 @@ class Analyzer:
         language : code of the language of all speech, empty to detect it; `settings.language` by default
         baseline : of the speaker, from `calibrate`; not used where there are several speakers
         track : audio track of a file, from 1, or 0 to choose it as `settings.track` says; that setting by default
-        channels, speakers : as the settings of these names, which are the default; numbers may be integers
+        channels, channel_names, speakers, words : as the settings of these names, which are the default; numbers may be
+            integers
         progress, advance, decoded : called as the analysis goes on; an exception that one of them raises ends it
 
         Raises
@@ -127,8 +130,9 @@ class Analyzer:
         begun = time.perf_counter()
         self.check_baseline(baseline)
         settings = self._override(
-            transcribe=transcribe, language=language, track=track, channels=channels, speakers=speakers
-        )
+            transcribe=transcribe, language=language, track=track, channels=channels, channel_names=channel_names,
+            speakers=speakers, words=words,
+        )  # fmt: skip
         report = Report(progress, advance, decoded)
         with self._open(source, sampling_rate, name, report, settings) as sound:
             if sound.recording is None:
@@ -145,9 +149,13 @@ class Analyzer:
         *,
         names: Sequence[str] | None = None,
         transcribe: bool | None = None,
+        language: str | None = None,
         baseline: Baseline | None = None,
+        track: int | None = None,
         channels: str | int | None = None,
+        channel_names: str | None = None,
         speakers: str | int | None = None,
+        words: bool | None = None,
     ) -> list[Analysis | SerError]:
         """Analyze recordings together, which is faster than one by one.
 
@@ -156,7 +164,10 @@ class Analyzer:
         of a stage that is shared is divided evenly. With a baseline, all recordings are of its speaker.
         """
         self.check_baseline(baseline)
-        settings = self._override(transcribe=transcribe, channels=channels, speakers=speakers)
+        settings = self._override(
+            transcribe=transcribe, language=language, track=track, channels=channels, channel_names=channel_names,
+            speakers=speakers, words=words,
+        )  # fmt: skip
         results: list[Analysis | SerError | None] = []
         pending: list[_Pending] = []
         for source, name in zip(sources, names or [""] * len(sources), strict=True):

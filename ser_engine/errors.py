@@ -39,3 +39,7 @@ class CorpusError(SerError):
 
 class InvalidRecord(SerError):
     """A file of the results folder is missing, damaged, or not a record."""
+
+
+class Busy(SerError):
+    """More is waiting than can be taken; the same may be asked again later."""

@@ -154,16 +154,27 @@ class Settings:
         `defaults` replace those of settings. Raise InvalidSettings for a value of another type; the message names the
         variable.
         """
-        given = dict(defaults)
-        for item in fields(cls):
-            if text := environ.get(variable(item.name)):  # an empty one counts as not set
-                given[item.name] = _convert(variable(item.name), text, type(item.default))
-        return cls(**given)
+        return cls(**read_environment(cls, environ, defaults))
 
 
 def variable(name: str) -> str:
     """Return the environment variable of the setting `name`, which error messages name, too."""
     return f"SER_{name.upper()}"
+
+
+def read_environment(
+    kind: type[Any], environ: Mapping[str, str], defaults: Mapping[str, Any], prefix: str = ""
+) -> dict[str, Any]:
+    """Return the fields of a dataclass that the environment names, as SER_<PREFIX AND NAME IN CAPITALS>, or `defaults`.
+
+    Raise InvalidSettings for a value of another type than a field's own default.
+    """
+    given = dict(defaults)
+    for item in fields(kind):
+        name = variable(prefix + item.name)
+        if text := environ.get(name):  # an empty one counts as not set
+            given[item.name] = _convert(name, text, type(item.default))
+    return given
 
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")

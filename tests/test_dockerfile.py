@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shlex
 import socket
@@ -19,51 +20,56 @@ from threading import Thread
 
 import pytest
 
+from ser_engine.service.keys import new_key
 from ser_engine.settings import Settings
+from tests.tiny_models import write_heads
+from tools.run_dockerfile import stage_instructions
 
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED_AT_RUN_TIME = (".streamlit", "app.py", "configs", "models", "pages", "results", "ser_engine", "ui")
 
 
-def instructions() -> list[tuple[str, str]]:
-    """Return (INSTRUCTION, what follows) of the Dockerfile, comments dropped and continued lines joined."""
-    text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
-    lines = text.replace("\\\n", " ").splitlines()
-    return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in lines if line.strip()]
+STAGES = ("page", "service")
+PORTS = {"page": 8501, "service": 8000}
 
 
-def all_of(name: str) -> list[str]:
+def instructions(stage: str = "page") -> list[tuple[str, str]]:
+    """Return (INSTRUCTION, what follows) of a stage and its base; comments dropped, continued lines joined."""
+    return stage_instructions((ROOT / "Dockerfile").read_text(), stage)
+
+
+def all_of(name: str, stage: str = "page") -> list[str]:
     """Return what follows each instruction called `name`, in order."""
-    return [rest for instruction, rest in instructions() if instruction == name]
+    return [rest for instruction, rest in instructions(stage) if instruction == name]
 
 
-def copied() -> list[str]:
+def copied(stage: str = "page") -> list[str]:
     """Return the sources of all COPY instructions, without slashes at their ends."""
-    return [source.rstrip("/") for rest in all_of("COPY") for source in shlex.split(rest)[:-1]]
+    return [source.rstrip("/") for rest in all_of("COPY", stage) for source in shlex.split(rest)[:-1]]
 
 
-def environment() -> dict[str, str]:
+def environment(stage: str = "page") -> dict[str, str]:
     """Return what ENV sets."""
-    return dict(item.split("=", 1) for rest in all_of("ENV") for item in shlex.split(rest))
+    return dict(item.split("=", 1) for rest in all_of("ENV", stage) for item in shlex.split(rest))
 
 
-def command() -> list[str]:
+def command(stage: str = "page") -> list[str]:
     """Return the one CMD, which is in its exec form."""
-    (rest,) = all_of("CMD")
+    (rest,) = all_of("CMD", stage)
     return json.loads(rest)
 
 
-def health_command() -> list[str]:
+def health_command(stage: str = "page") -> list[str]:
     """Return the command of the HEALTHCHECK, which is in its exec form."""
-    (rest,) = all_of("HEALTHCHECK")
+    (rest,) = all_of("HEALTHCHECK", stage)
     return json.loads(rest.split("CMD", 1)[1])
 
 
-def run_health_check(port: int) -> int:
+def run_health_check(port: int, stage: str = "page") -> int:
     """Run the HEALTHCHECK against another port than the image's; return its exit status."""
-    python, *arguments = health_command()
+    python, *arguments = health_command(stage)
     assert python == "python"
-    arguments = [argument.replace("8501", str(port)) for argument in arguments]
+    arguments = [argument.replace(str(PORTS[stage]), str(port)) for argument in arguments]
     return subprocess.run([sys.executable, *arguments], capture_output=True, timeout=30).returncode
 
 
@@ -73,8 +79,9 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def test_every_copied_path_exists_and_holds_something() -> None:
-    for source in copied():
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_copied_path_exists_and_holds_something(stage: str) -> None:
+    for source in copied(stage):
         path = ROOT / source
         assert path.is_file() or (path.is_dir() and any(path.iterdir())), source
 
@@ -98,18 +105,22 @@ def test_all_that_the_page_needs_is_copied() -> None:
 def test_the_build_context_holds_what_is_copied_and_nothing_else() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in lines
-    assert sorted(line[1:].rstrip("/") for line in lines if line.startswith("!")) == sorted(copied())
+    taken = {line[1:].rstrip("/") for line in lines if line.startswith("!")}
+    assert taken == {source for stage in STAGES for source in copied(stage)}
     assert ".streamlit/secrets.toml" in lines
 
 
-def test_requirements_are_copied_before_they_are_installed_and_code_after() -> None:
-    order = [f"{name} {rest}" for name, rest in instructions()]
+@pytest.mark.parametrize("stage", STAGES)
+def test_requirements_are_copied_before_they_are_installed_and_code_after(stage: str) -> None:
+    order = [f"{name} {rest}" for name, rest in instructions(stage)]
     install = next(i for i, line in enumerate(order) if "pip install" in line)
     requirement_files = [i for i, line in enumerate(order) if line.startswith("COPY") and "requirements.txt" in line]
-    code = [i for i, line in enumerate(order) if line.startswith("COPY") and "requirements.txt" not in line]
+    code = [i for i, line in enumerate(order) if line.startswith("COPY") and "requirements" not in line]
     assert requirement_files[0] < install < min(code)
     mentioned = re.findall(r"[\w-]+\.txt", order[install] + (ROOT / "requirements.txt").read_text())
-    assert {name for name in mentioned if (ROOT / name).exists()} <= set(copied())
+    assert {name for name in mentioned if (ROOT / name).exists()} <= set(copied(stage))
+    installs = [i for i, line in enumerate(order) if "pip install" in line]
+    assert max(installs) < min(code)
 
 
 def test_base_is_slim_and_of_a_python_that_the_project_takes() -> None:
@@ -117,17 +128,19 @@ def test_base_is_slim_and_of_a_python_that_the_project_takes() -> None:
     assert re.fullmatch(r"python:3\.1[1-4]-slim-bookworm", base)
 
 
-def test_the_user_is_not_root_and_nothing_after_it_needs_root() -> None:
-    names = [name for name, _ in instructions()]
-    (user,) = all_of("USER")
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_user_is_not_root_and_nothing_after_it_needs_root(stage: str) -> None:
+    names = [name for name, _ in instructions(stage)]
+    (user,) = all_of("USER", stage)
     assert user not in ("root", "0")
-    assert any(f"useradd --create-home --uid 1000 {user}" in rest for rest in all_of("RUN"))
+    assert any(f"useradd --create-home --uid 1000 {user}" in rest for rest in all_of("RUN", stage))
     assert not {"RUN", "COPY", "ADD"} & set(names[names.index("USER") :])
 
 
-def test_caches_lie_in_a_volume_that_the_user_may_write() -> None:
-    (volume,) = all_of("VOLUME")
-    (user,) = all_of("USER")
+@pytest.mark.parametrize("stage", STAGES)
+def test_caches_lie_in_a_volume_that_the_user_may_write(stage: str) -> None:
+    (volume,) = all_of("VOLUME", stage)
+    (user,) = all_of("USER", stage)
     assert any(f"install --directory --owner={user} --group={user} {volume}" in rest for rest in all_of("RUN"))
     folders = {name: value for name, value in environment().items() if value.startswith("/")}
     assert {"XDG_CACHE_HOME", "SER_WHISPER_DIR", "HF_HOME", "NUMBA_CACHE_DIR", "MPLCONFIGDIR"} <= folders.keys()
@@ -147,6 +160,37 @@ def test_one_port_throughout_and_open_to_the_outside() -> None:
     assert f"--server.port={port}" in command()
     assert f"'localhost', {port}" in health_command()[-1]
     assert "--server.address=0.0.0.0" in command()
+
+
+def test_the_service_has_a_port_of_its_own_and_all_that_it_imports() -> None:
+    (port,) = all_of("EXPOSE", "service")
+    assert f"--port={port}" in command("service") and f"'localhost', {port}" in health_command("service")[-1]
+    assert "--host=0.0.0.0" in command("service")
+    assert {"configs", "models", "ser_engine", "requirements-service.txt"} <= set(copied("service"))
+    assert not {"ui", "pages", "app.py"} & set(copied("service"))
+
+
+def test_the_page_is_what_is_built_where_no_target_is_named() -> None:
+    assert instructions("") == instructions("page")
+
+
+def test_the_command_of_the_service_starts_one_that_the_health_check_finds_well(tmp_path: Path) -> None:
+    write_heads(tmp_path / "models")
+    _, lines = new_key("test")
+    port, digest = free_port(), lines.split('"')[1]
+    swaps = {"python": sys.executable, "--port=8000": f"--port={port}", "--host=0.0.0.0": "--host=127.0.0.1"}
+    assert swaps.keys() <= set(command("service"))
+    arguments = [swaps.get(argument, argument) for argument in command("service")]
+    given = {"SER_MODELS_DIR": str(tmp_path / "models"), "SER_MODEL": "tiny-heads", "SER_SERVE_KEYS": f"test:{digest}"}
+    process = subprocess.Popen(arguments, cwd=ROOT, env={**os.environ, **given}, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while run_health_check(port, "service") != 0:
+            assert process.poll() is None and time.monotonic() < deadline, "the service did not become healthy"
+            time.sleep(0.3)
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 @contextmanager

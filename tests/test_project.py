@@ -20,7 +20,10 @@ from packaging.utils import canonicalize_name
 from ui.engine import MAX_BYTES
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCK_FILES = ("requirements.txt", "requirements-train.txt", "requirements-dev.txt", "constraints-cuda.txt")
+LOCK_FILES = (
+    "requirements.txt", "requirements-service.txt", "requirements-train.txt", "requirements-dev.txt",
+    "constraints-cuda.txt",
+)  # fmt: skip
 FILES_OF_MAKE = ("Makefile", "tools", *LOCK_FILES)
 TARGETS = ("app", "venv", "test", "quick", "slow", "lint", "wheels", "bench", "clean", "help")
 SET_BY_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "PYTHON", "PORT", "HOST", "CHROMIUM")
@@ -29,9 +32,10 @@ CUDA = re.compile(r"nvidia-|cuda-")
 
 
 LOCKS = {
-    "requirements.txt": "",
-    "requirements-train.txt": "requirements.txt",
-    "requirements-dev.txt": "requirements-train.txt",
+    "requirements.txt": (),
+    "requirements-service.txt": ("requirements.txt",),
+    "requirements-train.txt": ("requirements.txt",),
+    "requirements-dev.txt": ("requirements-train.txt", "requirements-service.txt"),
 }
 # Named by others, imported by nothing that the page runs: openai-whisper needs triton on a GPU alone, where torch
 # brings it; noisereduce needs matplotlib for its plots alone.
@@ -42,7 +46,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 def pins(file: str) -> dict[str, Requirement]:
     """Return the requirements in `file` and in those that it includes, by canonical name."""
     lines = re.findall(r"^\w.*$", (ROOT / file).read_text(), re.MULTILINE)
-    included = pins(LOCKS[file]) if LOCKS[file] else {}
+    included = {name: pin for other in LOCKS[file] for name, pin in pins(other).items()}
     return included | {canonicalize_name(pin.name): pin for pin in map(Requirement, lines)}
 
 
@@ -61,7 +65,7 @@ def test_every_requirement_is_exact_and_names_no_host(file: str) -> None:
     lines = [line for line in (ROOT / file).read_text().splitlines() if line and not line.startswith("#")]
     for line in lines:
         if line.startswith("-"):
-            assert line in ("-c constraints-cuda.txt", f"-r {LOCKS[file]}")
+            assert line in ("-c constraints-cuda.txt", *(f"-r {other}" for other in LOCKS[file]))
         else:
             assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*( ; [a-z_]+ (>=|[!=]=) .*)?", line), line
     assert len(lines) == len(set(lines))
@@ -94,6 +98,7 @@ def test_the_locks_hold_what_the_package_asks_for_in_versions_that_it_takes() ->
     extras = project["optional-dependencies"]
     for file, lines in {
         "requirements.txt": project["dependencies"] + extras["app"],
+        "requirements-service.txt": extras["service"],
         "requirements-train.txt": extras["train"] + extras["papers"][1:],
     }.items():
         for requirement in map(Requirement, lines):
@@ -135,7 +140,8 @@ def test_what_the_code_imports_is_a_dependency_of_the_package_or_of_an_extra() -
     for name, file in imported("app.py", "pages", "ui").items():
         assert name in core | names(extras["app"]), f"{file} imports {name}"
     for name, file in imported("ser_engine").items():
-        assert name in core | names(extras["train"]) | names(extras["papers"]), f"{file} imports {name}"
+        known = core.union(*(names(extras[extra]) for extra in ("service", "train", "papers")))
+        assert name in known, f"{file} imports {name}"
     for name, file in imported("tests", "benchmarks", "tools").items():
         assert name in pins("requirements-dev.txt"), f"{file} imports {name}"
 

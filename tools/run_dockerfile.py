@@ -1,7 +1,7 @@
-"""Run the Dockerfile's steps in a folder with a Debian system, up to a healthy page, where there is no Docker.
+"""Run the Dockerfile's steps in a folder with a Debian system, up to a healthy server, where there is no Docker.
 
     debootstrap --variant=minbase bookworm ROOT
-    python tools/run_dockerfile.py ROOT [--build-arg NAME=VALUE] [--environment NAME=VALUE]
+    python tools/run_dockerfile.py ROOT [--target STAGE] [--build-arg NAME=VALUE] [--environment NAME=VALUE]
 
 As root, on Linux. FROM is played by Debian's own Python of the same version. Each step is printed with its seconds.
 """
@@ -34,6 +34,23 @@ def read_instructions(text: str) -> list[tuple[str, str]]:
     return [
         (name, rest.strip()) for name, _, rest in (line.partition(" ") for line in text.splitlines() if line.strip())
     ]
+
+
+def stage_instructions(text: str, target: str = "") -> list[tuple[str, str]]:
+    """Return the instructions of a stage and of those that it is built from; of the last one, if none is named.
+
+    Raise KeyError for a stage that there is not.
+    """
+    stages: dict[str, tuple[str, list[tuple[str, str]]]] = {}
+    name = ""
+    for instruction, rest in read_instructions(text):
+        if instruction == "FROM":
+            base, _, name = rest.partition(" AS ")
+            stages[name] = base, [] if base in stages else [(instruction, base)]
+        else:
+            stages[name][1].append((instruction, rest))
+    base, own = stages[target or name]
+    return (stage_instructions(text, base) if base in stages else []) + own
 
 
 class Chroot:
@@ -74,7 +91,7 @@ def wait_until_healthy(chroot: Chroot, server: list[str], check: list[str]) -> f
     try:
         while subprocess.run(chroot.command(check), env=chroot.environment, stderr=subprocess.DEVNULL).returncode:
             if process.poll() is not None or time.monotonic() - started > HEALTHY_AFTER_S:
-                raise TimeoutError("The page did not become healthy.")
+                raise TimeoutError("The server did not become healthy.")
             time.sleep(0.5)
         return time.monotonic() - started
     finally:
@@ -82,10 +99,10 @@ def wait_until_healthy(chroot: Chroot, server: list[str], check: list[str]) -> f
         process.wait(timeout=30)
 
 
-def run_steps(chroot: Chroot, arguments: dict[str, str]) -> None:
-    """Run every instruction in order, then the page and its health check."""
+def run_steps(chroot: Chroot, arguments: dict[str, str], target: str) -> None:
+    """Run every instruction of a stage in order, then its server and the health check."""
     check: list[str] = []
-    for name, rest in read_instructions((ROOT / "Dockerfile").read_text(encoding="utf-8")):
+    for name, rest in stage_instructions((ROOT / "Dockerfile").read_text(encoding="utf-8"), target):
         started = time.monotonic()
         if name == "FROM":
             chroot.run(["sh", "-c", FROM])
@@ -109,14 +126,15 @@ def run_steps(chroot: Chroot, arguments: dict[str, str]) -> None:
             check = json.loads(rest.split("CMD", 1)[1])
         elif name == "CMD":
             seconds = wait_until_healthy(chroot, json.loads(rest), check)
-            print(f"The page is healthy after {seconds:.1f} s.", flush=True)
+            print(f"The server is healthy after {seconds:.1f} s.", flush=True)
         print(f"{time.monotonic() - started:7.1f} s  {name} {rest[:90]}", flush=True)
 
 
 def main() -> int:
-    """Run all steps; return 0 when the page is healthy."""
+    """Run all steps; return 0 when the server is healthy."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("root", type=Path, help="folder that debootstrap has made")
+    parser.add_argument("--target", default="", metavar="STAGE", help="page (default) or service")
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--environment", action="append", default=[], metavar="NAME=VALUE", help="such as PIP_CERT")
     options = parser.parse_args()
@@ -126,7 +144,8 @@ def main() -> int:
         shutil.copy2(Path("/etc", name), options.root / "etc" / name)
     subprocess.run(["mount", "--bind", "/dev", devices], check=True)
     try:
-        run_steps(Chroot(options.root, dict(item.split("=", 1) for item in options.environment)), arguments)
+        chroot = Chroot(options.root, dict(item.split("=", 1) for item in options.environment))
+        run_steps(chroot, arguments, options.target)
     except (subprocess.CalledProcessError, TimeoutError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ A model is named as on the page: a folder of the models folder, or "" for the mo
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from contextlib import suppress
@@ -17,6 +18,7 @@ import streamlit as st
 
 from ser_engine import Analyzer, Settings
 from ser_engine.errors import SerError
+from ser_engine.fair_queue import FairQueue
 from ser_engine.models.hub_files import PREFIX, downloading
 from ser_engine.models.registry import find_model, list_models
 from ui.listen import charts
@@ -61,6 +63,12 @@ class Download:
 def download() -> Download:
     """Return the one download that all sessions may wait for."""
     return Download()
+
+
+@st.cache_resource(show_spinner=False)
+def queue() -> FairQueue:
+    """Return the queue of all visitors: a place for every two cores, and two recordings of a visitor at a time."""
+    return FairQueue(max(1, (os.cpu_count() or 1) // 2), each=2)
 
 
 @st.cache_resource(show_spinner=False)

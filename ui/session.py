@@ -22,8 +22,9 @@ import streamlit as st
 from ser_engine.errors import SerError
 from ser_engine.speakers.lanes import rename_speakers, rename_turns
 from ser_engine.types import SAMPLE_RATE
+from ui.engine import queue as shared_queue
 from ui.listen.files import Files
-from ui.listen.job import UNEXPECTED, Job, page_is_open
+from ui.listen.job import UNEXPECTED, Job, page_is_open, visitor
 from ui.listen.overview import Overview, encode_player
 
 if TYPE_CHECKING:
@@ -388,6 +389,7 @@ class Session:
         """Return the analysis of the waiting recording by `engine`, started if necessary; abandon any other."""
         job = self.job
         wanted = page_is_open()
+        queue, who = shared_queue(), visitor()
         if job is not None and (
             job.abandoned
             or job.recording is not self.waiting
@@ -398,11 +400,11 @@ class Session:
             job.abandon()
             self.job = None
         if self.job is None and self.waiting is not None:
-            self.job = Job(engine, self.waiting, self.baseline, self.language, wanted)
+            self.job = Job(engine, self.waiting, self.baseline, self.language, wanted, queue, who)
         if self.files.rows:
             baseline, language = self.baseline, self.language
             self.files.work(
-                lambda upload: Job(engine, _recording(upload), baseline, language, wanted),
+                lambda upload: Job(engine, _recording(upload), baseline, language, wanted, queue, who),
                 (engine, *self.choices),
                 wanted,
                 shown=self.waiting.upload_id if self.waiting else None,

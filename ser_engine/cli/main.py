@@ -11,12 +11,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ser_engine.cli import analyze, audit, batch, conversation, corpus, describe, evaluate, live, report, train, trial
+from ser_engine.cli import (
+    analyze,
+    audit,
+    batch,
+    conversation,
+    corpus,
+    describe,
+    evaluate,
+    live,
+    report,
+    serve,
+    train,
+    trial,
+)
 from ser_engine.cli.interrupt import INTERRUPTED
 from ser_engine.errors import SerError
 from ser_engine.settings import Settings
 
-VERBS = (analyze, batch, report, live, train, trial, evaluate, conversation, describe, corpus, audit)
+VERBS = (analyze, batch, report, live, serve, train, trial, evaluate, conversation, describe, corpus, audit)
 BAD_INPUT = 2
 # Options that several verbs share and that override a setting of the same name.
 SHARED = ("data", "results", "model", "track", "language", "channels", "channel_names", "speakers")

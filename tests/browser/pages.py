@@ -33,8 +33,10 @@ class Server:
         What the server prints, both streams.
     """
 
-    def __init__(self, script: str, log_path: Path, env: Mapping[str, str], address: str = "127.0.0.1") -> None:
-        self.script, self.log_path, self.port = script, log_path, free_port()
+    def __init__(
+        self, script: str, log_path: Path, env: Mapping[str, str], address: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        self.script, self.log_path, self.port = script, log_path, port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "streamlit", "run", script]
         options = ["--server.address", address, "--server.port", str(self.port), "--server.headless", "true"]

@@ -111,3 +111,12 @@ def test_another_track_of_a_film_is_analyzed_where_it_is_chosen(new_page: NewPag
     settle(page)  # until then, both fields are there
     expect(transcript).to_have_value(KIDS)
     page.get_by_role("heading", name="Original").scroll_into_view_if_needed()
+
+
+def test_one_visitor_with_many_files_does_not_keep_another_waiting(new_page: NewPage, app: Server) -> None:
+    busy, other = open_app(new_page(), app), open_app(new_page(), app)
+    drop(busy, *((f"memo {number}.wav", speech_wav(f"{KIDS} {DOGS} " * 2)) for number in range(24)))
+    expect(busy.get_by_text("of 24 files analyzed")).to_be_visible(timeout=60_000)
+    upload(other, "mine.wav", speech_wav(DOGS))
+    answered(other, "mine.wav")
+    expect(busy.get_by_text("of 24 files analyzed")).to_be_visible()

@@ -62,12 +62,14 @@ class Files:
     ----------
     rows : by the id of the upload, which differs between files of the same name
     running : the id of the file that is being analyzed in the background
+    place : that of the running file in the queue of all visitors, from 1; 0 while it is its turn
     shown : the id of one that the page itself analyzes
     """
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
         self.running: str | None = None
+        self.place = 0
         self.shown: str | None = None
         self._kept: OrderedDict[str, tuple[Analysis, Overview]] = OrderedDict()
         self._choices: object = None
@@ -142,8 +144,10 @@ class Files:
                 self.running = key
             job = start(row.upload)
             while not job.ended.wait(POLL_S):
+                self.place = job.place
                 if self.rows.get(key) is not row:
                     job.abandon()
+            self.place = 0
             if self.rows.get(key) is not row:
                 continue
             if job.analysis is not None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ser_engine.errors import SerError
+from ser_engine.fair_queue import FairQueue
 from ser_engine.types import STAGES
+from ui import access
 from ui.listen.overview import Overview
 
 if TYPE_CHECKING:
@@ -21,8 +23,12 @@ if TYPE_CHECKING:
     from ser_engine.types import Baseline
     from ui.session import Recording
 
+POLL_S = 0.2
+"""How often an analysis that waits for its turn looks whether it is still wanted."""
 GONE_S = 5.0
 """How long an analysis goes on after its page was closed: a connection that broke is back sooner."""
+BROWSER = "_streamlit_xsrf"
+"""The cookie by which Streamlit knows a browser, whose tabs are one visitor."""
 UNEXPECTED = "Something went wrong with this recording; it was not analyzed."
 
 
@@ -42,7 +48,7 @@ class Job:
     """One analysis of `recording` by `engine`, relative to the speaker's `baseline`, if any; started on creation.
 
     `language` is that of all speech, empty to detect it. The analysis is abandoned when `wanted` has been false for
-    `GONE_S`.
+    `GONE_S`. It waits for its turn among those of the other visitors in `queue`, and a long one lets them go first.
 
     Attributes
     ----------
@@ -59,6 +65,8 @@ class Job:
         baseline: Baseline | None = None,
         language: str | None = None,
         wanted: Callable[[], bool] = lambda: True,
+        queue: FairQueue | None = None,
+        visitor: Hashable = "",
     ) -> None:
         self.recording, self.baseline, self.language = recording, baseline, language
         self.overview = Overview(recording.data)
@@ -70,6 +78,7 @@ class Job:
         self.engine = engine
         self._abandoned = threading.Event()
         self._wanted, self._last_wanted = wanted, time.monotonic()
+        self._turn = (queue or FairQueue(1)).join(visitor)
         threading.Thread(target=self._run, name="analysis", daemon=True).start()
 
     def abandon(self) -> None:
@@ -81,8 +90,14 @@ class Job:
         """Whether the analysis was ended before its time."""
         return self._abandoned.is_set()
 
+    @property
+    def place(self) -> int:
+        """The place in the queue, from 1; 0 while it is its turn."""
+        return self._turn.place
+
     def _run(self) -> None:
         try:
+            self._wait_for_turn()
             self.analysis = self.engine.analyze(
                 self.recording.data,
                 name=self.recording.name,
@@ -101,10 +116,20 @@ class Job:
             logging.getLogger(__name__).exception("An analysis failed unexpectedly")
             self.error = UNEXPECTED
         finally:
+            self._turn.leave()
             self.ended.set()
 
     def _advance(self, done_s: float, total_s: float) -> None:
         self.seconds = (done_s, total_s)
+        self._turn.pass_on()
+        self._wait_for_turn()
+
+    def _wait_for_turn(self) -> None:
+        self._check_wanted()
+        while not self._turn.wait(POLL_S):
+            self._check_wanted()
+
+    def _check_wanted(self) -> None:
         now = time.monotonic()
         if self._wanted():
             self._last_wanted = now
@@ -131,3 +156,14 @@ def page_is_open() -> Callable[[], bool]:
         return lambda: True
     runtime = get_instance()
     return lambda: runtime.is_active_session(context.session_id)
+
+
+def visitor() -> Hashable:
+    """Return what tells the visitor of this run from others: the account, or else the browser, or else the tab."""
+    import streamlit as st
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    if account := access.account():
+        return account
+    context = get_script_run_ctx(suppress_warning=True)
+    return st.context.cookies.get(BROWSER) or (context.session_id if context else "")

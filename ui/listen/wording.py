@@ -48,6 +48,14 @@ def influence(modalities: Mapping[str, Scores], transcript: str = "") -> str:
     return f"By text alone the result would be {text.top}; the audio outweighs it."
 
 
+def queued(place: int) -> str:
+    """Return the place of a recording in the queue of all visitors, in a sentence; empty for none."""
+    if not place:
+        return ""
+    turn = "it is next" if place == 1 else f"it is number {place} in the queue"
+    return f"Recordings of other visitors are being analyzed; {turn}."
+
+
 def sentence_rows(segments: Sequence[TranscriptSegment], languages: bool = False) -> list[dict[str, Any]]:
     """Return the sentences as the component of the transcript draws them: times in seconds, and what is written.
 
