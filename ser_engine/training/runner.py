@@ -97,7 +97,7 @@ class Run:
         corpora = np.array([utterance.corpus for utterance in self.prepared.clips.utterances])
         auxiliary = list(getattr(self.system.config, "auxiliary", ()))  # which are not measured
         rows = fold.train[~np.isin(corpora[fold.train], auxiliary)]
-        if len(np.unique(corpora[rows])) < 2:
+        if len(np.unique(corpora[rows])) < 2 or not set(corpora[fold.test]) <= set(corpora[rows]):
             return {}
         rows = np.random.default_rng(self.system.config.seed).permutation(rows)[: corpus_probe.CLIPS]
         known = self.system.embed(fitted, self.prepared, rows)

@@ -124,7 +124,9 @@ class System(ABC, Generic[Config, Features, Fitted]):
         """Return the folds of the configuration's protocol."""
         config, labels = self.config, clips.labels.tolist()
         listings = self.settings.emobox
-        return splits.make_folds(config.protocol, clips.utterances, labels, config.seed, config.folds, listings)
+        return splits.make_folds(
+            config.protocol, clips.utterances, labels, config.seed, config.folds, listings, config.train_corpora
+        )
 
     def read_run(self, run: str, clips: Clips) -> Predictions:
         """Return the predictions of a finished run, "<source>/<system>", for these clips in the same folds."""
