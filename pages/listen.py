@@ -157,7 +157,8 @@ def show_news(
     `minutes` are those of a long recording that have been analyzed, and those in all.
     """
     if fetched is not None:
-        text = sentences.fetching_whisper(engine.analyzer("").settings.whisper, fetched.done, fetched.total)
+        what = fetching or f"Whisper {engine.analyzer('').settings.whisper}"
+        text = sentences.fetching(what, fetched.done, fetched.total)
         place.progress(fetched.done / fetched.total if fetched.total else 0.0, text)
         return
     if fetching:

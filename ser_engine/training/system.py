@@ -86,6 +86,8 @@ class System(ABC, Generic[Config, Features, Fitted]):
 
     def __init__(self, config: Config, workspace: Workspace) -> None:
         self.config, self.workspace, self.settings = config, workspace, workspace.settings
+        self.weights: dict[str, dict[str, str]] = {}
+        """Commit and checksum of initial weights that are not in the repository, by name, once they are loaded."""
 
     @property
     @abstractmethod
