@@ -206,6 +206,8 @@ def _download(
         reason = "the disk is full" if full else f"the transfer failed ({first_line(error)})"
     except Exception as error:  # of one of three libraries that carry the bytes, each with errors of its own
         reason = f"the transfer failed ({first_line(error)})"
+    finally:
+        bars.ended = True  # a bar that is thrown away later reports once more
     end = "" if reason.endswith("?") else "."
     raise WeightsUnavailable(f"{reference} could not be downloaded from the hub: {reason}{end}")
 
@@ -214,13 +216,13 @@ def _bars(progress: Progress) -> Any:
     """Return a class of bars that are not drawn, but report the bytes of all files; `finish` reports the end."""
 
     class Bars(tqdm):  # type: ignore[type-arg]
-        done, whole = 0, 0
+        done, whole, ended = 0, 0, False
 
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **(options | {"file": io.StringIO()}))
 
         def display(self, *_: Any, **__: Any) -> bool:
-            if self.unit == "B":
+            if self.unit == "B" and not Bars.ended:
                 Bars.done, Bars.whole = max(Bars.done, int(self.n)), max(Bars.whole, int(self.total or 0))
                 if Bars.whole:  # the end is not reached before the last file, of which nothing may be known yet
                     progress(Bars.done, max(Bars.whole, Bars.done + 1))
