@@ -165,7 +165,8 @@ def show_news(
         place.html(theme.line("quiet", f"{name} waits. {waiting}"))
         return
     if fetched is not None:
-        text = sentences.fetching_whisper(engine.analyzer("").settings.whisper, fetched.done, fetched.total)
+        what = fetching or f"Whisper {engine.analyzer('').settings.whisper}"
+        text = sentences.fetching(what, fetched.done, fetched.total)
         place.progress(fetched.done / fetched.total if fetched.total else 0.0, text)
         return
     if fetching:

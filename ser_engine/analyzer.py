@@ -68,8 +68,8 @@ class Analyzer:
     Parameters
     ----------
     settings : `Settings.from_env()` by default
-    on_download : called with (bytes done, bytes in all or 0) while Whisper's weights are downloaded, where the
-        settings permit that
+    on_download : called with (bytes done, bytes in all or 0) while weights are downloaded, Whisper's or those of
+        a model of the Hugging Face hub, where the settings permit that
     """
 
     def __init__(self, settings: Settings | None = None, on_download: Callable[[int, int], None] | None = None) -> None:
@@ -445,7 +445,7 @@ class Analyzer:
         """The emotion model that the settings name, loaded at first use."""
         with self._loading:
             if self._model is None:
-                folder = find_model(self.settings)
+                folder = find_model(self.settings, progress=self._on_download)
                 self._trained_on = trained_on.read_digests(folder)
                 self._languages = read_languages(folder, self.settings)
                 self._model = load_model(folder, self.settings)

@@ -81,6 +81,8 @@ ANGRY_OR_DISGUST, FEARFUL_OR_SURPRISED = "angry or disgust", "fearful or surpris
 _SHEMO_5 = (ANGRY, HAPPY, SAD, SURPRISED, NEUTRAL)
 # EmoBox and most papers on IEMOCAP use four, where excited counts as happy.
 _IEMOCAP_4 = (ANGRY, HAPPY, SAD, NEUTRAL)
+# Those that every corpus of ASED, CREMA-D, EMO-DB, EMOVO, RAVDESS and TESS has.
+_SHARED = (NEUTRAL, HAPPY, SAD, ANGRY, FEARFUL)
 
 LABEL_SETS: dict[str, LabelSet] = {
     chosen.id: chosen
@@ -109,6 +111,7 @@ LABEL_SETS: dict[str, LabelSet] = {
             {"iemocap/exc": HAPPY},
         ),
         LabelSet("shemo-5", _SHEMO_5, _same(*_SHEMO_5), "Jafarzadeh's five of ShEMO: without fear"),
+        LabelSet("shared-5", _SHARED, _same(*_SHARED), "the five that the corpora of four languages share"),
         LabelSet("native", (), {}, "every corpus's own labels, as it writes them"),
     )
 }

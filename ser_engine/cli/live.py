@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ser_engine.cli.baseline import add_baseline, read_baseline
-from ser_engine.cli.download_bar import DownloadBar
 from ser_engine.cli.source import read_source
+from ser_engine.models.download_bar import DownloadBar
 from ser_engine.settings import Settings
 
 HELP = "play a recording into a live session"

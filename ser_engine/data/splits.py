@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,8 @@ NONE: Rows = np.array([], int)
 GROUPED_FOLDS = 5
 HELD_OUT = 0.2
 """Share of the speakers of an auxiliary corpus that no experiment trains on."""
+CROSS_CORPUS = "cross-corpus"
+"""Protocol whose training corpora are named; all others are tested."""
 AUTHORS_SPLIT = "authors-split"
 """Protocol of corpora of sentences, which bring their own parts (`corpora.sentences`); `make_folds` has no
 clips for it."""
@@ -76,6 +78,8 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("sentence-independent", "folds of whole sentences"),
         # An emotion that no other corpus has cannot be recognized then.
         Protocol("leave-one-corpus-out", "one fold per corpus"),
+        # One model, trained on some corpora (such as those of one language) and tested on all clips of the others.
+        Protocol(CROSS_CORPUS, "other corpora than those of training"),
         # EmoBox (Interspeech 2024) separates speakers in some corpora (RAVDESS), but not in others (CREMA-D, EMO-DB,
         # TESS).
         Protocol("emobox", "EmoBox's published folds"),
@@ -95,6 +99,7 @@ def make_folds(
     seed: int = 0,
     folds: int = GROUPED_FOLDS,
     listings: Path | None = None,
+    train_corpora: Collection[str] = (),
 ) -> list[Fold]:
     """Return the folds of a protocol; the same seed gives the same folds.
 
@@ -106,6 +111,7 @@ def make_folds(
     utterances, labels : n clips and their classes; for "augmented-before-split" with copies (`repeat_for_copies`)
     folds : their number, if the protocol does not fix it; corpora with fewer speakers or sentences have fewer
     listings : folder of EmoBox's listings, which only "emobox" reads
+    train_corpora : those that "cross-corpus" trains on
     """
     if protocol == AUTHORS_SPLIT:
         raise CorpusError(f"{protocol} is for corpora of written sentences, and cannot split recordings.")
@@ -119,11 +125,14 @@ def make_folds(
         "leave-one-speaker-out": lambda: _one_out([utterance.speaker for utterance in utterances], "speaker"),
         "sentence-independent": lambda: folds_by_number(assign_sentence_folds(utterances, seed, folds)),
         "leave-one-corpus-out": lambda: _one_out([utterance.corpus for utterance in utterances], "corpus"),
+        CROSS_CORPUS: lambda: [_across_corpora(utterances, train_corpora)],
         "emobox": lambda: folds_by_number(_published(utterances, listings)),
         "augmented-before-split": lambda: _stratified_copies(utterances, labels, seed, folds),
     }
     result = makers[protocol]()
     for fold in result:
+        if not len(fold.test):
+            raise CorpusError(f"{protocol} leaves nothing to test in fold {fold.name}: it trains on every clip.")
         if not len(fold.train):
             raise CorpusError(f"{protocol} leaves nothing to train on in fold {fold.name}: it tests every clip.")
     return result
@@ -288,6 +297,12 @@ def _one_out(values: Sequence[str], noun: str) -> list[Fold]:
         raise CorpusError(f"There is only one {noun} ({names[0]}); leaving one out needs two.")
     folds = folds_by_number(numbers + 1)
     return [replace(fold, name=str(name)) for name, fold in zip(names, folds, strict=True)]
+
+
+def _across_corpora(utterances: Sequence[Utterance], train_corpora: Collection[str]) -> Fold:
+    """Return the fold that trains on the clips of some corpora and tests those of all others."""
+    trained = np.array([utterance.corpus in train_corpora for utterance in utterances])
+    return Fold("others", np.flatnonzero(trained), NONE, np.flatnonzero(~trained))
 
 
 def _stratified(labels: Sequence[str], seed: int, folds: int) -> list[Fold]:

@@ -23,7 +23,7 @@ from ser_engine.audio.decode import load_audio
 from ser_engine.data.conversation import Turn, read_turns
 from ser_engine.data.corpora import registry
 from ser_engine.errors import CorpusError, InvalidSettings
-from ser_engine.evaluation.metrics import class_figures, percent
+from ser_engine.evaluation.metrics import BOOTSTRAPS, class_figures, interval, percent
 from ser_engine.evaluation.predictions import NO_SPEECH
 from ser_engine.evaluation.record import RunRecord
 from ser_engine.labels import GROUPS, LABEL_SETS, find_emotion, find_group, group_scores
@@ -165,13 +165,15 @@ def _answer(segment: Segment, groups: bool) -> str | None:
 
 def _measure(measured: Sequence[Segment], labels: tuple[str, ...], groups: bool) -> dict[str, Any]:
     """Return the figures over the labels, in percent; nothing if no segment has one of them."""
-    rows, left_out = [], Counter[str]()
-    for segment in measured:
+    rows, stretches, left_out = [], [], Counter[str]()
+    for number, segment in enumerate(measured):
         true = segment.true
         if true and groups and true not in labels:
             true = find_group(true)
         if true in labels:
             rows.append((labels.index(str(true)), _answer(segment, groups)))
+            begins = not number or measured[number - 1].true != segment.true
+            stretches.append(number if begins or not stretches else stretches[-1])
         elif segment.true:
             left_out[segment.true] += 1
     if not rows:
@@ -185,10 +187,22 @@ def _measure(measured: Sequence[Segment], labels: tuple[str, ...], groups: bool)
         "unanswered": int((~answered).sum()),
         "left_out": dict(sorted(left_out.items())),
         "metrics": _figures(true_labels, predicted, labels),
+        "interval": list(interval_of_accuracy(true_labels == predicted, stretches)),
         "metrics_of_answered": _figures(true_labels[answered], predicted[answered], labels),
         "per_class": class_figures(true_labels, predicted, labels)[0],
         "confusion": confusion_matrix(true_labels, predicted, labels=range(len(labels))).tolist(),
     }
+
+
+def interval_of_accuracy(right: NDArray[np.bool_], stretches: Sequence[int]) -> tuple[float, float]:
+    """Return the 95% interval of the accuracy, in percent, when stretches, not segments, are drawn with replacement.
+
+    `right` is bool [n]; segments with the same number in `stretches`, int [n], follow each other with one emotion.
+    """
+    rng = np.random.default_rng(0)
+    rows = [np.flatnonzero(np.asarray(stretches) == number) for number in np.unique(stretches)]
+    drawn = (np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))]) for _ in range(BOOTSTRAPS))
+    return interval([100 * float(right[chosen].mean()) for chosen in drawn])
 
 
 def _figures(true: NDArray[np.int_], predicted: NDArray[np.int_], labels: Sequence[str]) -> dict[str, float]:

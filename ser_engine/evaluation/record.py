@@ -56,6 +56,7 @@ class RunRecord:
     audit : findings about the split
     clips, tested, dropped : numbers of clips in all, tested, and unusable
     seconds, size_mb, cores : cost of training and testing, size of the model, processor cores
+    weights : initial weights that are not in the repository, by name: "commit" of a hub's and "sha256"
     published, note, seed, config : the paper's figure that this repeats, what a reader should know, the configuration
     details : further figures of one kind of system
     """
@@ -92,6 +93,7 @@ class RunRecord:
     seconds: float | None = None
     size_mb: float | None = None
     cores: int | None = None
+    weights: Mapping[str, Any] = field(default_factory=dict)
     published: tuple[str, ...] = ()
     note: str = ""
     seed: int = 0

@@ -1,8 +1,9 @@
 """Pre-trained encoders of speech and of text, found, verified and loaded; downloads need permission.
 
-An encoder is named by the id of its repository at a hub and a commit ("facebook/hubert-base-ls960@<commit>"), by a
-folder with a transformers checkpoint, or as "whisper-base", which is bundled. Code that comes with a checkpoint is
-never run. A model that refers to its encoders stores the commit, or the checksum of a folder's weights.
+An encoder is named by the id of its repository at a hub, with a commit ("facebook/hubert-base-ls960@<commit>") or
+without (the newest), by a folder with a transformers checkpoint, or as "whisper-base", which is bundled. Code that
+comes with a checkpoint is never run. A model that refers to its encoders stores the commit and the checksum of their
+weights.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
@@ -34,12 +35,12 @@ from transformers import (
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from transformers.utils import logging
-from transformers.utils.hub import cached_file
 
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
-from ser_engine.models.encoder_reference import HUB_ID, EncoderReference
+from ser_engine.models.encoder_files import EncoderFiles, locate
+from ser_engine.models.encoder_reference import EncoderReference
 from ser_engine.models.hub_files import first_line
-from ser_engine.models.store import CONFIG, TENSORS, read_config, sha256
+from ser_engine.models.store import TENSORS, read_config, sha256
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE
@@ -71,42 +72,13 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-@dataclass(frozen=True)
-class _Source:
-    """The source of an encoder: a folder, or else the hub (or its cache) with id and commit."""
-
-    reference: EncoderReference
-    folder: Path | None
-    settings: Settings
-
-    def read(self, reader: Callable[..., Any], **options: Any) -> Any:
-        """Call a `from_pretrained`, whose errors become WeightsUnavailable."""
-        try:
-            with quiet():
-                return reader(
-                    self.folder or self.reference.id,
-                    revision=None if self.folder else self.reference.revision,
-                    local_files_only=self.folder is not None or not self.settings.allow_download,
-                    trust_remote_code=False,
-                    **options,
-                )
-        except UNREADABLE as error:
-            raise self.failure(error) from error
-
-    def failure(self, error: Exception) -> WeightsUnavailable:
-        reason = first_line(error)
-        if self.folder:
-            return WeightsUnavailable(f"The encoder in {self.folder} cannot be read: {reason}.")
-        id, place = self.reference.id, self.settings.models_dir / "encoders" / self.reference.id
-        if not self.settings.allow_download:
-            return WeightsUnavailable(
-                f"The encoder {id} is not on this computer: set SER_ALLOW_DOWNLOAD=yes to have it downloaded from "
-                f"huggingface.co, or put its files into {place}."
-            )
-        return WeightsUnavailable(
-            f"The encoder {id} could not be downloaded from huggingface.co ({reason}); its files can also be put into "
-            f"{place}."
-        )
+def _read(files: EncoderFiles, reader: Callable[..., Any], **options: Any) -> Any:
+    """Call a `from_pretrained`, whose errors become WeightsUnavailable."""
+    try:
+        with quiet():
+            return reader(files.folder, local_files_only=True, trust_remote_code=False, **options)
+    except UNREADABLE as error:
+        raise WeightsUnavailable(f"The encoder in {files.folder} cannot be read: {first_line(error)}.") from error
 
 
 def load_encoder(
@@ -125,30 +97,30 @@ def load_encoder(
     shared : whether the bundled Whisper may share tensors with the transcriber, which is for frozen encoders
 
     Raise WeightsUnavailable if the weights are missing and may not be downloaded, are incomplete, or are not those of
-    the reference, or if no commit is named for a hub's encoder; InvalidSettings for an override of no entry.
+    the reference, ; InvalidSettings for an override of no entry.
     """
     if reference.id == BUNDLED and kind == "speech":
         return _bundled_whisper(reference, settings, overrides or {}, shared)
-    source = _locate(reference, settings)
-    digest = _fingerprint(source.folder) if source.folder else ""
-    if source.folder and reference.sha256 and digest != reference.sha256:
+    files = locate(reference, settings)
+    # A commit identifies the weights, but its files may move to a folder.
+    known = reference.sha256 if files.from_hub else ""
+    digest = known or fingerprint(files.folder)
+    if reference.sha256 and digest != reference.sha256:
         raise WeightsUnavailable(
-            f"The encoder in {source.folder} is not the one that the model was trained on: its checksum differs."
+            f"The encoder in {files.folder} is not the one that the model was trained on: its checksum differs."
         )
-    config = _config(source, kind, overrides or {})
+    config = _config(files, kind, overrides or {})
     make, options = _encoder_class(config)
     if make is WhisperEncoder:  # a checkpoint holds the decoder as well
         options = {"key_mapping": {r"^(model\.)?encoder\.": ""}}
-    encoder, report = source.read(
-        make.from_pretrained, config=config, dtype=torch.float32, output_loading_info=True, **options
+    encoder, report = _read(
+        files, make.from_pretrained, config=config, dtype=torch.float32, output_loading_info=True, **options
     )
     if missing := sorted(report["missing_keys"]) + sorted(str(key[0]) for key in report["mismatched_keys"]):
-        name = source.folder or reference.id
-        raise WeightsUnavailable(f"The encoder in {name} is incomplete or of another kind: {missing[0]} is missing.")
-    # The commit identifies the weights, but the files may move to a folder.
-    if not source.folder and not reference.sha256:
-        digest = _fingerprint(Path(source.read(cached_file, filename=CONFIG)).parent)
-    return encoder.eval(), replace(reference, sha256=digest or reference.sha256)
+        raise WeightsUnavailable(
+            f"The encoder in {files.folder} is incomplete or of another kind: {missing[0]} is missing."
+        )
+    return encoder.eval(), replace(files.reference, sha256=digest)
 
 
 def encoder_from_config(config: PreTrainedConfig) -> PreTrainedModel:
@@ -180,10 +152,10 @@ def load_feature_extractor(reference: EncoderReference, settings: Settings) -> F
     plain = Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True)
     if reference.id == BUNDLED:
         return plain
-    source = _locate(reference, settings)
-    if _config(source, "speech", {}).model_type == "whisper":
+    files = locate(reference, settings)
+    if _config(files, "speech", {}).model_type == "whisper":
         return plain
-    extractor: FeatureExtractionMixin = source.read(AutoFeatureExtractor.from_pretrained)
+    extractor: FeatureExtractionMixin = _read(files, AutoFeatureExtractor.from_pretrained)
     if not isinstance(extractor, Wav2Vec2FeatureExtractor) or extractor.sampling_rate != SAMPLE_RATE:
         raise WeightsUnavailable(f"The encoder {reference.id} does not take samples at {SAMPLE_RATE // 1000} kHz.")
     extractor.return_attention_mask = True
@@ -192,9 +164,9 @@ def load_feature_extractor(reference: EncoderReference, settings: Settings) -> F
 
 def load_tokenizer(reference: EncoderReference, settings: Settings) -> PreTrainedTokenizerBase:
     """Return a text encoder's tokenizer, which truncates texts to the encoder's positions."""
-    source = _locate(reference, settings)
-    config = _config(source, "text", {})
-    tokenizer: PreTrainedTokenizerBase = source.read(AutoTokenizer.from_pretrained)
+    files = locate(reference, settings)
+    config = _config(files, "text", {})
+    tokenizer: PreTrainedTokenizerBase = _read(files, AutoTokenizer.from_pretrained)
     if tokenizer.pad_token is None:
         raise WeightsUnavailable(
             f"The tokenizer of {reference.id} cannot pad, so it does not belong to a BERT-like encoder."
@@ -205,48 +177,15 @@ def load_tokenizer(reference: EncoderReference, settings: Settings) -> PreTraine
     return tokenizer
 
 
-# --- Search ---------------------------------------------------------------------------------------------------------
-
-
-def _locate(reference: EncoderReference, settings: Settings) -> _Source:
-    folder = find_folder(reference, settings)
-    if folder:
-        return _Source(reference, folder, settings)
-    if not HUB_ID.fullmatch(reference.id):
-        raise WeightsUnavailable(
-            f"There is no encoder “{reference.id}”: name a folder that holds config.json and model.safetensors, put it "
-            f"at {settings.models_dir / 'encoders' / Path(reference.id).name}, or name owner/model@commit at "
-            "huggingface.co."
-        )
-    if not reference.revision:
-        raise WeightsUnavailable(
-            f"Which revision of {reference.id} is meant has to be said: name {reference.id}@COMMIT, where COMMIT is "
-            f"the 40 hexadecimal digits on its page at huggingface.co under “Files”, or put its files into "
-            f"{settings.models_dir / 'encoders' / reference.id}."
-        )
-    return _Source(reference, None, settings)
-
-
-def find_folder(reference: EncoderReference, settings: Settings) -> Path | None:
-    """Return the folder that holds the encoder: its path, or its place in models/encoders or models; None if none."""
-    given = Path(reference.id).expanduser()
-    inside = settings.models_dir / "encoders"
-    places = [given, inside / given, settings.models_dir / given]
-    if not HUB_ID.fullmatch(reference.id):  # a folder with its name from training, moved elsewhere
-        places.append(inside / given.name)
-    return next((place for place in places if (place / CONFIG).is_file()), None)
-
-
-def _config(source: _Source, kind: Kind, overrides: Mapping[str, Any]) -> PreTrainedConfig:
-    config: PreTrainedConfig = source.read(AutoConfig.from_pretrained)
+def _config(files: EncoderFiles, kind: Kind, overrides: Mapping[str, Any]) -> PreTrainedConfig:
+    config: PreTrainedConfig = _read(files, AutoConfig.from_pretrained)
     is_speech = config.model_type in SPEECH_TYPES
     is_text = type(config) in MODEL_MAPPING and not config.is_encoder_decoder and hasattr(config, "vocab_size")
     if not (is_speech if kind == "speech" else is_text and not is_speech) or getattr(config, "is_decoder", False):
         wanted = "HuBERT, wav2vec 2.0, WavLM or Whisper" if kind == "speech" else "a BERT-like encoder"
-        name = source.folder or source.reference.id
-        raise WeightsUnavailable(f"{name} is no encoder of {kind} ({config.model_type}); {wanted} is.")
+        raise WeightsUnavailable(f"{files.folder} is no encoder of {kind} ({config.model_type}); {wanted} is.")
     if getattr(config, "add_adapter", False):
-        raise WeightsUnavailable(f"{source.reference.id} ends in an adapter, which cannot be pooled.")
+        raise WeightsUnavailable(f"{files.reference.id} ends in an adapter, which cannot be pooled.")
     return _overridden(config, overrides)
 
 
@@ -269,7 +208,7 @@ def _encoder_class(config: PreTrainedConfig) -> tuple[type[Any], dict[str, Any]]
     return make, {"add_pooling_layer": False} if pools else {}
 
 
-def _fingerprint(folder: Path) -> str:
+def fingerprint(folder: Path) -> str:
     """Return the SHA-256 of a folder's weights; for several files, that of their names and checksums."""
     files = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
     if not files:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.base import Model
+from ser_engine.models.download import Progress
 from ser_engine.models.hub_files import PREFIX, find_hub_model
 from ser_engine.models.store import read_config, references, verify_part
 from ser_engine.settings import Settings
@@ -75,10 +76,11 @@ def _load(folder: Path, settings: Settings, known: Collection[str]) -> Any:
     return model_class.load(folder, settings, parts) if parts else model_class.load(folder, settings)
 
 
-def find_model(settings: Settings, fetch: bool = True) -> Path:
+def find_model(settings: Settings, fetch: bool = True, progress: Progress | None = None) -> Path:
     """Return the folder of the emotion model: the one that `settings.model` names, or else models/DEFAULT.
 
-    "hf:..." is a model of the hub (see `hub_files.find_hub_model`), downloaded where `fetch` and the settings permit.
+    "hf:..." is a model of the hub (see `hub_files.find_hub_model`), downloaded where `fetch` and the settings permit;
+    `progress` is called with the bytes of a download.
     Raise WeightsUnavailable if there is no such model; the text lists the available ones.
     """
     name = settings.model
@@ -88,7 +90,7 @@ def find_model(settings: Settings, fetch: bool = True) -> Path:
         except (OSError, UnicodeDecodeError):
             raise WeightsUnavailable(f"{settings.models_dir} names no default model; {_choices(settings)}.") from None
     if name.startswith(PREFIX):
-        return find_hub_model(name, settings, fetch)
+        return find_hub_model(name, settings, fetch, progress)
     for folder in (settings.models_dir / name, Path(name).expanduser()):
         if name and _is_emotion_model(folder):
             return folder

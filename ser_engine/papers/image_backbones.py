@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from transformers import BitConfig, BitModel, MobileNetV2Config, MobileNetV2Model, ResNetConfig, ResNetModel
 
 from ser_engine.errors import WeightsUnavailable
+from ser_engine.models.encoder_files import EncoderFiles, locate
+from ser_engine.models.encoder_reference import HUB_ID, EncoderReference
 from ser_engine.models.encoders import UNREADABLE
-from ser_engine.models.hub_files import find_hub_model
-from ser_engine.models.store import TENSORS
+from ser_engine.models.store import TENSORS, sha256
 from ser_engine.settings import Settings
 
 # Mean and deviation of ImageNet's colors, with which ResNet-34's and VGG16's public weights were trained; the others
@@ -176,21 +177,21 @@ IMAGENET = {
     ResNet50V2: ("google/bit-50", "bit."),
     ResNet34: ("microsoft/resnet-34", "resnet."),
 }
-"""The weights of each network: the id on the Hugging Face hub, and the prefix of the body's tensors.
+"""The weights of each network: the id on the Hugging Face hub, and the prefix of the body's tensors."""
 
-The user names a commit of the repository, so that they never change unnoticed.
-"""
+WEIGHTS = (TENSORS, "pytorch_model.bin")
 
 
-def load_imagenet(network: ImageNetwork, source: str | Path, settings: Settings) -> None:
-    """Load ImageNet weights into a network's body; its head stays as it is.
+def load_imagenet(network: ImageNetwork, source: str | Path, settings: Settings) -> dict[str, str]:
+    """Load ImageNet weights into a network's body, whose head stays as it is; return their commit and checksum.
 
-    `source` is a local folder with model.safetensors, a .safetensors or .pth file, or "id@revision" of the Hugging Face
-    hub, where the revision is a commit. Nothing is downloaded unless `settings.allow_download`.
+    `source` is a local folder with model.safetensors, a .safetensors or .pth file, or "id" or "id@commit" of the
+    Hugging Face hub, whose files may also lie in models/encoders/<id>. Nothing is downloaded unless
+    `settings.allow_download`.
     Raise WeightsUnavailable if the weights are missing, may not be downloaded, or do not fit the network.
     """
     published, prefix = IMAGENET[type(network)]
-    file = _find_weights(source, published, settings)
+    file, commit = _find_weights(source, published, settings)
     tensors = _load_tensors(file)
     # A body that was stored by itself has no prefix; older files lack batch norm's counters.
     body = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)} or tensors
@@ -199,22 +200,28 @@ def load_imagenet(network: ImageNetwork, source: str | Path, settings: Settings)
         network.body.load_state_dict(counters | body)
     except RuntimeError:
         raise WeightsUnavailable(f"{file} does not contain the weights of a {type(network).__name__}.") from None
+    return {"commit": commit, "sha256": sha256(file)}
 
 
-def _find_weights(source: str | Path, published: str, settings: Settings) -> Path:
-    """Return the file of weights that `source` names."""
+def _find_weights(source: str | Path, published: str, settings: Settings) -> tuple[Path, str]:
+    """Return the file of weights that `source` names, and its commit if it is the hub's."""
     local = Path(source).expanduser()
     if local.is_file():
-        return local
-    if not local.is_dir() and "@" not in str(source):
-        raise WeightsUnavailable(
-            f"{source} is not a folder, and as an id of the Hugging Face hub it needs a revision: “{source}@” and a "
-            f"commit; {published} has the weights for this network."
-        )
-    file = find_hub_model(str(source), settings) / TENSORS
-    if not file.is_file():
-        raise WeightsUnavailable(f"{file.parent} contains no {TENSORS} with ImageNet weights.")
-    return file
+        return local, ""
+    if local.is_dir():
+        files = EncoderFiles(local, EncoderReference(str(local)))
+    else:
+        reference = EncoderReference.parse(str(source))
+        if not HUB_ID.fullmatch(reference.id):
+            raise WeightsUnavailable(
+                f"{source} is neither a folder nor an id of the Hugging Face hub; {published} has the weights for this "
+                "network."
+            )
+        files = locate(reference, settings, WEIGHTS)
+    for name in WEIGHTS:
+        if (files.folder / name).is_file():
+            return files.folder / name, files.reference.revision
+    raise WeightsUnavailable(f"{files.folder} contains no {TENSORS} with ImageNet weights.")
 
 
 def _load_tensors(file: Path) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from ser_engine.data.splits import PROTOCOLS
+from ser_engine.data.splits import CROSS_CORPUS, PROTOCOLS
 from ser_engine.errors import InvalidSettings
 from ser_engine.labels import LABEL_SETS
 from ser_engine.settings import PROJECT
@@ -63,6 +63,7 @@ class ExperimentConfig:
     id : name of the model
     system : module of `ser_engine.training.systems`, with hyphens
     corpora : corpora to train and test on, by id, or manifests
+    train_corpora : those of the corpora that "cross-corpus" trains on, whose test are all others
     optional_corpora : corpora of the paper that are used if they are in the data folder, and named as missing otherwise
     label_set : key of `labels.LABEL_SETS`
     protocol, folds : key of `splits.PROTOCOLS`, and the number of folds where the protocol leaves it open
@@ -80,6 +81,7 @@ class ExperimentConfig:
     id: str
     system: str
     corpora: Annotated[Names, Field(min_length=1)]
+    train_corpora: Names = ()
     optional_corpora: Names = ()
     label_set: Annotated[str, one_of(*LABEL_SETS)] = "eight"
     protocol: Annotated[str, one_of(*PROTOCOLS)] = SPEAKER_INDEPENDENT
@@ -97,6 +99,10 @@ class ExperimentConfig:
     def __post_init__(self) -> None:
         if (self.balance == "count") != bool(self.balance_to):
             raise InvalidSettings("balance = “count” and balance_to belong together.")
+        if (self.protocol == CROSS_CORPUS) != bool(self.train_corpora):
+            raise InvalidSettings(f"protocol = “{CROSS_CORPUS}” and train_corpora belong together.")
+        if self.train_corpora and not set(self.train_corpora) < {*self.corpora, *self.optional_corpora}:
+            raise InvalidSettings("train_corpora are some of the corpora; the others are tested.")
         if PROTOCOLS[self.protocol].leaky and self.system != "classical":
             raise InvalidSettings(f"{self.protocol} is for classical systems.")
 

@@ -97,7 +97,7 @@ class Run:
         corpora = np.array([utterance.corpus for utterance in self.prepared.clips.utterances])
         auxiliary = list(getattr(self.system.config, "auxiliary", ()))  # which are not measured
         rows = fold.train[~np.isin(corpora[fold.train], auxiliary)]
-        if len(np.unique(corpora[rows])) < 2:
+        if len(np.unique(corpora[rows])) < 2 or not set(corpora[fold.test]) <= set(corpora[rows]):
             return {}
         rows = np.random.default_rng(self.system.config.seed).permutation(rows)[: corpus_probe.CLIPS]
         known = self.system.embed(fitted, self.prepared, rows)
@@ -139,6 +139,7 @@ class Run:
             seconds=round(self.state.seconds([fold.name for fold in self.folds]), 2),
             size_mb=round(self.state.size / 1e6, 2) if self.state.size else None,
             cores=os.cpu_count(),
+            weights=self.system.weights,
             published=tuple(filter(None, [config.published])),
             note=config.note,
             seed=config.seed,
@@ -164,7 +165,10 @@ def prepare_run(path: Path, protocol: str, settings: Settings, config: Experimen
         raise InvalidSettings(f"{config.system} cannot save a model; leave save out.")
     prepared = system.prepare(system.clips())
     lasting = {name: value for name, value in config_entries(config).items() if name not in ("note", "hardware")}
-    fingerprint = digest(PIPELINE, str(lasting), prepared.clips.digest(), prepared.identity)
+    if not config.train_corpora:  # runs of most protocols are resumed as before there was such an entry
+        del lasting["train_corpora"]
+    initial = [str(system.weights)] if system.weights else []  # of a hub, others than those of yesterday
+    fingerprint = digest(PIPELINE, str(lasting), prepared.clips.digest(), prepared.identity, *initial)
     state = RunState(settings.cache / "runs" / id / fingerprint)
     return Run(id, system, prepared, system.split(prepared.clips), state)
 

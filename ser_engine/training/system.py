@@ -86,6 +86,8 @@ class System(ABC, Generic[Config, Features, Fitted]):
 
     def __init__(self, config: Config, workspace: Workspace) -> None:
         self.config, self.workspace, self.settings = config, workspace, workspace.settings
+        self.weights: dict[str, dict[str, str]] = {}
+        """Commit and checksum of initial weights that are not in the repository, by name, once they are loaded."""
 
     @property
     @abstractmethod
@@ -124,7 +126,9 @@ class System(ABC, Generic[Config, Features, Fitted]):
         """Return the folds of the configuration's protocol."""
         config, labels = self.config, clips.labels.tolist()
         listings = self.settings.emobox
-        return splits.make_folds(config.protocol, clips.utterances, labels, config.seed, config.folds, listings)
+        return splits.make_folds(
+            config.protocol, clips.utterances, labels, config.seed, config.folds, listings, config.train_corpora
+        )
 
     def read_run(self, run: str, clips: Clips) -> Predictions:
         """Return the predictions of a finished run, "<source>/<system>", for these clips in the same folds."""

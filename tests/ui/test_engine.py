@@ -211,7 +211,7 @@ def test_a_download_is_under_way_from_its_first_bytes_to_its_last() -> None:
     download.update(120_000_000, 484_000_000)
     fetched = download.under_way()
     assert fetched is not None and (fetched.done, fetched.total) == (120_000_000, 484_000_000)
-    assert wording.fetching_whisper("small", fetched.done, fetched.total) == "Downloading Whisper small: 120 of 484 MB"
+    assert wording.fetching("Whisper small", fetched.done, fetched.total) == "Downloading Whisper small: 120 of 484 MB"
     download.update(484_000_000, 484_000_000)
     assert download.under_way() is None
 
@@ -226,4 +226,4 @@ def test_a_download_is_under_way_until_it_is_forgotten(total: int) -> None:
 
 
 def test_a_download_of_unknown_length_is_shown_as_what_is_there() -> None:
-    assert wording.fetching_whisper("small", 5_000_000, 0) == "Downloading Whisper small: 5 MB so far"
+    assert wording.fetching("Whisper small", 5_000_000, 0) == "Downloading Whisper small: 5 MB so far"

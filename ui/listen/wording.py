@@ -149,11 +149,11 @@ def correction(original: Scores, edited: Scores) -> str:
     return "Edited by you and scored again; the result is the same."
 
 
-def fetching_whisper(size: str, done: int, total: int) -> str:
-    """Return the progress of a download of Whisper, in bytes `done` and in all; `total` is 0 where it is unknown."""
+def fetching(what: str, done: int, total: int) -> str:
+    """Return the progress of a download, in bytes `done` and in all; `total` is 0 where it is unknown."""
     if not total:
-        return f"Downloading Whisper {size}: {done / 1e6:.0f} MB so far"
-    return f"Downloading Whisper {size}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+        return f"Downloading {what}: {done / 1e6:.0f} MB so far"
+    return f"Downloading {what}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
 
 
 def fetching_model(model: str) -> str:

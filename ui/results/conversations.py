@@ -16,6 +16,7 @@ from ui.wording import seconds
 
 CLASSES = {"groups": "Four groups", "emotions": "All emotions"}
 METRICS = {"accuracy": "Accuracy", "weighted_f1": "Weighted F1", "macro_f1": "Macro F1"}
+F1 = ("weighted_f1", "macro_f1")
 
 
 def show(runs: Sequence[RunRecord], published: Mapping[str, PublishedFigure]) -> None:
@@ -43,14 +44,18 @@ def show_table(runs: Sequence[RunRecord], published: Mapping[str, PublishedFigur
     for run in runs:
         for kind, title in CLASSES.items():
             if measured := run.details.get(kind):
-                figures = (measured["metrics"].get(key) for key in METRICS)
+                figures = (
+                    measured["metrics"].get("accuracy"),
+                    _interval(measured),
+                    *(measured["metrics"].get(key) for key in F1),
+                )
                 tested = f"{measured['tested']} segments of {run.details['recording']}"
                 rows.append((comparison.model_name(run), comparison.speakers(run), title, *figures, tested))
     for id in dict.fromkeys(id for run in runs for id in run.published if id in published):
         paper = published[id]
-        figures = (paper.metrics.get(key) for key in ("WA", "weighted_f1", "macro_f1"))
+        figures = (paper.metrics.get("WA"), "–", *(paper.metrics.get(key) for key in F1))
         rows.append((paper.system, comparison.source(paper), CLASSES["groups"], *figures, paper.protocol))
-    names = ("System", "Speakers", "Classes", *METRICS.values(), "Test data")
+    names = ("System", "Speakers", "Classes", "Accuracy", "95% interval", *(METRICS[key] for key in F1), "Test data")
     table(dict(zip(names, zip(*rows, strict=True), strict=True)))
 
 
@@ -77,12 +82,19 @@ def facts(details: Mapping[str, Any], measured: Mapping[str, Any]) -> list[tuple
     session, times = details["session"], details["response_ms"]
     return [
         *((title, f"{written(measured['metrics'].get(key))}%") for key, title in METRICS.items()),
+        *((("95% interval of accuracy", _interval(measured)),) if measured.get("interval") else ()),
         ("Segments", f"{measured['tested']}, {measured['unanswered']} of them without a prediction"),
         ("Conversation", f"{seconds(details['duration_s'])}, {len(details['speakers']) or 'unknown'} speakers"),
         ("Window and hop", f"{session['window_s']} s, {session['hop_s']} s"),
         ("Median response time", f"{times['p50']:.0f} ms" if "p50" in times else "–"),
         ("95th percentile", f"{times['p95']:.0f} ms" if "p95" in times else "–"),
     ]
+
+
+def _interval(measured: Mapping[str, Any]) -> str:
+    """Return the 95% interval of the accuracy; a dash for records of before there was one."""
+    low, high = measured.get("interval") or (None, None)
+    return "–" if low is None else f"{low:.1f} – {high:.1f}"
 
 
 def show_response_times(details: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.predictions import MAIN, Outputs
 from ser_engine.features import ACOUSTIC
 from ser_engine.features.spectrogram import IMAGES
+from ser_engine.models.store import TENSORS, sha256
 from ser_engine.papers.audioset import load_extractor
 from ser_engine.papers.augment_images import IMAGE_AUGMENTATIONS
 from ser_engine.papers.embedding_search import search
@@ -91,6 +92,7 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
         self.initial_module(2)
         if config.kind == SEARCHED:
             load_extractor(config.features, self.settings)
+            self.weights[config.features] = {"sha256": sha256(self.settings.models_dir / config.features / TENSORS)}
 
     @property
     def inputs(self) -> str:
@@ -160,7 +162,7 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
             module = build(config.kind, self._outputs(classes), config.options)
         if isinstance(module, ImageNetwork):
             if config.imagenet:
-                load_imagenet(module, config.imagenet, self.settings)
+                self.weights[config.imagenet] = load_imagenet(module, config.imagenet, self.settings)
             if config.trainable == "head":
                 module.freeze_body()
         return module

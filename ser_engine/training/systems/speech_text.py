@@ -19,6 +19,7 @@ from ser_engine.data.pooled_states import pool_speech_states
 from ser_engine.data.preprocess import load_samples, preprocess_and_augment_clips
 from ser_engine.data.transcripts import transcribe_clips
 from ser_engine.evaluation.predictions import COMPONENT, MAIN, Outputs
+from ser_engine.models.encoders import BUNDLED
 from ser_engine.models.speech_text import SpeechText, speech_states, text_states
 from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
@@ -71,7 +72,7 @@ class SpeechTextSystem(System[SpeechTextTraining, Inputs, SpeechText]):
     @property
     def inputs(self) -> str:
         """The encoders, and the augmentation if there is one."""
-        encoders = " and ".join(filter(None, (self.config.speech, self.config.text)))
+        encoders = " and ".join(id.partition("@")[0] for id in (self.config.speech, self.config.text) if id)
         return describe_inputs(encoders, self.config.augmentation)
 
     def initial_network(self, labels: Sequence[str]) -> tuple[SpeechTextForSequenceClassification, SpeechTextProcessor]:
@@ -81,6 +82,9 @@ class SpeechTextSystem(System[SpeechTextTraining, Inputs, SpeechText]):
         network = SpeechTextForSequenceClassification.from_encoders(
             labels, speech, text, settings, config.seed, config.speech_overrides, **config.network
         )
+        for source in (network.config.speech_source, network.config.text_source):
+            if source and source["id"] != BUNDLED:
+                self.weights[source["id"]] = {"commit": source["revision"], "sha256": source["sha256"]}
         return network, SpeechTextProcessor.from_encoders(speech, text, settings)
 
     def prepare(self, clips: Clips) -> Prepared[Inputs]:

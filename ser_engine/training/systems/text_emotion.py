@@ -27,8 +27,9 @@ from ser_engine.evaluation.text_card import write_text_card
 from ser_engine.evaluation.text_metrics import Marks, macro_f1, margin_thresholds, measure_marks
 from ser_engine.evaluation.text_thresholds import choose_thresholds, decide, neutral_only
 from ser_engine.labels import NEUTRAL
+from ser_engine.models.encoder_files import find_folder, locate
 from ser_engine.models.encoder_reference import EncoderReference
-from ser_engine.models.encoders import find_folder
+from ser_engine.models.encoders import fingerprint
 from ser_engine.models.quantization import dequantize, quantize
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
 from ser_engine.models.store import TENSORS, sha256
@@ -71,12 +72,14 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
     @property
     def inputs(self) -> str:
         """Text and its encoder."""
-        return f"text, by {self.config.encoder}, fine-tuned"
+        return f"text, by {self.config.encoder.partition('@')[0]}, fine-tuned"
 
     def initial_network(self) -> tuple[TextEmotionNetwork, SpeechTextProcessor]:
         """Return the network before training, and its tokenizer."""
         config, settings = self.config, self.settings
         network = TextEmotionNetwork.from_encoder(config.encoder, len(LABELS), settings, config.dropout, config.seed)
+        found = locate(EncoderReference.parse(config.encoder), settings)
+        self.weights[found.reference.id] = {"commit": found.reference.revision, "sha256": fingerprint(found.folder)}
         return network, SpeechTextProcessor.from_encoders(None, config.encoder, settings)
 
     def clips(self) -> Clips:

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from ser_engine.cli.download_bar import DownloadBar
+
 from ser_engine.cli.main import main
 from ser_engine.labels import EMOTIONS
 from ser_engine.settings import PROJECT

@@ -76,6 +76,8 @@ def test_neutral_is_left_out_of_the_groups_and_unknown_emotions_of_both(details:
 
 
 def test_the_figures_follow_from_the_segments(details: dict[str, Any]) -> None:
+    assert details["emotions"]["interval"][0] <= details["emotions"]["metrics"]["accuracy"]
+    assert details["emotions"]["interval"][1] >= details["emotions"]["metrics"]["accuracy"]
     for kind, key, homes in (
         ("groups", "group", {"angry": "angry or disgust", "happy": "happy"}),
         ("emotions", "predicted", {label: label for label in LABELS}),
@@ -174,3 +176,12 @@ def test_the_verb_prints_the_figures(
     saved = json.loads((tmp_path / shown["id"] / "run.json").read_text())
     assert saved["details"]["session"]["gate"] == "rms"
     assert main(["evaluate", "tiny", "--conversation", str(home / "nothing.wav"), files[1]]) == 2
+
+
+def test_an_interval_is_wider_where_segments_come_in_long_stretches() -> None:
+    right = np.tile([True, False], 30)
+    single, long = list(range(60)), [number // 10 for number in range(60)]
+    assert measuring.interval_of_accuracy(right, long) == (50.0, 50.0)  # each has as many errors
+    right = np.repeat([True, False], 30)
+    narrow, wide = (measuring.interval_of_accuracy(right, stretches) for stretches in (single, long))
+    assert wide[0] < narrow[0] < 50 < narrow[1] < wide[1]

@@ -217,11 +217,6 @@ def test_a_folder_that_was_moved_is_found_by_its_name(here: Settings, tmp_path: 
     assert load_encoder(pinned, "text", here)[1] == pinned
 
 
-def test_a_hubs_encoder_takes_a_commit(here: Settings) -> None:
-    with pytest.raises(WeightsUnavailable, match=r"^Which revision of owner/else is meant has to be said: .*@COMMIT"):
-        load("owner/else", "speech", here)
-
-
 def test_what_may_not_be_fetched_is_said(here: Settings) -> None:
     with pytest.raises(WeightsUnavailable) as caught:
         load(f"facebook/hubert-base-ls960@{COMMIT}", "speech", here)

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ser_engine import Settings
-from ser_engine.errors import WeightsUnavailable
+from ser_engine.errors import InvalidSettings, WeightsUnavailable
+from ser_engine.models.store import sha256
 from ser_engine.papers.image_backbones import VGG16, ImageNetwork, MobileNetV2, ResNet34, ResNet50V2, load_imagenet
 
 # Kind → options of a tiny one, and the side of its images.
@@ -177,8 +178,26 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
             load_imagenet(tiny(VGG16), tmp_path / name, Settings())
 
 
-def test_the_hub_needs_a_revision_and_permission(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(WeightsUnavailable, match=r"needs a revision: “microsoft/resnet-34@” and a commit"):
-        load_imagenet(tiny(ResNet34), "microsoft/resnet-34", Settings())
-    with pytest.raises(WeightsUnavailable, match=r"not on this computer: set SER_ALLOW_DOWNLOAD=1"):
-        load_imagenet(tiny(ResNet34), "somebody/resnet-34-of-nowhere@0123456", Settings())
+def test_weights_lie_in_models_encoders_or_need_permission(tmp_path: Path) -> None:
+    here = Settings(models_dir=tmp_path)
+    place = tmp_path / "encoders" / "somebody" / "resnet-34-of-nowhere"
+    for name in ("somebody/resnet-34-of-nowhere", f"somebody/resnet-34-of-nowhere@{40 * '0'}"):
+        with pytest.raises(WeightsUnavailable, match="not on this computer: set SER_ALLOW_DOWNLOAD=yes") as caught:
+            load_imagenet(tiny(ResNet34), name, here)
+        assert str(place) in str(caught.value)
+    place.mkdir(parents=True)
+    tensors = {name: tensor.contiguous() for name, tensor in published(ResNet34).items()}
+    save_file(tensors, place / "model.safetensors")
+    network = tiny(ResNet34)
+    weights = load_imagenet(network, "somebody/resnet-34-of-nowhere", here)
+    assert weights == {"commit": "", "sha256": sha256(place / "model.safetensors")}
+    for name, tensor in network.body.state_dict().items():
+        assert torch.equal(tensor, tensors[f"resnet.{name}"])
+
+
+def test_what_is_no_source_of_weights_is_said(tmp_path: Path) -> None:
+    here = Settings(models_dir=tmp_path)
+    with pytest.raises(WeightsUnavailable, match=r"neither a folder nor an id .*; microsoft/resnet-34 has the weights"):
+        load_imagenet(tiny(ResNet34), "resnet", here)
+    with pytest.raises(InvalidSettings, match="“main” is no pinned revision of microsoft/resnet-34"):
+        load_imagenet(tiny(ResNet34), "microsoft/resnet-34@main", here)
