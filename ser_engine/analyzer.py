@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ser_engine.classification import Classified, classify, classify_without
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, SerError, TooLarge
-from ser_engine.memory import trim_memory
+from ser_engine.memory import limit_primitives, trim_memory
 from ser_engine.merging import merge_stretches
 from ser_engine.models import trained_on
 from ser_engine.models.base import Model
@@ -73,6 +73,7 @@ class Analyzer:
     """
 
     def __init__(self, settings: Settings | None = None, on_download: Callable[[int, int], None] | None = None) -> None:
+        limit_primitives()
         self.settings = settings or Settings.from_env()
         self._on_download = on_download
         self._loading = threading.Lock()
@@ -368,21 +369,30 @@ class Analyzer:
         """Transcribe and classify recordings together; the time of both is divided evenly.
 
         `main` is the language of speech whose own is doubtful, where it is known. With `pieces`, only a few windows are
-        classified at a time, between which the report may end the analysis.
+        classified at a time, between which memory is given back and the report may end the analysis.
         """
         report = report or Report()
+
+        def step(begin: float, end: float, share: float) -> None:
+            if pieces:
+                trim_memory()
+            report.step(begin, end, share)
+
         lanes = [each.lanes or (Lane(each.speech),) for each, _ in pending]
         speeches = [lane.speech for own in lanes for lane in own]
         with report.stage("transcribe"):
             transcripts: Sequence[Transcript | None] = [None] * len(speeches)
             if settings.transcribe:
-                step = partial(report.step, 0.0, TRANSCRIBING)
                 transcripts = self.transcriber.transcribe_all(
-                    speeches, words=settings.words, language=settings.language, main=main, step=step
+                    speeches,
+                    words=settings.words,
+                    language=settings.language,
+                    main=main,
+                    step=partial(step, 0.0, TRANSCRIBING),
                 )
         with report.stage("classify"):
-            step = partial(report.step, TRANSCRIBING if settings.transcribe else 0.0, 1.0)
-            classified = iter(classify(self.model, settings, speeches, transcripts, step if pieces else None))
+            rest = partial(step, TRANSCRIBING if settings.transcribe else 0.0, 1.0)
+            classified = iter(classify(self.model, settings, speeches, transcripts, rest if pieces else None))
         analyses = []
         for (each, seconds), own in zip(pending, lanes, strict=True):
             shared = {stage: report.seconds[stage] / len(pending) for stage in ("transcribe", "classify")}
