@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from ui import session, theme
+from ui import reload, theme
 
 st.set_page_config(page_title="Speech emotion", page_icon=theme.ICON, layout="wide")
 theme.apply()
-with session.current().run():
+with reload.resume().run():
     st.navigation(
         [
             st.Page("pages/listen.py", title="Listen", icon=":material/graphic_eq:", default=True),

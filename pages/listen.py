@@ -9,7 +9,7 @@ import streamlit as st
 
 from ser_engine.errors import SerError
 from ser_engine.transcription.language import warn_of_languages
-from ui import calibration, caveats, engine, panels, session, theme, wording
+from ui import calibration, caveats, engine, panels, reload, session, theme, wording
 from ui.components.file_list import list_files
 from ui.components.recorder import record
 from ui.components.transcript import list_sentences
@@ -51,6 +51,7 @@ def listen_page() -> None:
     model_choice.choose(state)
     calibration.show(state)
     job = state.work(engine.analyzer(state.model))
+    reload.mark(state)
     if state.files.rows:
         show_files(state)
     with st.container(key="status" if state.shows_one else "nothing"):
@@ -333,19 +334,22 @@ def show_timeline(result: session.Result) -> None:
     if not analysis.timeline:
         return
     st.subheader("Over time", anchor=False)
-    tops = ", ".join(f"{window.start:.0f} s {sentences.window_top(window)}" for window in analysis.timeline[:20])
+    duration = analysis.quality.duration_s
+    tops = ", ".join(
+        f"{wording.moment(window.start, duration)} {sentences.window_top(window)}" for window in analysis.timeline[:20]
+    )
     if any(window.sure is False for window in analysis.timeline):
         st.html(theme.legend([("▨", "not sure: no probability reaches the threshold of the model")]))
     draw(
         result,
         "timeline",
-        lambda: charts.timeline(analysis.timeline, analysis.quality.duration_s),
+        lambda: charts.timeline(analysis.timeline, duration),
         f"Most probable emotion over time: {tops}",
     )
     as_table(
         {
-            "From": [wording.seconds(window.start) for window in analysis.timeline],
-            "To": [wording.seconds(window.end) for window in analysis.timeline],
+            "From": [wording.moment(window.start, duration) for window in analysis.timeline],
+            "To": [wording.moment(window.end, duration) for window in analysis.timeline],
             "Most probable": [wording.verbatim(sentences.window_top(window)) for window in analysis.timeline],
             "Probability": [wording.percent(window.scores.ranked()[0][1]) for window in analysis.timeline],
         },

@@ -49,6 +49,7 @@ class Job:
     steps : the progress; replaced as a whole, so that any thread may read it at any time
     seconds : those of the recording that have been analyzed, and those in all (0: not known yet)
     overview : what the page draws and plays of the recording
+    wanted : whether the page is still there; asked every few seconds
     ended : set at the end; then either `analysis` is the result, or `error` a sentence
     """
 
@@ -69,7 +70,7 @@ class Job:
         self.error: str | None = None
         self.engine = engine
         self._abandoned = threading.Event()
-        self._wanted, self._last_wanted = wanted, time.monotonic()
+        self.wanted, self._last_wanted = wanted, time.monotonic()
         threading.Thread(target=self._run, name="analysis", daemon=True).start()
 
     def abandon(self) -> None:
@@ -106,7 +107,7 @@ class Job:
     def _advance(self, done_s: float, total_s: float) -> None:
         self.seconds = (done_s, total_s)
         now = time.monotonic()
-        if self._wanted():
+        if self.wanted():
             self._last_wanted = now
         elif now - self._last_wanted > GONE_S:
             self.abandon()
