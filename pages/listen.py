@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -258,8 +259,12 @@ def words_key(result: session.Result) -> str:
 
 def take_words(result: session.Result) -> None:
     """Take the edited transcript from its field, which is drawn below the elements that it may change."""
-    if result.original_words is not None:
-        result.take(st.session_state.get(words_key(result), result.words), engine.analyzer(result.model))
+    if result.original_words is None:
+        return
+    words = st.session_state.get(words_key(result), result.words)
+    changed = words != result.words and not result.analysis.has_sound
+    with st.spinner("Scoring the sentences that you changed") if changed else nullcontext():
+        result.take(words, engine.analyzer(result.model))
 
 
 def draw(result: session.Result, name: str, make: Callable[[], Figure], alt: str) -> None:
@@ -301,6 +306,8 @@ def show_transcript(result: session.Result) -> None:
     note(sentences.transcript_note(transcript) if transcript.text else "No words were recognized.")
     if result.problem is not None:
         st.error(wording.verbatim(result.problem))
+    elif result.edited and result.shown.modalities and not result.analysis.has_sound:
+        note("Edited by you; the sentences that you changed were scored again, and all else is as it was.")
     elif result.edited and result.shown.modalities:
         note(sentences.correction(result.of_speaker(result.analysis).scores, result.shown.scores))
     elif result.edited:
@@ -392,7 +399,8 @@ def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerat
     note("Speech segments are shaded and underlined.")
     asked = st.toggle("Why this answer?", key="explain", disabled=not analysis.has_sound)
     if not analysis.has_sound:
-        note("The sound of long recordings is not kept, so their answers have no explanation.")
+        minutes = engine.analyzer(result.model).settings.whole_s / 60
+        note(f"An explanation is for recordings of up to {minutes:.4g} minutes: the sound of longer ones is not kept.")
     why = st.container(key="why") if asked and analysis.has_sound else None
     st.subheader("Mel spectrogram", anchor=False)
     picture = st.container(key="picture")

@@ -172,7 +172,7 @@ class Result:
         rescored, problem = None, None
         if words != self.original_words:
             try:
-                rescored = engine.rescore(self.analysis, words)
+                rescored = engine.rescore(self.analysis, words, self.recording.data)
             except SerError as error:
                 problem = str(error)
             except Exception:
