@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from ui import access, session, theme
+from ui import access, reload, session, theme
 
 st.set_page_config(page_title="Speech emotion", page_icon=theme.ICON, layout="wide")
 theme.apply()
-with session.current().run():
-    allowed = access.is_allowed()
+allowed = access.is_allowed()
+with (reload.resume() if allowed else session.current()).run():
     page = st.navigation(
         [
             st.Page("pages/listen.py", title="Listen", icon=":material/graphic_eq:", default=True),

@@ -1,4 +1,4 @@
-"""Memory of long recordings: of `ser analyze` on two hours, and what half an hour leaves behind in a tab of the page.
+"""Memory of long recordings: of the analysis of two hours, and what half an hour leaves behind in a tab of the page.
 
 The recordings are sentences of CREMA-D and RAVDESS with pauses between them, in rooms that are not quite silent.
 """
@@ -6,6 +6,8 @@ The recordings are sentences of CREMA-D and RAVDESS with pauses between them, in
 from __future__ import annotations
 
 import gc
+import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -34,30 +36,42 @@ SHARED = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType, Analy
 """What objects of a session refer to, but do not own."""
 
 
-# In a small process of its own: on Linux, a peak also counts what the process had that started another.
-MEASURE = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+ANALYZE = """
+import json, resource, sys
+from ser_engine import Analyzer
+
+peaks = []
+
+def note(done_s, total_s):
+    peaks.append((done_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+    if len(peaks) % 100 == 0:
+        print(f"{done_s / 60:.0f} of {total_s / 60:.0f} minutes: {peaks[-1][1]}", file=sys.stderr, flush=True)
+
+json.dumps(Analyzer().analyze(sys.argv[1], advance=note).to_dict())
+note(float("inf"), 0.0)
+print(json.dumps(peaks))
 """
+# A small process starts it: on Linux, a peak also counts what the process had that started another.
+START = "import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', *sys.argv[1:]]).returncode)"
 
 
 def measure(short_min: float = SHORT_MIN, long_min: float = LONG_MIN) -> dict[str, float]:
-    """Return the peak of a process on the long recording, its growth by the hour, and what the short one leaves behind.
+    """Return the peak of a process on a long recording, its growth by the hour, and what a short one leaves behind.
 
-    All are in megabytes of 2^20 bytes. Nothing is measured without the corpora.
+    All are in megabytes of 2^20 bytes. The growth is that from the minute at which the short one would have ended.
+    Nothing is measured without the corpora.
     """
     settings = Settings.from_env()
     if not all(registry.is_available(name, settings.data) for name in CORPORA):
         return {}
     with tempfile.TemporaryDirectory() as folder:
-        short, long, upload = (Path(folder) / name for name in ("short.wav", "long.wav", "short.mp3"))
-        for path, minutes in ((short, short_min), (long, long_min), (upload, short_min)):
-            join_clips(path, minutes, settings)
-        peaks = [peak_mb(["-m", "ser_engine", "analyze", "--json", str(path)]) for path in (short, long)]
+        long, upload = Path(folder, "long.wav"), Path(folder, "short.mp3")
+        join_clips(long, long_min, settings)
+        join_clips(upload, short_min, settings)
+        early, whole = peak_mb(long, (60 * short_min, math.inf))
         return {
-            "peak_2h_mb": round(peaks[1]),
-            "growth_mb_per_hour": round((peaks[1] - peaks[0]) / (long_min - short_min) * 60, 1),
+            "peak_2h_mb": round(whole),
+            "growth_mb_per_hour": round((whole - early) / (long_min - short_min) * 60, 1),
             "tab_30min_mb": round(tab_mb(upload), 1),
         }
 
@@ -77,11 +91,16 @@ def join_clips(path: Path, minutes: float, settings: Settings) -> None:
             file.write(np.repeat(sound, RATE // SAMPLE_RATE))
 
 
-def peak_mb(arguments: Sequence[str]) -> float:
-    """Return the peak of the memory of a Python process with these arguments; raise CalledProcessError if it fails."""
-    command = [sys.executable, "-c", MEASURE, sys.executable, *arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout) / (1024 if sys.platform == "linux" else 1024**2)
+def peak_mb(recording: Path, seconds: Sequence[float], script: str = ANALYZE) -> list[float]:
+    """Return the peaks of the memory of a process that analyzes a recording, up to these seconds of it.
+
+    `script` prints pairs of the seconds so far and the peak as JSON. Raise CalledProcessError if it fails.
+    """
+    command = [sys.executable, "-c", START, script, str(recording)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    peaks = json.loads(done.stdout)
+    unit = 1024 if sys.platform == "linux" else 1024**2
+    return [max(peak for done_s, peak in peaks if done_s <= least) / unit for least in seconds]
 
 
 def tab_mb(recording: Path) -> float:

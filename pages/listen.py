@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from ser_engine.errors import SerError
 from ser_engine.transcription.language import warn_of_languages
-from ui import calibration, caveats, engine, panels, session, theme, wording
+from ui import calibration, caveats, engine, panels, reload, session, theme, wording
 from ui.components.file_list import list_files
 from ui.components.recorder import record
 from ui.components.transcript import list_sentences
@@ -51,6 +52,7 @@ def listen_page() -> None:
     model_choice.choose(state)
     calibration.show(state)
     job = state.work(engine.analyzer(state.model))
+    reload.mark(state)
     if state.files.rows:
         show_files(state)
     with st.container(key="status" if state.shows_one else "nothing"):
@@ -266,8 +268,12 @@ def words_key(result: session.Result) -> str:
 
 def take_words(result: session.Result) -> None:
     """Take the edited transcript from its field, which is drawn below the elements that it may change."""
-    if result.original_words is not None:
-        result.take(st.session_state.get(words_key(result), result.words), engine.analyzer(result.model))
+    if result.original_words is None:
+        return
+    words = st.session_state.get(words_key(result), result.words)
+    changed = words != result.words and not result.analysis.has_sound
+    with st.spinner("Scoring the sentences that you changed") if changed else nullcontext():
+        result.take(words, engine.analyzer(result.model))
 
 
 def draw(result: session.Result, name: str, make: Callable[[], Figure], alt: str) -> None:
@@ -309,6 +315,8 @@ def show_transcript(result: session.Result) -> None:
     note(sentences.transcript_note(transcript) if transcript.text else "No words were recognized.")
     if result.problem is not None:
         st.error(wording.verbatim(result.problem))
+    elif result.edited and result.shown.modalities and not result.analysis.has_sound:
+        note("Edited by you; the sentences that you changed were scored again, and all else is as it was.")
     elif result.edited and result.shown.modalities:
         note(sentences.correction(result.of_speaker(result.analysis).scores, result.shown.scores))
     elif result.edited:
@@ -342,19 +350,22 @@ def show_timeline(result: session.Result) -> None:
     if not analysis.timeline:
         return
     st.subheader("Over time", anchor=False)
-    tops = ", ".join(f"{window.start:.0f} s {sentences.window_top(window)}" for window in analysis.timeline[:20])
+    duration = analysis.quality.duration_s
+    tops = ", ".join(
+        f"{wording.moment(window.start, duration)} {sentences.window_top(window)}" for window in analysis.timeline[:20]
+    )
     if any(window.sure is False for window in analysis.timeline):
         st.html(theme.legend([("▨", "not sure: no probability reaches the threshold of the model")]))
     draw(
         result,
         "timeline",
-        lambda: charts.timeline(analysis.timeline, analysis.quality.duration_s),
+        lambda: charts.timeline(analysis.timeline, duration),
         f"Most probable emotion over time: {tops}",
     )
     as_table(
         {
-            "From": [wording.seconds(window.start) for window in analysis.timeline],
-            "To": [wording.seconds(window.end) for window in analysis.timeline],
+            "From": [wording.moment(window.start, duration) for window in analysis.timeline],
+            "To": [wording.moment(window.end, duration) for window in analysis.timeline],
             "Most probable": [wording.verbatim(sentences.window_top(window)) for window in analysis.timeline],
             "Probability": [wording.percent(window.scores.ranked()[0][1]) for window in analysis.timeline],
         },
@@ -397,7 +408,8 @@ def show_recording(result: session.Result) -> tuple[DeltaGenerator, DeltaGenerat
     note("Speech segments are shaded and underlined.")
     asked = st.toggle("Why this answer?", key="explain", disabled=not analysis.has_sound)
     if not analysis.has_sound:
-        note("The sound of long recordings is not kept, so their answers have no explanation.")
+        minutes = engine.analyzer(result.model).settings.whole_s / 60
+        note(f"An explanation is for recordings of up to {minutes:.4g} minutes: the sound of longer ones is not kept.")
     why = st.container(key="why") if asked and analysis.has_sound else None
     st.subheader("Mel spectrogram", anchor=False)
     picture = st.container(key="picture")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ser_engine.classification import Classified, classify, classify_without
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, SerError, TooLarge
-from ser_engine.memory import trim_memory
+from ser_engine.memory import limit_primitives, trim_memory
 from ser_engine.merging import merge_stretches
 from ser_engine.models import trained_on
 from ser_engine.models.base import Model
@@ -73,6 +73,7 @@ class Analyzer:
     """
 
     def __init__(self, settings: Settings | None = None, on_download: Callable[[int, int], None] | None = None) -> None:
+        limit_primitives()
         self.settings = settings or Settings.from_env()
         self._on_download = on_download
         self._loading = threading.Lock()
@@ -232,17 +233,28 @@ class Analyzer:
             made = f"The baseline was made by the model “{baseline.model}”"
             raise InvalidSettings(f"{made}, which is not part of “{self.model.id}”; calibrate again.")
 
-    def rescore(self, analysis: Analysis, words: str) -> Analysis:
+    def rescore(self, analysis: Analysis, words: str, source: bytes | str | Path | BinaryIO | None = None) -> Analysis:
         """Return the analysis of the same recording with these words instead, all else unchanged.
 
         A model that uses text caches what it computes from the latest recordings, so that the speech is not encoded
         again. `analysis` comes from this analyzer; of several speakers, lines of the words begin with the name of one,
-        as in the transcript's text. Raise WeightsUnavailable if the model is not there any more, TooLarge if the
-        recording is so long that its samples were not kept.
+        as in the transcript's text. Of a recording so long that its samples were not kept, `source` is the recording
+        again: the sentences with other words are scored, and the scores of all else stay.
+
+        Raises
+        ------
+        WeightsUnavailable
+            The model is not there any more.
+        TooLarge
+            The recording is so long that its samples were not kept, and there is no source.
+        InvalidAudio
+            The source is another recording, or cannot be read.
         """
         edited = edit_words(analysis, words)
         if not self.model.uses_text:
             return edited
+        if source is not None and not analysis.has_sound and analysis.transcript is not None:
+            return self._rescore_sentences(analysis, edited, source)
         self._require_sound(analysis, "Edited words are scored again")
         own = [each.answer for each in edited.speakers] or [edited]
         classified = classify(
@@ -257,6 +269,18 @@ class Analyzer:
         lanes = [Lane(each.answer.speech, each.name, each.channel) for each in analysis.speakers]
         merged = merge_answers(analysis.recording, analysis.speech, lanes, answers, analysis.overlaps)
         return replace(merged, channels=analysis.channels)
+
+    def _rescore_sentences(
+        self, analysis: Analysis, edited: Analysis, source: bytes | str | Path | BinaryIO
+    ) -> Analysis:
+        from ser_engine.rescoring import rescore_sentences
+
+        info = analysis.recording.source
+        settings = self._override(track=info.track)
+        with self._open(source, None, info.name, Report(), settings) as sound:
+            if sound.source.sha256 != info.sha256:
+                raise InvalidAudio(f"This is another recording than “{info.name}”, so it cannot be scored again.")
+            return rescore_sentences(self.model, settings, sound, analysis, edited, self.model.threshold)
 
     def explain(self, analysis: Analysis) -> Explanation:
         """Weigh moments and words of a recording in its answer, and measure the voice; `analysis` is this analyzer's.
@@ -379,21 +403,30 @@ class Analyzer:
         """Transcribe and classify recordings together; the time of both is divided evenly.
 
         `main` is the language of speech whose own is doubtful, where it is known. With `pieces`, only a few windows are
-        classified at a time, between which the report may end the analysis.
+        classified at a time, between which memory is given back and the report may end the analysis.
         """
         report = report or Report()
+
+        def step(begin: float, end: float, share: float) -> None:
+            if pieces:
+                trim_memory()
+            report.step(begin, end, share)
+
         lanes = [each.lanes or (Lane(each.speech),) for each, _ in pending]
         speeches = [lane.speech for own in lanes for lane in own]
         with report.stage("transcribe"):
             transcripts: Sequence[Transcript | None] = [None] * len(speeches)
             if settings.transcribe:
-                step = partial(report.step, 0.0, TRANSCRIBING)
                 transcripts = self.transcriber.transcribe_all(
-                    speeches, words=settings.words, language=settings.language, main=main, step=step
+                    speeches,
+                    words=settings.words,
+                    language=settings.language,
+                    main=main,
+                    step=partial(step, 0.0, TRANSCRIBING),
                 )
         with report.stage("classify"):
-            step = partial(report.step, TRANSCRIBING if settings.transcribe else 0.0, 1.0)
-            classified = iter(classify(self.model, settings, speeches, transcripts, step if pieces else None))
+            rest = partial(step, TRANSCRIBING if settings.transcribe else 0.0, 1.0)
+            classified = iter(classify(self.model, settings, speeches, transcripts, rest if pieces else None))
         analyses = []
         for (each, seconds), own in zip(pending, lanes, strict=True):
             shared = {stage: report.seconds[stage] / len(pending) for stage in ("transcribe", "classify")}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from contextlib import suppress
+
+PRIMITIVES = 64
+"""Compiled operations that oneDNN keeps: more than one batch has; its own default is 1024."""
 
 
 def trim_memory() -> None:
@@ -15,3 +19,11 @@ def trim_memory() -> None:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library than glibc
             ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def limit_primitives() -> None:
+    """Bound what torch's oneDNN keeps of operations it compiled, one of 0.1 MB for each length of sound; call it first.
+
+    Sentences and windows all have lengths of their own. oneDNN reads the variable at its first operation.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(PRIMITIVES))

@@ -1,9 +1,10 @@
 """Whole files, parts of files, folders and signals as tables: the public functions of the package.
 
 Each function returns a pandas frame indexed by (file, start, end) as in audformat, with one column for the probability
-of each emotion and the columns "label" (the most probable emotion), "confidence" (its probability) and "transcript"
-(None where words are not transcribed). With `speakers`, each of several speakers of a recording has a row of its own,
-and the column "speaker" names it (None where there is only one).
+of each emotion and the columns "label" (the most probable emotion), "confidence" (its probability), "transcript" (None
+where words are not transcribed) and "language" (Whisper's code of most of the speech; None without words). With
+`speakers`, each of several speakers of a recording has a row of its own, which the columns "speaker" (its name, None
+where there is only one) and "channel" (its own, from 1, missing where speakers share one) describe.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ser_engine.analyzer import Analyzer
 from ser_engine.data.corpora.base import AUDIO_SUFFIXES
 from ser_engine.errors import InvalidAudio, NotAudio, SerError
 from ser_engine.settings import Settings
-from ser_engine.types import Analysis
+from ser_engine.types import Analysis, Speaker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,7 @@ def process_file(
     start, end : in seconds or as `pandas.Timedelta`; the file's own by default
     transcribe : whether to transcribe the words; as in the analyzer's settings by default
     channels : "auto", "mix", "split" (a speaker each) or the number of one; as in the analyzer's settings by default
-    speakers : whether each of several speakers gets a row, named in the column "speaker"
+    speakers : whether each of several speakers gets a row, with the columns "speaker" and "channel"
     analyzer : one shared analyzer on `Settings.from_env()` by default
 
     Raises
@@ -190,7 +191,7 @@ def process_folder(
     --------
     >>> from ser_engine import process_folder
     >>> table = process_folder("tests/data", pattern="woman_*.ogg", transcribe=False)
-    >>> sorted(set(table.columns) - {"label", "confidence", "transcript"})
+    >>> sorted(set(table.columns) - {"label", "confidence", "transcript", "language"})
     ['angry', 'calm', 'disgust', 'fearful', 'happy', 'neutral', 'sad', 'surprised']
     """
     if not Path(folder).is_dir():
@@ -314,9 +315,9 @@ def _seconds(time: Time | None) -> float | None:
 def _table(rows: Sequence[Row], labels: Sequence[str], speakers: bool) -> pd.DataFrame:
     import pandas as pd
 
-    names: list[str | None] = [None] * len(rows)
+    voices: list[Speaker | None] = [None] * len(rows)
     if speakers:
-        rows, names = _split_rows(rows)
+        rows, voices = _split_rows(rows)
     files, starts, ends = ([row[column] for row in rows] for column in range(3))
     times = [pd.to_timedelta(np.array(seconds, np.float64), unit="s") for seconds in (starts, ends)]
     analyses = [None if isinstance(result, SerError) else result for *_, result in rows]
@@ -329,20 +330,23 @@ def _table(rows: Sequence[Row], labels: Sequence[str], speakers: bool) -> pd.Dat
     )
     table["label"] = pd.Series([each.scores.top if each else None for each in analyses], table.index, dtype=object)
     table["confidence"] = table[list(labels)].max(axis=1)
-    texts = [each.transcript.text if each and each.transcript else None for each in analyses]
-    table["transcript"] = pd.Series(texts, table.index, dtype=object)
+    transcripts = [each.transcript if each else None for each in analyses]
+    for column, attribute in (("transcript", "text"), ("language", "language")):
+        values = [getattr(transcript, attribute, None) for transcript in transcripts]
+        table[column] = pd.Series(values, table.index, dtype=object)
     if speakers:
-        table["speaker"] = pd.Series(names, table.index, dtype=object)
+        table["speaker"] = pd.Series([voice and voice.name for voice in voices], table.index, dtype=object)
+        table["channel"] = pd.Series([voice and voice.channel for voice in voices], table.index, dtype="Int64")
     return table
 
 
-def _split_rows(rows: Sequence[Row]) -> tuple[list[Row], list[str | None]]:
-    """Return a row for each of several speakers instead of one for the recording, and the name in each row."""
+def _split_rows(rows: Sequence[Row]) -> tuple[list[Row], list[Speaker | None]]:
+    """Return a row for each of several speakers instead of one for the recording, and the speaker of each row."""
     split: list[Row] = []
-    names: list[str | None] = []
+    voices: list[Speaker | None] = []
     for file, start, end, result in rows:
         own = () if isinstance(result, SerError) else result.speakers
         answers: list[Analysis | SerError] = [speaker.answer for speaker in own] or [result]
         split += [(file, start, end, answer) for answer in answers]
-        names += [speaker.name for speaker in own] or [None]
-    return split, names
+        voices += list(own) or [None]
+    return split, voices

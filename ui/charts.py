@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from ui.theme import ACCENT, ACCENT_SOFT, GRAY, GRAY_SOFT
-from ui.wording import name
+from ui.wording import MINUTE_S, clock, name
 
 LINE_CHARACTERS, LINE, CHARACTER = 18, 19, 7.8
 """How many characters of a label stand in one line, and a line's height and a character's width in pixels."""
@@ -24,6 +24,11 @@ MEL_COLORS = [(0, "rgba(31,154,143,0)"), (0.3, "rgba(31,154,143,0.08)"), (0.8, "
 LINE_STYLE = {"color": GRAY, "width": 1}
 HIDDEN = {"mode": "lines", "hoverinfo": "skip"}
 """For lines that carry no value of their own."""
+TICKS = 7
+"""Moments at a time axis, at most."""
+TICK_STEPS_S = (10, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1200, 1800, 2400, 3600, 7200)
+LAST_TICK = 0.03
+"""Share of a time axis at its end for which no tick is written: half of the text would be cut off."""
 DISC = {"symbol": "circle", "size": 14, "color": ACCENT}
 RING = {"symbol": "circle-open", "size": 13, "color": GRAY, "line": {"width": 2.5}}
 CROSS = {"symbol": "x-thin", "size": 11, "color": GRAY, "line": {"width": 3, "color": GRAY}}
@@ -46,9 +51,15 @@ def plain(figure: go.Figure, height: int, left: int = 0, right: int = 8, bottom:
     return figure
 
 
-def seconds_axis(figure: go.Figure, duration_s: float) -> None:
-    """Count the seconds along the bottom, up to the end of the recording."""
-    figure.update_xaxes(range=[0, duration_s], ticksuffix=" s", nticks=7, showgrid=False, automargin=False)
+def time_axis(figure: go.Figure, duration_s: float) -> None:
+    """Count the seconds along the bottom, up to the end of the recording; from a minute on, minutes and seconds."""
+    figure.update_xaxes(range=[0, duration_s], showgrid=False, automargin=False)
+    if duration_s < MINUTE_S:
+        figure.update_xaxes(ticksuffix=" s", nticks=TICKS)
+        return
+    step = next((step for step in TICK_STEPS_S if duration_s / step <= TICKS), TICK_STEPS_S[-1])
+    ticks = np.arange(0, duration_s * (1 - LAST_TICK), step).tolist()
+    figure.update_xaxes(tickvals=ticks, ticktext=[clock(tick) for tick in ticks])
 
 
 def percent_axis(figure: go.Figure) -> None:

@@ -173,7 +173,7 @@ class Result:
         rescored, problem = None, None
         if words != self.original_words:
             try:
-                rescored = engine.rescore(self.analysis, words)
+                rescored = engine.rescore(self.analysis, words, self.recording.data)
             except SerError as error:
                 problem = str(error)
             except Exception:
@@ -196,7 +196,8 @@ class Session:
     those of the speaker, by such a model; `sample` is a calm sample that waits to become one, `sample_error` why the
     last one could not. `edits` are the edited transcripts of recordings that are not shown, with the original and what
     their field began with, by recording. `framed` is set once app.py has run. `idle` is set while the page is not
-    running.
+    running. `token` and `left_at` are for `ui.reload`: the name of the session in the page's address, and when its tab
+    was gone.
     """
 
     files: Files = field(default_factory=Files, repr=False)
@@ -218,6 +219,8 @@ class Session:
     sample_id: str | None = None
     sample_error: str | None = None
     idle: Event = field(default_factory=Event, repr=False)
+    token: str = field(default="", repr=False)
+    left_at: float | None = None
 
     @contextmanager
     def run(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from ser_engine.caveats import accuracy as accuracy
 from ser_engine.caveats import on_unseen_speakers as on_unseen_speakers
 from ser_engine.data.corpora import registry
 from ser_engine.labels import EMOTIONS
-from ser_engine.types import Baseline, Scores
+from ser_engine.types import Baseline, Scores, Span
 
 ADJECTIVES = {"disgust": "disgusted"}
 """Labels that are no adjectives yet."""
@@ -31,6 +31,9 @@ PAPERS = {
 """Citations of the papers, by their keys in docs/papers.bib."""
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+MINUTE_S = 60.0
+"""Length of a recording from which on its moments are minutes and seconds."""
 
 MARKUP = re.compile(r"[\\`*\[\]<&$~|]|(?<!\w)_|_(?!\w)|^(?=[#>+=-])", re.MULTILINE)
 """Characters that Markdown would take for markup; it leaves underscores within a word alone."""
@@ -53,6 +56,24 @@ def seconds(value: float) -> str:
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest} s"
+
+
+def clock(value: float) -> str:
+    """Return a moment of a recording, in seconds, as "0:07", "12:30" or "1:02:03"."""
+    minutes, rest = divmod(int(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def moment(value: float, duration_s: float) -> str:
+    """Return a moment of a recording of so many seconds, as "7.5 s" or, in one of a minute or more, "0:07"."""
+    return clock(value) if duration_s >= MINUTE_S else f"{value:.1f} s"
+
+
+def interval(span: Span, duration_s: float) -> str:
+    """Return a part of a recording of so many seconds, as "1.2 to 3.4 s" or "0:01 to 0:03"; see `moment`."""
+    start = clock(span.start) if duration_s >= MINUTE_S else f"{span.start:.1f}"
+    return f"{start} to {moment(span.end, duration_s)}"
 
 
 def verbatim(text: str) -> str:

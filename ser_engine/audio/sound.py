@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from ser_engine.audio.encoded import Encoded, open_source
 from ser_engine.audio.repair import patch_invalid
 from ser_engine.errors import InvalidAudio
 from ser_engine.settings import Settings
-from ser_engine.types import Recording
+from ser_engine.types import Recording, Span
 
 
 class Sound:
@@ -74,6 +74,26 @@ class Sound:
         most = MAX_APART / max(1, self.source.channels) / self.rate
         return mix_channels(next(self.rows(min(seconds, most), apart=True)), self.rate, self.source, self.warnings)
 
+    def parts(self, spans: Sequence[Span]) -> Iterator[Recording]:
+        """Yield the sound of spans, which are in the order of their starts, with all channels; it is decoded once."""
+        edges = [(round(span.start * self.rate), round(span.end * self.rate)) for span in spans]
+        found: list[list[NDArray[np.float32]]] = [[] for _ in edges]
+        begin, done = 0, 0
+        for piece in self.rows(apart=True) if edges else ():
+            end = begin + piece.shape[1]
+            for number in range(done, len(edges)):
+                first, last = edges[number]
+                if first < end and last > begin:
+                    found[number].append(piece[:, max(0, first - begin) : last - begin].copy())
+            begin = end
+            while done < len(edges) and edges[done][1] <= end:
+                yield mix_channels(np.concatenate(found[done], axis=1), self.rate, self.source, ())
+                found[done], done = [], done + 1
+            if done == len(edges):
+                return
+        for pieces in found[done:]:  # that end with the recording, but for rounding
+            yield mix_channels(np.concatenate(pieces, axis=1), self.rate, self.source, ())
+
     def part(self, start_s: float, end_s: float | None, keep_s: float) -> Sound:
         """Return the part between two moments in seconds; one of up to `keep_s` is in memory.
 
@@ -94,6 +114,8 @@ class Sound:
         def pieces() -> Iterator[NDArray[np.float32]]:
             begin = 0
             for piece in self.rows(apart=True):
+                if begin >= last:
+                    return
                 if (within := piece[:, max(0, first - begin) : max(0, last - begin)]).size:
                     yield within
                 begin += piece.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from pathlib import Path
 
@@ -22,10 +23,18 @@ def test_what_is_held_is_counted_once() -> None:
 
 
 def test_the_peak_is_that_of_the_process() -> None:
-    small, large = (peak_mb(["-c", f"bytearray(b'x') * {size}"]) for size in (1, 200 * MB))
-    assert large - small == pytest.approx(200, abs=20)
+    script = """
+import json, resource, sys
+peaks = []
+for seconds, size in ((10.0, 1), (20.0, int(sys.argv[1]))):
+    bytearray(b"x") * size
+    peaks.append((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+print(json.dumps(peaks))
+"""
+    early, whole = peak_mb(Path(str(200 * MB)), (15.0, math.inf), script)
+    assert whole - early == pytest.approx(200, abs=20)
     with pytest.raises(subprocess.CalledProcessError):
-        peak_mb(["-c", "raise SystemExit(3)"])
+        peak_mb(Path("none"), (1.0,), "raise SystemExit(3)")
 
 
 @pytest.mark.corpora

@@ -92,6 +92,48 @@ def test_several_files_go_on_after_a_cut(new_page: NewPage, line: Line) -> None:
     assert page.locator(".files [data-state=done]").count() == 6
 
 
+def reloaded(page: Page) -> None:
+    page.reload()
+    expect(page.locator("input[type=file]").first).to_be_attached(timeout=30_000)
+    settle(page)
+
+
+def test_a_reload_keeps_the_answer_until_it_is_discarded(new_page: NewPage, app_url: str) -> None:
+    page = new_page()
+    page.goto(app_url)
+    upload(page, "dogs.wav", speech_wav(DOGS))
+    answered(page, "dogs.wav")
+    address = page.url
+    assert "?answer=" in address
+    reloaded(page)
+    answers_and_takes_edits(page)
+    reloaded(page)
+    expect(page.get_by_text("Edited by you")).to_be_visible()
+    other = new_page()  # the answer has a page already
+    other.goto(address)
+    expect(other.locator("input[type=file]").first).to_be_attached(timeout=30_000)
+    settle(other)
+    expect(other.locator(".eyebrow")).to_have_count(0)
+    assert "answer" not in other.url
+    page.get_by_role("button", name="Discard this recording").click()
+    expect(page.locator(".eyebrow")).to_have_count(0)
+    settle(page)
+    assert "answer" not in page.url
+    page.goto(address)
+    expect(page.locator("input[type=file]").first).to_be_attached(timeout=30_000)
+    settle(page)
+    expect(page.locator(".eyebrow")).to_have_count(0)
+
+
+def test_a_reload_during_an_analysis_does_not_end_it(new_page: NewPage, app_url: str) -> None:
+    page = new_page()
+    page.goto(app_url)
+    upload(page, "long.wav", speech_wav(f"{DOGS} {KIDS} " * 5))
+    expect(page.locator(".steps .running")).to_be_visible(timeout=30_000)
+    page.reload()
+    answered(page, "long.wav")
+
+
 def test_a_tab_that_is_gone_for_longer_is_forgotten(app_server: Callable[..., Server], new_page: NewPage) -> None:
     server = app_server(env={"STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL": "1"})
     line, page = Line(server.port), new_page()

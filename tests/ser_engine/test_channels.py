@@ -155,9 +155,10 @@ def test_tables_have_a_row_a_speaker_where_that_is_asked_for(quick: Analyzer, tm
     assert "speaker" not in whole
     table = process_file(file, speakers=True, analyzer=quick)
     assert table["speaker"].tolist() == ["Left", "Right"]
+    assert table["channel"].tolist() == [1, 2]
     assert len(table.index.unique()) == 1
     part = process_signal(STEREO, RATE, end=len(MAN) / RATE, speakers=True, analyzer=quick)
-    assert part["speaker"].tolist() == [None]
+    assert part["speaker"].tolist() == [None] and part["channel"].isna().all()
     assert process_signal(STEREO, RATE, channels="mix", speakers=True, analyzer=quick)["speaker"].tolist() == [None]
 
 

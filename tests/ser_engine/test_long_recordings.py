@@ -17,7 +17,7 @@ import pytest
 
 from ser_engine import Analysis, Analyzer, Settings, process_file, process_files
 from ser_engine.cli import minutes_bar
-from ser_engine.errors import NoSpeech, TooLarge
+from ser_engine.errors import InvalidAudio, NoSpeech, TooLarge
 from ser_engine.merging import merge_stretches
 from ser_engine.settings import PROJECT
 from ser_engine.speakers.lanes import Lane, merge_answers
@@ -124,6 +124,28 @@ def test_nothing_of_its_sound_is_kept_and_what_needs_it_says_so(in_stretches: An
     for ask in (lambda: in_stretches.rescore(long, "Good morning."), lambda: in_stretches.explain(one)):
         with pytest.raises(TooLarge, match=r"only for recordings of up to 0\.2667 minutes.*\(SER_STRETCH_S\)\.$"):
             ask()
+
+
+def test_an_edited_sentence_is_scored_from_the_recording(in_stretches: Analyzer, long: Analysis) -> None:
+    assert long.transcript
+    old, *_ = long.transcript.segments
+    lines = long.transcript.text.split("\n")
+    assert lines[0].startswith(f"{old.speaker}: {old.text}")
+    # A capital letter alone changes nothing: the scores are about those that the stretch had.
+    alike, moved = (
+        in_stretches.rescore(long, "\n".join([lines[0].replace(old.text, words, 1), *lines[1:]]), encode(SOUND))
+        for words in (old.text.replace("door", "Door"), "I hate you, get out of here!")
+    )
+    assert alike.transcript and moved.transcript
+    new = moved.transcript.segments[0]
+    assert old.scores and new.scores and new.text.startswith("I hate you") and new.confidence == 1.0
+    np.testing.assert_allclose(alike.transcript.segments[0].scores.probabilities, old.scores.probabilities, atol=0.1)
+    assert new.scores.to_dict()["angry"] > 1.5 * old.scores.to_dict()["angry"]
+    assert moved.transcript.segments[1:] == long.transcript.segments[1:]
+    assert moved.speakers[0].answer.transcript and moved.speakers[0].answer.transcript.segments[0].scores is new.scores
+    assert moved.scores is long.scores and moved.timeline == long.timeline
+    with pytest.raises(InvalidAudio, match="another recording than"):
+        in_stretches.rescore(long, "Good morning.", encode(SOUND[::-1]))
 
 
 def test_the_way_is_reported(tiny: Analyzer) -> None:

@@ -31,7 +31,7 @@ def test_the_examples_run(module: object, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_table_has_the_answers_of_the_analyzer(analyzer: Analyzer) -> None:
     files = sorted(DATA.glob("*.ogg"))[:3]
     table = process_files(files, analyzer=analyzer)
-    assert list(table.columns) == [*EMOTIONS, "label", "confidence", "transcript"]
+    assert list(table.columns) == [*EMOTIONS, "label", "confidence", "transcript", "language"]
     assert table.index.names == ["file", "start", "end"]
     assert list(table.index.get_level_values("file")) == [str(file) for file in files]
     for file, (_, row) in zip(files, table.iterrows(), strict=True):
@@ -39,6 +39,7 @@ def test_a_table_has_the_answers_of_the_analyzer(analyzer: Analyzer) -> None:
         np.testing.assert_allclose(row[list(EMOTIONS)].astype(float), expected.scores.probabilities, atol=1e-5)
         assert row["label"] == expected.scores.top and row["confidence"] == max(row[list(EMOTIONS)])
         assert expected.transcript is not None and row["transcript"] == expected.transcript.text
+        assert row["language"] == expected.transcript.language == "en"
     seconds = table.index.get_level_values("end").total_seconds()
     np.testing.assert_allclose(seconds, [soundfile.info(file).duration for file in files], atol=1e-3)
 
@@ -86,6 +87,7 @@ def test_bad_files_are_rows_without_values_and_warnings(tmp_path: Path, analyzer
         table = process_folder(tmp_path, transcribe=False, analyzer=analyzer)
     assert [Path(file).name for file in table.index.get_level_values("file")] == ["beep.wav", "text.wav", "voice.3gp"]
     assert table["label"].isna().tolist() == table["happy"].isna().tolist() == [True, True, False]
+    assert table["language"].tolist() == table["transcript"].tolist() == [None] * 3
     messages = [str(warning.message) for warning in caught if warning.category is UserWarning]
     assert any("beep.wav: No speech" in text for text in messages) and any(
         "text.wav: This is" in text for text in messages

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from ser_engine.types import Scores
+from ser_engine.types import Scores, Span
 from ui import wording
 
 
@@ -28,6 +28,14 @@ def test_per_cents_are_whole_and_never_falsely_none_or_all(share: float, text: s
 )
 def test_seconds(value: float, text: str) -> None:
     assert wording.seconds(value) == text
+
+
+def test_moments_of_long_recordings_are_minutes_and_seconds() -> None:
+    assert (wording.moment(7.25, 59), wording.moment(7.25, 60)) == ("7.2 s", "0:07")
+    assert wording.moment(3723, 7200) == "1:02:03"
+    assert (
+        wording.interval(Span(1, 2.5), 10) == "1.0 to 2.5 s" and wording.interval(Span(1, 62.5), 90) == "0:01 to 1:02"
+    )
 
 
 @pytest.mark.parametrize(

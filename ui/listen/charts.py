@@ -20,12 +20,12 @@ from ui.charts import (
     outline,
     plain,
     rows_axis,
-    seconds_axis,
+    time_axis,
     written_label,
 )
 from ui.listen.overview import MAX_POINTS, MEL_BANDS, TOP_HZ, Overview
 from ui.theme import ACCENT, ACCENT_SOFT, GRAY, GRAY_SOFT
-from ui.wording import MODALITIES, percent
+from ui.wording import MODALITIES, moment, percent
 
 FLOOR_DB = -70.0
 """Level below the peak, in dB, that is drawn as silence."""
@@ -35,7 +35,7 @@ ROW, TIMELINE_ROW, MODALITY_BAR = 36, 46, 19
 MOST = 12
 """Rows of a chart; a general model of sounds has hundreds of labels, and the table has them all."""
 LEFT = 56
-"""Pixels left of the waveform and the spectrogram, the same for both, so that their seconds line up."""
+"""Pixels left of the waveform and the spectrogram, the same for both, so that their times line up."""
 MODALITY_MARKS: Mapping[str, Mapping[str, object]] = {
     "audio": {"color": "rgba(0,0,0,0)", "line": {"color": GRAY, "width": 1.5}},
     "text": {
@@ -119,7 +119,7 @@ def waveform(overview: Overview, segments: Sequence[Span]) -> go.Figure:
         shapes.append(shape | {"y0": 0, "y1": 0.03, "fillcolor": ACCENT})
     figure.update_layout(shapes=shapes)  # at once: adding many one by one takes seconds
     plain(figure, 128, left=LEFT, bottom=24)
-    seconds_axis(figure, overview.duration_s)
+    time_axis(figure, overview.duration_s)
     return figure.update_yaxes(range=[-peak, peak], visible=False)
 
 
@@ -147,7 +147,7 @@ def warm_up() -> None:
 
 
 def spectrogram(overview: Overview) -> go.Figure:
-    """Draw the mel spectrogram over the same seconds as the waveform, up to the highest frequency that models use."""
+    """Draw the mel spectrogram over the same time as the waveform, up to the highest frequency that models use."""
     import librosa
 
     figure = go.Figure(mel_heatmap(mel_decibels(overview), overview.duration_s, FLOOR_DB))
@@ -155,7 +155,7 @@ def spectrogram(overview: Overview) -> go.Figure:
     ticks = [hz for hz in HZ_TICKS if hz <= top]
     edges = librosa.mel_frequencies(n_mels=MEL_BANDS + 2, fmin=0, fmax=top)[1:-1]
     plain(figure, 200, left=LEFT, bottom=24)
-    seconds_axis(figure, overview.duration_s)
+    time_axis(figure, overview.duration_s)
     return figure.update_yaxes(
         tickvals=[float(np.interp(hz, edges, np.arange(MEL_BANDS))) for hz in ticks],
         ticktext=[f"{hz / 1000:g} kHz" for hz in ticks],
@@ -175,6 +175,7 @@ def timeline(windows: Sequence[TimelineWindow], duration_s: float) -> go.Figure:
     names = [written_label(windows[0].scores.labels[index]) for index in order]
     notes = [UNSURE_NOTE if window.sure is False else "" for window in windows]
     times, curves, notes = _with_ends(windows, times, curves, notes)
+    moments = [moment(time, duration_s) for time in times]
     figure = go.Figure()
     bottom, top = 0.9 - len(names), 0.95
     if spans := unsure_spans(windows):
@@ -195,10 +196,11 @@ def timeline(windows: Sequence[TimelineWindow], duration_s: float) -> go.Figure:
             name=names[row],
             meta=names[row],
             text=[percent(float(value)) + note for value, note in zip(values, notes, strict=True)],
-            hovertemplate="%{x:.1f} s, %{meta}: %{text}<extra></extra>",
+            customdata=moments,
+            hovertemplate="%{customdata}, %{meta}: %{text}<extra></extra>",
         )
     plain(figure, TIMELINE_ROW * len(names) + 32, left=label_width(names), bottom=24)
-    seconds_axis(figure, duration_s)
+    time_axis(figure, duration_s)
     rows_axis(figure, names, bottom=0.9, top=top, raised=0.25)
     return figure
 

@@ -55,6 +55,7 @@ class Job:
     steps : the progress; replaced as a whole, so that any thread may read it at any time
     seconds : those of the recording that have been analyzed, and those in all (0: not known yet)
     overview : what the page draws and plays of the recording
+    wanted : whether the page is still there; asked every few seconds
     ended : set at the end; then either `analysis` is the result, or `error` a sentence
     """
 
@@ -77,7 +78,7 @@ class Job:
         self.error: str | None = None
         self.engine = engine
         self._abandoned = threading.Event()
-        self._wanted, self._last_wanted = wanted, time.monotonic()
+        self.wanted, self._last_wanted = wanted, time.monotonic()
         self._turn = (queue or FairQueue(1)).join(visitor)
         threading.Thread(target=self._run, name="analysis", daemon=True).start()
 
@@ -131,7 +132,7 @@ class Job:
 
     def _check_wanted(self) -> None:
         now = time.monotonic()
-        if self._wanted():
+        if self.wanted():
             self._last_wanted = now
         elif now - self._last_wanted > GONE_S:
             self.abandon()

@@ -9,9 +9,9 @@ from itertools import pairwise
 import plotly.graph_objects as go
 
 from ser_engine.types import Analysis, Scores, Span, Speaker
-from ui.charts import LINE_STYLE, label_width, plain, rows_axis, seconds_axis, written_label
+from ui.charts import LINE_STYLE, label_width, plain, rows_axis, time_axis, written_label
 from ui.theme import ACCENT, ACCENT_SOFT, GRAY, GRAY_SOFT
-from ui.wording import name, percent
+from ui.wording import interval, name, percent
 
 LANE, BAR = 62, 0.36
 """Pixels of a lane, and the part of them that its bars have; the names of emotions stand above the bars."""
@@ -109,7 +109,7 @@ def lanes(analysis: Analysis) -> go.Figure:
         figure.add_shape(type="line", x0=0, x1=duration, y0=-row, y1=-row, line=LINE_STYLE, opacity=0.35, layer="below")
         turns = turn_bars(speaker)
         for bars in (turns, overlaps):
-            _add_bars(figure, row, speaker.name, bars)
+            _add_bars(figure, row, [described(bar, speaker.name, duration) for bar in bars], bars)
         for bar in _with_room(turns, duration):
             figure.add_annotation(
                 x=bar.start, y=-row + BAR / 2, text=written_label(bar.emotion), xanchor="left", yanchor="bottom",
@@ -119,28 +119,28 @@ def lanes(analysis: Analysis) -> go.Figure:
     shares = [f"{label}<br>{percent(each.share)}" for label, each in zip(names, speakers, strict=True)]
     plain(figure, LANE * len(speakers) + 32, left=label_width(names, least=60), bottom=24)
     figure.update_layout(barmode="overlay")
-    seconds_axis(figure, duration)
+    time_axis(figure, duration)
     rows_axis(figure, shares, bottom=0.6, top=0.6)
     return figure
 
 
-def _add_bars(figure: go.Figure, row: int, speaker: str, bars: Sequence[Bar]) -> None:
+def _add_bars(figure: go.Figure, row: int, notes: Sequence[str], bars: Sequence[Bar]) -> None:
     for kind, marker in MARKERS.items():
         own = [bar for bar in bars if bar.kind == kind]
         if own:
             figure.add_bar(
                 orientation="h", base=[bar.start for bar in own], x=[bar.duration_s for bar in own],
                 y=[-row] * len(own), width=BAR, marker=marker, name=kind,
-                customdata=[described(bar, speaker) for bar in own],
+                customdata=[note for note, bar in zip(notes, bars, strict=True) if bar.kind == kind],
                 hovertemplate="%{customdata}<extra></extra>",
             )  # fmt: skip
 
 
-def described(bar: Bar, speaker: str) -> str:
-    """Return what a bar shows, in words."""
+def described(bar: Bar, speaker: str, duration_s: float) -> str:
+    """Return what a bar shows of a recording of so many seconds, in words."""
     scores = bar.scores
     emotion = MEANINGS[bar.kind] if scores is None else f"{bar.emotion} {percent(float(scores.probabilities.max()))}"
-    return f"{written_label(speaker)}, {bar.start:.1f} to {bar.end:.1f} s: {emotion}"
+    return f"{written_label(speaker)}, {interval(bar, duration_s)}: {emotion}"
 
 
 def _with_room(bars: Sequence[Bar], duration_s: float) -> list[Bar]:

@@ -12,7 +12,7 @@ from ui.listen import lanes
 from ui.listen.wording import clipping, decibels
 from ui.panels import as_table, note
 from ui.session import Result
-from ui.wording import percent, seconds, verbatim
+from ui.wording import moment, percent, verbatim
 
 
 def show_answers(analysis: Analysis) -> None:
@@ -46,12 +46,13 @@ def show_lanes(result: Result) -> None:
         ((bar, each.name) for each in analysis.speakers for bar in lanes.turn_bars(each)),
         key=lambda row: row[0].start,
     )
-    alt = "; ".join(lanes.described(*row) for row in rows[:20])
+    duration = analysis.quality.duration_s
+    alt = "; ".join(lanes.described(*row, duration) for row in rows[:20])
     panels.draw(result.figures["lanes"], f"Turns of the speakers: {alt}", "lanes")
     as_table(
         {
-            "From": [seconds(bar.start) for bar, _ in rows],
-            "To": [seconds(bar.end) for bar, _ in rows],
+            "From": [moment(bar.start, duration) for bar, _ in rows],
+            "To": [moment(bar.end, duration) for bar, _ in rows],
             "Speaker": [verbatim(name) for _, name in rows],
             "Most probable": [verbatim(bar.emotion) or None for bar, _ in rows],
             "Probability": [percent(float(bar.scores.probabilities.max())) if bar.scores else None for bar, _ in rows],

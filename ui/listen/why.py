@@ -13,7 +13,7 @@ from ser_engine import Analyzer
 from ser_engine.errors import SerError
 from ser_engine.types import Explanation, Voice, WeightedSpan
 from ui import panels, theme
-from ui.charts import DISC, label_width, plain, rows_axis, seconds_axis
+from ui.charts import DISC, label_width, plain, rows_axis, time_axis
 from ui.listen import wording as sentences
 from ui.listen.charts import LEFT
 from ui.session import Result
@@ -66,8 +66,8 @@ def show(result: Result, engine: Analyzer) -> None:
             st.error(verbatim(str(error)))
             return
     explanation = result.explanation
-    strip = moment_strip(explanation, analysis.quality.duration_s)
-    panels.draw(strip, sentences.heaviest(explanation), "moments")
+    duration = analysis.quality.duration_s
+    panels.draw(moment_strip(explanation, duration), sentences.heaviest(explanation, duration), "moments")
     panels.note(sentences.occlusion(explanation.label, bool(analysis.transcript and analysis.modalities)))
     if explanation.words and analysis.transcript:
         st.subheader("Words", anchor=False)
@@ -84,7 +84,7 @@ def show(result: Result, engine: Analyzer) -> None:
 
 
 def moment_strip(explanation: Explanation, duration_s: float) -> go.Figure:
-    """Draw the weights of the moments over the seconds of the recording; the strongest color weighed most."""
+    """Draw the weights of the moments over the time of the recording; the strongest color weighed most."""
     moments = explanation.moments
     figure = go.Figure(
         go.Bar(
@@ -92,12 +92,12 @@ def moment_strip(explanation: Explanation, duration_s: float) -> go.Figure:
             width=[moment.duration_s for moment in moments],
             y=[1] * len(moments),
             marker={"color": shades(moments), "line": {"color": GRAY, "width": 0.5}},
-            customdata=[sentences.moment(moment, explanation.label) for moment in moments],
+            customdata=[sentences.moment(moment, explanation.label, duration_s) for moment in moments],
             hovertemplate="%{customdata}<extra></extra>",
         )
     )
     plain(figure, 64, left=LEFT, bottom=24)
-    seconds_axis(figure, duration_s)
+    time_axis(figure, duration_s)
     return figure.update_yaxes(range=[0, 1], visible=False)
 
 

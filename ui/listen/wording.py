@@ -17,7 +17,7 @@ from ser_engine.types import (
     TranscriptSegment,
     WeightedSpan,
 )
-from ui.wording import name, percent, seconds
+from ui.wording import clock, interval, name, percent, seconds
 
 LONG_S = 120.0
 """Seconds of a recording from which on the page counts the minutes that have been analyzed."""
@@ -91,13 +91,6 @@ def language_note(segment: TranscriptSegment) -> str:
     return language + (" (doubtful)" if segment.language_doubtful else "")
 
 
-def clock(value: float) -> str:
-    """Return a moment of a recording, in seconds, as "0:07", "12:30" or "1:02:03"."""
-    minutes, rest = divmod(int(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
 def window_top(window: TimelineWindow) -> str:
     """Return the most probable emotion of a window, and whether the model is not sure."""
     return name(window.scores.top) + (" (not sure)" if window.sure is False else "")
@@ -112,9 +105,9 @@ def occlusion(label: str, words: bool) -> str:
     )
 
 
-def moment(span: WeightedSpan, label: str) -> str:
-    """Return the weight of a moment for the answer, as it is shown at the pointer."""
-    return f"{span.start:.1f} to {span.end:.1f} s: {odds_without(span.weight, label)}"
+def moment(span: WeightedSpan, label: str, duration_s: float) -> str:
+    """Return the weight of a moment for the answer to so many seconds, as it is shown at the pointer."""
+    return f"{interval(span, duration_s)}: {odds_without(span.weight, label)}"
 
 
 def odds_without(weight: float, label: str) -> str:
@@ -131,10 +124,10 @@ def word_occlusion(label: str) -> str:
     )
 
 
-def heaviest(explanation: Explanation, most: int = 3) -> str:
-    """Return the moments that weighed most, in words."""
+def heaviest(explanation: Explanation, duration_s: float, most: int = 3) -> str:
+    """Return the moments that weighed most of so many seconds, in words."""
     ranked = sorted(explanation.moments, key=lambda span: -span.weight)[:most]
-    return f"Moments that weighed most: {'; '.join(moment(span, explanation.label) for span in ranked)}"
+    return f"Moments that weighed most: {'; '.join(moment(span, explanation.label, duration_s) for span in ranked)}"
 
 
 def measurement(value: float, unit: str) -> str:

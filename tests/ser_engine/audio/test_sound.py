@@ -22,7 +22,7 @@ from ser_engine.audio.stretches import cut_stretches, read_stretches
 from ser_engine.audio.vad import detect_speech
 from ser_engine.errors import InvalidAudio, TooLarge
 from ser_engine.settings import PROJECT
-from ser_engine.types import SAMPLE_RATE
+from ser_engine.types import SAMPLE_RATE, Span
 from tests.speech import RATE, encode, noise, silence, speech, tone
 
 LONG = Settings(stretch_s=0.5)
@@ -95,6 +95,18 @@ def test_a_part_of_a_long_recording() -> None:
         np.testing.assert_array_equal(long.beginning(0.5).samples, whole[4000:12_000])
         with pytest.raises(InvalidAudio, match="no part from 50 s"):
             sound.part(50, None, keep_s=1.0)
+
+
+def test_several_parts_of_a_long_recording() -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, (2, 70 * RATE)).astype(np.float32)
+    spans = [Span(0.5, 1.25), Span(1.0, 31.0), Span(29.5, 30.5), Span(69.0, 70.0)]
+    with open_sound(encode(samples.T, RATE), LONG) as sound:
+        parts = list(sound.parts(spans))
+        assert list(sound.parts([])) == []
+    for part, span in zip(parts, spans, strict=True):
+        own = samples[:, round(span.start * RATE) : round(span.end * RATE)]
+        np.testing.assert_allclose(part.channels, own, atol=1e-4)
+        np.testing.assert_allclose(part.samples, own.mean(axis=0), atol=1e-4)
 
 
 def test_a_file_takes_no_memory_for_its_length(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from ser_engine import Settings
 from ser_engine.audio.decode import encode_wav, load_audio
 from ser_engine.types import Recording, Scores, SourceInfo, Span, TimelineWindow
+from ui.charts import time_axis
 from ui.listen import charts
 from ui.listen.overview import MAX_COLUMNS, MAX_POINTS, MEL_BANDS, Overview, playable
 from ui.theme import ACCENT, GRAY
@@ -194,6 +196,28 @@ def test_the_timeline_hatches_where_the_model_is_not_sure() -> None:
     assert hatched.marker.pattern.shape == "/"
     angry = next(trace for trace in figure.data if trace.name == "Angry")
     assert angry.text[1] == "80% (not sure)" and "not sure" not in angry.text[3]
+
+
+def test_from_a_minute_on_charts_count_minutes() -> None:
+    windows = [TimelineWindow(0, 3, scores(sad=0.5)), TimelineWindow(750, 753, scores(sad=0.5))]
+    figure = charts.timeline(windows, 1500)
+    assert list(figure.layout.xaxis.ticktext) == ["0:00", "5:00", "10:00", "15:00", "20:00"]
+    sad = next(trace for trace in figure.data if trace.name == "Sad")
+    assert sad.hovertemplate.startswith("%{customdata},") and sad.customdata[1] == "0:01" and "12:31" in sad.customdata
+    short = charts.timeline(windows[:1], 6.0)
+    assert short.layout.xaxis.ticktext is None and short.layout.xaxis.ticksuffix == " s"
+    assert short.data[1].customdata[1] == "1.5 s"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "last"),
+    [(60, "0:50"), (185, "2:30"), (610, "8:00"), (3600, "50:00"), (7200, "1:40:00"), (14400, "3:20:00")],
+)
+def test_a_time_axis_has_a_few_round_ticks(seconds: float, last: str) -> None:
+    time_axis(figure := go.Figure(), seconds)
+    axis = figure.layout.xaxis
+    assert 4 <= len(axis.tickvals) <= 7 and axis.ticktext[0] == "0:00" and axis.ticktext[-1] == last
+    assert axis.tickvals[-1] < 0.98 * seconds
 
 
 def test_silence_between_windows_is_not_hatched() -> None:
