@@ -42,6 +42,7 @@ from ser_engine.types import (
     Quality,
     Recording,
     Span,
+    Speaker,
     Transcript,
     TranscriptSegment,
 )
@@ -266,8 +267,8 @@ class Analyzer:
         ]
         if not analysis.speakers:
             return answers[0]
-        lanes = [Lane(each.answer.speech, each.name, each.channel) for each in analysis.speakers]
-        merged = merge_answers(analysis.recording, analysis.speech, lanes, answers, analysis.overlaps)
+        speakers = [replace(each, answer=answer) for each, answer in zip(analysis.speakers, answers, strict=True)]
+        merged = merge_answers(analysis.recording, analysis.speech, speakers, analysis.overlaps)
         return replace(merged, channels=analysis.channels)
 
     def _rescore_sentences(
@@ -417,8 +418,9 @@ class Analyzer:
         with report.stage("transcribe"):
             transcripts: Sequence[Transcript | None] = [None] * len(speeches)
             if settings.transcribe:
+                spoken = [lane.words or lane.speech for own in lanes for lane in own]
                 transcripts = self.transcriber.transcribe_all(
-                    speeches,
+                    spoken,
                     words=settings.words,
                     language=settings.language,
                     main=main,
@@ -437,7 +439,10 @@ class Analyzer:
             ]
             analysis = answers[0]
             if each.lanes:
-                analysis = merge_answers(each.recording, each.speech, own, answers, each.overlaps)
+                speakers = [
+                    Speaker(lane.name, lane.channel, 0.0, answer) for lane, answer in zip(own, answers, strict=True)
+                ]
+                analysis = merge_answers(each.recording, each.speech, speakers, each.overlaps)
             analyses.append(self._warn_of_training(replace(analysis, channels=each.channels)))
         return analyses
 
@@ -460,10 +465,9 @@ class Analyzer:
     def warm_up(self) -> None:
         """Load every model and run it once, so that the first analysis does not wait for it."""
         from ser_engine.audio.vad import detect_speech
-        from ser_engine.models.speaker_encoder import load_encoder
+        from ser_engine.speakers.turns import load_models
 
-        if self.settings.speakers != "off":
-            load_encoder(self.settings)
+        load_models(self.settings)
         noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
         detect_speech(noise)
         speech = CleanSpeech(noise, (Span(0.0, 1.0),), Quality(1.0, 1.0, SAMPLE_RATE, 8000.0, None, 0.0, -26.0, False))

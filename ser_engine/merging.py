@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ser_engine.audio.quality import merge_qualities
-from ser_engine.speakers.lanes import Lane, join_transcripts, merge_answers
-from ser_engine.types import Analysis, Prediction, Recording, Span, TimelineWindow, shift, total_s
+from ser_engine.speakers.lanes import join_transcripts, merge_answers
+from ser_engine.types import Analysis, Prediction, Recording, Span, Speaker, TimelineWindow, shift, total_s
 
 
 def merge_stretches(parts: Sequence[tuple[float, Analysis]], recording: Recording, duration_s: float) -> Analysis:
@@ -52,9 +52,10 @@ def _merge_speakers(
         for speaker in answer.speakers:
             own.setdefault(speaker.name, []).append((start, speaker.answer))
             channels[speaker.name] = speaker.channel
-    answers = {name: merge_stretches(each, recording, duration_s) for name, each in own.items()}
-    lanes = [Lane(answer.speech, name, channels[name]) for name, answer in answers.items()]
-    return merge_answers(recording, whole.speech, lanes, list(answers.values()), overlaps)
+    speakers = [
+        Speaker(name, channels[name], 0.0, merge_stretches(each, recording, duration_s)) for name, each in own.items()
+    ]
+    return merge_answers(recording, whole.speech, speakers, overlaps)
 
 
 def _windows(answer: Analysis) -> tuple[TimelineWindow, ...]:

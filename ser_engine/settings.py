@@ -26,8 +26,9 @@ WHISPER_SIZES = (
 NoiseReduction = Literal["auto", "always", "off"]
 CHANNELS = ("auto", "mix", "split")
 """Values of `Settings.channels` besides numbers."""
-SPEAKERS = ("auto", "off")
-"""Values of `Settings.speakers` besides numbers."""
+PYANNOTE = "pyannote"
+SPEAKERS = ("auto", "off", PYANNOTE)
+"""Values of `Settings.speakers` besides numbers and "pyannote:PIPELINE"."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Settings:
         mean), "split" (a speaker each), or the number of one, counted from 1
     channel_names : names of the channels, separated by commas, such as "agent,customer"; if empty, left and right
     speakers : who speaks when, where they share a channel: "auto" finds the number of speakers, a number is that of
-        them, and "off" takes all speech for that of one
+        them, and "off" takes all speech for that of one. "pyannote" uses pyannote.audio where it is installed, and
+        "pyannote:PIPELINE" another pipeline than its default: a name on the Hugging Face hub, or a path
     max_bytes, max_seconds : limits of a recording, checked before it is decoded; on the page they are 400 MB and an
         hour by default
     stretch_s : a recording of more than twice as many seconds is analyzed in stretches of this length, so that memory
@@ -121,7 +123,8 @@ class Settings:
                 f"{variable('channels')} (--channels) is {', '.join(CHANNELS)} or the number of a channel from 1, "
                 f"not “{self.channels}”."
             )
-        if self.speakers not in SPEAKERS and not (self.speakers.isdecimal() and int(self.speakers) > 0):
+        number = self.speakers.isdecimal() and int(self.speakers) > 0
+        if not (number or self.speakers in SPEAKERS or self.speakers.startswith(f"{PYANNOTE}:")):
             raise InvalidSettings(
                 f"{variable('speakers')} (--speakers) is {', '.join(SPEAKERS)} or the number of speakers, "
                 f"not “{self.speakers}”."

@@ -199,6 +199,9 @@ def turns() -> str:
     names = {
         "der_conversations": "conversations of two or three, built from corpora: diarization error rate",
         "speakers_counted_right": "conversations in which the number of speakers was found",
+        "der_overlapped": "conversations of two to four with overlaps, in rooms: diarization error rate",
+        "overlap_precision": "overlapped speech in these: precision",
+        "overlap_recall": "overlapped speech in these: recall",
         "single_voice_one_emotion_right": "one voice in one emotion, found to be one",
         "single_voice_mixed_emotions_right": "one voice in several emotions, found to be one",
         "der_meetings": "meetings, half a minute each: diarization error rate",

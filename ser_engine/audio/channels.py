@@ -1,14 +1,15 @@
 """Choose what is analyzed of a recording of several channels: their mean, the better one, or a speaker each.
 
-The decision for two channels rests on frames of 20 ms in the band of speech: whether the channels carry the same wave
+The decision rests on frames of 20 ms in the band of speech: whether the channels carry the same wave
 (one scene, or an inverted channel), and otherwise where each has speech that the other one lacks, and whether their
-envelopes rise and fall together (two microphones in a room) or not (the two sides of a call).
+envelopes rise and fall together (microphones in a room) or not (the two sides of a call, the headsets of a meeting).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import numpy as np
 import scipy.ndimage
@@ -88,19 +89,24 @@ def select_channels(recording: Recording, settings: Settings) -> Selection:
         return chooser.choose(range(count))
     if channels == "split":
         return chooser.split()
-    return chooser.choose_of_two() if count == 2 else chooser.choose_best()
+    return chooser.choose_of_two() if count == 2 else chooser.choose_of_many()
 
 
-def measure_channels(recording: Recording, selection: Selection, speech: Sequence[Span]) -> tuple[Channel, ...]:
-    """Return each channel of a recording with its quality, measured over its own speech, else over `speech`."""
+def measure_channels(
+    recording: Recording, selection: Selection, speech: Sequence[Span], known: Mapping[int, Quality] | None = None
+) -> tuple[Channel, ...]:
+    """Return each channel of a recording with its quality, measured over its own speech, else over `speech`.
+
+    `known` are the qualities of some channels, by their numbers, which are not measured again.
+    """
     if recording.channels is None or not selection.names:
         return ()
-    return tuple(
-        Channel(number, name, number in selection.used, _quality(recording, samples, selection.own.get(number, speech)))
-        for number, name, samples in zip(
-            range(1, len(selection.names) + 1), selection.names, recording.channels, strict=True
-        )
-    )
+    channels = []
+    for number, (name, samples) in enumerate(zip(selection.names, recording.channels, strict=True), start=1):
+        quality = (known or {}).get(number)
+        quality = quality or _quality(recording, samples, selection.own.get(number, speech))
+        channels.append(Channel(number, name, number in selection.used, quality))
+    return tuple(channels)
 
 
 def one_channel(recording: Recording, number: int) -> Recording:
@@ -164,16 +170,27 @@ class _Chooser:
             return self._leave_out(quieter, "only repeats the other one, far quieter")
         return self._choose_scene()
 
-    def choose_best(self) -> Selection:
-        """Select of three or more channels the one in which the voice is clearest."""
+    def choose_of_many(self) -> Selection:
+        """Select of three or more channels a speaker each, or else the one in which the voice is clearest."""
+        sound = [_Sound(samples, self.recording.rate) for samples in self.channels]
         live = [row for row in range(self.count) if _has_sound(self.channels[row])]
-        ranges = {row: _level_range(self.channels[row], self.recording.rate) for row in live}
-        searched = sorted(sorted(live, key=lambda row: -ranges[row])[:MOST_SEARCHED])
-        speech = {row: _Sound(self.channels[row], self.recording.rate).detect() for row in searched}
-        most = max(map(total_s, speech.values()), default=0.0)
-        if not most:
+        differ = _envelopes_differ([sound[row] for row in live])
+        searched = live if differ else sorted(live, key=lambda row: -sound[row].level_range)[:MOST_SEARCHED]
+        speech = [each.detect() if row in searched else () for row, each in enumerate(sound)]
+        if differ:
+            own, _ = _share_out(sound, speech)
+            rows = [row for row in searched if total_s(own[row]) >= MIN_OWN_S]
+            pairs = [([sound[one], sound[other]], [own[one], own[other]]) for one, other in combinations(rows, 2)]
+            if pairs and all(_are_apart(*pair) for pair in pairs):
+                return self.split(sound, speech)
+        return self._choose_best(speech)
+
+    def _choose_best(self, speech: Sequence[tuple[Span, ...]]) -> Selection:
+        """Select the channel in which the voice is clearest, among those that were searched for speech."""
+        seconds = [total_s(spans) for spans in speech]
+        if not any(seconds):
             return self.choose(range(self.count))
-        spoken = [row for row in searched if total_s(speech[row]) >= most / 2]
+        spoken = [row for row in range(self.count) if seconds[row] >= max(seconds) / 2]
         quality = {row: _quality(self.recording, self.channels[row], speech[row]) for row in spoken}
         best = max(spoken, key=lambda row: (quality[row].clipping < CLIPPED_SHARE, quality[row].snr_db or 0.0))
         others = f"--channels or {variable('channels')} chooses others"
@@ -239,6 +256,17 @@ class _Sound:
         """Return the spans of speech."""
         return detect_speech(self.samples) if _has_sound(self.samples) else ()
 
+    @property
+    def level_range(self) -> float:
+        """The level of loud frames over that of soft ones in dB, at most 60."""
+        levels = 10 * np.log10(np.quantile(self.powers + 1e-12, [0.1, 0.9]))
+        return min(60.0, float(np.ptp(levels)))
+
+    def envelope(self) -> NDArray[np.float32]:
+        """Return the level of frames as means over `ENVELOPE_S`."""
+        means = scipy.ndimage.uniform_filter1d(self.powers, round(ENVELOPE_S / FRAME_S))
+        return np.asarray(np.sqrt(np.maximum(means, 0)))
+
     def smooth(self) -> NDArray[np.float32]:
         """Return the power of frames as means over `SMOOTH_S`."""
         means = scipy.ndimage.uniform_filter1d(self.powers, round(SMOOTH_S / FRAME_S), mode="nearest")
@@ -260,9 +288,19 @@ def _are_apart(sound: Sequence[_Sound], speech: Sequence[tuple[Span, ...]]) -> b
     loud = both >= np.median(both)
     if (common > SHARED_POWER * both)[loud].mean() >= SHARED:
         return False
-    size = round(ENVELOPE_S / FRAME_S)
-    envelopes = [np.sqrt(np.maximum(scipy.ndimage.uniform_filter1d(each.powers, size), 0))[spoken] for each in sound]
+    envelopes = [each.envelope()[spoken] for each in sound]
     return min(map(np.ptp, envelopes)) == 0 or float(np.corrcoef(envelopes)[0, 1]) < APART
+
+
+def _envelopes_differ(sound: Sequence[_Sound]) -> bool:
+    """Return whether the envelopes of any two of these channels, none of which is silent, are little correlated.
+
+    Those of a microphone array never are, so that not all of its channels need be searched for speech.
+    """
+    if len(sound) < 2:
+        return False
+    envelopes = np.stack([each.envelope() for each in sound])
+    return bool(np.nanmin(np.corrcoef(envelopes)) < APART)
 
 
 def _share_out(
@@ -309,12 +347,6 @@ def _spans(mask: NDArray[np.bool_], within: Sequence[Span]) -> tuple[Span, ...]:
 def _has_sound(samples: NDArray[np.float32]) -> bool:
     """Return whether float32 [n] is louder than silence, apart from a constant offset."""
     return float(np.ptp(samples)) / 2 >= SILENCE_PEAK
-
-
-def _level_range(samples: NDArray[np.float32], rate: int) -> float:
-    """Return the level of loud frames over that of soft ones in dB, at most 60."""
-    powers = _Sound(samples, rate).powers + 1e-12
-    return min(60.0, float(np.ptp(10 * np.log10(np.quantile(powers, [0.1, 0.9])))))
 
 
 def _quality(recording: Recording, samples: NDArray[np.float32], speech: Sequence[Span]) -> Quality:

@@ -43,8 +43,8 @@ CHANNELS = (
 )
 CHANNEL_NAMES = "such as agent,customer (default: SER_CHANNEL_NAMES, else Left and Right)"
 SPEAKERS = (
-    "auto finds how many people speak on a channel and when; off takes them for one; or their number (default: "
-    "SER_SPEAKERS or auto)"
+    "auto finds how many people speak on a channel and when; off takes them for one; or their number; pyannote uses "
+    "pyannote.audio where it is installed, pyannote:PIPELINE another pipeline of it (default: SER_SPEAKERS or auto)"
 )
 # What looks like a file among the arguments, rather than like an option.
 DASHED = re.compile(r"-[^=]*\.[A-Za-z]\w*")
@@ -82,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     shared["track"].add_argument("--track", type=int, metavar="N", help=TRACK)
     shared["channels"].add_argument("--channels", metavar="auto|mix|split|N", help=CHANNELS)
     shared["channel_names"].add_argument("--channel-names", metavar="NAME,NAME", help=CHANNEL_NAMES)
-    shared["speakers"].add_argument("--speakers", metavar="auto|off|N", help=SPEAKERS)
+    shared["speakers"].add_argument("--speakers", metavar="auto|off|N|pyannote", help=SPEAKERS)
 
     parser = argparse.ArgumentParser("ser", description="Recognize emotions in speech; train and evaluate models.")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -20,6 +20,9 @@ from ser_engine.settings import PROJECT, Settings
 ID = "ge2e"
 # As the encoder was trained (resemblyzer/hparams.py): 40 bands of mel power, not its logarithm, in parts of 1.6 s.
 WINDOW, HOP, BANDS, WIDTH, FRAMES = 400, 160, 40, 256, 160
+LAYERS = 3
+STATES = (LAYERS + 1) * WIDTH
+"""Width of what is projected: the last states of all layers, and the embedding."""
 PART = FRAMES * HOP
 """Samples of the parts of a recording that are embedded."""
 BATCH = 64
@@ -29,10 +32,10 @@ _LOADING = threading.Lock()
 
 
 class SpeakerEncoder(torch.nn.Module):
-    """Three LSTM layers over mel frames, whose last state gives the embedding, and a projection of it.
+    """Three LSTM layers over mel frames, the last state of which gives the embedding, and a projection of all of these.
 
-    In the projected space, the emotions of one speaker differ little compared with speakers: it is the one of a linear
-    discriminant analysis of clips in all emotions.
+    In the projected space, the emotions of one speaker differ little compared with speakers, from whose clips in all
+    emotions it was learned.
     """
 
     filters: Tensor
@@ -42,22 +45,23 @@ class SpeakerEncoder(torch.nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
-        self.lstm = torch.nn.LSTM(BANDS, WIDTH, num_layers=3, batch_first=True)
+        self.lstm = torch.nn.LSTM(BANDS, WIDTH, num_layers=LAYERS, batch_first=True)
         self.linear = torch.nn.Linear(WIDTH, WIDTH)
         self.register_buffer("filters", torch.zeros(BANDS, WINDOW // 2 + 1))
-        self.register_buffer("mean", torch.zeros(WIDTH))
-        self.register_buffer("projection", torch.zeros(WIDTH, width))
+        self.register_buffer("mean", torch.zeros(STATES))
+        self.register_buffer("projection", torch.zeros(STATES, width))
 
     @torch.inference_mode()
     def forward(self, parts: Tensor) -> Tensor:
         """Return the projected embeddings [n, width] of parts [n, PART] at 16 kHz."""
-        return (self.embed(parts) - self.mean) @ self.projection
+        return (self.states(parts) - self.mean) @ self.projection
 
     @torch.inference_mode()
-    def embed(self, parts: Tensor) -> Tensor:
-        """Return the embeddings [n, WIDTH] of parts [n, PART] as Resemblyzer computes them, of unit length."""
-        hidden = self.lstm(self.mel(parts))[1][0][-1]
-        return torch.nn.functional.normalize(torch.relu(self.linear(hidden)))
+    def states(self, parts: Tensor) -> Tensor:
+        """Return the last states of the layers and the embeddings as Resemblyzer computes them, [n, STATES]."""
+        hidden = self.lstm(self.mel(parts))[1][0]
+        embeddings = torch.nn.functional.normalize(torch.relu(self.linear(hidden[-1])))
+        return torch.cat([*hidden, embeddings], dim=1)
 
     def mel(self, parts: Tensor) -> Tensor:
         """Return the mel power [n, FRAMES, BANDS] of parts [n, PART], as librosa computes it."""

@@ -1,8 +1,6 @@
-"""Speaker turns: embeddings of short parts of the speech, clustered into voices.
+"""Speaker turns: embeddings of short parts of the speech, clustered into voices, and where several speak at once.
 
-A recording that is read piece by piece is embedded piece by piece; the clustering needs the embeddings alone. Every
-constant was chosen on conversations and on single voices in changing emotions, built from corpora as
-`benchmarks.speakers` builds them, with other speakers than those that it measures.
+A recording that is read piece by piece is embedded piece by piece; the clustering needs the embeddings alone.
 """
 
 from __future__ import annotations
@@ -14,50 +12,50 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.audio.clean import cut_spans
-from ser_engine.models import speaker_encoder
+from ser_engine.models import overlap_detector, speaker_encoder
 from ser_engine.settings import Settings
-from ser_engine.speakers.lanes import Lane
-from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span, shift, total_s
+from ser_engine.speakers.clustering import THRESHOLDS, Thresholds, Vectors, cluster, mean_vectors, normalize
+from ser_engine.speakers.spans import intersect, unite
+from ser_engine.types import SAMPLE_RATE, Span, shift
 from ser_engine.viterbi import find_path
 
-# Shorter recordings are taken for those of one speaker, unless the number is given.
-AUTO_FROM_S = 10.0
 PART_S = 1.6
 """Length of the parts that are embedded, on which the encoder was trained."""
 HOP_S = 0.4
 # Parts of up to about this length in a segment of speech are clustered as one, since a single embedding is unreliable.
 UNIT_S = 3.0
-# Units that are shorter do not form clusters; voices with less speech in all count as one of the others.
-SEED_S, MIN_VOICE_S = 1.0, 2.0
-# Mean cosine distance up to which units are clustered (average linkage).
-DISTANCE = 0.55
-# Two clusters are one voice where the cosine of their means exceeds a + b ln(s), s being the seconds of the smaller:
-# an emotion of some seconds may sound like another voice, but seldom does a mean over many.
-SAME_A, SAME_B, SAME_MOST_S = -0.1, 0.21, 25.0
 # Cost of a change of the speaker within a segment of speech, in sums of cosines.
 CHANGE = 0.4
 # Silence between two segments of one speaker that is part of a turn.
 PAUSE_S = 0.8
-
-Vectors = NDArray[np.float32]
+# Several speak at once where their probability reaches this; shorter overlaps, and gaps in them, do not count.
+OVERLAPPED, OVERLAP_S = 0.9, 0.3
+# The weight of what is overlapped, relative to what is not, so that something remains of speech without a clear part.
+LEAST = 1e-3
 
 
 @dataclass(frozen=True)
 class Turn(Span):
-    """What one speaker says without a long pause; speakers are numbered from 0 in the order of their first turns."""
+    """What one speaker says without a long pause; speakers are numbered from 0 in the order of their first turns.
+
+    Where several speak at once, their turns overlap.
+    """
 
     speaker: int
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings float32 [n, width] of unit length of `parts` of segments of speech, `counts` of each, all in order."""
+    """Embeddings float32 [n, width] of unit length of `parts` of segments of speech, `counts` of each, all in order.
+
+    `overlaps` are the parts of the recording in which several speak at once.
+    """
 
     segments: tuple[Span, ...]
     counts: tuple[int, ...]
     parts: tuple[Span, ...]
     vectors: Vectors
+    overlaps: tuple[Span, ...] = ()
 
     @classmethod
     def join(cls, pieces: Sequence[Embeddings]) -> Embeddings:
@@ -65,61 +63,31 @@ class Embeddings:
         segments = tuple(span for piece in pieces for span in piece.segments)
         counts = tuple(count for piece in pieces for count in piece.counts)
         parts = tuple(span for piece in pieces for span in piece.parts)
-        return cls(segments, counts, parts, np.concatenate([piece.vectors for piece in pieces]))
+        overlaps = tuple(span for piece in pieces for span in piece.overlaps)
+        return cls(segments, counts, parts, np.concatenate([piece.vectors for piece in pieces]), overlaps)
 
 
 @dataclass(frozen=True)
 class _Unit(Span):
-    """Neighboring parts of one segment, which are clustered together; `vector` is their mean."""
+    """Neighboring parts of one segment, which are clustered together.
+
+    `vector` is their mean, and `clear_s` the seconds in which one speaks alone.
+    """
 
     vector: Vectors
+    clear_s: float
 
 
-def separate(speech: CleanSpeech, settings: Settings, turns: Sequence[Turn] | None = None) -> tuple[Lane, ...]:
-    """Return the speech of each speaker of one channel, as `settings.speakers` says; none for a single speaker.
-
-    `turns` are those of a stretch of a longer recording, where they are known; then there may be one lane. Raise
-    WeightsUnavailable if the encoder is missing.
-    """
-    if speech.recording is None or (turns is None and not may_be_several(settings, speech.quality.duration_s)):
-        return ()
-    known = turns is not None
-    if turns is None:
-        turns = find_turns(embed(speech.recording, speech.segments, settings), given_number(settings))
-    lanes = []
-    for number in sorted({turn.speaker for turn in turns}):
-        segments = intersect(speech.segments, [turn for turn in turns if turn.speaker == number])
-        seconds = total_s(segments)
-        if seconds < settings.min_speech_s:
-            continue
-        quality = replace(speech.quality, speech_s=seconds, warnings=())
-        samples = cut_spans(speech.recording, segments)
-        own = replace(speech, samples=samples, segments=segments, quality=quality)
-        lanes.append(Lane(own, f"Speaker {number + 1}"))
-    return tuple(lanes) if known or len(lanes) > 1 else ()
-
-
-def given_number(settings: Settings) -> int | None:
-    """Return the number of speakers, where the settings give it."""
-    return int(settings.speakers) if settings.speakers.isdecimal() else None
-
-
-def may_be_several(settings: Settings, seconds: float) -> bool:
-    """Whether a recording of so many seconds is searched for several speakers."""
-    given = given_number(settings)
-    return settings.speakers != "off" and given != 1 and (given is not None or seconds >= AUTO_FROM_S)
-
-
-def intersect(spans: Sequence[Span], others: Sequence[Span]) -> tuple[Span, ...]:
-    """Return the parts of spans that lie in others; both are in order and without overlap."""
-    parts, first, second = [], 0, 0
-    while first < len(spans) and second < len(others):
-        one, other = spans[first], others[second]
-        start, end = max(one.start, other.start), min(one.end, other.end)
-        if start < end:
-            parts.append(Span(start, end))
-        first, second = (first + 1, second) if one.end < other.end else (first, second + 1)
-    return tuple(parts)
+def find_overlaps(turns: Sequence[Turn]) -> tuple[Span, ...]:
+    """Return where turns of different speakers overlap, in order."""
+    ordered = sorted(turns, key=lambda turn: turn.start)
+    overlaps = []
+    for place, turn in enumerate(ordered):
+        for later in ordered[place + 1 :]:
+            if later.start >= turn.end:
+                break
+            overlaps.append(Span(later.start, min(turn.end, later.end)))
+    return unite(overlaps)
 
 
 def embed(samples: NDArray[np.float32], speech: Sequence[Span], settings: Settings, offset: float = 0.0) -> Embeddings:
@@ -137,8 +105,27 @@ def embed(samples: NDArray[np.float32], speech: Sequence[Span], settings: Settin
     for first in range(0, len(parts), speaker_encoder.BATCH):
         batch = np.stack([fill_part(samples, part) for part in parts[first : first + speaker_encoder.BATCH]])
         vectors.append(normalize(encoder(torch.from_numpy(batch)).numpy()))
-    counts = tuple(map(len, divided))
-    return Embeddings(tuple(shift(speech, offset)), counts, tuple(shift(parts, offset)), np.concatenate(vectors))
+    overlaps = intersect(speech, detect_overlaps(samples, settings))
+    return Embeddings(
+        tuple(shift(speech, offset)),
+        tuple(map(len, divided)),
+        tuple(shift(parts, offset)),
+        np.concatenate(vectors),
+        tuple(shift(overlaps, offset)),
+    )
+
+
+def detect_overlaps(samples: NDArray[np.float32], settings: Settings) -> tuple[Span, ...]:
+    """Return where several speak at once in float32 [n] at 16 kHz; raise WeightsUnavailable without the detector."""
+    detector = overlap_detector.load_detector(settings)
+    probable = detector.probabilities(samples)[:, overlap_detector.SEVERAL] >= OVERLAPPED
+    edges = np.flatnonzero(np.diff(probable, prepend=False, append=False)).reshape(-1, 2) * overlap_detector.FRAME_S
+    spans: list[Span] = []
+    for start, end in edges.tolist():
+        if spans and start - spans[-1].end < OVERLAP_S:
+            start = spans.pop().start
+        spans.append(Span(start, end))
+    return tuple(span for span in spans if span.duration_s >= OVERLAP_S)
 
 
 def cut_parts(span: Span) -> list[Span]:
@@ -156,18 +143,21 @@ def fill_part(samples: NDArray[np.float32], part: Span) -> NDArray[np.float32]:
     return np.resize(piece, speaker_encoder.PART)
 
 
-def find_turns(embeddings: Embeddings, speakers: int | None = None) -> tuple[Turn, ...]:
-    """Return who speaks when, in order and without overlap; silence that is longer than `PAUSE_S` is in no turn.
+def find_turns(
+    embeddings: Embeddings, speakers: int | None = None, thresholds: Thresholds = THRESHOLDS
+) -> tuple[Turn, ...]:
+    """Return who speaks when, in order; silence that is longer than `PAUSE_S` is in no turn.
 
-    The number of speakers is found, or given. Fewer are returned where there is too little speech for so many.
+    The number of speakers is found, or given. Fewer are returned where there is too little speech for so many. Where
+    several speak at once, turns of two overlap.
     """
     if not embeddings.parts:
         return ()
     pairs = list(zip(embeddings.segments, _rows(embeddings), strict=True))
     units = [unit for span, own in pairs for unit in _units(span, own, embeddings)]
     vectors = normalize(np.stack([unit.vector for unit in units]))
-    seconds = np.array([unit.duration_s for unit in units])
-    means = _means(vectors, seconds, cluster(vectors, seconds, speakers))
+    seconds = np.array([unit.clear_s for unit in units])
+    means = mean_vectors(vectors, seconds, cluster(vectors, seconds, speakers, thresholds))
     turns: list[Turn] = []
     for span, own in pairs:
         for turn in _divide(span, own, embeddings, means):
@@ -176,71 +166,43 @@ def find_turns(embeddings: Embeddings, speakers: int | None = None) -> tuple[Tur
                 turns[-1] = replace(last, end=turn.end)
             else:
                 turns.append(turn)
+    if len(means) > 1:
+        turns = _unite([*turns, *_second_turns(turns, embeddings, means)])
     numbers = {speaker: number for number, speaker in enumerate(dict.fromkeys(turn.speaker for turn in turns))}
     return tuple(replace(turn, speaker=numbers[turn.speaker]) for turn in turns)
 
 
-def cluster(vectors: Vectors, seconds: NDArray[np.float64], speakers: int | None = None) -> NDArray[np.intp]:
-    """Return the cluster of each of the embeddings [n, width] of unit length, each of so many seconds: int [n]."""
-    seeds = seconds >= SEED_S if (seconds >= SEED_S).any() else np.ones(len(seconds), bool)
-    own, lengths = vectors[seeds], seconds[seeds]
-    labels = _link(own, lengths, speakers)
-    while (count := labels.max() + 1) > (speakers or 1):
-        means = _means(own, lengths, labels)
-        totals = np.bincount(labels, lengths)
-        smaller = np.minimum(np.minimum.outer(totals, totals), SAME_MOST_S)
-        excess = means @ means.T - (SAME_A + SAME_B * np.log(smaller))
-        excess[np.tril_indices(count)] = -np.inf
-        first, second = np.unravel_index(excess.argmax(), excess.shape)
-        if speakers is None and excess[first, second] < 0:
-            break
-        labels = _number(np.where(labels == second, first, labels))
-    return np.asarray((vectors @ _means(own, lengths, labels).T).argmax(axis=1))
+def _unite(turns: Sequence[Turn]) -> list[Turn]:
+    """Return turns in order, where those of one speaker that touch are one."""
+    speakers = {turn.speaker for turn in turns}
+    united = [
+        Turn(span.start, span.end, speaker)
+        for speaker in speakers
+        for span in unite([turn for turn in turns if turn.speaker == speaker])
+    ]
+    return sorted(united, key=lambda turn: (turn.start, turn.end))
 
 
-def _link(vectors: Vectors, seconds: NDArray[np.float64], speakers: int | None) -> NDArray[np.intp]:
-    """Cluster by average linkage, into at least `speakers` clusters if possible; small ones join others."""
-    from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import pdist
-
-    if len(vectors) == 1:
-        return np.zeros(1, np.intp)
-    tree = linkage(pdist(vectors, "cosine"), "average")
-    labels = _absorb(vectors, seconds, fcluster(tree, DISTANCE, "distance"))
-    for count in range(speakers or 0, len(vectors) + 1):
-        if labels.max() + 1 >= (speakers or 1):
-            break
-        labels = _absorb(vectors, seconds, fcluster(tree, count, "maxclust"))
-    return labels
+def _shares(spans: Sequence[Span], overlaps: Sequence[Span]) -> NDArray[np.float64]:
+    """Return the share of each span in which several speak at once, float64 [n]."""
+    edges = np.array([0.0, *(edge for span in overlaps for edge in (span.start, span.end))])
+    lengths = np.diff(edges, prepend=0.0)
+    lengths[1::2] = 0.0  # before an overlap
+    bounds = np.array([[span.start, span.end] for span in spans])
+    passed = np.interp(bounds, edges, np.cumsum(lengths))
+    return np.asarray((passed[:, 1] - passed[:, 0]) / np.maximum(bounds[:, 1] - bounds[:, 0], 1e-9))
 
 
-def _absorb(vectors: Vectors, seconds: NDArray[np.float64], labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Dissolve clusters of less than `MIN_VOICE_S`, the smallest first, and move everything to the nearest mean."""
-    labels = _number(labels)
-    while len(totals := np.bincount(labels, seconds)) > 1 and totals.min() < MIN_VOICE_S:
-        nearness = vectors @ _means(vectors, seconds, labels).T
-        nearness[:, totals.argmin()] = -np.inf
-        labels = _number(np.where(labels == totals.argmin(), nearness.argmax(axis=1), labels))
-    for _ in range(3):
-        labels = _number((vectors @ _means(vectors, seconds, labels).T).argmax(axis=1))
-    return labels
-
-
-def _number(labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the labels numbered from 0 without gaps."""
-    return np.asarray(np.unique(labels, return_inverse=True)[1])
-
-
-def _means(vectors: Vectors, seconds: NDArray[np.float64], labels: NDArray[np.intp]) -> Vectors:
-    """Return the mean of each label's vectors, weighted by seconds, at unit length."""
-    present = np.unique(labels)
-    return normalize(np.stack([seconds[labels == label] @ vectors[labels == label] for label in present]))
-
-
-def normalize(vectors: NDArray[np.floating]) -> Vectors:
-    """Return vectors [n, width] at unit length."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-9), np.float32)
+def _second_turns(turns: Sequence[Turn], embeddings: Embeddings, means: Vectors) -> Iterator[Turn]:
+    """Yield the turns of those who speak at the same time as another one: of the others, the most likely one."""
+    centers = np.array([_center(part) for part in embeddings.parts])
+    for turn in turns:
+        for span in intersect(embeddings.overlaps, [turn]):
+            distances = np.maximum(np.maximum(span.start - centers, centers - span.end), 0)
+            rows = distances <= distances.min()
+            scores = (embeddings.vectors[rows] @ means.T).mean(axis=0)
+            scores[turn.speaker] = -np.inf
+            yield Turn(span.start, span.end, int(scores.argmax()))
 
 
 def _rows(embeddings: Embeddings) -> Iterator[slice]:
@@ -252,13 +214,18 @@ def _rows(embeddings: Embeddings) -> Iterator[slice]:
 
 
 def _units(span: Span, rows: slice, embeddings: Embeddings) -> Iterator[_Unit]:
-    """Divide a segment of speech into units of about `UNIT_S`."""
-    edges = np.linspace(span.start, span.end, max(1, round(span.duration_s / UNIT_S)) + 1)
-    centers = [_center(part) for part in embeddings.parts[rows]]
-    places = np.clip(np.searchsorted(edges, centers, "right") - 1, 0, len(edges) - 2)
-    for place, (start, end) in enumerate(pairwise(edges)):
-        if (places == place).any():
-            yield _Unit(float(start), float(end), embeddings.vectors[rows][places == place].mean(axis=0))
+    """Divide a segment of speech into units of about `UNIT_S`, in whose vectors parts of one speaker count most."""
+    edges = np.linspace(span.start, span.end, max(1, round(span.duration_s / UNIT_S)) + 1).tolist()
+    parts, vectors = embeddings.parts[rows], embeddings.vectors[rows]
+    weights = 1 - _shares(parts, embeddings.overlaps) + LEAST
+    bounds = [Span(start, end) for start, end in pairwise(edges)]
+    clear = 1 - _shares(bounds, embeddings.overlaps) + LEAST
+    places = np.clip(np.searchsorted(edges, [_center(part) for part in parts], "right") - 1, 0, len(bounds) - 1)
+    for place, unit in enumerate(bounds):
+        own = places == place
+        if own.any():
+            vector = np.average(vectors[own], axis=0, weights=weights[own])
+            yield _Unit(unit.start, unit.end, vector, float(clear[place]) * unit.duration_s)
 
 
 def _center(span: Span) -> float:

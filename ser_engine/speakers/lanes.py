@@ -10,6 +10,7 @@ import numpy as np
 
 from ser_engine.audio.clean import cut_spans
 from ser_engine.audio.quality import MOSTLY_SILENT, normalize_level
+from ser_engine.speakers.spans import unite
 from ser_engine.types import (
     SAMPLE_RATE,
     Analysis,
@@ -28,13 +29,15 @@ from ser_engine.types import (
 class Lane:
     """The speech of one speaker; `channel` is as of `Speaker`, and `name` is empty where there is only one speaker.
 
-    `recording` is that channel alone; None where speakers share one.
+    `recording` is that channel alone; None where speakers share one. `words` is what is transcribed, where that is more
+    than what is scored: with the parts in which another one begins to speak.
     """
 
     speech: CleanSpeech
     name: str = ""
     channel: int | None = None
     recording: Recording | None = None
+    words: CleanSpeech | None = None
 
 
 def merge_speech(lanes: Sequence[Lane], warnings: tuple[str, ...] = ()) -> CleanSpeech:
@@ -68,16 +71,6 @@ def drop_lane_warnings(speech: CleanSpeech) -> CleanSpeech:
     return replace(speech, quality=replace(speech.quality, warnings=warnings))
 
 
-def unite(spans: Sequence[Span]) -> tuple[Span, ...]:
-    """Return the union of spans, in order and without overlap."""
-    united: list[Span] = []
-    for span in sorted(spans, key=lambda span: span.start):
-        if united and span.start <= united[-1].end:
-            span = Span(united[-1].start, max(united.pop().end, span.end))
-        united.append(span)
-    return tuple(united)
-
-
 def mute(speech: CleanSpeech, spans: Sequence[Span]) -> CleanSpeech:
     """Silence parts of the recording around the speech, which is searched for the edges of words."""
     if speech.recording is None or not spans:
@@ -89,32 +82,26 @@ def mute(speech: CleanSpeech, spans: Sequence[Span]) -> CleanSpeech:
 
 
 def merge_answers(
-    recording: Recording,
-    speech: CleanSpeech,
-    lanes: Sequence[Lane],
-    answers: Sequence[Analysis],
-    overlaps: tuple[Span, ...] = (),
+    recording: Recording, speech: CleanSpeech, speakers: Sequence[Speaker], overlaps: tuple[Span, ...] = ()
 ) -> Analysis:
-    """Return the answer to a recording from the answers for each of its lanes, weighted by their speech.
+    """Return the answer to a recording from the answers for each of its speakers, weighted by their speech.
 
-    `speech` is that of all speakers together, of which `overlaps` are in no lane.
+    The speakers' shares are computed. `speech` is that of all speakers together, of which `overlaps` are in no answer.
     """
     # Not the samples: those of a long recording are not kept.
-    lengths = [total_s(lane.speech.segments) for lane in lanes]
+    lengths = [total_s(each.answer.speech.segments) for each in speakers]
+    own = tuple(replace(each, share=length / sum(lengths)) for each, length in zip(speakers, lengths, strict=True))
+    answers = [each.answer for each in own]
     prediction = Prediction.mean([Prediction(each.scores, each.modalities) for each in answers], lengths)
-    speakers = tuple(
-        Speaker(lane.name, lane.channel, length / sum(lengths), answer)
-        for lane, length, answer in zip(lanes, lengths, answers, strict=True)
-    )
-    windows = [replace(window, speaker=each.name) for each in speakers for window in each.answer.timeline]
+    windows = [replace(window, speaker=each.name) for each in own for window in each.answer.timeline]
     return replace(
         answers[0],
-        transcript=merge_transcripts(speakers),
+        transcript=merge_transcripts(own),
         timeline=tuple(sorted(windows, key=lambda window: window.start)),
         quality=speech.quality,
         recording=recording,
         speech=speech,
-        speakers=speakers,
+        speakers=own,
         overlaps=overlaps,
         **vars(prediction),
     )

@@ -17,16 +17,9 @@ from ser_engine.audio.vad import detect_speech
 from ser_engine.errors import NoSpeech
 from ser_engine.features.voice_kind import name_voice
 from ser_engine.settings import Settings
-from ser_engine.speakers.diarization import (
-    Embeddings,
-    Turn,
-    embed,
-    find_turns,
-    given_number,
-    may_be_several,
-    separate,
-)
+from ser_engine.speakers.diarization import Turn
 from ser_engine.speakers.lanes import Lane, drop_lane_warnings, merge_speech, mute
+from ser_engine.speakers.turns import TurnFinder, may_be_several, separate
 from ser_engine.types import Baseline, Channel, CleanSpeech, Recording, Span, shift
 
 BASELINE_UNUSED = "The baseline was not used: it is that of one speaker, and the recording has several."
@@ -85,15 +78,15 @@ def plan_stretches(sound: Sound, settings: Settings, baseline: Baseline | None, 
     selection = select_channels(beginning, settings)
     apart, several = bool(selection.own), may_be_several(settings, sound.duration_s)
     sound.weights = selection.weights
-    embeddings: list[Embeddings] = []
+    finder = TurnFinder(settings)
 
     def visit(samples: NDArray[np.float32], stretch: Stretch) -> None:
         step()
-        if several and not apart and stretch.speech:
-            embeddings.append(embed(normalize_level(samples), stretch.speech, settings, stretch.start_s))
+        if several and not apart:
+            finder.add(normalize_level(samples), stretch.speech, stretch.start_s)
 
     stretches = tuple(cut_stretches(sound, settings.stretch_s, visit))
-    turns = find_turns(Embeddings.join(embeddings), given_number(settings)) if embeddings else ()
+    turns = finder.turns()
     one = len({turn.speaker for turn in turns}) < 2
     shared = selection.names and not apart  # of several channels, whose quality is measured
     speech = detect_speech(resample(selection.recording.samples, beginning.rate)) if shared else ()
@@ -138,20 +131,21 @@ def preprocess(
         The encoder of speakers is missing.
     """
     selection = select_channels(recording, settings)
-    lanes = _split(recording, selection, settings)
+    lanes, overlaps = _split(recording, selection, settings), ()
     if lanes:
         whole = merge_speech(lanes, selection.recording.warnings)
     else:
         whole = name_voice(clean_speech(selection.recording, settings, speech))
-        lanes = separate(whole, settings, turns)
+        lanes, overlaps = separate(whole, settings, turns)
         if turns is not None and not lanes:
             raise NoSpeech("No speaker says more than a word or two.", whole.quality.speech_s)
     if not lanes:
         whole = replace(whole, baseline=baseline)
     elif baseline is not None:
         whole = whole.warned(BASELINE_UNUSED)
-    measured = measure_channels(recording, selection, whole.segments)
-    return Preprocessed(selection.recording, whole, lanes, channels=measured)
+    known = {lane.channel: lane.speech.quality for lane in lanes if lane.channel is not None}
+    measured = measure_channels(recording, selection, whole.segments, known)
+    return Preprocessed(selection.recording, whole, lanes, overlaps, measured)
 
 
 def _split(recording: Recording, selection: Selection, settings: Settings) -> tuple[Lane, ...]:

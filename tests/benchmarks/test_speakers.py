@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from pyannote.core import Annotation, Segment
 
-from benchmarks.speakers import add, draw_speakers, error_rate, percent
+from benchmarks.conversations import draw_speakers
+from benchmarks.speakers import add, error_rate, percent
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import CorpusError
 from ser_engine.speakers.diarization import Turn

@@ -20,7 +20,7 @@ from ser_engine.cli import minutes_bar
 from ser_engine.errors import InvalidAudio, NoSpeech, TooLarge
 from ser_engine.merging import merge_stretches
 from ser_engine.settings import PROJECT
-from ser_engine.speakers.lanes import Lane, merge_answers
+from ser_engine.speakers.lanes import merge_answers
 from ser_engine.types import (
     NO_SAMPLES,
     STAGES,
@@ -30,6 +30,7 @@ from ser_engine.types import (
     Scores,
     SourceInfo,
     Span,
+    Speaker,
     TimelineWindow,
     Transcript,
     TranscriptSegment,
@@ -262,8 +263,8 @@ def test_a_speaker_is_the_same_in_all_stretches() -> None:
     def stretch(overlaps: tuple[Span, ...] = (), **own: Analysis) -> Analysis:
         spans = tuple(span for answer in own.values() for span in answer.speech.segments)
         speech = replace(next(iter(own.values())).speech, segments=spans)
-        lanes = [Lane(answer.speech, name) for name, answer in own.items()]
-        return merge_answers(next(iter(own.values())).recording, speech, lanes, list(own.values()), overlaps)
+        speakers = [Speaker(name, None, 0.0, answer) for name, answer in own.items()]
+        return merge_answers(next(iter(own.values())).recording, speech, speakers, overlaps)
 
     first = stretch((Span(5.0, 6.0),), A=part(0.9, (1.0, "Hello.")), B=part(0.1, (3.0, "No."), (7.0, "Never.")))
     second = stretch(A=part(0.5, (2.0, "Well.")))

@@ -220,7 +220,34 @@ def test_the_mean_or_one_channel_can_be_asked_for() -> None:
         select(MAN, mode="2")
 
 
-# --- arrays
+# --- three and more channels
+
+
+def headsets(leak_db: float, empty: int = 0) -> list[Samples]:
+    """Return three people who speak in turns, each at a microphone with cross-talk, and microphones of none."""
+    said = [MAN, WOMAN, np.roll(MAN, RATE)]
+    voices = []
+    for row, own in enumerate(said):
+        before, after = (sum(map(len, part)) / RATE for part in (said[:row], said[row + 1 :]))
+        voices.append(np.concatenate([silence(before), own, silence(after)]))
+    rooms = np.sum(voices, axis=0) * decibels(leak_db)
+    tracks = [voice + rooms - voice * decibels(leak_db) for voice in voices] + [rooms] * empty
+    return [track + noise(len(track) / RATE, 0.0005, seed=row) for row, track in enumerate(tracks)]
+
+
+@pytest.mark.parametrize(("leak_db", "empty"), [(-40, 0), (-20, 0), (-20, 5)])
+def test_microphones_of_one_speaker_each_are_split(leak_db: float, empty: int) -> None:
+    selection = select(*headsets(leak_db, empty))
+    assert set(selection.own) == {1, 2, 3}
+    turns = np.cumsum([0, len(MAN), len(WOMAN), len(MAN)]) / RATE
+    for number, spans in selection.own.items():
+        assert all(turns[number - 1] - 0.4 < span.start and span.end < turns[number] + 0.4 for span in spans)
+
+
+def test_two_microphones_of_one_table_are_not_split() -> None:
+    first, second, third = headsets(-40)
+    selection = select(first, 0.8 * first + 0.6 * second, second + 0.9 * third)
+    assert not selection.own and len(selection.used) == 1
 
 
 def test_the_best_microphone_of_an_array_is_used() -> None:

@@ -12,16 +12,10 @@ from ser_engine.analyzer import Analyzer
 from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import load_samples
 from ser_engine.settings import Settings
-from ser_engine.speakers.diarization import (
-    Embeddings,
-    cluster,
-    cut_parts,
-    embed,
-    find_turns,
-    intersect,
-    normalize,
-    separate,
-)
+from ser_engine.speakers.clustering import cluster, normalize
+from ser_engine.speakers.diarization import Embeddings, cut_parts, embed, find_turns
+from ser_engine.speakers.spans import intersect
+from ser_engine.speakers.turns import separate
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span
 from tests.speech import SENTENCES, Samples, speech
 
@@ -63,7 +57,7 @@ def test_one_voice_is_one_speaker_however_long() -> None:
     for voice in ("man", "woman"):
         spoken = clean(speech(" ".join([TEXT] * 5), voice))
         assert {turn.speaker for turn in find_turns(embeddings(spoken))} == {0}
-        assert separate(spoken, SETTINGS) == ()
+        assert separate(spoken, SETTINGS) == ((), ())
 
 
 def test_a_recording_in_pieces_gives_the_same_turns() -> None:
@@ -85,8 +79,8 @@ def test_a_recording_in_pieces_gives_the_same_turns() -> None:
 def test_short_recordings_are_of_one_speaker_unless_the_number_is_given() -> None:
     spoken = clean(np.concatenate([speech(), speech(voice="woman")]))
     assert spoken.quality.duration_s < 10
-    assert separate(spoken, SETTINGS) == ()
-    assert [lane.name for lane in separate(spoken, replace(SETTINGS, speakers="2"))] == ["Speaker 1", "Speaker 2"]
+    assert separate(spoken, SETTINGS) == ((), ())
+    assert [lane.name for lane in separate(spoken, replace(SETTINGS, speakers="2"))[0]] == ["Speaker 1", "Speaker 2"]
 
 
 def test_each_speaker_gets_an_answer_of_the_own_speech_alone() -> None:

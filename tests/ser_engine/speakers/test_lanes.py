@@ -17,6 +17,7 @@ from ser_engine.types import (
     Scores,
     SourceInfo,
     Span,
+    Speaker,
     TimelineWindow,
     Transcript,
     TranscriptSegment,
@@ -50,7 +51,10 @@ def call() -> Analysis:
         answer(agent, 0.9, {0.0: "Good morning.", 6.0: "I see."}),
         answer(customer, 0.1, {2.0: "Nein.", 3.0: ""}, "de"),
     ]
-    return merge_answers(RECORDING, whole, [agent, customer], answers, (Span(4.0, 5.0),))
+    speakers = [
+        Speaker(each.name, each.channel, 0.0, own) for each, own in zip((agent, customer), answers, strict=True)
+    ]
+    return merge_answers(RECORDING, whole, speakers, (Span(4.0, 5.0),))
 
 
 def test_the_answer_to_all_is_the_mean_weighted_by_speech(call: Analysis) -> None:
@@ -77,9 +81,8 @@ def test_the_words_of_one_speaker_can_be_selected(call: Analysis) -> None:
 
 
 def test_without_transcription_there_are_no_words(call: Analysis) -> None:
-    lanes = [Lane(each.answer.speech, each.name, each.channel) for each in call.speakers]
-    silent = [replace(each.answer, transcript=None) for each in call.speakers]
-    assert merge_answers(RECORDING, call.speech, lanes, silent).transcript is None
+    silent = [replace(each, answer=replace(each.answer, transcript=None)) for each in call.speakers]
+    assert merge_answers(RECORDING, call.speech, silent).transcript is None
 
 
 def test_the_json_names_the_speakers(call: Analysis) -> None:
