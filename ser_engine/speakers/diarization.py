@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.audio.clean import cut_spans
-from ser_engine.models import speaker_encoder
+from ser_engine.models.speaker_onnx import BATCH, PART
+from ser_engine.models.voice_embedder import load_embedder
 from ser_engine.settings import Settings
 from ser_engine.speakers.lanes import Lane
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span, shift, total_s
@@ -128,15 +129,13 @@ def embed(samples: NDArray[np.float32], speech: Sequence[Span], settings: Settin
     `speech` are spans of the samples in seconds. `offset` is added to the times that are returned: where the samples
     are a piece of a recording, the time at which it begins. Raise WeightsUnavailable if the encoder is missing.
     """
-    import torch
-
-    encoder = speaker_encoder.load_encoder(settings)
+    encoder = load_embedder(settings)
     divided = [cut_parts(span) for span in speech]
     parts = [part for own in divided for part in own]
     vectors = [np.zeros((0, encoder.width), np.float32)]
-    for first in range(0, len(parts), speaker_encoder.BATCH):
-        batch = np.stack([fill_part(samples, part) for part in parts[first : first + speaker_encoder.BATCH]])
-        vectors.append(normalize(encoder(torch.from_numpy(batch)).numpy()))
+    for first in range(0, len(parts), BATCH):
+        batch = np.stack([fill_part(samples, part) for part in parts[first : first + BATCH]])
+        vectors.append(normalize(encoder.project(batch)))
     counts = tuple(map(len, divided))
     return Embeddings(tuple(shift(speech, offset)), counts, tuple(shift(parts, offset)), np.concatenate(vectors))
 
@@ -153,7 +152,7 @@ def cut_parts(span: Span) -> list[Span]:
 def fill_part(samples: NDArray[np.float32], part: Span) -> NDArray[np.float32]:
     """Return a part of the samples, repeated where it is shorter than the encoder's."""
     piece = samples[round(part.start * SAMPLE_RATE) : round(part.end * SAMPLE_RATE)]
-    return np.resize(piece, speaker_encoder.PART)
+    return np.resize(piece, PART)
 
 
 def find_turns(embeddings: Embeddings, speakers: int | None = None) -> tuple[Turn, ...]:
