@@ -84,9 +84,17 @@ def recording(seconds: float, folder: Path) -> Path:
     return path
 
 
+def against_reference() -> dict[str, Any]:
+    """Return speed and memory beside those of an earlier commit."""
+    from benchmarks import speed  # which imports this module
+
+    return speed.measure()
+
+
 SUBJECTS: dict[str, Callable[[], dict[str, Any]]] = {
     "paint": first_paint.measure,
     "answers": answers,
+    "speed": against_reference,
     "features": features.measure,
     "audit": audit.measure,
     "words": words,

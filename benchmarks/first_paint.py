@@ -43,7 +43,7 @@ def _start_and_visit(browser: Browser) -> tuple[float, float]:
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
     server = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait_until_healthy(port)
+        wait_until_healthy(port)
         _visit(browser, port)
         cold = time.perf_counter() - begun
         begun = time.perf_counter()
@@ -54,7 +54,8 @@ def _start_and_visit(browser: Browser) -> tuple[float, float]:
         server.wait()
 
 
-def _wait_until_healthy(port: int) -> None:
+def wait_until_healthy(port: int) -> None:
+    """Return when the server on this port answers."""
     deadline = time.perf_counter() + PATIENCE_S
     while time.perf_counter() < deadline:
         connection = HTTPConnection("127.0.0.1", port, timeout=1)

@@ -27,7 +27,7 @@ def measure(clip_3s: Path, clip_60s: Path) -> dict[str, Any]:
     short, stages = _times(analyzer, clip_3s)
     long, long_stages = _times(analyzer, clip_60s)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
-    plain = _plain(analyzer, clip_3s)
+    plain = _plain(clip_3s)
     p50 = float(np.median(short))
     return {
         "warm_3s_p50": round(p50, 3),
@@ -55,15 +55,17 @@ def _analyze_uncached(analyzer: Analyzer, data: bytes) -> Analysis:
     return analyzer.analyze(data)
 
 
-def _plain(analyzer: Analyzer, clip: Path) -> float:
+def _plain(clip: Path) -> float:
     """Return the median seconds of the warm plain pipeline, which has a float32 copy of the model."""
     from benchmarks import plain
     from ser_engine.models.fused import Fused
+    from ser_engine.models.registry import find_model, load_model
     from ser_engine.models.whisper_statistics import WhisperEncoderModel
 
     model = load_whisper(Settings())
-    assert isinstance(analyzer.model, Fused)
-    classifier = analyzer.model.audio
+    fused = load_model(find_model(Settings()), Settings())
+    assert isinstance(fused, Fused)
+    classifier = fused.audio
     assert isinstance(classifier, WhisperEncoderModel)
     plain.analyze(clip, model, classifier)
     return float(np.median(_timed(lambda: plain.analyze(clip, model, classifier), PLAIN_REPETITIONS)))

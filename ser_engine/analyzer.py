@@ -24,13 +24,13 @@ from ser_engine.merging import merge_stretches
 from ser_engine.models import trained_on
 from ser_engine.models.base import Model
 from ser_engine.models.cards import read_cards, read_figures, read_languages
-from ser_engine.models.registry import find_model, load_model
+from ser_engine.models.registry import find_model, load_answering_model
 from ser_engine.progress import Advance, OnDecoded, Progress, Report
 from ser_engine.sentences import edit_words
 from ser_engine.settings import Settings, variable
 from ser_engine.speakers.lanes import Lane, merge_answers
 from ser_engine.transcription.language import main_language
-from ser_engine.transcription.transcriber import Transcriber, compile_alignment, load_transcriber
+from ser_engine.transcription.transcriber import Transcriber, load_transcriber
 from ser_engine.types import (
     NO_SAMPLES,
     SAMPLE_RATE,
@@ -475,7 +475,7 @@ class Analyzer:
         if self.settings.transcribe:
             self.transcriber.transcribe(speech)
             if self.settings.words:
-                compile_alignment()
+                self.transcriber.prepare_words()
 
     @property
     def model(self) -> Model:
@@ -485,7 +485,7 @@ class Analyzer:
                 folder = find_model(self.settings, progress=self._on_download)
                 self._trained_on = trained_on.read_digests(folder)
                 self._languages = read_languages(folder, self.settings)
-                self._model = load_model(folder, self.settings)
+                self._model = load_answering_model(folder, self.settings)
             return self._model
 
     @property

@@ -24,6 +24,7 @@ WHISPER_SIZES = (
     "large-v1", "large-v2", "large-v3", "turbo",
 )  # fmt: skip
 NoiseReduction = Literal["auto", "always", "off"]
+Engine = Literal["onnx", "torch"]
 CHANNELS = ("auto", "mix", "split")
 """Values of `Settings.channels` besides numbers."""
 PYANNOTE = "pyannote"
@@ -69,7 +70,9 @@ class Settings:
         empty
     batch_results : folder in which the Batch page keeps the recordings that were dropped, and their answers
     batch_days : days after which it discards them
-    threads : threads that torch may use; 0 for as many as this process has cores
+    threads : threads that models may use; 0 for as many as this process has cores
+    engine : what computes the bundled models: "onnx" (onnxruntime, without loading torch) or "torch", the reference.
+        Other models and sizes of Whisper are always computed by torch
     turn : TURN or STUN servers for live sessions where browser and server do not reach each other: addresses such as
         "turn:turn.example.org:3478", separated by spaces. `turn_user` and `turn_password` hold for all of them, and
         are sent to every visitor's browser
@@ -101,6 +104,7 @@ class Settings:
     batch_results: Path = _CACHE / "batches"
     batch_days: float = 7.0
     threads: int = 0
+    engine: Engine = "onnx"
     turn: str = ""
     turn_user: str = ""
     turn_password: str = field(default="", repr=False)
@@ -112,6 +116,8 @@ class Settings:
             raise InvalidSettings(
                 f"{variable('noise_reduction')} is {' or '.join(modes)}, not “{self.noise_reduction}”."
             )
+        if self.engine not in (engines := get_args(Engine)):
+            raise InvalidSettings(f"{variable('engine')} is {' or '.join(engines)}, not “{self.engine}”.")
         for name in ("max_bytes", "max_seconds", "stretch_s", "min_speech_s", "download_timeout_s", "batch_days"):
             if not getattr(self, name) > 0:  # refuses NaN, too
                 raise InvalidSettings(f"{variable(name)} must be more than 0, not {getattr(self, name)}.")
@@ -145,6 +151,13 @@ class Settings:
     def whole_s(self) -> float:
         """Seconds up to which a recording is analyzed as a whole."""
         return 2 * self.stretch_s
+
+    @property
+    def thread_count(self) -> int:
+        """Threads that a model may use: `threads`, or else what OMP_NUM_THREADS says, or as many as there are cores."""
+        given = os.environ.get("OMP_NUM_THREADS", "")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.threads or (int(given) if given.isdecimal() and int(given) else cores)
 
     def names_of_channels(self) -> tuple[str, ...]:
         """Return the names that were given to the channels; none by default."""

@@ -21,7 +21,6 @@ from ser_engine.errors import SerError
 from ser_engine.fair_queue import FairQueue
 from ser_engine.models.hub_files import PREFIX, downloading
 from ser_engine.models.registry import find_model, list_models
-from ui.listen import charts
 
 PAINT_FIRST_S = 0.7
 """Delay of the warm-up: importing torch would block the interpreter while the first page is being sent."""
@@ -152,7 +151,6 @@ def warm_up(model: str) -> threading.Event:
         finally:
             progress.forget()
             ended.set()
-        charts.warm_up()
 
     threading.Thread(target=load, name="warm-up", daemon=True).start()
     return ended

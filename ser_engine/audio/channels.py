@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
-import scipy.ndimage
-import scipy.signal
 from numpy.typing import NDArray
 
 from ser_engine.audio.clean import resample
@@ -247,6 +245,8 @@ class _Sound:
     def __init__(self, samples: NDArray[np.float32], rate: int) -> None:
         samples = resample(np.ascontiguousarray(samples), rate)
         self.samples = samples - samples.mean()
+        import scipy.signal  # here and below, since loading it takes a second
+
         sos = scipy.signal.butter(2, BAND_HZ, "band", fs=SAMPLE_RATE, output="sos").astype(np.float32)
         band = scipy.signal.sosfilt(sos, self.samples)
         self.frames = band[: len(band) // FRAME * FRAME].reshape(-1, FRAME)
@@ -269,6 +269,8 @@ class _Sound:
 
     def smooth(self) -> NDArray[np.float32]:
         """Return the power of frames as means over `SMOOTH_S`."""
+        import scipy.ndimage
+
         means = scipy.ndimage.uniform_filter1d(self.powers, round(SMOOTH_S / FRAME_S), mode="nearest")
         return np.asarray(np.maximum(means, 0))
 
@@ -281,6 +283,8 @@ def _likeness(one: _Sound, other: _Sound) -> float:
 
 def _are_apart(sound: Sequence[_Sound], speech: Sequence[tuple[Span, ...]]) -> bool:
     """Return whether two channels carry different speakers, as far as there is speech in either; see `APART`."""
+    import scipy.ndimage
+
     one, other = sound
     spoken = _mask(speech[0], len(one.powers)) | _mask(speech[1], len(other.powers))
     both = (one.powers + other.powers)[spoken]
@@ -307,6 +311,8 @@ def _share_out(
     sound: Sequence[_Sound], speech: Sequence[tuple[Span, ...]]
 ) -> tuple[list[tuple[Span, ...]], list[tuple[Span, ...]]]:
     """Return the speech of each channel without cross-talk, and the cross-talk, which is far louder in another one."""
+    import scipy.ndimage
+
     powers = [each.smooth() for each in sound]
     frames = round(ECHO_S / FRAME_S)
     # The largest of a frame and those just before it.

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import scipy.fft
-import scipy.signal
 from numpy.typing import NDArray
 
+from ser_engine.audio.highpass import highpass
 from ser_engine.types import SAMPLE_RATE, Quality, Recording, Span
 
 # Speech is brought to this level, so that distance from the microphone is not mistaken for sadness; peaks stay under
@@ -156,8 +155,7 @@ def _frame_powers(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32
     """Return the mean square of every `FRAME_S` above `RUMBLE_HZ`."""
     if not len(samples):
         return np.empty(0, np.float32)
-    filter_ = scipy.signal.butter(2, RUMBLE_HZ, "high", fs=rate, output="sos").astype(np.float32)
-    frames = _cut_frames(scipy.signal.sosfilt(filter_, samples), FRAME_S, rate)
+    frames = _cut_frames(highpass(samples, RUMBLE_HZ, rate), FRAME_S, rate)
     return np.asarray(np.einsum("ij,ij->i", frames, frames) / max(1, frames.shape[1]))
 
 
@@ -199,7 +197,7 @@ def _band_powers(frames: NDArray[np.float32], chosen: NDArray[np.intp], rate: in
     """Return the power of frames [m, size] in bands of `BAND_HZ`, [at most SPECTRUM_FRAMES, bands]."""
     chosen = chosen[:: -(-len(chosen) // SPECTRUM_FRAMES)]
     size = frames.shape[1]
-    spectrum = scipy.fft.rfft(frames[chosen] * np.hanning(size).astype(np.float32), axis=1)
+    spectrum = np.fft.rfft(frames[chosen] * np.hanning(size).astype(np.float32), axis=1)
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     edges = np.round(np.arange(BAND_HZ, rate / 2, BAND_HZ) * size / rate).astype(int)  # without the lowest: the offset
     return np.add.reduceat(power, edges, axis=1)

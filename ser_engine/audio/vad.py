@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from functools import lru_cache
-from typing import TYPE_CHECKING
-
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from ser_engine.audio import silero
 from ser_engine.audio.quality import normalize_level
 from ser_engine.audio.voice_evidence import HOP, is_voice
 from ser_engine.types import SAMPLE_RATE, Span, total_s
-
-if TYPE_CHECKING:
-    from silero_vad import SileroVADSequence
 
 # 0.3 rather than Silero's 0.5: sobs, shouts and whispers count as speech here, and refusing a clip costs more than
 # keeping a breath.
@@ -30,8 +24,6 @@ SURE, POSSIBLE, SLOWED = 0.97, 0.05, (0.5, 0.6, 0.75)
 # Where such a voice was found for a moment only, what is this near to the loudest belongs to it.
 LOUD_DB = 20.0
 MIN_SPEECH_S, MIN_SILENCE_S = 0.1, 0.3
-
-_LOADING = threading.Lock()  # a second thread would mistake silero_vad's number of threads for ours
 
 
 def detect_speech(samples: NDArray[np.float32]) -> tuple[Span, ...]:
@@ -58,17 +50,14 @@ def detect_speech(samples: NDArray[np.float32]) -> tuple[Span, ...]:
 
 def _spans(probabilities: NDArray[np.float32], threshold: float, length: int) -> tuple[Span, ...]:
     """Return the spans of `length` samples in which the probability of speech reaches a threshold."""
-    from silero_vad import get_speech_timestamps_from_probs  # only now: see _detector
-
-    segments = get_speech_timestamps_from_probs(
-        probabilities,
-        threshold=threshold,
-        min_speech_duration_ms=round(1000 * MIN_SPEECH_S),
-        min_silence_duration_ms=round(1000 * MIN_SILENCE_S),
-        speech_pad_ms=0,
-        audio_length_samples=length,
+    found = silero.find_spans(
+        probabilities.tolist(),
+        threshold,
+        length,
+        round(MIN_SPEECH_S * SAMPLE_RATE),
+        round(MIN_SILENCE_S * SAMPLE_RATE),
     )
-    return tuple(Span(segment["start"] / SAMPLE_RATE, segment["end"] / SAMPLE_RATE) for segment in segments)
+    return tuple(Span(first / SAMPLE_RATE, last / SAMPLE_RATE) for first, last in found)
 
 
 def _loudness(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
@@ -80,7 +69,7 @@ def _loudness(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
 
 def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the probability of speech for each `HOP` samples of float32 [n] of normal level."""
-    return np.asarray(_detector().audio_forward(samples).ravel(), np.float32)
+    return silero.speech_probabilities(samples)
 
 
 def slowed_probabilities(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
@@ -92,20 +81,3 @@ def slowed_probabilities(samples: NDArray[np.float32], count: int) -> NDArray[np
         answer = speech_probabilities(normalize_level(slowed))
         answers.append(np.interp(centers, (np.arange(len(answer)) + 0.5) * HOP * speed, answer))
     return np.asarray(np.mean(answers, axis=0), np.float32)
-
-
-def _detector() -> SileroVADSequence:
-    """Return Silero VAD, loaded once; its ONNX session may be called from several threads."""
-    with _LOADING:
-        return _load_detector()
-
-
-@lru_cache(maxsize=1)
-def _load_detector() -> SileroVADSequence:
-    import torch
-
-    threads = torch.get_num_threads()
-    from silero_vad import load_silero_vad
-
-    torch.set_num_threads(threads)  # silero_vad sets it to one when imported
-    return load_silero_vad(sequence=True)

@@ -7,9 +7,7 @@ as long as the note lasts. Machines and rain have an even level, voices have not
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from ser_engine.types import SAMPLE_RATE
 
@@ -53,13 +51,15 @@ def measure_evidence(
 
 def measure_persistence(samples: NDArray[np.float32]) -> float:
     """Return the mean correlation between the overtones of each 128 ms of float32 [n] at 16 kHz and of the next."""
+    from scipy.ndimage import uniform_filter1d  # here, since few recordings need it
+
     samples = np.pad(samples, (0, max(0, 2 * WINDOW - len(samples))))
     starts = np.arange(0, len(samples) - 2 * WINDOW + 1, HOP)
     starts = starts[:: -(-len(starts) // MOST_PAIRS)]
     views = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)
     pairs = np.stack([views[starts], views[starts + WINDOW]])
     lines = slice(*(round(hz * WINDOW / SAMPLE_RATE) for hz in (LOWEST_HZ, HIGHEST_HZ)))
-    spectra = np.abs(scipy.fft.rfft(pairs * np.hanning(WINDOW).astype(np.float32), axis=2)[..., lines])
+    spectra = np.abs(np.fft.rfft(pairs * np.hanning(WINDOW).astype(np.float32), axis=2)[..., lines])
     power = np.square(spectra).sum(axis=2).min(axis=0)
     shapes = np.log(spectra + 1e-4)
     shapes -= uniform_filter1d(shapes, AROUND, axis=2)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import find_peaks
 
 from ser_engine.types import SAMPLE_RATE, Voice
 
@@ -27,6 +26,8 @@ FEWEST = 10
 
 def measure_voice(samples: NDArray[np.float32]) -> Voice:
     """Measure speech, float32 [n] at 16 kHz, without long silences."""
+    from scipy.signal import find_peaks  # here, since loading it takes a second
+
     levels, (pitch, aperiodic) = frame_levels(samples), frame_pitch(samples)
     spoken = levels > max(SILENCE_DB, np.percentile(levels, 99) - FLOOR_DB)
     pitched = pitch[spoken & (pitch > 0)]

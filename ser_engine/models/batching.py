@@ -8,8 +8,6 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import torch
-
 MAX_WASTE = 0.15
 """Largest share of padding in a batch."""
 MAX_CLIPS = 16
@@ -54,6 +52,8 @@ def length_groups(lengths: Sequence[int], clips: int = MAX_CLIPS, waste: float =
 
 def set_up_torch(threads: int) -> None:
     """Set the number of torch's threads (0: unchanged), and flush denormal numbers, which slow it down severalfold."""
+    import torch
+
     torch.set_flush_denormal(True)
     if threads:
         torch.set_num_threads(threads)
@@ -64,6 +64,7 @@ def parallel_map(compute: Callable[[Item], Result], batches: Sequence[Item]) -> 
 
     Where torch has one thread, or there are fewer batches than threads, they are computed in turn on all threads.
     """
+    import torch
 
     def alone(batch: Item) -> Result:
         with torch.no_grad():  # a thread's own, and not the caller's between two results

@@ -19,7 +19,7 @@ from ser_engine.models.base import Model
 from ser_engine.models.fusion import fuse, is_informative, text_scores
 from ser_engine.models.lru_cache import LRUCache
 from ser_engine.models.store import read_config, write_config
-from ser_engine.models.text_emotion import TextEmotion
+from ser_engine.models.text_model import TextModel
 from ser_engine.models.word_weights import top_emotion, word_weights
 from ser_engine.settings import Settings
 from ser_engine.types import Baseline, CleanSpeech, Prediction, Scores, TextPrediction, Transcript, WeightedWord
@@ -45,7 +45,7 @@ class Fused(Model):
         self,
         id: str,
         audio: Model,
-        text: TextEmotion,
+        text: TextModel,
         parts: dict[str, dict[str, str]],
         card: dict[str, Any] | None = None,
     ) -> None:
@@ -129,7 +129,7 @@ class Fused(Model):
         if not (
             isinstance(id, str)
             and isinstance(audio, Model)
-            and isinstance(text, TextEmotion)
+            and isinstance(text, TextModel)
             and config.get("labels") == list(audio.labels)
         ):
             raise WeightsUnavailable(f"The config.json in {folder} does not describe a model of audio and text.")

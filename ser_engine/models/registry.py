@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.base import Model
 from ser_engine.models.download import Progress
 from ser_engine.models.hub_files import PREFIX, find_hub_model
-from ser_engine.models.store import read_config, references, verify_part
+from ser_engine.models.store import find_part, read_config, references, verify_part
 from ser_engine.settings import Settings
 
 # Architecture in config.json → module and class, which is imported when a model of that architecture is loaded.
@@ -25,6 +25,13 @@ ARCHITECTURES = {
     "fused": ("ser_engine.models.fused", "Fused"),
     "transformers": ("ser_engine.models.hub", "HubModel"),
     "text-emotion": ("ser_engine.models.text_emotion", "TextEmotion"),
+}
+
+# The same for those that onnxruntime computes, which loads without torch.
+ONNX = ARCHITECTURES | {
+    "whisper-tuned": ("ser_engine.models.whisper_onnx", "OnnxTuned"),
+    "whisper-heads": ("ser_engine.models.whisper_onnx", "OnnxHeads"),
+    "text-emotion": ("ser_engine.models.text_onnx", "OnnxTextEmotion"),
 }
 
 # Architectures of folders in models/ that are no emotion models themselves.
@@ -50,8 +57,30 @@ AUDIO_CLASSIFIERS = frozenset(
 )
 
 
+def load_answering_model(folder: Path, settings: Settings) -> Model:
+    """Load a model for answers alone: by onnxruntime where the settings say so and it can, else as `load_model`."""
+    if settings.engine == "onnx" and _onnx_computes(folder, settings):
+        model: Model = _load(folder, settings, ONNX.keys() - set(PARTS), ONNX)
+        return model
+    return load_model(folder, settings)
+
+
+def _onnx_computes(folder: Path, settings: Settings) -> bool:
+    """Return whether there are graphs for the model and all that it consists of."""
+    config = read_config(folder)
+    architecture = config.get("architecture")
+    if architecture == "text-emotion":
+        from ser_engine.models.text_onnx import OnnxTextEmotion
+
+        return OnnxTextEmotion.fits(folder)
+    if architecture in ("whisper-heads", "whisper-tuned", "fused"):
+        parts = references(folder).values()
+        return all(_onnx_computes(find_part(part["id"], folder, settings), settings) for part in parts)
+    return False
+
+
 def load_model(folder: Path, settings: Settings) -> Model:
-    """Load the model in `folder`, whatever its architecture, and the models that it consists of.
+    """Load the model in `folder` as it was trained, whatever its architecture, and the models that it consists of.
 
     Raise WeightsUnavailable if the folder holds no model, or one of an architecture that this version does not know.
     """
@@ -62,17 +91,19 @@ def load_model(folder: Path, settings: Settings) -> Model:
     return model
 
 
-def _load(folder: Path, settings: Settings, known: Collection[str]) -> Any:
+def _load(
+    folder: Path, settings: Settings, known: Collection[str], table: Mapping[str, tuple[str, str]] = ARCHITECTURES
+) -> Any:
     config = read_config(folder)
     # A folder of Transformers has no such entry, but one for its kind; `HubModel.load` checks that it is for audio.
     default = "transformers" if "model_type" in config else "no kind is named"
     architecture = str(config.get("architecture", default))
     if architecture not in known:
         raise WeightsUnavailable(f"{folder.name} is of a kind that this version does not know ({architecture}).")
-    module, name = ARCHITECTURES[architecture]
+    module, name = table[architecture]
     model_class = getattr(import_module(module), name)
     places = {name: verify_part(part, folder, settings) for name, part in references(folder).items()}
-    parts = {name: _load(place, settings, ARCHITECTURES) for name, place in places.items()}
+    parts = {name: _load(place, settings, table, table) for name, place in places.items()}
     return model_class.load(folder, settings, parts) if parts else model_class.load(folder, settings)
 
 

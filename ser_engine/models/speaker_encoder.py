@@ -11,22 +11,16 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ser_engine.models.speaker_onnx import BANDS, BATCH, FRAMES, HOP, ID, LAYERS, PART, STATES, WIDTH, WINDOW
 from ser_engine.models.store import read_tensors
 from ser_engine.settings import PROJECT, Settings
 
-ID = "ge2e"
-# As the encoder was trained (resemblyzer/hparams.py): 40 bands of mel power, not its logarithm, in parts of 1.6 s.
-WINDOW, HOP, BANDS, WIDTH, FRAMES = 400, 160, 40, 256, 160
-LAYERS = 3
-STATES = (LAYERS + 1) * WIDTH
-"""Width of what is projected: the last states of all layers, and the embedding."""
-PART = FRAMES * HOP
-"""Samples of the parts of a recording that are embedded."""
-BATCH = 64
-"""Parts that are embedded at once, which bounds the memory."""
+__all__ = ["BANDS", "BATCH", "ID", "PART", "STATES", "WIDTH", "WINDOW", "SpeakerEncoder", "load_encoder"]
 
 _LOADING = threading.Lock()
 
@@ -62,6 +56,10 @@ class SpeakerEncoder(torch.nn.Module):
         hidden = self.lstm(self.mel(parts))[1][0]
         embeddings = torch.nn.functional.normalize(torch.relu(self.linear(hidden[-1])))
         return torch.cat([*hidden, embeddings], dim=1)
+
+    def project(self, parts: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the projected embeddings [n, width] of parts [n, PART] at 16 kHz."""
+        return np.asarray(self(torch.from_numpy(parts)).numpy(), np.float32)
 
     def mel(self, parts: Tensor) -> Tensor:
         """Return the mel power [n, FRAMES, BANDS] of parts [n, PART], as librosa computes it."""

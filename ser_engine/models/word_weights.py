@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from ser_engine.labels import NEUTRAL
-from ser_engine.models.text_emotion import SENTENCE_END, TextEmotion
+from ser_engine.models.text_model import SENTENCE_END, TextModel
 from ser_engine.types import TextPrediction, WeightedWord
 
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
@@ -17,7 +17,7 @@ MOST_WORDS = 300
 """Words that are weighed in a second or so."""
 
 
-def word_weights(model: TextEmotion, text: str, label: str) -> tuple[WeightedWord, ...]:
+def word_weights(model: TextModel, text: str, label: str) -> tuple[WeightedWord, ...]:
     """Return the weight of each word for one of the model's labels, in order; nothing for a text without words.
 
     Of a text of several sentences and more than `MOST_WORDS` words, the sentences in which the emotion is most probable
@@ -40,14 +40,14 @@ def word_weights(model: TextEmotion, text: str, label: str) -> tuple[WeightedWor
     return tuple(sorted(weighted, key=lambda word: word.start))
 
 
-def top_emotion(model: TextEmotion, prediction: TextPrediction) -> str:
+def top_emotion(model: TextModel, prediction: TextPrediction) -> str:
     """Return the emotion whose predicted probability is highest in relation to its threshold, neutral aside."""
     ratios = prediction.probabilities / model.thresholds
     ratios[model.labels.index(NEUTRAL)] = -1
     return model.labels[int(ratios.argmax())]
 
 
-def _contexts(model: TextEmotion, text: str) -> list[tuple[int, int]]:
+def _contexts(model: TextModel, text: str) -> list[tuple[int, int]]:
     """Return the spans that are encoded at once: the whole text, or its sentences where it is too long."""
     if len(model.pieces(text)) < 2:
         return [(0, len(text))]

@@ -12,7 +12,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.models import overlap_detector, speaker_encoder
+from ser_engine.models.overlap_detection import FRAME_S, SEVERAL, load_detector
+from ser_engine.models.speaker_onnx import BATCH, PART
+from ser_engine.models.voice_embedder import load_embedder
 from ser_engine.settings import Settings
 from ser_engine.speakers.clustering import THRESHOLDS, Thresholds, Vectors, cluster, mean_vectors, normalize
 from ser_engine.speakers.spans import intersect, unite
@@ -96,15 +98,13 @@ def embed(samples: NDArray[np.float32], speech: Sequence[Span], settings: Settin
     `speech` are spans of the samples in seconds. `offset` is added to the times that are returned: where the samples
     are a piece of a recording, the time at which it begins. Raise WeightsUnavailable if the encoder is missing.
     """
-    import torch
-
-    encoder = speaker_encoder.load_encoder(settings)
+    encoder = load_embedder(settings)
     divided = [cut_parts(span) for span in speech]
     parts = [part for own in divided for part in own]
     vectors = [np.zeros((0, encoder.width), np.float32)]
-    for first in range(0, len(parts), speaker_encoder.BATCH):
-        batch = np.stack([fill_part(samples, part) for part in parts[first : first + speaker_encoder.BATCH]])
-        vectors.append(normalize(encoder(torch.from_numpy(batch)).numpy()))
+    for first in range(0, len(parts), BATCH):
+        batch = np.stack([fill_part(samples, part) for part in parts[first : first + BATCH]])
+        vectors.append(normalize(encoder.project(batch)))
     overlaps = intersect(speech, detect_overlaps(samples, settings))
     return Embeddings(
         tuple(shift(speech, offset)),
@@ -117,9 +117,8 @@ def embed(samples: NDArray[np.float32], speech: Sequence[Span], settings: Settin
 
 def detect_overlaps(samples: NDArray[np.float32], settings: Settings) -> tuple[Span, ...]:
     """Return where several speak at once in float32 [n] at 16 kHz; raise WeightsUnavailable without the detector."""
-    detector = overlap_detector.load_detector(settings)
-    probable = detector.probabilities(samples)[:, overlap_detector.SEVERAL] >= OVERLAPPED
-    edges = np.flatnonzero(np.diff(probable, prepend=False, append=False)).reshape(-1, 2) * overlap_detector.FRAME_S
+    probable = load_detector(settings).probabilities(samples)[:, SEVERAL] >= OVERLAPPED
+    edges = np.flatnonzero(np.diff(probable, prepend=False, append=False)).reshape(-1, 2) * FRAME_S
     spans: list[Span] = []
     for start, end in edges.tolist():
         if spans and start - spans[-1].end < OVERLAP_S:
@@ -140,7 +139,7 @@ def cut_parts(span: Span) -> list[Span]:
 def fill_part(samples: NDArray[np.float32], part: Span) -> NDArray[np.float32]:
     """Return a part of the samples, repeated where it is shorter than the encoder's."""
     piece = samples[round(part.start * SAMPLE_RATE) : round(part.end * SAMPLE_RATE)]
-    return np.resize(piece, speaker_encoder.PART)
+    return np.resize(piece, PART)
 
 
 def find_turns(

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.audio.clean import cut_spans
-from ser_engine.models.overlap_detector import load_detector
-from ser_engine.models.speaker_encoder import load_encoder
+from ser_engine.models.overlap_detection import load_detector
+from ser_engine.models.voice_embedder import load_embedder
 from ser_engine.settings import Settings
 from ser_engine.speakers import pyannote_pipeline
 from ser_engine.speakers.diarization import Embeddings, Turn, embed, find_overlaps, find_turns
@@ -57,7 +57,7 @@ def load_models(settings: Settings) -> None:
     if pyannote_pipeline.is_chosen(settings):
         pyannote_pipeline.load_pipeline(settings)
     elif settings.speakers != "off":
-        load_encoder(settings)
+        load_embedder(settings)
         load_detector(settings)
 
 

@@ -9,23 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.errors import InvalidSettings
-from ser_engine.features.encoder import compute_hidden_states
 from ser_engine.settings import variable
 from ser_engine.types import SAMPLE_RATE, Analysis, TranscriptSegment
 from ser_engine.viterbi import find_path
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from whisper.model import Whisper
-    from whisper.tokenizer import Tokenizer
+    from ser_engine.transcription.recognizer import Recognizer
 
 LANGUAGES = {
     "en": "English", "zh": "Chinese", "de": "German", "es": "Spanish", "ru": "Russian", "ko": "Korean",
@@ -69,37 +65,7 @@ class Detection:
     chosen: bool = False
 
 
-def detect_languages(model: Whisper, states: Tensor) -> NDArray[np.float32]:
-    """Return the log-probabilities of Whisper's languages, float32 [n, languages], from the encoder's states.
-
-    These are float32 [n, positions, width] of any number of positions; the languages are the first of `LANGUAGES`.
-    Not to be called while the model decodes in another thread.
-    """
-    import torch
-
-    tokenizer = _tokenizer(model.num_languages)
-    tokens = [tokenizer.to_language_token(code) for code in islice(LANGUAGES, model.num_languages)]
-    with torch.inference_mode():
-        begin = torch.full((len(states), 1), tokenizer.sot)
-        logits = model.logits(begin, states)[:, 0, tokens]
-        return np.asarray(logits.log_softmax(dim=-1).numpy(), np.float32)
-
-
-def detect_stretches(model: Whisper, stretches: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return what `detect_languages` does for stretches of speech, float32 [n] at 16 kHz, each encoded by itself."""
-    silence = np.zeros(round(AFTER_S * SAMPLE_RATE), np.float32)
-    states = (compute_hidden_states(model.encoder, np.concatenate([one, silence])[None])[:, -1] for one in stretches)
-    return np.concatenate([detect_languages(model, each) for each in states])
-
-
-@lru_cache
-def _tokenizer(languages: int) -> Tokenizer:
-    from whisper.tokenizer import get_tokenizer
-
-    return get_tokenizer(multilingual=True, num_languages=languages)
-
-
-def choose_language(model: Whisper, language: str | None) -> Detection | None:
+def choose_language(model: Recognizer, language: str | None) -> Detection | None:
     """Return the language that a person chose; None where it is to be detected.
 
     Raise InvalidSettings for one that this Whisper does not know.
@@ -113,7 +79,7 @@ def choose_language(model: Whisper, language: str | None) -> Detection | None:
 
 
 def find_languages(
-    model: Whisper,
+    model: Recognizer,
     samples: NDArray[np.float32],
     stretches: Sequence[tuple[int, int]],
     log_probs: NDArray[np.float32],
@@ -124,14 +90,14 @@ def find_languages(
     ----------
     samples : float32 [n] at 16 kHz
     stretches : first and last sample of each stretch of speech; there may be none
-    log_probs : of the languages of the whole window, as `detect_languages` returns them
+    log_probs : of the languages of the whole window, as `Recognizer.detect` returns them
     """
     seconds = [(last - first) / SAMPLE_RATE for first, last in stretches or [(0, len(samples))]]
     if len(stretches) < 2 or log_probs.max() >= np.log(CERTAIN):
         return [(0, len(samples), _judge(log_probs, sum(seconds)))]
     pauses = [(before[1] + after[0]) // 2 for before, after in pairwise(stretches)]
     bounds = [0, *pauses, len(samples)]
-    alone = detect_stretches(model, [samples[a:b] for a, b in pairwise(bounds)])
+    alone = model.detect_stretches([samples[a:b] for a, b in pairwise(bounds)])
     runs = join_stretches(alone + WHOLE * log_probs, seconds)
     return [(bounds[a], bounds[b], _judge(own, sum(seconds[a:b]))) for a, b, own in runs]
 

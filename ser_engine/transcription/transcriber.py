@@ -7,7 +7,6 @@ pauses, and several windows are decoded at a time. Each has its own language: se
 
 from __future__ import annotations
 
-import copy
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,21 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ser_engine.audio.clean import PAD_S
+from ser_engine.models.whisper import BUNDLED, shared_whisper
 from ser_engine.settings import Settings
 from ser_engine.transcription.alignment import fit_to_speech
-from ser_engine.transcription.language import (
-    Detection,
-    choose_language,
-    detect_languages,
-    find_languages,
-    main_language,
-)
+from ser_engine.transcription.decoding import Decoded
+from ser_engine.transcription.language import Detection, choose_language, find_languages, main_language
+from ser_engine.transcription.recognizer import Recognizer, as_recognizer
 from ser_engine.transcription.windows import Window, cut_windows
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span, Transcript, TranscriptSegment, Word
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from whisper.decoding import DecodingResult
     from whisper.model import Whisper
     from whisper.tokenizer import Tokenizer
 
@@ -46,6 +40,7 @@ MARGIN_S = 1.0
 # Added around the segments of speech, since voice activity detection easily misses the first consonant of a sentence.
 AROUND_S = 0.3
 BATCH = 4
+BEAMS = 5
 
 # Whisper's own limits (defaults of its transcribe()): repetitive text, improbable text, no speech.
 MAX_COMPRESSION_RATIO, MIN_LOG_PROBABILITY, MAX_NO_SPEECH = 2.4, -1.0, 0.6
@@ -55,28 +50,29 @@ MAX_CHARACTERS_PER_S, CERTAIN_SPEECH = 25.0, 0.2
 
 UNSPACED = ("zh", "ja", "th", "lo", "my", "yue")
 """Languages that Whisper's tokenizer divides into characters, since they have no spaces between words."""
-# Whisper's alignment turns a switch of all its models, and its first call compiles code.
-_ALIGNING = threading.Lock()
 
 
-_Decoded = tuple[Window, list[TranscriptSegment]]
+_Found = tuple[Window, list[TranscriptSegment]]
 
 
 class Transcriber:
     """Transcribes `CleanSpeech`; may be called from several threads, which then take turns.
 
-    `model` is openai-whisper's, in float32; `engine` names it in transcripts, such as "whisper-base (int8 weights)";
-    `language` is the code of the language of all speech, or None to detect it.
+    `model` is openai-whisper's, in float32, or a `Recognizer`; `engine` names it in transcripts, such as
+    "whisper-base (int8 weights)"; `language` is the code of the language of all speech, or None to detect it.
     Raise InvalidSettings for a language that Whisper does not know.
     """
 
-    def __init__(self, model: Whisper, engine: str, language: str | None = None) -> None:
+    def __init__(self, model: Whisper | Recognizer, engine: str, language: str | None = None) -> None:
         self.engine = engine
-        chosen = choose_language(model, language)
+        self._model = as_recognizer(model, WINDOW)
+        chosen = choose_language(self._model, language)
         self.language = chosen.language if chosen else None
-        self._model = shorten_window(model, WINDOW)
-        self._aligner = _without_encoder(self._model)
-        self._lock = threading.Lock()  # decoding attaches its key-value cache to the model
+        self._lock = threading.Lock()  # torch's decoding attaches its key-value cache to the model
+
+    def prepare_words(self) -> None:
+        """Compile what times words, so that the first recording does not wait two seconds for it."""
+        self._model.prepare_words()
 
     def transcribe(
         self, speech: CleanSpeech, words: bool = False, language: str | None = None, main: str | None = None
@@ -136,10 +132,10 @@ class Transcriber:
         batch: int,
         words: bool,
         step: Callable[[float], object] | None = None,
-    ) -> dict[tuple[int, int], _Decoded]:
+    ) -> dict[tuple[int, int], _Found]:
         """Return each window and its credible words, by its key; the parts of one with several languages."""
         waiting = list(windows)
-        decoded: dict[tuple[int, int], _Decoded] = {}
+        decoded: dict[tuple[int, int], _Found] = {}
         while waiting:
             if step:
                 step(max(0.0, 1 - len(waiting) / len(windows)))
@@ -163,55 +159,46 @@ class Transcriber:
         confidence = float(np.average([s.confidence for s in segments], weights=lengths)) if segments else 0.0
         return Transcript(text, main_language(segments), tuple(segments), confidence, self.engine)
 
-    def _decode(self, windows: Sequence[Window]) -> tuple[list[tuple[Window, DecodingResult]], list[Window]]:
+    def _decode(self, windows: Sequence[Window]) -> tuple[list[tuple[Window, Decoded]], list[Window]]:
         """Return windows in one language with their texts, and the parts of the others, which are still to be decoded.
 
         All have the same limit of tokens.
         """
-        import torch
-        from whisper.audio import log_mel_spectrogram, pad_or_trim
-
         length = round(WINDOW * SECONDS_PER_POSITION * SAMPLE_RATE)
-        results: list[tuple[Window, DecodingResult]] = []
-        with torch.inference_mode():
-            # One spectrogram at a time: its reference level depends on its whole input.
-            audio = [torch.from_numpy(pad_or_trim(window.samples, length)) for window in windows]
-            mels = torch.stack([log_mel_spectrogram(samples, self._model.dims.n_mels) for samples in audio])
-            states = self._model.encoder(mels)
-            with self._lock:
-                found = self._detect(windows, states)
-                single = {row: own[0] for row, own in enumerate(found) if len(own) == 1}
-                rows: dict[str, list[int]] = {}
-                for row, window in single.items():
-                    rows.setdefault(window.language, []).append(row)
-                for language, own in rows.items():
-                    texts = self._decode_states([single[row] for row in own], states[own], language)
-                    results += [(single[row], text) for row, text in zip(own, texts, strict=True)]
+        results: list[tuple[Window, Decoded]] = []
+        samples = [np.pad(window.samples[:length], (0, max(0, length - len(window.samples)))) for window in windows]
+        with self._lock:
+            states = self._model.encode(samples)
+            found = self._detect(windows, states)
+            single = {row: own[0] for row, own in enumerate(found) if len(own) == 1}
+            rows: dict[str, list[int]] = {}
+            for row, window in single.items():
+                rows.setdefault(window.language, []).append(row)
+            for language, own in rows.items():
+                texts = self._decode_states([single[row] for row in own], [states[row] for row in own], language)
+                results += [(single[row], text) for row, text in zip(own, texts, strict=True)]
         return results, [part for own in found if len(own) > 1 for part in own]
 
-    def _detect(self, windows: Sequence[Window], states: Tensor) -> list[list[Window]]:
+    def _detect(self, windows: Sequence[Window], states: Sequence[Any]) -> list[list[Window]]:
         """Return each window with its language, or its parts where it has several."""
         unknown = [row for row, window in enumerate(windows) if window.detected is None]
-        log_probs = iter(detect_languages(self._model, states[unknown]) if unknown else ())
+        log_probs = iter(self._model.detect([states[row] for row in unknown]) if unknown else ())
         found = [[window] for window in windows]
         for row in unknown:
             parts = find_languages(self._model, windows[row].samples, windows[row].stretches, next(log_probs))
             found[row] = [windows[row].part(*part) for part in parts]
         return found
 
-    def _decode_states(self, windows: Sequence[Window], states: Tensor, language: str) -> list[DecodingResult]:
+    def _decode_states(self, windows: Sequence[Window], states: Sequence[Any], language: str) -> list[Decoded]:
         """Decode greedily, and again by beam search where the text is not credible although there may be speech."""
-        from whisper.decoding import DecodingOptions
-
-        options = DecodingOptions(language=language, sample_len=windows[0].tokens, fp16=False)
-        results: list[DecodingResult] = self._model.decode(states, options)
+        results = self._model.decode(states, language, windows[0].tokens)
         for i, (window, result) in enumerate(zip(windows, results, strict=True)):
             doubtful = not is_credible(result, len(window.samples) / SAMPLE_RATE)
             if doubtful and result.no_speech_prob <= MAX_NO_SPEECH:
-                results[i] = self._model.decode(states[i], replace(options, beam_size=5))
+                (results[i],) = self._model.decode([states[i]], language, window.tokens, BEAMS)
         return results
 
-    def _find_rest(self, result: DecodingResult, length: int) -> int:
+    def _find_rest(self, result: Decoded, length: int) -> int:
         """Return the sample from which on Whisper left a window of `length` samples undecoded; 0 if there is no rest.
 
         Whisper marks this, as it was trained to, by two timestamps at the end of the text: the end of the last
@@ -225,13 +212,10 @@ class Transcriber:
         return rest if MARGIN_S * SAMPLE_RATE <= rest <= length - MARGIN_S * SAMPLE_RATE else 0
 
     def _tokenizer(self, language: str) -> Tokenizer:
-        from whisper.tokenizer import get_tokenizer
-
-        model = self._model
-        return get_tokenizer(model.is_multilingual, num_languages=model.num_languages, language=language)
+        return self._model.tokenizer(language)
 
     def _cut_segments(
-        self, speech: CleanSpeech, window: Window, result: DecodingResult, words: bool
+        self, speech: CleanSpeech, window: Window, result: Decoded, words: bool
     ) -> Iterator[TranscriptSegment]:
         """Cut a decoded window at its timestamp tokens; with `words`, each of them has times as well."""
         tokenizer = self._tokenizer(result.language)
@@ -248,38 +232,20 @@ class Transcriber:
         if said:
             pieces.append((begin, end, said))
         offset = window.start / SAMPLE_RATE
-        spoken = self._align(tokenizer, pieces, window, result.audio_features) if words else [[]] * len(pieces)
+        spoken: list[list[Word]] = [[] for _ in pieces]
+        if words:
+            frames = max(2, len(window.samples) // HOP_LENGTH)
+            with self._lock:
+                timed = self._model.align(result.audio_features, result.language, pieces, frames)
+            spoken = [join_parts(each, result.language not in UNSPACED) for each in timed]
         spans = speech.spans_between(window.start, window.start + len(window.samples))
         within = replace(speech, samples=window.samples, segments=spans)
-        for (begin, finish, tokens), timed in zip(pieces, spoken, strict=True):
+        for (begin, finish, tokens), within_piece in zip(pieces, spoken, strict=True):
             if text := tokenizer.decode(tokens).strip():
                 span = speech.original_span(offset + begin, offset + finish)
-                own = tuple(replace(word, **vars(within.original_span(word.start, word.end))) for word in timed)
+                own = tuple(replace(word, **vars(within.original_span(word.start, word.end))) for word in within_piece)
                 segment = TranscriptSegment(span.start, span.end, text, math.exp(result.avg_logprob), own)
                 yield replace(segment, language=window.language, language_doubtful=window.doubtful)
-
-    def _align(
-        self, tokenizer: Tokenizer, pieces: Sequence[tuple[float, float, list[int]]], window: Window, states: Tensor
-    ) -> list[list[Word]]:
-        """Return the words of each piece of a window, with times from its beginning.
-
-        Whisper's own module finds them, by dynamic time warping through the weights of the cross-attention.
-        """
-        from whisper.timing import add_word_timestamps
-
-        timed: list[dict[str, Any]] = [
-            {"start": begin, "end": end, "tokens": tokens, "seek": 0, "words": []} for begin, end, tokens in pieces
-        ]
-        with _ALIGNING:
-            add_word_timestamps(
-                segments=timed,
-                model=self._aligner,
-                tokenizer=tokenizer,
-                mel=states,
-                num_frames=max(2, len(window.samples) // HOP_LENGTH),
-                last_speech_timestamp=0.0,
-            )
-        return [join_parts(each["words"], tokenizer.language not in UNSPACED) for each in timed]
 
 
 def join_parts(timed: Sequence[dict[str, Any]], spaced: bool) -> list[Word]:
@@ -294,7 +260,7 @@ def join_parts(timed: Sequence[dict[str, Any]], spaced: bool) -> list[Word]:
     return words
 
 
-def is_credible(result: DecodingResult, seconds: float) -> bool:
+def is_credible(result: Decoded, seconds: float) -> bool:
     """Return whether the text of `seconds` of audio is credible rather than hallucinated, by Whisper's own measures."""
     certain = result.no_speech_prob < CERTAIN_SPEECH and len(result.text) <= MAX_CHARACTERS_PER_S * seconds
     if not result.text.strip() or (result.compression_ratio > MAX_COMPRESSION_RATIO and not certain):
@@ -303,7 +269,7 @@ def is_credible(result: DecodingResult, seconds: float) -> bool:
     return bool(result.avg_logprob >= doubt * MIN_LOG_PROBABILITY)
 
 
-def _by_speech(decoded: Mapping[tuple[int, int], _Decoded], count: int) -> list[list[TranscriptSegment]]:
+def _by_speech(decoded: Mapping[tuple[int, int], _Found], count: int) -> list[list[TranscriptSegment]]:
     """Return the segments of each of `count` speeches."""
     segments: list[list[TranscriptSegment]] = [[] for _ in range(count)]
     for window, own in decoded.values():
@@ -319,44 +285,19 @@ def _detected(speech: CleanSpeech) -> list[Span]:
     ]
 
 
-def compile_alignment() -> None:
-    """Compile what aligns words, so that the first recording does not wait two seconds for it."""
-    import torch
-    from whisper.timing import dtw
-
-    with _ALIGNING:
-        dtw(torch.zeros(2, 2))
-
-
-def shorten_window(model: Whisper, positions: int) -> Whisper:
-    """Return a Whisper that shares all weights and whose encoder takes `positions` (2 mel frames each)."""
-    tensors = [*model.parameters(), *model.buffers()]
-    short = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
-    short.encoder.positional_embedding = model.encoder.positional_embedding[:positions]
-    short.dims.n_audio_ctx = positions
-    return short
-
-
-def _without_encoder(model: Whisper) -> Whisper:
-    """Return a Whisper that shares all weights and takes the encoder's states instead of a spectrogram."""
-    from torch.nn import Identity
-
-    tensors = [*model.parameters(), *model.buffers()]
-    decoder = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
-    decoder.encoder = Identity()
-    return decoder
-
-
 def load_transcriber(settings: Settings, progress: Progress | None = None) -> Transcriber:
     """Load the Whisper that the settings name; `progress` is called while its weights are downloaded.
 
     Raise WeightsUnavailable if they are not there, InvalidSettings for a language that Whisper does not know.
     """
+    if settings.whisper == BUNDLED and settings.engine == "onnx":
+        from ser_engine.transcription.onnx_whisper import OnnxWhisper
+
+        return Transcriber(OnnxWhisper(settings, WINDOW), "whisper-base (int8 weights)", settings.language)
     from ser_engine.models.batching import set_up_torch
-    from ser_engine.models.whisper import shared_whisper
 
     set_up_torch(settings.threads)
-    precision = "int8" if settings.whisper == "base" else "float16"
+    precision = "int8" if settings.whisper == BUNDLED else "float16"
     whisper = shared_whisper(settings, progress)
     engine = f"whisper-{settings.whisper} ({precision} weights)"
     return Transcriber(whisper, engine, settings.language)

@@ -9,7 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from ser_engine.types import Recording, Scores, SourceInfo, Span, TimelineWindow
+from ser_engine.features.mel import mel_frequencies
+from ser_engine.types import Scores, Span, TimelineWindow
 from ui.charts import (
     HIDDEN,
     LINE,
@@ -141,19 +142,12 @@ def mel_decibels(overview: Overview) -> NDArray[np.float32]:
     return decibels.astype(np.float32)
 
 
-def warm_up() -> None:
-    """Load the library behind the spectrogram, which takes seconds the first time."""
-    Overview.of(Recording(np.zeros(8000, np.float32), 8000, SourceInfo("", "", "", 1, 8000, 0)))
-
-
 def spectrogram(overview: Overview) -> go.Figure:
     """Draw the mel spectrogram over the same time as the waveform, up to the highest frequency that models use."""
-    import librosa
-
     figure = go.Figure(mel_heatmap(mel_decibels(overview), overview.duration_s, FLOOR_DB))
     top = min(TOP_HZ, overview.rate / 2)
     ticks = [hz for hz in HZ_TICKS if hz <= top]
-    edges = librosa.mel_frequencies(n_mels=MEL_BANDS + 2, fmin=0, fmax=top)[1:-1]
+    edges = mel_frequencies(MEL_BANDS + 2, top)[1:-1]
     plain(figure, 200, left=LEFT, bottom=24)
     time_axis(figure, overview.duration_s)
     return figure.update_yaxes(

@@ -10,6 +10,7 @@ import soxr
 from numpy.typing import NDArray
 
 from ser_engine.audio.decode import encode_wav
+from ser_engine.features.mel import mel_power
 from ser_engine.types import Recording
 
 MAX_POINTS = 1500
@@ -90,8 +91,6 @@ class Overview:
             self.highest[begin:end] = np.maximum(self.highest[begin:end], np.maximum.reduceat(samples, edges))
 
     def _add_spectrum(self, samples: NDArray[np.float32], first: int, total: int) -> None:
-        import librosa
-
         window = 2 ** round(np.log2(0.04 * self.rate))
         hop = window // 4
         if total > MAX_COLUMNS * hop:
@@ -104,14 +103,7 @@ class Overview:
         frame = -(-first // hop)  # the first whose middle is in the part
         if len(samples) <= (offset := frame * hop - first):
             return
-        power = librosa.feature.melspectrogram(
-            y=samples[offset:],
-            sr=self.rate,
-            n_fft=window,
-            hop_length=hop,
-            n_mels=MEL_BANDS,
-            fmax=min(TOP_HZ, self.rate / 2),
-        )
+        power = mel_power(samples[offset:], self.rate, window, hop, MEL_BANDS, min(TOP_HZ, self.rate / 2))
         power = power[:, : -(-(len(samples) - offset) // hop)]  # without one whose middle is the end
         columns = np.minimum(np.arange(frame, frame + power.shape[1]) // pooled, len(self._frames) - 1)
         np.add.at(self._mel.T, columns, power.T)

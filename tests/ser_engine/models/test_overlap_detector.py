@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ser_engine.audio.quality import normalize_level
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models.overlap_detector import CHUNK, FRAME_S, MARGIN, SEVERAL, load_detector
-from ser_engine.models.store import TENSORS
+from ser_engine.models.overlap_detection import CHUNK, FRAME_S, MARGIN, SEVERAL, load_detector
+from ser_engine.models.overlap_detector import build_detector
+from ser_engine.models.store import TENSORS, read_tensors
 from ser_engine.settings import PROJECT, Settings
 from tests.speech import RATE, SENTENCES, noise, speech
 
@@ -53,3 +55,14 @@ def test_weights_are_small_and_missing_ones_are_named(tmp_path: Path) -> None:
     (tmp_path / "overlap").mkdir()
     with pytest.raises(WeightsUnavailable, match="overlap"):
         load_detector(Settings(models_dir=tmp_path))
+
+
+def test_probabilities_are_those_of_the_network_that_was_trained() -> None:
+    samples = normalize_level(np.concatenate([MAN, WOMAN]))[: CHUNK - 2 * MARGIN]
+    fast, same = (load_detector(Settings(engine=engine)).probabilities(samples) for engine in ("onnx", "torch"))
+    np.testing.assert_allclose(fast, same, atol=1e-4)
+    detector = build_detector(read_tensors(PROJECT / "models" / "overlap"))
+    chunk = torch.from_numpy(np.pad(samples, (MARGIN, CHUNK - MARGIN - len(samples))))
+    trained = detector(detector.mel(chunk[None])).softmax(dim=1)[0].T.numpy()
+    edge = round(MARGIN / RATE / FRAME_S)
+    np.testing.assert_allclose(fast, trained[edge : edge + len(fast)], atol=1e-3)

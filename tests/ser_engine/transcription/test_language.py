@@ -125,7 +125,7 @@ def test_a_chosen_language_is_that_of_all_speech_and_not_doubtful(transcriber: T
 
 def test_speech_in_one_language_is_encoded_once(transcriber: Transcriber) -> None:
     shapes: list[int] = []
-    hook = transcriber._model.encoder.register_forward_hook(lambda *passed: shapes.append(len(passed[2])))
+    hook = transcriber._model.model.encoder.register_forward_hook(lambda *passed: shapes.append(len(passed[2])))
     transcriber.transcribe(cleaned(speech("Dogs are sitting by the door.")))
     hook.remove()
     assert shapes == [1]

@@ -18,12 +18,12 @@ from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import load_audio
 from ser_engine.data.corpora import registry
 from ser_engine.models.whisper import shared_whisper
+from ser_engine.transcription.recognizer import shorten_window
 from ser_engine.transcription.transcriber import (
     WINDOW,
     Transcriber,
     is_credible,
     join_parts,
-    shorten_window,
 )
 from ser_engine.transcription.windows import split_speech
 from ser_engine.types import CleanSpeech, Span

@@ -1,0 +1,117 @@
+"""Whisper by onnxruntime decodes, detects and times words as openai-whisper does."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from ser_engine import Settings
+from ser_engine.models.whisper import shared_whisper
+from ser_engine.transcription.decoding import NON_SPEECH, Rules, log_softmax
+from ser_engine.transcription.onnx_whisper import OnnxWhisper
+from ser_engine.transcription.recognizer import TorchWhisper
+from ser_engine.transcription.tokens import load_tokenizer
+from ser_engine.transcription.transcriber import WINDOW
+from ser_engine.transcription.word_times import warp
+from tests.speech import Samples, speech
+
+LENGTH = WINDOW * 320
+TEXTS = ("Kids are talking by the door.", "I wonder what this is about.")
+
+
+@pytest.fixture(scope="module")
+def fast(settings: Settings) -> OnnxWhisper:
+    return OnnxWhisper(settings, WINDOW)
+
+
+@pytest.fixture(scope="module")
+def reference(settings: Settings) -> TorchWhisper:
+    return TorchWhisper(shared_whisper(settings), WINDOW)
+
+
+def window(text: str, voice: str = "man") -> Samples:
+    samples = speech(text, voice)[:LENGTH]
+    return np.pad(samples, (0, LENGTH - len(samples))).astype(np.float32)
+
+
+def test_the_text_is_openai_whispers(fast: OnnxWhisper, reference: TorchWhisper) -> None:
+    clips = [window(text) for text in TEXTS]
+    ours, theirs = fast.encode(clips), reference.encode(clips)
+    for one, other in zip(fast.decode(ours, "en", 80), reference.decode(theirs, "en", 80), strict=True):
+        assert (one.tokens, one.text, one.language) == (other.tokens, other.text, "en")
+        assert one.avg_logprob == pytest.approx(other.avg_logprob, abs=0.05)
+        assert one.no_speech_prob == pytest.approx(other.no_speech_prob, abs=0.02)
+        assert one.compression_ratio == other.compression_ratio
+    (one,), (other,) = fast.decode(ours[:1], "en", 80, 5), reference.decode(theirs[:1], "en", 80, 5)
+    assert one.tokens == other.tokens and one.avg_logprob == pytest.approx(other.avg_logprob, abs=0.05)
+    # A limit in the middle of the text.
+    (one,), (other,) = fast.decode(ours[:1], "en", 5), reference.decode(theirs[:1], "en", 5)
+    assert one.tokens == other.tokens and one.avg_logprob == pytest.approx(other.avg_logprob, abs=0.1)
+
+
+def test_the_language_is_openai_whispers(fast: OnnxWhisper, reference: TorchWhisper) -> None:
+    clips = [window(TEXTS[0])]
+    ours, theirs = fast.detect(fast.encode(clips))[0], reference.detect(reference.encode(clips))[0]
+    assert ours.argmax() == theirs.argmax() == 0 and len(ours) == len(theirs)
+    assert np.abs(np.exp(ours) - np.exp(theirs)).max() < 0.05
+    stretches = [speech(TEXTS[0])]
+    both = fast.detect_stretches(stretches), reference.detect_stretches(stretches)
+    assert both[0].argmax() == both[1].argmax() and np.abs(np.exp(both[0]) - np.exp(both[1])).max() < 0.1
+
+
+def test_words_have_openai_whispers_times(fast: OnnxWhisper, reference: TorchWhisper) -> None:
+    clip = window(TEXTS[0])
+    (ours,), (theirs,) = fast.encode([clip]), reference.encode([clip])
+    (decoded,) = fast.decode([ours], "en", 80)
+    text = [token for token in decoded.tokens if token < fast.tokenizer("en").timestamp_begin]
+    pieces = [(0.0, 1.2, text[:3]), (1.2, 3.0, text[3:])]
+    both = fast.align(ours, "en", pieces, 300), reference.align(theirs, "en", pieces, 300)
+    for one, other in zip(*both, strict=True):
+        assert [word["word"] for word in one] == [word["word"] for word in other]
+        assert [word["start"] for word in one] == pytest.approx([word["start"] for word in other], abs=0.05)
+        assert [word["end"] for word in one] == pytest.approx([word["end"] for word in other], abs=0.05)
+        assert [word["probability"] for word in one] == pytest.approx([w["probability"] for w in other], abs=0.1)
+    assert fast.align(ours, "en", [], 300) == []
+
+
+def test_the_rules_are_openai_whispers(reference: TorchWhisper) -> None:
+    import torch
+    from whisper.decoding import DecodingOptions, DecodingTask
+
+    task = DecodingTask(reference.model, DecodingOptions(language="de", fp16=False))
+    tokenizer = load_tokenizer(True, 99, "de")
+    assert tuple(tokenizer.non_speech_tokens) == NON_SPEECH
+    rules = Rules(tokenizer, WINDOW)
+    assert tuple(rules.prompt) == task.initial_tokens
+    rng = np.random.default_rng(0)
+    begin = tokenizer.timestamp_begin
+    for sampled in (
+        [],
+        [begin],
+        [begin, 50],
+        [begin, 50, begin + 40],
+        [begin, 50, begin + 40, begin + 40],
+        [begin, 9, 7],
+    ):
+        logits = rng.normal(0, 3, (1, 51865)).astype(np.float32)
+        logits[0, begin:] -= 5 * rng.random()
+        theirs = torch.from_numpy(logits.copy())
+        for each in task.logit_filters:
+            each.apply(theirs, torch.tensor([[*rules.prompt, *sampled]]))
+        rules.apply(logits, [sampled])
+        assert np.array_equal(np.isinf(logits), np.isinf(theirs.numpy()))
+    logits = rng.normal(0, 3, (2, 50)).astype(np.float32)
+    assert log_softmax(logits) == pytest.approx(torch.from_numpy(logits).log_softmax(dim=1).numpy(), abs=1e-5)
+
+
+def test_time_warping_is_openai_whispers() -> None:
+    from whisper.timing import dtw_cpu
+
+    rng = np.random.default_rng(0)
+    for shape in ((1, 1), (1, 7), (6, 1), (9, 40)):
+        costs = rng.normal(size=shape)
+        rows, columns = warp(costs)
+        assert np.array_equal([rows, columns], dtw_cpu(costs))
+        assert all(0 <= after - before <= 1 for before, after in pairwise(rows))

@@ -1,0 +1,318 @@
+"""Write the graphs that onnxruntime runs: the bundled networks without their weights.
+
+The graphs are the forward passes of openai-whisper's encoder and decoder and of a BERT, written with onnx's helpers.
+They refer to weights by the names of the tensors in model.safetensors, from which `ser_engine.models.onnx_graph` fills
+them in; tests hold them against the torch modules. Run it again after a change here:
+
+    python tools/export_graphs.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from ser_engine.models.overlap_detection import BANDS, DILATIONS, STRIDE, WIDTH
+
+PROJECT = Path(__file__).resolve().parents[1]
+GRAPHS = PROJECT / "ser_engine" / "models" / "graphs"
+MICROSOFT = "com.microsoft"
+# Matrices in 8 bits are multiplied in blocks of so many columns; within a block, activations have one scale.
+BLOCK = 128
+# What matrices are multiplied in: float32, or 8 bits (onnxruntime's number for it), for weights and activations.
+EXACT, FAST = 0, 4
+# The blocks that represent how something is said (`features.encoder.BLOCKS`).
+VOICE_BLOCKS = 4
+# The heads of Whisper-base's cross-attention that follow the words' times (openai-whisper's _ALIGNMENT_HEADS).
+ALIGNMENT_HEADS = ((3, 1), (4, 2), (4, 3), (4, 7), (5, 1), (5, 2), (5, 4), (5, 6))
+
+
+class Graph:
+    """Nodes and weights of one graph; methods add nodes and return the names of their outputs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: dict[str, onnx.TensorProto] = {}
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.outputs: list[onnx.ValueInfoProto] = []
+
+    def input(self, name: str, *shape: str | int, type: int = TensorProto.FLOAT) -> str:
+        """Declare an input."""
+        self.inputs.append(helper.make_tensor_value_info(name, type, shape))
+        return name
+
+    def output(self, value: str, name: str, *shape: str | int) -> None:
+        """Return a value under this name."""
+        self.nodes.append(helper.make_node("Identity", [value], [name], name=f"out_{name}"))
+        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
+    def add(self, kind: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any) -> Any:
+        """Add a node; return the name of its output, or of several."""
+        number = len(self.nodes)
+        names = [f"v{number}_{k}" for k in range(outputs)]
+        node = helper.make_node(kind, list(inputs), names, name=f"{kind}_{number}", domain=domain, **attributes)
+        self.nodes.append(node)
+        return names[0] if outputs == 1 else names
+
+    def constant(self, value: Any, dtype: Any = np.int64) -> str:
+        """Add a constant."""
+        array = np.asarray(value, dtype)
+        name = f"c{len(self.weights)}"
+        self.weights[name] = numpy_helper.from_array(array, name)
+        return name
+
+    def weight(self, name: str, *shape: int, type: int = TensorProto.FLOAT) -> str:
+        """Declare a tensor that is filled in when the graph is loaded."""
+        if name not in self.weights:
+            tensor = TensorProto(name=name, data_type=type, dims=shape, data_location=TensorProto.EXTERNAL)
+            tensor.external_data.add(key="location", value="model.safetensors")
+            self.weights[name] = tensor
+        return name
+
+    def linear(self, x: str, name: str, rows: int, columns: int, bias: bool = True, level: int = EXACT) -> str:
+        """Multiply by the matrix `name`.weight [rows, columns] and add `name`.bias: in float32, or `FAST` in 8 bits."""
+        if level == EXACT:
+            # Half as much time again as with codes that are converted at each call, for a few short recordings.
+            y = self.add("FusedMatMul", x, self.weight(f"{name}.weight", rows, columns), domain=MICROSOFT, transB=1)
+            return self.add("Add", y, self.weight(f"{name}.bias", rows)) if bias else y
+        blocks = columns // BLOCK
+        codes = self.weight(f"{name}.weight:codes", rows, blocks, BLOCK, type=TensorProto.UINT8)
+        scales = self.weight(f"{name}.weight:scales", rows, blocks)
+        rest = ["", "", self.weight(f"{name}.bias", rows)] if bias else []
+        return self.add(
+            "MatMulNBits", x, codes, scales, *rest,
+            domain=MICROSOFT, K=columns, N=rows, bits=8, block_size=BLOCK, accuracy_level=level,
+        )  # fmt: skip
+
+    def normalize(self, x: str, name: str, width: int, epsilon: float = 1e-5) -> str:
+        """Add a layer normalization."""
+        scale, shift = self.weight(f"{name}.weight", width), self.weight(f"{name}.bias", width)
+        return self.add("LayerNormalization", x, scale, shift, axis=-1, epsilon=epsilon)
+
+    def gelu(self, x: str) -> str:
+        """Add a Gaussian error linear unit."""
+        return self.add("Gelu", x, domain=MICROSOFT)
+
+    def write(self, folder: Path) -> None:
+        """Write the graph, and the shapes of its weights by name, which onnxruntime does not tell."""
+        graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, list(self.weights.values()))
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid(MICROSOFT, 1)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="ser-engine")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{self.name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+        shapes = {name: list(each.dims) for name, each in self.weights.items() if each.external_data}
+        (folder / f"{self.name}.json").write_text(json.dumps(shapes, indent=0) + "\n", encoding="utf-8")
+
+
+def encoder_block(g: Graph, x: str, prefix: str, width: int, heads: int, level: int) -> str:
+    """Add one block of Whisper's encoder, the names of whose weights begin with `prefix`."""
+    y = g.normalize(x, f"{prefix}attn_ln", width)
+    query = g.linear(y, f"{prefix}attn.query", width, width, level=level)
+    key = g.linear(y, f"{prefix}attn.key", width, width, bias=False, level=level)
+    value = g.linear(y, f"{prefix}attn.value", width, width, level=level)
+    y = g.add("MultiHeadAttention", query, key, value, domain=MICROSOFT, num_heads=heads)
+    x = g.add("Add", x, g.linear(y, f"{prefix}attn.out", width, width, level=level))
+    y = g.normalize(x, f"{prefix}mlp_ln", width)
+    y = g.gelu(g.linear(y, f"{prefix}mlp.0", 4 * width, width, level=level))
+    return g.add("Add", x, g.linear(y, f"{prefix}mlp.2", width, 4 * width, level=level))
+
+
+def _embed_spectrogram(g: Graph, dims: dict[str, int]) -> str:
+    """Add what is before the blocks of Whisper's encoder."""
+    width = dims["n_audio_state"]
+    x = g.input("mel", "batch", dims["n_mels"], "frames")
+    for n, columns in ((1, dims["n_mels"]), (2, width)):
+        weights = g.weight(f"encoder.conv{n}.weight", width, columns, 3), g.weight(f"encoder.conv{n}.bias", width)
+        x = g.gelu(g.add("Conv", x, *weights, kernel_shape=[3], pads=[1, 1], strides=[n]))
+    x = g.add("Transpose", x, perm=[0, 2, 1])
+    positions = g.weight("encoder.positional_embedding", dims["n_audio_ctx"], width)
+    length = g.add("Slice", g.add("Shape", x), g.constant([1]), g.constant([2]))
+    return str(g.add("Add", x, g.add("Slice", positions, g.constant([0]), length, g.constant([0]))))
+
+
+def voice_encoder(dims: dict[str, int]) -> Graph:
+    """Return the lower blocks of the encoder in float32: a spectrogram to the states before and after each."""
+    g = Graph("voice_encoder")
+    x = _embed_spectrogram(g, dims)
+    for n in range(VOICE_BLOCKS + 1):
+        g.output(x, f"states_{n}", "batch", "positions", dims["n_audio_state"])
+        if n < VOICE_BLOCKS:
+            x = encoder_block(g, x, f"encoder.blocks.{n}.", dims["n_audio_state"], dims["n_audio_head"], EXACT)
+    return g
+
+
+def tuned_block(dims: dict[str, int]) -> Graph:
+    """Return one block of the encoder, exactly: states [batch, t, width] to its output."""
+    g = Graph("encoder_block")
+    x = g.input("states", "batch", "t", dims["n_audio_state"])
+    y = encoder_block(g, x, "", dims["n_audio_state"], dims["n_audio_head"], EXACT)
+    g.output(y, "output", "batch", "t", dims["n_audio_state"])
+    return g
+
+
+def whisper_encoder(dims: dict[str, int], level: int) -> Graph:
+    """Return the encoder: a spectrogram [batch, mels, 2 t] to the decoder's keys and values of its states."""
+    g = Graph("whisper_encoder")
+    width, heads = dims["n_audio_state"], dims["n_audio_head"]
+    x = _embed_spectrogram(g, dims)
+    for n in range(dims["n_audio_layer"]):
+        x = encoder_block(g, x, f"encoder.blocks.{n}.", width, heads, level)
+    states = g.normalize(x, "encoder.ln_post", width)
+    split = g.constant([0, 0, heads, width // heads])
+    for n in range(dims["n_text_layer"]):
+        for part in ("key", "value"):
+            y = g.linear(
+                states, f"decoder.blocks.{n}.cross_attn.{part}", width, width, bias=part == "value", level=level
+            )
+            y = g.add("Transpose", g.add("Reshape", y, split), perm=[0, 2, 1, 3])
+            g.output(y, f"cross_{part}_{n}", "batch", heads, "positions", width // heads)
+    return g
+
+
+def whisper_decoder(dims: dict[str, int], level: int) -> Graph:
+    """Return the decoder: embedded tokens [batch, n, width] and what is cached to logits of the positions `rows`."""
+    g = Graph("whisper_decoder")
+    width, heads = dims["n_text_state"], dims["n_text_head"]
+    head = width // heads
+    x = g.input("embedded", "batch", "n", width)
+    rows = g.input("rows", "r", type=TensorProto.INT64)
+    split = g.constant([0, 0, heads, head])
+    aligned: dict[tuple[int, int], str] = {}
+
+    def recordings(keys: str) -> str:
+        return g.add("Slice", g.add("Shape", keys), g.constant([0]), g.constant([1]))
+
+    for n in range(dims["n_text_layer"]):
+        name = f"decoder.blocks.{n}"
+        past = [g.input(f"past_{part}_{n}", "batch", heads, "past", head) for part in ("key", "value")]
+        cross = [g.input(f"cross_{part}_{n}", "batch", heads, "positions", head) for part in ("key", "value")]
+        y = g.normalize(x, f"{name}.attn_ln", width)
+        query, key, value = (
+            g.linear(y, f"{name}.attn.{part}", width, width, bias=part != "key", level=level)
+            for part in ("query", "key", "value")
+        )
+        y, *present = g.add(
+            "MultiHeadAttention", query, key, value, "", "", "", *past,
+            outputs=3, domain=MICROSOFT, num_heads=heads, unidirectional=1,
+        )  # fmt: skip
+        for part, tensor in zip(("key", "value"), present, strict=True):
+            g.output(tensor, f"present_{part}_{n}", "batch", heads, "total", head)
+        x = g.add("Add", x, g.linear(y, f"{name}.attn.out", width, width, level=level))
+        y = g.normalize(x, f"{name}.cross_attn_ln", width)
+        query = g.linear(y, f"{name}.cross_attn.query", width, width, level=level)
+        # Beams of one recording share its keys: as if they were its further positions.
+        query = g.add("Reshape", query, g.add("Concat", recordings(cross[0]), g.constant([-1, width]), axis=0))
+        for layer, chosen in ALIGNMENT_HEADS:
+            if layer == n:
+                each = g.add("Gather", g.add("Reshape", query, split), g.constant(chosen), axis=2)
+                own = g.add("Transpose", g.add("Gather", cross[0], g.constant(chosen), axis=1), perm=[0, 2, 1])
+                aligned[layer, chosen] = g.add("MatMul", each, own)
+        y = g.add("MultiHeadAttention", query, *cross, domain=MICROSOFT, num_heads=heads)
+        y = g.add("Reshape", y, g.add("Shape", x))
+        x = g.add("Add", x, g.linear(y, f"{name}.cross_attn.out", width, width, level=level))
+        y = g.normalize(x, f"{name}.mlp_ln", width)
+        y = g.gelu(g.linear(y, f"{name}.mlp.0", 4 * width, width, level=level))
+        x = g.add("Add", x, g.linear(y, f"{name}.mlp.2", width, 4 * width, level=level))
+    x = g.add("Gather", g.normalize(x, "decoder.ln", width), rows, axis=1)
+    logits = g.linear(x, "decoder.token_embedding", dims["n_vocab"], width, bias=False, level=level)
+    g.output(logits, "logits", "batch", "r", dims["n_vocab"])
+    stacked = [g.add("Unsqueeze", aligned[pair], g.constant([1])) for pair in ALIGNMENT_HEADS]
+    scores = g.add("Mul", g.add("Concat", *stacked, axis=1), g.constant(head**-0.5, np.float32))
+    g.output(scores, "alignment", "batch", len(ALIGNMENT_HEADS), "n", "positions")
+    return g
+
+
+def bert(config: dict[str, Any], name: str = "minilm") -> Graph:
+    """Return a BERT: summed embeddings [batch, t, width] and what is added to attention to its last states."""
+    g = Graph(name)
+    width, inner, heads = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
+    epsilon = config["layer_norm_eps"]
+    x = g.input("embedded", "batch", "t", width)
+    hidden = g.input("hidden", "batch", 1, "t", "t")
+    x = g.normalize(x, "encoder.embeddings.LayerNorm", width, epsilon)
+    for n in range(config["num_hidden_layers"]):
+        layer = f"encoder.encoder.layer.{n}"
+        parts = [g.linear(x, f"{layer}.attention.self.{part}", width, width) for part in ("query", "key", "value")]
+        y = g.add("MultiHeadAttention", *parts, "", "", hidden, domain=MICROSOFT, num_heads=heads)
+        y = g.linear(y, f"{layer}.attention.output.dense", width, width)
+        x = g.normalize(g.add("Add", x, y), f"{layer}.attention.output.LayerNorm", width, epsilon)
+        y = g.gelu(g.linear(x, f"{layer}.intermediate.dense", inner, width))
+        y = g.linear(y, f"{layer}.output.dense", width, inner)
+        x = g.normalize(g.add("Add", x, y), f"{layer}.output.LayerNorm", width, epsilon)
+    g.output(x, "states", "batch", "t", width)
+    return g
+
+
+def speaker_encoder(bands: int = 40, width: int = 256, layers: int = 3) -> Graph:
+    """Return the GE2E encoder: mel power [frames, n, bands] to the layers' last states and embeddings [n, width].
+
+    The embeddings are not yet of unit length.
+    """
+    g = Graph("speaker_encoder")
+    x = g.input("mel", "frames", "n", bands)
+    last = ""
+    for n in range(layers):
+        columns = width if n else bands
+        matrices = [
+            g.weight(f"lstm.weight_{part}_l{n}:gates", 1, 4 * width, size)
+            for part, size in (("ih", columns), ("hh", width))
+        ]
+        biases = g.weight(f"lstm.bias_l{n}:biases", 1, 8 * width)
+        y, last = g.add("LSTM", x, *matrices, biases, outputs=2, hidden_size=width)
+        last = g.add("Squeeze", last, g.constant([0]))
+        g.output(last, f"state_{n}", "n", width)
+        x = g.add("Squeeze", y, g.constant([1]))
+    x = g.linear(last, "linear", width, width)
+    g.output(g.add("Relu", x), "embedded", "n", width)
+    return g
+
+
+def overlap_detector() -> Graph:
+    """Return the detector of overlapped speech: normalized spectrograms [n, bands, 2 t] to logits [n, 3, t]."""
+    g = Graph("overlap_detector")
+    x = g.input("mel", "n", BANDS, "frames")
+    weights = g.weight("first.weight", WIDTH, BANDS, 5), g.weight("first.bias", WIDTH)
+    x = g.add("Relu", g.add("Conv", x, *weights, kernel_shape=[5], pads=[2, 2], strides=[STRIDE]))
+    for n, dilation in enumerate(DILATIONS):
+        weights = g.weight(f"convolutions.{n}.weight", WIDTH, WIDTH, 3), g.weight(f"convolutions.{n}.bias", WIDTH)
+        y = g.add("Conv", x, *weights, kernel_shape=[3], pads=[dilation, dilation], dilations=[dilation])
+        norm = [g.weight(f"norms.{n}.{part}", WIDTH) for part in ("weight", "bias", "running_mean", "running_var")]
+        x = g.add("Add", x, g.add("Relu", g.add("BatchNormalization", y, *norm, epsilon=1e-5)))
+    last = g.weight("last.weight", 3, WIDTH, 1), g.weight("last.bias", 3)
+    g.output(g.add("Conv", x, *last, kernel_shape=[1]), "logits", "n", 3, "t")
+    return g
+
+
+def main() -> None:
+    """Write all graphs."""
+    for graph in graphs():
+        graph.write(GRAPHS)
+
+
+def graphs() -> Sequence[Graph]:
+    """Return all graphs."""
+    dims = _config("whisper-base")["dims"]
+    return (
+        whisper_encoder(dims, FAST),
+        whisper_decoder(dims, FAST),
+        voice_encoder(dims),
+        tuned_block(dims),
+        bert(_config("goemotions-minilm")["encoder"]),
+        speaker_encoder(),
+        overlap_detector(),
+    )
+
+
+def _config(model: str) -> Any:
+    return json.loads((PROJECT / "models" / model / "config.json").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
