@@ -264,14 +264,18 @@ class _Sound:
 
     def envelope(self) -> NDArray[np.float32]:
         """Return the level of frames as means over `ENVELOPE_S`."""
-        means = scipy.ndimage.uniform_filter1d(self.powers, round(ENVELOPE_S / FRAME_S))
+        from scipy.ndimage import uniform_filter1d  # here, since most recordings have one channel
+
+        means = uniform_filter1d(self.powers, round(ENVELOPE_S / FRAME_S))
         return np.asarray(np.sqrt(np.maximum(means, 0)))
 
     def smooth(self) -> NDArray[np.float32]:
         """Return the power of frames as means over `SMOOTH_S`."""
         import scipy.ndimage
 
-        means = scipy.ndimage.uniform_filter1d(self.powers, round(SMOOTH_S / FRAME_S), mode="nearest")
+        from scipy.ndimage import uniform_filter1d  # here, since most recordings have one channel
+
+        means = uniform_filter1d(self.powers, round(SMOOTH_S / FRAME_S), mode="nearest")
         return np.asarray(np.maximum(means, 0))
 
 
@@ -283,7 +287,6 @@ def _likeness(one: _Sound, other: _Sound) -> float:
 
 def _are_apart(sound: Sequence[_Sound], speech: Sequence[tuple[Span, ...]]) -> bool:
     """Return whether two channels carry different speakers, as far as there is speech in either; see `APART`."""
-    import scipy.ndimage
 
     one, other = sound
     spoken = _mask(speech[0], len(one.powers)) | _mask(speech[1], len(other.powers))
