@@ -271,7 +271,6 @@ class _Sound:
 
     def smooth(self) -> NDArray[np.float32]:
         """Return the power of frames as means over `SMOOTH_S`."""
-        import scipy.ndimage
 
         from scipy.ndimage import uniform_filter1d  # here, since most recordings have one channel
 
