@@ -49,10 +49,17 @@ class Scorer:
         """Return the outcomes of pickled lists of recordings, none of them once the job is stopped."""
         outcomes: list[bytes] = []
         for chunk in batch["chunk"]:
-            if not ray.get(self._stop.is_set.remote()):
+            if not self._stopped():
                 own = self._pool.analyze(iter([pickle.loads(chunk)]))
                 outcomes += [pickle.dumps(outcome) for outcome in own if outcome is not None]
         return {"outcome": np.array(outcomes, object)}
+
+    def _stopped(self) -> bool:
+        """Whether the job was stopped, as far as is known while the actor that knows it moves to another node."""
+        try:
+            return bool(ray.get(self._stop.is_set.remote()))
+        except RayError:
+            return False
 
 
 @ray.remote(num_cpus=0, max_restarts=-1)
@@ -139,11 +146,9 @@ def _analyze_wave(
             done.put(error)
 
     threading.Thread(target=consume, daemon=True).start()
-    stopped = False
     while True:
-        if not stopped and stop():
-            stopped = True
-            flag.set.remote()
+        if stop():
+            flag.set.remote()  # again and again, since the actor forgets it with its node
         try:
             message = done.get(timeout=WAIT_S)
         except queue.Empty:
@@ -158,7 +163,7 @@ def _analyze_wave(
 
 def _sentence(error: BaseException) -> SerError:
     """Return the error of a pipeline as one that people see."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, SerError):
-        cause = cause.__cause__ or (getattr(cause, "cause", None) if isinstance(cause, RayError) else None)
-    return cause if isinstance(cause, SerError) else SerError(f"The cluster has given up ({explain(error)}).")
+    cause = error
+    while not isinstance(cause, SerError) and (deeper := getattr(cause, "cause", None) or cause.__cause__):
+        cause = deeper
+    return cause if isinstance(cause, SerError) else SerError(f"The cluster has given up ({explain(cause)}).")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 from tqdm import tqdm
 
@@ -15,8 +15,13 @@ from ser_engine.batch.progress import Progress
 @contextmanager
 def open_progress(kind: str) -> Iterator[Callable[[Progress], None]]:
     """Yield what shows a `Progress`: "bar", "json" on standard output, or "none"."""
-    if kind != "bar":
-        yield _print if kind == "json" else lambda _: None
+    if kind == "none":
+        yield lambda _: None
+        return
+    if kind == "json":
+        out = sys.stdout
+        with redirect_stdout(sys.stderr):  # where Ray's messages go, then
+            yield lambda progress: print(json.dumps(progress.to_dict()), file=out, flush=True)
         return
     with tqdm(unit=" recordings", smoothing=0.05, file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
         last: list[Progress] = []
@@ -43,7 +48,3 @@ def summary(progress: Progress) -> str:
         parts.append(f"{progress.changed:,} changed since they were analyzed (see _log.txt)")
     parts.append(f"{progress.audio_s / 3600:.1f} h of sound in {progress.elapsed_s / 60:.1f} min")
     return ", ".join(parts)
-
-
-def _print(progress: Progress) -> None:
-    print(json.dumps(progress.to_dict()), flush=True)
