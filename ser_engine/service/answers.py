@@ -148,6 +148,24 @@ class Models(Entry):
     models: list[Model]
 
 
+class Batch(Entry):
+    """How far a batch is; `output` is the folder of its datasets, below the folder of archives."""
+
+    id: str
+    state: Literal["running", "finished", "stopped", "failed"]
+    output: str
+    done: int = 0
+    failed: int = 0
+    total: int | None = None
+    rate: float = 0.0
+    eta_s: float | None = None
+    audio_s: float = 0.0
+    elapsed_s: float = 0.0
+    skipped: int = 0
+    changed: int = 0
+    reason: str = ""
+
+
 class State(Entry):
     """Whether the service is well, or ready."""
 
@@ -215,3 +233,8 @@ EXAMPLE: dict[str, Any] = {
     "seconds": {"decode": 0.001, "clean": 0.01, "transcribe": 0.6, "classify": 0.1, "total": 0.711},
 }  # fmt: skip
 """An answer for the OpenAPI document."""
+BATCH_EXAMPLE: dict[str, Any] = {
+    "id": "1f2e3d4c5b6a7980", "state": "running", "output": "results/call-center/1f2e3d4c5b6a7980", "done": 120,
+    "failed": 2, "total": 4000, "rate": 1.4, "eta_s": 2771.0, "audio_s": 18300.0, "elapsed_s": 86.0, "skipped": 3,
+    "changed": 0, "reason": "",
+}  # fmt: skip

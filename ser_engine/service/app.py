@@ -22,7 +22,8 @@ from ser_engine.models.cards import read_figures
 from ser_engine.models.registry import find_model
 from ser_engine.models.store import read_config
 from ser_engine.service.analyses import Analyses, Cancelled, Engines, Options
-from ser_engine.service.answers import EXAMPLE, Answer, Models, State
+from ser_engine.service.answers import BATCH_EXAMPLE, EXAMPLE, Answer, Batch, Models, State
+from ser_engine.service.batches import Batches, BatchRequest
 from ser_engine.service.config import ServiceSettings
 from ser_engine.service.gate import ANALYZE, Gate, Left, Limits
 from ser_engine.service.keys import read_keys
@@ -82,6 +83,7 @@ class Service:
     engines: Engines
     analyses: Analyses
     sessions: Sessions
+    batches: Batches
     metrics: Metrics
     uploads: int = 0
     ready: bool = False
@@ -112,6 +114,7 @@ def create_app(settings: Settings, service_settings: ServiceSettings, warm_up: b
         Engines(settings),
         Analyses(service_settings.places, service_settings.queue, metrics, settings.threads),
         Sessions(service_settings.sessions, service_settings.idle_s, metrics),
+        Batches(service_settings.batches, settings),
         metrics,
     )
 
@@ -122,6 +125,7 @@ def create_app(settings: Settings, service_settings: ServiceSettings, warm_up: b
         loading.cancel()
         service.stopping = True
         await service.analyses.stop()
+        await service.batches.stop(service_settings.finish_s)
 
     app = FastAPI(
         title="Speech emotion recognition",
@@ -204,6 +208,49 @@ def _add_routes(app: FastAPI, service: Service) -> None:
             "model": analysis.model,
         }
         return JSONResponse(analysis.to_dict())
+
+    @app.post(
+        "/v1/batches",
+        summary="Analyze an archive",
+        tags=["archives"],
+        status_code=202,
+        response_model=None,
+        responses=responses(
+            Batch,
+            BATCH_EXAMPLE,
+            "bad-request",
+            "not-found",
+            "too-slow",
+            "too-large",
+            "invalid-option",
+            "busy",
+            "stopping",
+            success=202,
+        ),
+    )
+    async def start_batch(request: Request, body: BatchRequest) -> JSONResponse:
+        """Start `ser batch` on recordings on the storage of the service, and return how far it is.
+
+        The same request is the same batch: it goes on where it was stopped, and takes up new recordings.
+        """
+        batches = service.batches
+        batches.folder  # noqa: B018 (raises a problem where there is none)
+        if service.stopping:
+            raise Problem.retry("stopping", "The service is being stopped", RETRY_S)
+        body.check(service.engines.find(body.model).settings)
+        found = await asyncio.to_thread(batches.start, body, request.state.key.name)
+        return JSONResponse(found, 202, {"Location": f"/v1/batches/{found['id']}"})
+
+    @app.get(
+        "/v1/batches/{id}",
+        summary="Say how far a batch is",
+        tags=["archives"],
+        response_model=None,
+        responses=responses(Batch, BATCH_EXAMPLE, "not-found"),
+    )
+    async def read_batch(request: Request, id: str) -> JSONResponse:
+        """Return the state of a batch of this key, and where its datasets are."""
+        return JSONResponse(await asyncio.to_thread(service.batches.read, id, request.state.key.name))
 
     @app.websocket("/v1/live")
     async def live(websocket: WebSocket, query: Annotated[LiveOptions, Query()]) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from ser_engine.service.answers import Answer, LiveUpdate, Model, Models, ProblemDetails
+from ser_engine.service.answers import Answer, Batch, LiveUpdate, Model, Models, ProblemDetails
 
 TIMEOUT_S = 600.0
 """Seconds without a byte of an answer: a long recording is analyzed in silence."""
@@ -94,6 +94,19 @@ class Client:
     def models(self) -> list[Model]:
         """Return the models of the service, the default first."""
         return Models.model_validate(_read(self._http.get("/v1/models"))).models
+
+    def start_batch(self, sources: list[str], **options: str | bool) -> Batch:
+        """Start to analyze recordings on the service's storage, paths below its folder of archives.
+
+        Options are model, transcript, language, channels, channel_names, speakers. The same call goes on with the same
+        batch, where it was stopped. Raise ServiceError for what is not there, and where another batch is under way.
+        """
+        answer = self._http.post("/v1/batches", json={"sources": sources, **options})
+        return Batch.model_validate(_read(answer))
+
+    def batch(self, id: str) -> Batch:
+        """Return how far a batch is; raise ServiceError if there is none of this id."""
+        return Batch.model_validate(_read(self._http.get(f"/v1/batches/{id}")))
 
     def live(
         self, chunks: Iterable[NDArray[np.floating[Any]]], rate: int, **options: str | float | bool

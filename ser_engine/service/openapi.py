@@ -26,10 +26,10 @@ def recording_body() -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def responses(model: type[BaseModel], example: Any, *kinds: str) -> dict[int | str, dict[str, Any]]:
+def responses(model: type[BaseModel], example: Any, *kinds: str, success: int = 200) -> dict[int | str, dict[str, Any]]:
     """Return the responses of an address: its answer, and each kind of error with an example."""
     answer = {"application/json": {"example": example}} if example else {}
-    found: dict[int | str, dict[str, Any]] = {200: {"model": model, "content": answer}}
+    found: dict[int | str, dict[str, Any]] = {success: {"model": model, "content": answer}}
     for status, named in _by_status(kinds).items():
         found[status] = {**_error(named), "model": ProblemDetails}
     return found

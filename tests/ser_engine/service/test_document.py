@@ -11,8 +11,9 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.ser_engine.service.conftest import Running, problem
 
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
-CASES = [(path, POSITIVE) for path in ("/v1/analyze", "/v1/models", "/healthz", "/readyz", "/metrics")]
-CASES.append(("/v1/analyze", NEGATIVE))  # the others take nothing that could be wrong
+CASES = [(path, POSITIVE) for path in ("/v1/analyze", "/v1/models", "/healthz", "/readyz", "/metrics", "/v1/batches")]
+CASES.append(("/v1/batches/{id}", POSITIVE))
+CASES += [(path, NEGATIVE) for path in ("/v1/analyze", "/v1/batches")]  # the others take nothing that could be wrong
 QUICK = settings(
     max_examples=15,
     deadline=None,
