@@ -21,6 +21,7 @@ from ui.results import (
     corpus_charts,
     one_run,
     ordinary,
+    published_tables,
     text_runs,
     trials,
     unfinished,
@@ -116,6 +117,7 @@ def show_runs(results: Results, settings: Settings) -> None:
 
 def show_papers(results: Results, settings: Settings) -> None:
     """List the published figures, and the experiments of the papers that were not run."""
+    published_tables.show(results.published, results.runs)
     show_published(results)
     if results.runs:
         show_not_run(results, settings.results)
@@ -295,7 +297,7 @@ def show_not_run(results: Results, folder: Path) -> None:
         cores = sorted({cost.cores for cost in costs.values()})
         if cores:
             note(
-                f"Memory and hours are those that “ser train CONFIG --dry-run” counts on {cores[0]} cores without a GPU. "
+                f"Memory and hours are what “ser train CONFIG --dry-run” counts, on {cores[0]} cores without a GPU. "
                 "Weights come from the Hugging Face hub with SER_ALLOW_DOWNLOAD=1, or from files that you put under "
                 "models/encoders/OWNER/NAME; those of VGGish and YAMNet from models/vggish and models/yamnet."
             )
