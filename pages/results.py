@@ -21,6 +21,7 @@ from ui.results import (
     corpus_charts,
     one_run,
     ordinary,
+    published_tables,
     text_runs,
     trials,
     unfinished,
@@ -116,9 +117,10 @@ def show_runs(results: Results, settings: Settings) -> None:
 
 def show_papers(results: Results, settings: Settings) -> None:
     """List the published figures, and the experiments of the papers that were not run."""
+    published_tables.show(results.published, results.runs)
     show_published(results)
     if results.runs:
-        show_not_run(results)
+        show_not_run(results, settings.results)
 
 
 def show_protocols(results: Results, settings: Settings) -> None:
@@ -263,7 +265,7 @@ def show_published(results: Results) -> None:
         )
 
 
-def show_not_run(results: Results) -> None:
+def show_not_run(results: Results, folder: Path) -> None:
     """List the experiments without a result."""
     measured = {run.id for run in (*results.runs, *(run for runs in results.others.values() for run in runs))}
     waiting, problems = unfinished.find_not_run(PROJECT / "configs", measured)
@@ -272,18 +274,33 @@ def show_not_run(results: Results) -> None:
     if not waiting:
         return
     published = {id: comparison.source(figure) for id, figure in results.published.items()}
+    costs = unfinished.read_costs(folder)
+    known = [costs.get(experiment.name) for experiment in waiting]
     count = "One experiment" if len(waiting) == 1 else f"{len(waiting)} experiments"
     with st.expander(f"{count} without a result"):
         st.dataframe(
             {
                 "Experiment": [experiment.name for experiment in waiting],
+                "Memory": [cost and round(cost.memory_gb, 1) for cost in known],
+                "Hours": [cost and round(cost.hours, 1) for cost in known],
                 "Hardware": [experiment.hardware for experiment in waiting],
                 "Command": [experiment.command for experiment in waiting],
                 "Repeats": [published.get(experiment.published, "") for experiment in waiting],
             },
+            column_config={
+                "Memory": st.column_config.NumberColumn(format="%.1f GB", help="At most, as counted by a dry run"),
+                "Hours": st.column_config.NumberColumn(format="%.1f", help="Without a GPU, on the cores named below"),
+            },
             hide_index=True,
             alt="Experiments without a result, each with its command",
         )
+        cores = sorted({cost.cores for cost in costs.values()})
+        if cores:
+            note(
+                f"Memory and hours are what “ser train CONFIG --dry-run” counts, on {cores[0]} cores without a GPU. "
+                "Weights come from the Hugging Face hub with SER_ALLOW_DOWNLOAD=1, or from files that you put under "
+                "models/encoders/OWNER/NAME; those of VGGish and YAMNet from models/vggish and models/yamnet."
+            )
 
 
 def show_clips(description: Description) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ser_engine.errors import InvalidRecord
 from ser_engine.evaluation.record import Figures, Table, figures, read_fields
 
-FILE = "published.toml"
+FILE, TABLES = "published.toml", "published-tables.toml"
+"""The figures, and what the papers print of single emotions."""
 
 
 METRICS = ("UA", "WA", "UA_plus_WA", "macro_f1", "weighted_f1")
@@ -30,6 +31,8 @@ class PublishedFigure:
     metrics : those of `METRICS` that the paper gives, in percent
     derived : metrics that the paper does not print but its table implies
     per_class : precision, recall and f1 by emotion, in percent
+    confusion, confusion_labels : confusion matrix, in percent of each row, and the emotions of its rows and columns
+    classes_table, classes_note : where the paper has those of single emotions, and what is wrong with them
     note : what the paper leaves open
     differs : what is measured here instead, where no configuration repeats the figure
     part_of : id of the figure of the same system on all its corpora, where this one is of `corpora` alone
@@ -46,6 +49,10 @@ class PublishedFigure:
     metrics: Figures = field(default_factory=dict)
     derived: tuple[str, ...] = ()
     per_class: Table = field(default_factory=dict)
+    confusion: tuple[tuple[float, ...], ...] = ()
+    confusion_labels: tuple[str, ...] = ()
+    classes_table: str = ""
+    classes_note: str = ""
     note: str = ""
     differs: str = ""
     part_of: str = ""
@@ -54,16 +61,37 @@ class PublishedFigure:
 
 def read_published(results: Path) -> dict[str, PublishedFigure]:
     """Return the figures in a results folder by id; none if there is no such file."""
-    path = results / FILE
+    found = {figure.id: figure for figure in map(_figure, _read(results / FILE, "figure", "id"))}
+    for entry in _read(results / TABLES, "table", "figure"):
+        if (id := str(entry["figure"])) not in found:
+            raise InvalidRecord(f"{TABLES} has a table of {id}, which is not in {FILE}.")
+        found[id] = _with_classes(found[id], entry)
+    return found
+
+
+def _read(path: Path, name: str, key: str) -> list[dict[str, Any]]:
+    """Return the tables [[name]] of a TOML file, each of which has an entry `key`; none if there is no such file."""
     if not path.exists():
-        return {}
+        return []
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("figure", [])
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get(name, [])
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        raise InvalidRecord(f"{FILE} is not readable TOML, so no published figures are shown.") from None
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("id") for entry in entries):
-        raise InvalidRecord(f"{FILE} should hold [[figure]] tables with an id each.")
-    return {str(entry["id"]): _figure(entry) for entry in entries}
+        raise InvalidRecord(f"{path.name} is not readable TOML, so no published figures are shown.") from None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get(key) for entry in entries):
+        with_key = "an id each" if key == "id" else f"a {key} each"
+        raise InvalidRecord(f"{path.name} should hold [[{name}]] tables with {with_key}.")
+    return entries
+
+
+def _with_classes(figure: PublishedFigure, entry: Mapping[str, Any]) -> PublishedFigure:
+    """Return a figure with what the paper prints of single emotions; a matrix that fits no labels is left out."""
+    named = {"confusion": entry.get("confusion", []), "confusion_labels": entry.get("labels", [])}
+    values, _ = read_fields(PublishedFigure, {**named, "per_class": entry.get("per_class", figure.per_class)})
+    size = len(values.get("confusion_labels", ()))
+    if [len(row) for row in values.get("confusion", ())] != [size] * size:
+        values |= {"confusion": (), "confusion_labels": ()}
+    table, note = str(entry.get("table", "")), str(entry.get("note", ""))
+    return replace(figure, **values, classes_table=table, classes_note=note)
 
 
 def _figure(entry: Mapping[str, Any]) -> PublishedFigure:

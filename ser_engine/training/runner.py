@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,20 +30,30 @@ from ser_engine.training.systems import system_class
 NO_ROWS: Rows = np.zeros(0, int)
 
 
-def run_experiment(path: Path, protocol: str, settings: Settings) -> RunRecord:
+def run_experiment(
+    path: Path, protocol: str, settings: Settings, changes: Mapping[str, Any] | None = None, folds: int = 0
+) -> RunRecord:
     """Train and measure what the TOML at `path` describes, under one of its protocols (the first by default).
+
+    `changes` replace entries of the file, which the record says. With `folds`, only the first so many are trained and
+    tested, no model is saved, and a later call goes on with the others.
 
     Reads the corpora of `settings.data`, and writes <source>/<system>/<protocol>/{run.json, folds.json,
     predictions.npz, history.jsonl} in `settings.results` and, if the configuration says `save`, <id> in
     `settings.models_dir`. A run that was stopped resumes where it was.
     Raise CorpusError, InvalidSettings or WeightsUnavailable if corpora, entries or initial weights are missing.
     """
-    run = prepare_run(path, protocol, settings)
+    config = load_config(path, protocol, changes)
+    run = prepare_run(path, config.protocol, settings, _with_note(config, changes or {}))
+    if partial := 0 < folds < len(run.folds):
+        only = f"Only the first {folds} of {len(run.folds)} folds."
+        run.system.config = replace(run.system.config, note=f"{only} {run.system.config.note}".strip())
+        run = replace(run, folds=run.folds[:folds])
     predictions = run.predictions(run.cross_validate())
     record = run.measure(predictions)
     system, config = run.system, run.system.config
-    external = getattr(config, "external", ())
-    if config.save or external:
+    external = () if partial else getattr(config, "external", ())
+    if (config.save and not partial) or external:
         task = system.final_task(run.prepared.clips, run.folds, run.state)
         with run.state.timed(task.name):
             fitted = system.fit(run.prepared, task)
@@ -60,8 +70,15 @@ def run_experiment(path: Path, protocol: str, settings: Settings) -> RunRecord:
     if files := run.state.history_files():
         with atomic_write(folder / HISTORY) as part:
             part.write_bytes(b"".join(file.read_bytes() for file in files))
-    run.state.finish()
+    if not partial:
+        run.state.finish()
     return record
+
+
+def _with_note(config: ExperimentConfig, changes: Mapping[str, Any]) -> ExperimentConfig:
+    """Return the configuration with a note that names the changed entries."""
+    changed = ", ".join(f"{name} = {value}" for name, value in changes.items())
+    return replace(config, note=f"Run with {changed}. {config.note}".strip()) if changed else config
 
 
 @dataclass(frozen=True)

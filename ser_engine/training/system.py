@@ -25,6 +25,7 @@ from ser_engine.settings import Settings
 from ser_engine.training.clips import Clips, Rows, load_clips
 from ser_engine.training.config import ExperimentConfig
 from ser_engine.training.state import RunState
+from ser_engine.training.work import Work
 
 PIPELINE = "1"
 """Raise it whenever training changes in its code, so that no state of an earlier version is resumed."""
@@ -117,6 +118,11 @@ class System(ABC, Generic[Config, Features, Fitted]):
         with TemporaryDirectory() as folder:
             fitted.save(Path(folder))
             return (Path(folder) / TENSORS).stat().st_size
+
+    @classmethod
+    def work(cls, config: Any, clips: Clips, folds: Sequence[Fold], settings: Settings) -> Work | None:
+        """Return the work of an experiment, counted without weights; None where only a run can tell."""
+        return None
 
     def clips(self) -> Clips:
         """Return the clips of the experiment."""

@@ -13,7 +13,7 @@ from ui.panels import as_table, draw
 COLORS = [(0, "rgba(138,146,152,0.10)"), (0.02, "rgba(31,154,143,0.10)"), (1, "rgba(31,154,143,0.80)")]
 NO_SPEECH = "no speech"
 
-Counts = Sequence[Sequence[int]]
+Counts = Sequence[Sequence[float]]
 
 
 def show(counts: Counts, labels: Sequence[str], unit: str, key: str) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser_engine.errors import SerError
-from ser_engine.evaluation.record import LearningCurves, read_curves
+from ser_engine.errors import InvalidRecord, SerError
+from ser_engine.evaluation.record import LearningCurves, read_curves, read_object
 from ser_engine.training.config import config_name, read_entries, read_protocols
 from ser_engine.training.state import FINISHED
 
+DRY_RUNS = "dry-runs.json"
+"""The file of the results folder in which `python -m tools.dry_runs` writes what each such experiment would take."""
 QUIET_S = 1800.0
 """Without a finished epoch for so long, a run is taken for stopped."""
 
@@ -41,6 +43,27 @@ def find_not_run(configs: Path, measured: Collection[str]) -> tuple[list[NotRun]
                 command = f"ser train {configs.name}/{name}.toml --protocol {protocol}"
                 waiting.append(NotRun(id, str(entries.get("published", "")), hardware, command))
     return waiting, problems
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run would take, as counted by a dry run: GB of memory, hours, and the cores of the machine."""
+
+    memory_gb: float
+    hours: float
+    cores: int
+
+
+def read_costs(results: Path) -> dict[str, Cost]:
+    """Return the costs of experiments by their names; none where the file is missing or damaged."""
+    try:
+        entries = read_object(results / DRY_RUNS, DRY_RUNS)
+        return {
+            name: Cost(entry["memory_mb"] / 1000, float(entry["hours"]), int(entry["cores"]))
+            for name, entry in entries.items()
+        }
+    except (InvalidRecord, KeyError, TypeError, ValueError, AttributeError):
+        return {}
 
 
 @dataclass(frozen=True)

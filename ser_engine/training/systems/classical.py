@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -15,14 +17,20 @@ from ser_engine.data import splits
 from ser_engine.data.acoustic import acoustic_features
 from ser_engine.data.augment import RECIPES
 from ser_engine.data.preprocess import PREPROCESSINGS
+from ser_engine.data.splits import Fold
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.predictions import MAIN, Outputs
 from ser_engine.features import ACOUSTIC
 from ser_engine.models.classical import Classical, fit_estimator, make_estimator, predict_proba
+from ser_engine.settings import Settings
 from ser_engine.training.clips import Clips, Rows, training_rows
 from ser_engine.training.config import STRICT, ExperimentConfig, one_of
 from ser_engine.training.system import Prepared, System, Task, Workspace, digest
+from ser_engine.training.work import BYTES, PROGRAM, Work, clip_seconds, preparation_seconds
+from ser_engine.types import SAMPLE_RATE
 
+FITTED = (300, 900)
+"""Vectors of the two fits that are timed for a dry run."""
 SMALLEST = 1e-9
 """Smallest probability whose logarithm is taken."""
 
@@ -60,6 +68,24 @@ class ClassicalSystem(System[ClassicalConfig, NDArray[np.float32], Pipeline]):
     def inputs(self) -> str:
         """The features, and the augmentation if there is one."""
         return describe_inputs(self.config.features, self.config.augmentation)
+
+    @classmethod
+    def work(cls, config: ClassicalConfig, clips: Clips, folds: Sequence[Fold], settings: Settings) -> Work:
+        """Time features on one clip, and fits to some vectors of noise: time grows with a power of their number."""
+        copies = 1 + len(RECIPES[config.augmentation] if config.augmentation else ())
+
+        def extract(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+            return ACOUSTIC[config.features](samples, SAMPLE_RATE)
+
+        count, seconds = len(clips.utterances), clip_seconds(clips.paths)
+        preparing = preparation_seconds(count, seconds, settings, config.preprocessing, config.augmentation, extract)
+        examples = [
+            len(training_rows(config, clips.labels, fold.train, copies, number)[0]) for number, fold in enumerate(folds)
+        ]
+        width = len(extract(np.zeros(SAMPLE_RATE, np.float32)))
+        fitting = sum(_fit_seconds(config, width, clips.labels, number) for number in examples)
+        memory = PROGRAM / 2 + 3 * BYTES * count * copies * width
+        return Work(round(float(np.mean(examples))), seconds=preparing + fitting, memory=memory)
 
     def prepare(self, clips: Clips) -> Prepared[NDArray[np.float32]]:
         """Compute the features of every clip; under the leaky protocol each copy becomes a clip of its own."""
@@ -105,6 +131,23 @@ class ClassicalSystem(System[ClassicalConfig, NDArray[np.float32], Pipeline]):
     def export(self, fitted: Pipeline, prepared: Prepared[NDArray[np.float32]], temperature: float) -> Classical:
         """Return the pipeline as a model."""
         return Classical(self.config.id, prepared.clips.order, self.config.features, fitted)
+
+
+def _fit_seconds(config: ClassicalConfig, width: int, labels: NDArray[np.str_], count: int) -> float:
+    """Return the seconds of a fit to so many vectors, from those of two fits to fewer."""
+    rng = np.random.default_rng(config.seed)
+    times = []
+    for fewer in FITTED:
+        chosen = np.resize(rng.permutation(labels), fewer)
+        pipeline = make_estimator(config.estimator, config.seed, config.parameters)
+        begun = time.perf_counter()
+        try:
+            fit_estimator(pipeline, rng.normal(size=(fewer, width)).astype(np.float32), chosen, np.arange(fewer))
+        except (ValueError, np.linalg.LinAlgError):  # such as a label of which too few were drawn
+            return 0.0
+        times.append(time.perf_counter() - begun)
+    power = float(np.clip(np.log(times[1] / times[0]) / np.log(FITTED[1] / FITTED[0]), 0, 3))
+    return float(times[1] * (count / FITTED[1]) ** power)
 
 
 def describe_inputs(features: str, augmentation: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,12 +20,13 @@ from ser_engine.data.augment import RECIPES
 from ser_engine.data.balance import balance_to_harmonic_mean
 from ser_engine.data.pool import map_clips
 from ser_engine.data.preprocess import PREPROCESSINGS, load_samples, preprocess_and_augment_clips
+from ser_engine.data.splits import Fold
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.predictions import MAIN, Outputs
 from ser_engine.features import ACOUSTIC
 from ser_engine.features.spectrogram import IMAGES
 from ser_engine.models.store import TENSORS, sha256
-from ser_engine.papers.audioset import load_extractor
+from ser_engine.papers.audioset import EXTRACTORS, load_extractor
 from ser_engine.papers.augment_images import IMAGE_AUGMENTATIONS
 from ser_engine.papers.embedding_search import search
 from ser_engine.papers.fit import Examples, FitConfig, fit
@@ -35,9 +37,16 @@ from ser_engine.training.clips import Clips, Rows, hold_out, training_rows, vali
 from ser_engine.training.config import STRICT, Count, Natural, one_of
 from ser_engine.training.system import Prepared, System, Task, Workspace, digest
 from ser_engine.training.systems.classical import describe_inputs, log
+from ser_engine.training.work import BYTES, Work, clip_seconds, count, network_memory, preparation_seconds
+from ser_engine.types import SAMPLE_RATE
 
 SEARCHED = "embedding-mlp"
 """The kind whose shape and training are searched for."""
+
+LONGEST = 100
+"""Epochs after which early stopping has ended any of these trainings, for a dry run."""
+PATCH_S = 0.96
+"""Seconds of sound of an embedding."""
 
 Copies = list[list[Blocks]]
 """Blocks of each clip: of the recording itself first, then of its augmented copies."""
@@ -98,6 +107,49 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
     def inputs(self) -> str:
         """The features, and the augmentation if there is one."""
         return describe_inputs(self.config.features, self.config.augmentation)
+
+    @classmethod
+    def work(cls, config: NetworkConfig, clips: Clips, folds: Sequence[Fold], settings: Settings) -> Work:
+        """Count the network's operations on a batch, and time the preparation of one clip."""
+        recipe = config.augmentation if config.augmentation in RECIPES else ""
+        copies = 1 + len(RECIPES[recipe] if recipe else ())
+        seconds, embedded = clip_seconds(clips.paths), config.features in EXTRACTORS
+        noise = np.random.default_rng(0).normal(0, 0.1, round(seconds * SAMPLE_RATE)).astype(np.float32)
+        extract = partial(extract_blocks, config.features, settings=settings)
+        blocks = max(1, round(seconds / PATCH_S)) if embedded else len(_spread(extract(noise), config.blocks))
+        preparing = preparation_seconds(
+            len(clips.utterances), seconds, settings, config.preprocessing, recipe,
+            (lambda samples: None) if embedded else extract,
+        )  # fmt: skip
+        examples = [
+            blocks * len(training_rows(config, clips.labels, fold.train, copies, number)[0])
+            for number, fold in enumerate(folds)
+        ]
+        shape = SHAPES[config.features]
+        batch = 256 if config.kind == SEARCHED else config.batch
+        options = config.options or ({"width": shape[0]} if config.kind == SEARCHED else {})
+
+        def make() -> nn.Module:
+            module = build(config.kind, len(clips.order) * (2 if config.genders else 1), options)
+            if isinstance(module, ImageNetwork) and config.trainable == "head":
+                module.freeze_body()
+            return module
+
+        counted = count(make, lambda network: network(torch.zeros(batch, *shape)))
+        trials = config.tries if config.kind == SEARCHED else 1
+        steps = sum(-(-number // batch) for number in examples) * min(config.epochs, LONGEST) * trials
+        tested = sum(len(fold.test) + len(fold.validation) for fold in folds) * blocks / batch
+        operations = counted.step * steps + counted.forward * tested
+        if embedded:
+            patch = torch.zeros(1, 96, 64, device="meta")
+            extractor = count(EXTRACTORS[config.features], lambda network: network(patch), trains=False)
+            operations += extractor.forward * blocks * copies * len(clips.utterances)
+        stored = 1 if config.features in IMAGES else BYTES  # bytes of a pixel, and of a number
+        data = 2 * stored * blocks * copies * len(clips.utterances) * float(np.prod(shape))
+        return Work(
+            round(float(np.mean(examples))), steps, counted.parameters, counted.trained, operations, "convolution",
+            preparing, network_memory(counted) + data,
+        )  # fmt: skip
 
     def prepare(self, clips: Clips) -> Prepared[Copies]:
         """Compute the blocks of every clip and of its augmented copies; images are augmented later, in training."""

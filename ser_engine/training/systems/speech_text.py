@@ -7,27 +7,39 @@ trained from samples and tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import PartialState
 from numpy.typing import NDArray
 
+from ser_engine.data.augment import RECIPES
 from ser_engine.data.pooled_states import pool_speech_states
 from ser_engine.data.preprocess import load_samples, preprocess_and_augment_clips
+from ser_engine.data.splits import Fold
 from ser_engine.data.transcripts import transcribe_clips
 from ser_engine.evaluation.predictions import COMPONENT, MAIN, Outputs
-from ser_engine.models.encoders import BUNDLED
+from ser_engine.models.encoders import BUNDLED, encoder_from_config
+from ser_engine.models.known_encoders import known_config
 from ser_engine.models.speech_text import SpeechText, speech_states, text_states
+from ser_engine.models.speech_text_config import SpeechTextConfig
 from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
+from ser_engine.settings import Settings
 from ser_engine.training.clips import Clips, Rows, hold_out, training_rows, validation_rows
 from ser_engine.training.system import Prepared, System, Task, Workspace, digest
 from ser_engine.training.systems.classical import describe_inputs, log
 from ser_engine.training.transformers_trainer import Examples, SpeechTextTraining, fine_tune
+from ser_engine.training.work import Work, clip_seconds, count, network_memory, preparation_seconds
+from ser_engine.types import SAMPLE_RATE
 
+TRANSCRIBING = 0.2
+"""Seconds that Whisper-base takes for a second of speech on two cores (results/bench.json), for a dry run."""
+WORDS = 16
+"""Tokens of an acted sentence, for a dry run."""
 BATCH = 64
 """Clips whose states are computed at once."""
 
@@ -74,6 +86,56 @@ class SpeechTextSystem(System[SpeechTextTraining, Inputs, SpeechText]):
         """The encoders, and the augmentation if there is one."""
         encoders = " and ".join(id.partition("@")[0] for id in (self.config.speech, self.config.text) if id)
         return describe_inputs(encoders, self.config.augmentation)
+
+    @classmethod
+    def work(cls, config: SpeechTextTraining, clips: Clips, folds: Sequence[Fold], settings: Settings) -> Work:
+        """Count the operations of a batch: the head's alone where the encoders are frozen, and run once a clip."""
+        copies, seconds = (
+            1 + len(RECIPES[config.augmentation] if config.augmentation else ()),
+            clip_seconds(clips.paths),
+        )
+        preparing = preparation_seconds(
+            len(clips.utterances), seconds, settings, config.preprocessing, config.augmentation
+        )
+        speech, text = (known_config(name, settings) if name else None for name in (config.speech, config.text))
+        if text is not None:
+            preparing += TRANSCRIBING * seconds * len(clips.utterances)
+        examples = [
+            len(training_rows(config, clips.labels, fold.train, copies, number)[0]) for number, fold in enumerate(folds)
+        ]
+        steps = sum(-(-number // (config.batch * config.accumulation)) for number in examples) * config.epochs
+
+        def make() -> SpeechTextForSequenceClassification:
+            shape = network_of(config, speech_config=speech, text_config=text, id2label=dict(enumerate(clips.order)))
+            return SpeechTextForSequenceClassification(shape)
+
+        def call(network: SpeechTextForSequenceClassification) -> torch.Tensor:
+            samples = None if speech is None else torch.zeros(config.batch, round(seconds * SAMPLE_RATE))
+            states, _ = network.encode(samples)
+            words = None if text is None else torch.zeros(config.batch, text.hidden_size)  # counted below
+            return network.classify(states, words)
+
+        counted = count(make, call)
+        with torch.device("meta"):
+            words = [] if text is None else list(encoder_from_config(text).parameters())
+        # Two operations for each weight and token, and twice as many for the gradients.
+        reading = 2.0 * sum(weight.numel() for weight in words if weight.dim() > 1) * WORDS * config.batch
+        frozen = network_of(config).freezing == "head" and network_of(config).lora is None
+        counted = replace(
+            counted,
+            forward=counted.forward + reading,
+            step=counted.step + (1 if frozen else 3) * reading,
+        )
+        tested = sum(len(fold.test) + len(fold.validation) for fold in folds)
+        if frozen:
+            passes = copies * len(clips.utterances) / config.batch
+            operations = counted.forward * passes + (counted.step - counted.forward) * steps * config.accumulation
+        else:
+            operations = counted.step * steps * config.accumulation + counted.forward * tested / config.batch
+        return Work(
+            round(float(np.mean(examples))), steps, counted.parameters, counted.trained, operations, "attention",
+            preparing, network_memory(counted),
+        )  # fmt: skip
 
     def initial_network(self, labels: Sequence[str]) -> tuple[SpeechTextForSequenceClassification, SpeechTextProcessor]:
         """Return the network before training, the same for every fold, and its processor."""
@@ -144,6 +206,11 @@ class SpeechTextSystem(System[SpeechTextTraining, Inputs, SpeechText]):
         """Return the network as a model."""
         fitted.network.config.score_temperature = temperature
         return fitted
+
+
+def network_of(config: SpeechTextTraining, **parts: Any) -> SpeechTextConfig:
+    """Return the structure of an experiment's network."""
+    return SpeechTextConfig(**parts).override(config.network)
 
 
 def pooled_text(

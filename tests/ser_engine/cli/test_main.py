@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from ser_engine.cli.download_bar import DownloadBar
 
 from ser_engine.cli.main import main
 from ser_engine.labels import EMOTIONS
+from ser_engine.models.download_bar import DownloadBar
 from ser_engine.settings import PROJECT
 from tests.speech import CALM, encode, foreign, speech, speech_wav, tone
 from tests.tiny_models import write_foreign, write_heads
