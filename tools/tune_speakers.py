@@ -45,11 +45,11 @@ COUNTS = {"quiet": 48, "meeting": 32, "single": 160}
 """Recordings of each kind; of the single voices, a third is in a room."""
 SEED, SINGLE_RIGHT = 10, 0.98
 GRID = {
-    "same_a": (-0.25, -0.2, -0.15, -0.1, -0.05),
-    "same_b": (0.19, 0.21, 0.23, 0.25),
+    "same_a": (-0.3, -0.25, -0.2, -0.15, -0.1),
+    "same_b": (0.21, 0.23, 0.25, 0.27, 0.29),
     "distance": (0.55, 0.65, 0.75),
     "same_most_s": (16.0, 25.0),
-    "voice_s": (2.0, 3.0),
+    "voice_s": (2.0, 3.0, 4.0),
 }
 """The values that are tried."""
 ORDER = (("same_a", "same_b"), ("distance", "same_most_s"), ("voice_s",), ("same_a",))

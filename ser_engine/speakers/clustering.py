@@ -24,11 +24,11 @@ class Thresholds:
     """
 
     distance: float = 0.55
-    same_a: float = -0.1
-    same_b: float = 0.21
+    same_a: float = -0.3
+    same_b: float = 0.29
     same_most_s: float = 25.0
     seed_s: float = 1.0
-    voice_s: float = 2.0
+    voice_s: float = 3.0
 
 
 THRESHOLDS = Thresholds()
@@ -40,11 +40,15 @@ def cluster(
     speakers: int | None = None,
     thresholds: Thresholds = THRESHOLDS,
 ) -> NDArray[np.intp]:
-    """Return the cluster of each of the embeddings [n, width] of unit length, each of so many seconds: int [n]."""
+    """Return the cluster of each of the embeddings [n, width] of unit length, each of so many seconds: int [n].
+
+    There are as many clusters as `speakers`, or fewer where there is too little speech for so many.
+    """
+    least = speakers or 1
     seeds = seconds >= min(thresholds.seed_s, seconds.max())
     own, lengths = vectors[seeds], seconds[seeds]
-    labels = _link(own, lengths, speakers, thresholds)
-    while (count := labels.max() + 1) > (speakers or 1):
+    labels = _link(own, lengths, least, thresholds)
+    while (count := labels.max() + 1) > least:
         means = mean_vectors(own, lengths, labels)
         totals = np.bincount(labels, lengths)
         smaller = np.minimum(np.minimum.outer(totals, totals), thresholds.same_most_s)
@@ -69,10 +73,8 @@ def normalize(vectors: NDArray[np.floating]) -> Vectors:
     return np.asarray(vectors / np.maximum(lengths, 1e-9), np.float32)
 
 
-def _link(
-    vectors: Vectors, seconds: NDArray[np.float64], speakers: int | None, thresholds: Thresholds
-) -> NDArray[np.intp]:
-    """Cluster by average linkage, into at least `speakers` clusters if possible; small ones join others."""
+def _link(vectors: Vectors, seconds: NDArray[np.float64], least: int, thresholds: Thresholds) -> NDArray[np.intp]:
+    """Cluster by average linkage, into at least `least` clusters if possible; small ones join others."""
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import pdist
 
@@ -80,8 +82,8 @@ def _link(
         return np.zeros(1, np.intp)
     tree = linkage(pdist(vectors, "cosine"), "average")
     labels = _absorb(vectors, seconds, fcluster(tree, thresholds.distance, "distance"), thresholds)
-    for count in range(speakers or 0, len(vectors) + 1):
-        if labels.max() + 1 >= (speakers or 1):
+    for count in range(least, len(vectors) + 1):
+        if labels.max() + 1 >= least:
             break
         labels = _absorb(vectors, seconds, fcluster(tree, count, "maxclust"), thresholds)
     return labels
