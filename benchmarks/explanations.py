@@ -52,7 +52,7 @@ DELETIONS: dict[str, Callable[[CleanSpeech, int, int], CleanSpeech]] = {"removal
 
 def main() -> None:
     """Measure the three kinds of weights under both kinds of deletion, write and print the figures."""
-    settings = replace(Settings.from_env(), transcribe=False)
+    settings = replace(Settings.from_env(), transcribe=False, engine="torch")  # attention is read from its modules
     analyzer = Analyzer(settings)
     clips = list(choose_clips(settings.data))
     rows = [row for path in tqdm(clips, unit="clip") if (row := delete_from(analyzer, path))]

@@ -8,7 +8,8 @@ cold      cold_3s_ratio, cli_peak_mb: `ser analyze` of a clip of 3 s, a process 
 warm      warm_3s_ratio, warm_60s_ratio: the same and a minute in processes that have loaded their models
 page      first_answer_ratio, page_peak_mb: from the start of the page's server to an answer in the browser, and the
           server's memory after ten answers
-words     wer_fast, wer_60s: word error rate of this code; with the suffix _reference, of the other
+words     wer_fast, wer_60s: word error rate of this code; with the suffix _reference, of the other;
+          headlines_same_with_words: share of clips in percent
 scores    scores_same, headlines_same: shares of clips in percent
 """
 
@@ -230,20 +231,23 @@ def words(other: Path, clips: int = WORD_CLIPS, minutes: int = MINUTES) -> dict[
 
     chosen = choose(_corpora(), clips)
     errors: dict[str, list[tuple[int, int]]] = {}
+    same: list[bool] = []
     with tempfile.TemporaryDirectory() as folder, answerers(other) as both:
         for clip in chosen:
-            for name, each in zip(("", "_reference"), both, strict=True):
-                text = each.answer(clip.path, language="en")["text"]
-                errors.setdefault("wer_fast" + name, []).append(count_errors(str(clip.sentence), text))
+            answers = [each.answer(clip.path, language="en") for each in both]
+            same.append(answers[0]["label"] == answers[1]["label"])
+            for name, answer in zip(("", "_reference"), answers, strict=True):
+                errors.setdefault("wer_fast" + name, []).append(count_errors(str(clip.sentence), answer["text"]))
         for number in range(minutes):
             path, said = _minute(chosen[number::minutes], Path(folder) / f"{number}.wav")
             for name, each in zip(("", "_reference"), both, strict=True):
                 text = each.answer(path, language="en")["text"]
                 errors.setdefault("wer_60s" + name, []).append(count_errors(said, text))
-    return {
-        name: round(100 * sum(wrong for wrong, _ in own) / sum(all_ for _, all_ in own), 2)
+    rates = {
+        name: round(100 * sum(wrong for wrong, _ in own) / sum(spoken for _, spoken in own), 2)
         for name, own in errors.items()
     }
+    return rates | {"headlines_same_with_words": round(100 * float(np.mean(same)), 2)}
 
 
 def _minute(clips: Sequence[Any], path: Path) -> tuple[Path, str]:

@@ -8,7 +8,7 @@
 1.0
 
 `process_file`, `process_files`, `process_folder` and `process_signal` return pandas tables. Importing this package is
-cheap: torch and the models are loaded by the first analysis, or by `Analyzer.warm_up`.
+cheap: the models are loaded by the first analysis, or by `Analyzer.warm_up`.
 """
 
 from ser_engine.analyzer import Analyzer

@@ -1,6 +1,6 @@
 """The path of a recording: decode, detect speech and clean, transcribe, classify.
 
-Importing this module is cheap; torch and whatever needs it are imported when they are first used.
+Importing this module is cheap; whatever takes long to load is imported when it is first used.
 """
 
 from __future__ import annotations

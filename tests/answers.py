@@ -23,13 +23,14 @@ import soundfile
 
 from ser_engine import Analyzer, Settings
 from ser_engine.errors import SerError
+from ser_engine.settings import Engine
 
 DATA = Path(__file__).parent / "data"
 ANSWERS = DATA / "answers.json"
 CORPORA = ("ased", "crema-d", "emo-db", "emogator", "emovo", "librispeech", "ravdess", "speechocean", "tess")
 CLIPS = 10
 """Of each corpus."""
-TOLERANCE = 1e-5
+TOLERANCE: dict[Engine, float] = {"torch": 1e-5, "onnx": 1e-3}
 """How far apart probabilities may be."""
 
 
@@ -76,23 +77,25 @@ def answer(analyzer: Analyzer, data: bytes) -> dict[str, Any]:
     }
 
 
-def answer_all(corpora: Path | None) -> dict[str, dict[str, Any]]:
+def answer_all(corpora: Path | None, engine: Engine = "torch") -> dict[str, dict[str, Any]]:
     """Return {recording: answer}."""
-    analyzer = Analyzer(Settings())
+    analyzer = Analyzer(Settings(engine=engine))
     return {name: answer(analyzer, data) for name, data in recordings(corpora)}
 
 
-def differences(before: Any, after: Any, place: str = "") -> list[str]:
+def differences(before: Any, after: Any, place: str = "", tolerance: float = TOLERANCE["torch"]) -> list[str]:
     """Return one line for each place at which two answers differ by more than the tolerance."""
     if isinstance(before, dict) and isinstance(after, dict):
         missing = [f"{place}/{key}: in one of the two alone" for key in before.keys() ^ after.keys()]
         shared = [key for key in before if key in after]
-        return missing + [line for key in shared for line in differences(before[key], after[key], f"{place}/{key}")]
+        return missing + [
+            line for key in shared for line in differences(before[key], after[key], f"{place}/{key}", tolerance)
+        ]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         pairs = enumerate(zip(before, after, strict=True))
-        return [line for i, (one, other) in pairs for line in differences(one, other, f"{place}/{i}")]
+        return [line for i, (one, other) in pairs for line in differences(one, other, f"{place}/{i}", tolerance)]
     if isinstance(before, float) and isinstance(after, float):
-        return [] if abs(before - after) <= TOLERANCE else [f"{place}: {before} and {after}"]
+        return [] if abs(before - after) <= tolerance else [f"{place}: {before} and {after}"]
     return [] if before == after else [f"{place}: {before!r} and {after!r}"]
 
 

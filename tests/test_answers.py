@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.answers import ANSWERS, answer_all, differences
+from ser_engine.settings import Engine
+from tests.answers import ANSWERS, TOLERANCE, answer_all, differences
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +19,11 @@ def before() -> dict[str, Any]:
     return answers
 
 
-def test_answers_to_the_shipped_recordings_are_unchanged(before: dict[str, Any]) -> None:
-    after = answer_all(None)
+@pytest.mark.parametrize("engine", ["torch", "onnx"])
+def test_answers_to_the_shipped_recordings_are_unchanged(before: dict[str, Any], engine: Engine) -> None:
+    after = answer_all(None, engine)
     assert len(after) == 8
-    assert differences({name: before[name] for name in after}, after) == []
+    assert differences({name: before[name] for name in after}, after, tolerance=TOLERANCE[engine]) == []
 
 
 @pytest.mark.slow

@@ -248,6 +248,37 @@ def stages() -> str:
     )
 
 
+def reference_speed() -> str:
+    """Return speed and memory beside those of the commit before the bundled models ran on onnxruntime."""
+    b = bench()
+    if "cold_3s_ratio" not in b:
+        return ""
+    rows = [
+        [
+            title,
+            f"{b[f'{name}_seconds']['reference']:.2f} s",
+            f"{b[f'{name}_seconds']['now']:.2f} s",
+            f"{b[f'{name}_ratio']:.2f}",
+        ]
+        for name, title in (
+            ("cold_3s", "`ser analyze` of 3 s, from nothing"),
+            ("warm_3s", "3 s, models loaded"),
+            ("warm_60s", "60 s, models loaded"),
+            ("first_answer", "page, from its start to the first answer"),
+        )
+        if f"{name}_ratio" in b
+    ]
+    rows += [
+        [title, f"{b[f'{name}_reference']:,} MB", f"{b[name]:,} MB", f"{b[name] / b[f'{name}_reference']:.2f}"]
+        for name, title in (
+            ("cli_peak_mb", "peak memory of `ser analyze`"),
+            ("page_peak_mb", "of the page, after ten answers"),
+        )
+        if name in b
+    ]
+    return table(["", "by torch", "by onnxruntime", "ratio"], rows)
+
+
 def large_models() -> str:
     """Return the speed of HuBERT and BERT at full size."""
     b = bench()
@@ -414,6 +445,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "turns": turns,
     "speed": speed,
     "stages": stages,
+    "reference-speed": reference_speed,
     "large-models": large_models,
     "live": live,
     "corpora": corpora,

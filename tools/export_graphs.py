@@ -4,7 +4,7 @@ The graphs are the forward passes of openai-whisper's encoder and decoder and of
 They refer to weights by the names of the tensors in model.safetensors, from which `ser_engine.models.onnx_graph` fills
 them in; tests hold them against the torch modules. Run it again after a change here:
 
-    python tools/export_graphs.py
+    python -m tools.export_graphs
 """
 
 from __future__ import annotations

@@ -294,7 +294,7 @@ class OnnxHeads(VoiceModel):
 
     def log_probs(self, encodings: Sequence[Encoding]) -> Array:
         """Return the mean of the heads' log-probabilities [batch, labels]."""
-        return np.mean([head(encodings) for head in self.heads], axis=0, dtype=np.float32)
+        return np.asarray(np.mean([head(encodings) for head in self.heads], axis=0), np.float32)
 
     def calibrate(self, speech: CleanSpeech) -> Baseline | None:
         """Return the mean of every state over a speaker's calm speech; None for a model trained without baselines."""
@@ -340,7 +340,7 @@ class OnnxTuned(VoiceModel):
     def log_probs(self, encodings: Sequence[Encoding]) -> Array:
         """Return the mean of all heads' log-probabilities [batch, labels]."""
         own = [head(encodings) for head in self.heads]
-        return np.mean([*own, *(head(encodings) for head in self.base_model.heads)], axis=0, dtype=np.float32)
+        return np.asarray(np.mean([*own, *(head(encodings) for head in self.base_model.heads)], axis=0), np.float32)
 
     @classmethod
     def load(cls, folder: Path, settings: Settings, parts: Mapping[str, Any] | None = None) -> OnnxTuned:

@@ -14,6 +14,7 @@ from benchmarks import plain
 from ser_engine import Analyzer, Settings
 from ser_engine.features.encoder import compute_hidden_states
 from ser_engine.models.fused import Fused
+from ser_engine.models.registry import find_model, load_model
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_statistics import WhisperEncoderModel
 from tests.speech import RATE, encode, silence, speech, speech_wav
@@ -30,9 +31,10 @@ def whisper(settings: Settings) -> Whisper:
 
 
 @pytest.fixture(scope="module")
-def classifier(analyzer: Analyzer) -> WhisperEncoderModel:
-    assert isinstance(analyzer.model, Fused) and isinstance(analyzer.model.audio, WhisperEncoderModel)
-    return analyzer.model.audio
+def classifier(settings: Settings) -> WhisperEncoderModel:
+    model = load_model(find_model(settings), settings)
+    assert isinstance(model, Fused) and isinstance(model.audio, WhisperEncoderModel)
+    return model.audio
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ KINDS = (ALL, UNSURE, FAILED)
 
 def read_rows(out: Path) -> pd.DataFrame:
     """Return the rows so far, in the order of their analysis, with the name of each file."""
-    return _read(str(out), len(committed(out)))
+    rows: pd.DataFrame = _read(str(out), len(committed(out)))
+    return rows
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

@@ -24,6 +24,7 @@ from ser_engine.transcription.language import (
     main_language,
     name_languages,
 )
+from ser_engine.transcription.recognizer import TorchWhisper
 from ser_engine.transcription.transcriber import Transcriber
 from ser_engine.types import CleanSpeech, TranscriptSegment
 from tests.speech import RATE, Samples, encode, foreign, silence, speech
@@ -125,6 +126,7 @@ def test_a_chosen_language_is_that_of_all_speech_and_not_doubtful(transcriber: T
 
 def test_speech_in_one_language_is_encoded_once(transcriber: Transcriber) -> None:
     shapes: list[int] = []
+    assert isinstance(transcriber._model, TorchWhisper)
     hook = transcriber._model.model.encoder.register_forward_hook(lambda *passed: shapes.append(len(passed[2])))
     transcriber.transcribe(cleaned(speech("Dogs are sitting by the door.")))
     hook.remove()

@@ -18,7 +18,7 @@ from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.decode import load_audio
 from ser_engine.data.corpora import registry
 from ser_engine.models.whisper import shared_whisper
-from ser_engine.transcription.recognizer import shorten_window
+from ser_engine.transcription.recognizer import TorchWhisper, shorten_window
 from ser_engine.transcription.transcriber import (
     WINDOW,
     Transcriber,
@@ -221,7 +221,8 @@ def test_the_window_is_the_shortest_without_hallucinations(whisper: Whisper) -> 
 def test_the_encoder_is_never_given_a_shorter_window(whisper: Whisper, seconds: float) -> None:
     transcriber = Transcriber(whisper, "whisper-base")
     shapes: list[tuple[int, ...]] = []
-    hook = transcriber._model.encoder.register_forward_hook(lambda *passed: shapes.append(tuple(passed[2].shape)))
+    assert isinstance(transcriber._model, TorchWhisper)
+    hook = transcriber._model.model.encoder.register_forward_hook(lambda *passed: shapes.append(tuple(passed[2].shape)))
     transcriber.transcribe(taken_for_speech(np.tile(speech(DOGS), 8)[: round(seconds * RATE)]))
     hook.remove()
     assert shapes == [(1 if seconds < 15 else 2, WINDOW, 512)]

@@ -141,7 +141,7 @@ def test_a_fifth_of_the_auxiliary_speakers_is_never_trained_on(ran: Ran) -> None
 
 
 def test_the_model_answers_like_its_heads(ran: Ran) -> None:
-    analyzer = Analyzer(replace(ran.bench.settings, model="heads", transcribe=False))
+    analyzer = Analyzer(replace(ran.bench.settings, model="heads", transcribe=False, engine="torch"))
     model = analyzer.model
     assert isinstance(model, WhisperHeads)
     kinds = [StatisticsMember, AttentiveMember, AttentiveMember]
@@ -185,7 +185,7 @@ def test_finished_heads_are_not_trained_again(ran: Ran, monkeypatch: pytest.Monk
 
 
 def test_tuning_changes_the_head_s_own_blocks_and_not_the_encoder(ran: Ran) -> None:
-    model = Analyzer(replace(ran.bench.settings, model="heads")).model
+    model = Analyzer(replace(ran.bench.settings, model="heads", engine="torch")).model
     assert isinstance(model, WhisperHeads)
     encoder = shared_whisper(ran.bench.settings).encoder
     tuned = train_head(

@@ -128,7 +128,7 @@ def test_the_history_has_the_head_and_then_the_blocks(ran: Ran) -> None:
 
 
 def test_the_model_answers_like_the_average_of_its_parts(ran: Ran) -> None:
-    analyzer = Analyzer(replace(ran.bench.settings, model="tuned", transcribe=False))
+    analyzer = Analyzer(replace(ran.bench.settings, model="tuned", transcribe=False, engine="torch"))
     assert isinstance(analyzer.model, WhisperTuned)
     analysis = analyzer.analyze(ran.bench.data / "ravdess" / "03-01-03-01-01-01-01.wav")
     assert analysis.scores.labels == LABELS and analysis.scores.top == "happy"  # which it was trained on
