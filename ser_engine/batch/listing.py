@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ser_engine.batch.sources import Item, list_sources
+from ser_engine.batch.storage import storable
 from ser_engine.errors import SerError
 
 TOGETHER = 256
@@ -20,7 +21,7 @@ WAIT_S = 0.5
 
 def digest(file: str) -> bytes:
     """Return what stands for an address in memory, 16 bytes."""
-    return hashlib.blake2b(file.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+    return hashlib.blake2b(storable(file).encode(), digest_size=16).digest()
 
 
 class Listing:

@@ -25,6 +25,7 @@ from ser_engine.batch.progress import PROGRESS, Progress
 from ser_engine.batch.rows import Outcome
 from ser_engine.batch.schema import recordings_schema, rename_columns, segments_schema
 from ser_engine.batch.sources import Item
+from ser_engine.batch.storage import storable
 from ser_engine.errors import InvalidSettings, SerError
 from ser_engine.io import atomic_write, write_json
 
@@ -173,7 +174,7 @@ class Output:
         name = f"part-{self._next:06}.parquet"
         rows = [rename_columns(each.row, self.plan.columns) for each in self._waiting if each.row is not None]
         segments = [segment for each in self._waiting for segment in each.segments]
-        skipped = [each.file for each in self._waiting if each.row is None]
+        skipped = [storable(each.file) for each in self._waiting if each.row is None]
         schema = recordings_schema(self.plan.labels, self.plan.columns)
         try:
             _write(self.folder / SEGMENTS / name, segments, segments_schema(self.plan.labels))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ser_engine.batch.sources import Item
-from ser_engine.batch.storage import Version
+from ser_engine.batch.storage import Version, storable
 from ser_engine.errors import SerError
 from ser_engine.export import sentences
 from ser_engine.types import Analysis, Quality, Scores
@@ -52,15 +52,19 @@ def outcome_of(item: Item, version: Version, result: Analysis | SerError) -> Out
     """Return the rows of an analysis, or of the error in its place; `version` is of the file that was read."""
     if isinstance(result, SerError):
         kind = next((each for each in type(result).__mro__ if each.__name__ != "NotAudio"), SerError).__name__
-        return Outcome(item.file, _begin(item, version) | {"error_kind": kind, "error": str(result)})
+        return Outcome(item.file, _begin(item, version) | {"error_kind": kind, "error": storable(str(result))})
     row = _begin(item, version) | _answer(result)
     return Outcome(item.file, row, tuple(_segments(item.file, result)), result.quality.duration_s)
 
 
 def _begin(item: Item, version: Version) -> Row:
     moment = None if version.modified is None else round(version.modified * 1e6)  # microseconds, as the column has it
-    known = {"file": item.file, "size_bytes": version.size, "modified": moment, "etag": version.etag}
-    return {**known, "analyzed": datetime.now(UTC), "extra": dict(item.extra)}
+    known = {"file": storable(item.file), "size_bytes": version.size, "modified": moment, "etag": version.etag}
+    return {
+        **known,
+        "analyzed": datetime.now(UTC),
+        "extra": {name: storable(text) for name, text in item.extra.items()},
+    }
 
 
 def _answer(analysis: Analysis) -> Row:
@@ -98,7 +102,7 @@ def _segments(file: str, analysis: Analysis) -> list[Row]:
     transcribed = analysis.transcript is not None
     return [
         {
-            "file": file,
+            "file": storable(file),
             "number": number,
             "start_s": float(part.start),
             "end_s": float(part.end),

@@ -59,7 +59,12 @@ UNKNOWN = Version()
 
 def is_remote(address: str) -> bool:
     """Whether an address is one of fsspec's, and not a path."""
-    return "://" in address or "::" in address
+    return ("://" in address or "::" in address) and not os.path.isabs(address)  # noqa: PTH117 (text)
+
+
+def storable(text: str) -> str:
+    r"""Return text as a column can hold it: what is not Unicode in a name, such as half a character, as \udce9."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def absolute(source: str) -> str:

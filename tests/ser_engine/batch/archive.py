@@ -11,6 +11,7 @@ import numpy as np
 from ser_engine.batch.output import Output
 from ser_engine.batch.plan import Plan
 from ser_engine.batch.rows import Outcome
+from ser_engine.batch.sources import Item
 from ser_engine.labels import EMOTIONS
 
 SENTENCES = ("I have been waiting for an hour.", "Thank you, that was quick.", "Could you repeat that, please?")
@@ -83,3 +84,15 @@ def write_archive(out: Path, *outcomes: Outcome, columns: tuple[str, ...] = ("te
             output.add(each)
         output.commit()
     return out
+
+
+def commit_rows(out: Path, count: int, every: int = 3) -> None:
+    """Give each of so many recordings a row, unless it has one, in small parts; what a test kills meanwhile."""
+    with Output(out, plan_of(out), resume=True) as output:
+        for number in range(count):
+            made = outcome(number)
+            if not output.has(Item(made.file)):
+                output.add(made)
+            if number % every == every - 1:
+                output.commit()
+        output.commit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import subprocess
@@ -21,34 +22,19 @@ from ser_engine.batch.plan import Plan
 from ser_engine.batch.sources import Item
 from ser_engine.batch.storage import Version
 from ser_engine.errors import InvalidSettings, SerError
-from tests.ser_engine.batch.archive import outcome, plan_of, write_archive
+from tests.ser_engine.batch.archive import commit_rows, outcome, plan_of, write_archive
 
 KILLS = 20
 RECORDINGS = 400
-# Commits small parts of made-up rows without end; a recording without a row gets one.
-COMMITTING = """
-import sys
-from pathlib import Path
-from ser_engine.batch.output import Output
-from ser_engine.batch.sources import Item
-from tests.ser_engine.batch.archive import outcome, plan_of
-out = Path(sys.argv[1])
-with Output(out, plan_of(out), resume=True) as output:
-    print("begun", flush=True)
-    for number in range(int(sys.argv[2])):
-        made = outcome(number)
-        if not output.has(Item(made.file)):
-            output.add(made)
-        if number % 3 == 2:
-            output.commit()
-    output.commit()
-"""
+COMMITTING = (
+    "from pathlib import Path; from tests.ser_engine.batch.archive import commit_rows; commit_rows(Path({!r}), {})"
+)
 
 
-def commit(out: Path, count: int = RECORDINGS) -> subprocess.Popen[str]:
-    """Start a process that commits rows."""
-    arguments = [sys.executable, "-c", COMMITTING, str(out), str(count)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def commit(out: Path, before: str = "", every: int = 3) -> subprocess.CompletedProcess[str]:
+    """Commit rows in another process."""
+    code = before + COMMITTING.format(str(out), f"{RECORDINGS}, {every}")
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
 def files_of(out: Path) -> list[str]:
@@ -90,20 +76,24 @@ def test_an_output_without_parts_can_be_read(tmp_path: Path) -> None:
 
 def test_twenty_kills_lose_no_row_and_repeat_none(tmp_path: Path) -> None:
     out, rng, parts = tmp_path / "out", random.Random(0), 0
+    # Processes that are forked from one that has loaded everything, where the system can.
+    context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+    context.set_forkserver_preload(["tests.ser_engine.batch.archive", "pyarrow.parquet"])
     for _ in range(KILLS):
-        process = commit(out)
-        assert process.stdout is not None
-        process.stdout.readline()
+        process = context.Process(target=commit_rows, args=(out, RECORDINGS))
+        process.start()
         parts += rng.randrange(6)
-        while len(list(out.glob("recordings/part-*"))) < parts and process.poll() is None:
+        while len(list(out.glob("recordings/part-*"))) < parts and process.is_alive():
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.02))
         process.kill()
-        process.wait()
+        process.join()
+        if not (out / "_plan.json").exists():
+            continue
         named = open_output(out).segments.to_table(["file"])["file"].unique().to_pylist()
         assert set(named) <= set(files_of(out) if named else ())
     assert parts > KILLS and len(files_of(out)) < RECORDINGS, "the kills came too late"
-    assert commit(out).wait() == 0
+    assert commit(out).returncode == 0
     assert files_of(out) == [outcome(number).file for number in range(RECORDINGS)]
     segments = pl.read_parquet(out / "segments" / "*.parquet")
     assert (
@@ -128,8 +118,7 @@ def test_a_second_run_is_refused_while_the_first_one_writes(tmp_path: Path) -> N
     with Output(out, plan_of(out)):
         assert is_locked(out)
         second = commit(out)
-        assert second.wait() == 1
-        assert second.stderr is not None and "Another run is writing to" in second.stderr.read().splitlines()[-1]
+        assert second.returncode == 1 and "Another run is writing to" in second.stderr.splitlines()[-1]
         with pytest.raises(InvalidSettings, match="Another run is writing"), Output(out, plan_of(out), resume=True):
             pass
     assert not is_locked(out)
@@ -205,17 +194,16 @@ def test_files_that_are_no_recordings_are_not_read_again(tmp_path: Path) -> None
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs limits of a process")
 def test_a_full_disk_gives_one_sentence_and_an_output_that_can_be_continued(tmp_path: Path) -> None:
-    import resource
-
     out = tmp_path / "out"
-    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
-    code = limited + COMMITTING.replace("number % 3 == 2", "number == 30 or number == 300")
-    done = subprocess.run([sys.executable, "-c", code, str(out), "400"], capture_output=True, text=True)
-    assert done.returncode == 1 and resource
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
+    assert commit(out, every=300).returncode == 0 and (out / "segments" / "part-000000.parquet").stat().st_size > 20000
+    out = tmp_path / "full"
+    done = commit(out, limit, every=300)
+    assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert "There is no space left in" in last and last.endswith("continue with --resume.")
     assert not list(out.rglob(".part*"))
-    assert commit(out).wait() == 0
+    assert commit(out).returncode == 0
     assert files_of(out) == [outcome(number).file for number in range(RECORDINGS)]
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 
@@ -129,6 +132,33 @@ def test_stores_without_folders() -> None:
         assert not isinstance(copy, Path) and copy.read() == b"22"
     with pytest.raises(InvalidAudio, match="There is no file"), open_file("memory://batch/gone.wav", 100):
         pass
+
+
+class Plain(SimpleHTTPRequestHandler):
+    """A web server that knows no ranges."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_recording_on_a_web_server(folder: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Plain, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/deeper/c.wav"
+        (item,) = listed(address)
+        assert item.given
+        with open_file(item.file, 100) as copy:
+            assert not isinstance(copy, Path) and copy.read() == b"sound of deeper/c.wav"
+        with open_file(item.file, 5) as copy:
+            assert not isinstance(copy, Path) and len(copy.read()) > 5
+        with pytest.raises(InvalidAudio, match="There is no file"), open_file(f"{address}.gone", 100):
+            pass
+        server.shutdown()
+
+
+def test_a_store_without_its_package_is_named() -> None:
+    with pytest.raises(SerError, match=r"Addresses such as dropbox:// need another package"):
+        listed("dropbox://calls")
 
 
 def test_passwords_in_addresses_and_unknown_addresses_are_refused() -> None:

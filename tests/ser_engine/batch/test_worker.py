@@ -19,18 +19,20 @@ import polars as pl
 import psutil
 import pytest
 
+from ser_engine import Analyzer
 from ser_engine.batch.job import cut_chunks, run
 from ser_engine.batch.local import Pool
-from ser_engine.batch.output import open_output
+from ser_engine.batch.output import Output, open_output
 from ser_engine.batch.plan import make_plan
 from ser_engine.batch.progress import Progress, read_progress
 from ser_engine.batch.rows import Changed
-from ser_engine.batch.sources import Item
+from ser_engine.batch.sources import Item, list_sources
 from ser_engine.batch.storage import UNKNOWN, Version
 from ser_engine.batch.worker import Decoded, analyze_batch, cut_batches, decode_item
 from ser_engine.cli.main import main
 from ser_engine.errors import InvalidAudio, SerError
 from ser_engine.settings import Settings
+from tests.ser_engine.batch.archive import plan_of
 from tests.ser_engine.tiny_listener import LABELS, tiny_analyzer
 from tests.speech import encode, silence, speech, speech_wav
 
@@ -98,8 +100,6 @@ def test_segments_are_windows_with_speakers_and_channels(done: Done) -> None:
 
 
 def test_the_rows_are_the_answers_of_an_analyzer(done: Done, calls: Path, tiny: Settings) -> None:
-    from ser_engine import Analyzer
-
     analysis = Analyzer(tiny).analyze(calls / "0.wav")
     (row,) = [row for row in open_output(done[0]).recordings.to_table().to_pylist() if row["file"].endswith("/0.wav")]
     assert row["label"] == analysis.scores.top
@@ -222,6 +222,23 @@ def test_a_recording_that_changes_while_it_is_read_is_read_again(tmp_path: Path,
     assert isinstance(restless.sound, Changed)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode there")
+def test_a_name_that_is_not_unicode_has_one_row(tmp_path: Path, settings: Settings) -> None:
+    folder, out = tmp_path / "calls", tmp_path / "out"
+    folder.mkdir()
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.wav")).write_bytes(b"RIFF damaged")
+    (item,) = list_sources([str(folder)])
+    (outcome,) = analyze_batch([decode_item(item, settings)], Analyzer(settings))
+    plan = plan_of(out, ())
+    with Output(out, plan) as output:
+        output.add(outcome)
+        output.commit()
+    with Output(out, plan, resume=True) as output:
+        assert output.has(item)
+    (row,) = open_output(out).recordings.to_table().to_pylist()
+    assert row["file"].endswith("caf\\udce9.wav") and row["error_kind"] == "InvalidAudio"
+
+
 def test_batches_are_bounded(tmp_path: Path, settings: Settings) -> None:
     short, long = tmp_path / "short.wav", tmp_path / "long.wav"
     short.write_bytes(encode(speech()[:16_000]))
@@ -232,8 +249,6 @@ def test_batches_are_bounded(tmp_path: Path, settings: Settings) -> None:
 
 
 def test_an_error_that_nobody_knows_is_a_row_of_one_recording(tmp_path: Path) -> None:
-    from ser_engine import Analyzer
-
     class Broken(Analyzer):
         def analyze_batch(self, sources: Any, *_: Any, **__: Any) -> Any:
             raise RuntimeError("no such kernel\nmore")
