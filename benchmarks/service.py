@@ -13,15 +13,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import httpx2
 import numpy as np
+import torch
 
-from ser_engine.settings import PROJECT
+from ser_engine.analyzer import Analyzer
+from ser_engine.settings import PROJECT, Settings
 from tests.speech import SENTENCES, VOICES, speech_wav
 
 CLIENTS, MANY = 8, 64
@@ -29,6 +31,7 @@ LOAD_S, MANY_S = 60.0, 120.0
 ALONE = 20
 START_S, PATIENCE_S = 120.0, 300.0
 LONGEST_PAUSE_S = 5.0
+CLIPS = [speech_wav(text, voice) for text in SENTENCES for voice in VOICES]
 
 
 def measure(
@@ -37,11 +40,13 @@ def measure(
     alone: int = ALONE,
     many: int = MANY,
     environ: dict[str, str] | None = None,
+    analyzer: Analyzer | None = None,
 ) -> dict[str, Any]:
     """Return the figures of the service with the bundled model, or the one of `environ`.
 
     `serve_p95_ratio` is the 95th percentile of a request of 8 clients over the median of one client's, times 8, divided
-    by the cores. `serve_errors` counts what 64 clients get in place of an answer, other than 503 with Retry-After.
+    by the cores. `serve_together_processor_s` is what `together` returns.
+    `serve_errors` counts what 64 clients get in place of an answer, other than 503 with Retry-After.
     """
     cores = len(os.sched_getaffinity(0))
     with _service(environ or {}) as url:
@@ -50,6 +55,7 @@ def measure(
         most = _load(url, many, many_s)
     median, p95 = float(np.median(single)), float(np.percentile(several["seconds"], 95))
     return {
+        "serve_together_processor_s": together(analyzer),
         "serve_single_p50": round(median, 3),
         "serve_p95": round(p95, 3),
         "serve_p95_ratio": round(p95 / (median * CLIENTS / cores), 2),
@@ -63,6 +69,22 @@ def measure(
             "errors": most["errors"],
         },
     }
+
+
+def together(analyzer: Analyzer | None = None, sizes: Sequence[int] = (1, 2, 4, 8)) -> dict[str, float]:
+    """Return the processor seconds of eight recordings, one by one and so many together, on one thread."""
+    analyzer = analyzer or Analyzer(Settings())
+    analyzer.warm_up()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    seconds = {}
+    for size in sizes:
+        begun = time.process_time()
+        for first in range(0, len(CLIPS), size):
+            analyzer.analyze_batch(CLIPS[first : first + size])
+        seconds[str(size)] = round(time.process_time() - begun, 2)
+    torch.set_num_threads(threads)
+    return seconds
 
 
 @contextmanager
@@ -101,7 +123,6 @@ def _load(url: str, clients: int, seconds: float, least: int = 1) -> dict[str, A
 
 def ask(url: str, clients: int, seconds: float, least: int) -> dict[str, Any]:
     """Ask with several clients at once, each with one request at a time; return seconds of answers, and errors."""
-    clips = [speech_wav(text, voice) for text in SENTENCES for voice in VOICES]
     begun = time.monotonic()
     met: Counter[str] = Counter()
     times: list[float] = []
@@ -113,7 +134,7 @@ def ask(url: str, clients: int, seconds: float, least: int) -> dict[str, Any]:
                 asked += 1
                 sent = time.monotonic()
                 try:
-                    answer = http.post("/v1/analyze", content=clips[(number + asked) % len(clips)])
+                    answer = http.post("/v1/analyze", content=CLIPS[(number + asked) % len(CLIPS)])
                 except httpx2.HTTPError as error:
                     met[type(error).__name__] += 1
                     continue

@@ -16,7 +16,7 @@ from ser_engine.evaluation.cards import accuracy_table, measured_elsewhere
 from ser_engine.evaluation.ordinary import run_id
 from ser_engine.evaluation.published import read_published
 from ser_engine.evaluation.record import RunRecord, read_record, read_records
-from tools import batch_tables
+from tools import batch_tables, service_tables
 from tools.markdown import percent, table
 from tools.paper_tables import PAPERS, paper
 
@@ -452,5 +452,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "batch": batch_tables.batch,
     "batch-costs": batch_tables.costs,
     "batch-workers": batch_tables.workers,
+    "service": service_tables.figures,
+    "service-settings": service_tables.settings,
+    "problems": service_tables.problems,
     **{key: partial(paper, key) for key in PAPERS},
 }

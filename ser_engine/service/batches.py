@@ -13,8 +13,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO, cast
 
 from pydantic import BaseModel, Field
 
@@ -72,6 +73,7 @@ class Batches:
         self._folder = Path(folder).expanduser().resolve() if folder else None
         self._settings = settings
         self._running: dict[Path, subprocess.Popen[bytes]] = {}
+        self._errors: dict[Path, BinaryIO] = {}
 
     @property
     def folder(self) -> Path:
@@ -107,12 +109,13 @@ class Batches:
         command = [sys.executable, "-m", "ser_engine", "batch", *request.arguments(), f"--workers={workers}"]
         command += ["--resume", "--progress=none", f"--output={out}", "--", *sources]
         settings = {variable("models_dir"): str(self._settings.models_dir), variable("model"): self._settings.model}
+        errors = self._errors[out] = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115
         self._running[out] = subprocess.Popen(
             command,
             env={**os.environ, **settings},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=errors,
         )
         log("batch", batch=out.name)
 
@@ -135,8 +138,19 @@ class Batches:
             state = "running"
         elif state == "running":  # it was ended without a word: by a crash, or with the service that started it
             state = "stopped" if process is None or process.returncode == 0 else "failed"
+        if state == "failed" and not progress.get("reason"):
+            progress = {**progress, "reason": self._last_words(out)}
         known = {name: progress[name] for name in FIGURES if name in progress}
         return {"id": id, "state": state, "output": f"{RESULTS}/{owner}/{id}", **known}
+
+    def _last_words(self, out: Path) -> str:
+        """Return the sentence with which `ser batch` refused its work, with paths as clients know them."""
+        errors = self._errors.get(out)
+        if errors is None:
+            return ""
+        errors.seek(0)
+        lines = errors.read()[-10_000:].decode(errors="replace").split("\n")
+        return next((line for line in reversed(lines) if line.strip()), "").replace(f"{self.folder}{os.sep}", "")
 
     def _progress(self, out: Path) -> dict[str, Any] | None:
         try:

@@ -67,6 +67,23 @@ def test_a_batch_runs_and_its_datasets_are_there(serve: Serve, archive: Path, qu
         assert (found.state, found.done) == ("finished", 4)
 
 
+@needs_batch
+def test_a_batch_that_is_refused_says_why(serve: Serve, archive: Path, quiet: None) -> None:
+    running = serve(batches=str(archive))
+    with Client(running.url) as client:
+        begun = client.start_batch(["calls"], transcript=False)
+        running.service.batches._running.popitem()[1].kill()
+        (archive / begun.output).mkdir(parents=True, exist_ok=True)
+        (archive / begun.output / "_plan.json").write_text("no plan of ours")
+        deadline = time.monotonic() + 60
+        found = client.start_batch(["calls"], transcript=False)
+        while found.state == "running":
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+            found = client.batch(begun.id)
+    assert found.state == "failed" and found.reason.endswith(".") and str(archive) not in found.reason
+
+
 @pytest.mark.parametrize(
     "source", ["../outside", "/etc", "link", "link/x", "calls/../../outside", "none", "calls/*.wav", "a\0b", "s3://b/x"]
 )
