@@ -19,6 +19,7 @@ from ui.results import (
     conversations,
     corpora,
     corpus_charts,
+    languages,
     one_run,
     ordinary,
     published_tables,
@@ -126,6 +127,7 @@ def show_papers(results: Results, settings: Settings) -> None:
 def show_protocols(results: Results, settings: Settings) -> None:
     """Show what a protocol does to a figure."""
     show_gap(results)
+    languages.show(results.runs)
 
 
 def show_conversations(results: Results, settings: Settings) -> None:

@@ -17,6 +17,7 @@ from ser_engine.evaluation.ordinary import run_id
 from ser_engine.evaluation.published import read_published
 from ser_engine.evaluation.record import RunRecord, read_record, read_records
 from tools import batch_tables, service_tables
+from tools.language_tables import languages
 from tools.markdown import percent, table
 from tools.paper_tables import PAPERS, paper
 
@@ -428,6 +429,7 @@ def alarms(model: str) -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
+    "languages": languages,
     "commercial": commercial,
     "commercial-alarms": commercial_alarms,
     "baselines": baselines,

@@ -127,7 +127,8 @@ def _clips_here(config: ExperimentConfig, name: str, data: Path) -> list[Utteran
 
 def _published(corpus: Corpus, config: ExperimentConfig) -> list[Utterance]:
     """Return stand-ins for a corpus's clips: its published number of each label, evenly over its speakers."""
-    speakers = cycle(f"{corpus.id}/{name}" for name in (*corpus.published_folds, *range(corpus.expected_speakers)))
+    names = [str(name) for name in corpus.published_folds or range(corpus.expected_speakers)]
+    speakers = cycle(f"{corpus.id}/{name}" for name in names)
     label_set = LABEL_SETS[config.label_set]
     clips = [
         Utterance(corpus.id, Path(f"{native}-{number}.wav"), corpus.labels[native], next(speakers), native=native)

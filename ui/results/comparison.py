@@ -170,8 +170,12 @@ def on_unseen_speakers(runs: Sequence[RunRecord]) -> list[RunRecord]:
 
 
 def best(runs: Sequence[RunRecord]) -> RunRecord | None:
-    """Return the best run on unseen speakers among those on the most corpora; easy corpora alone win nothing."""
-    return max(on_unseen_speakers(runs), key=lambda run: (len(run.corpora), run.metrics["UA"]), default=None)
+    """Return the best run on unseen speakers among those of the most emotions, and then on the most corpora.
+
+    Easy corpora alone win nothing, and neither do a few emotions.
+    """
+    unseen = on_unseen_speakers(runs)
+    return max(unseen, key=lambda run: (len(run.labels), len(run.corpora), run.metrics["UA"]), default=None)
 
 
 def headline(results: Results) -> str:
@@ -189,7 +193,7 @@ def explanation(results: Results) -> str:
         return "A run appears here when it has finished, for example: ser train configs/ours/smoke.toml"
     if top is None:
         return "All runs here were tested on speakers from their training data, so accuracy on others is unknown."
-    peers = len(on_unseen_speakers(results.runs))
+    peers = sum(len(run.labels) == len(top.labels) for run in on_unseen_speakers(results.runs))
     spread = f", with a 95% interval of {top.interval[0]:.0f}% to {top.interval[1]:.0f}%" if top.interval else ""
     first = f"{model_name(top)}, tested on {corpora_names(top.corpora)}: mean recall of all emotions{spread}."
     first += f" It is the best of {peers} systems." if peers > 1 else ""

@@ -326,3 +326,17 @@ def test_what_cannot_be_split_is_one_sentence(protocol: str, utterances: list[Ut
     with pytest.raises(CorpusError, match=told) as caught:
         made(protocol, utterances)
     assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+
+
+def test_across_corpora_trains_on_the_named_ones_and_tests_all_others() -> None:
+    utterances = spoken("ravdess", 4) + spoken("emodb", 3) + spoken("emovo", 2)
+    labels = [utterance.label or "" for utterance in utterances]
+    (fold,) = make_folds("cross-corpus", utterances, labels, train_corpora=("emodb", "emovo"))
+    assert {utterances[row].corpus for row in fold.train} == {"emodb", "emovo"} and not len(fold.validation)
+    assert [utterances[row].corpus for row in fold.test] == ["ravdess"] * 12
+    assert describe_split("cross-corpus", utterances, [fold]).startswith(
+        "other corpora than those of training; shares no"
+    )
+    for trained, reason in ((("ravdess", "emodb", "emovo"), "nothing to test"), (("tess",), "nothing to train on")):
+        with pytest.raises(CorpusError, match=reason):
+            make_folds("cross-corpus", utterances, labels, train_corpora=trained)

@@ -134,3 +134,21 @@ def test_changes_are_checked_like_entries(tmp_path: Path) -> None:
     assert isinstance(config, ClassicalConfig) and config.features == "acoustic173"
     with pytest.raises(InvalidSettings, match="features is 'mfcc', but it can be acoustic94"):
         load_config(path, changes={"features": "mfcc"})
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ("", "“cross-corpus” and train_corpora belong together"),
+        ('train_corpora = ["tess"]', "some of the corpora; the others are tested"),
+        ('train_corpora = ["ravdess"]', "some of the corpora; the others are tested"),
+    ],
+)
+def test_across_corpora_needs_some_to_train_on_and_others_to_test(tmp_path: Path, entries: str, reason: str) -> None:
+    text = LEAST.replace("speaker-independent", "cross-corpus")
+    with pytest.raises(InvalidSettings, match=reason):
+        load_config(written(tmp_path, f"{text}{entries}\n"))
+    whole = text.replace('["ravdess"]', '["ravdess", "emodb"]') + 'train_corpora = ["emodb"]\n'
+    assert load_config(written(tmp_path, whole)).train_corpora == ("emodb",)
+    with pytest.raises(InvalidSettings, match="belong together"):
+        load_config(written(tmp_path, LEAST + 'train_corpora = ["emodb"]\n'))

@@ -87,3 +87,13 @@ def test_the_page_draws_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None
     os.utime(folder / "history-0001.jsonl", (0, 0))
     at.run()
     assert "Training now" not in [header.value for header in at.header]
+
+
+def test_costs_are_read_from_the_dry_runs_and_damage_costs_nothing(tmp_path: Path) -> None:
+    assert unfinished.read_costs(tmp_path) == {}
+    file = tmp_path / unfinished.DRY_RUNS
+    file.write_text(json.dumps({NAME: {"memory_mb": 1500, "hours": 2.5, "cores": 2}}))
+    assert unfinished.read_costs(tmp_path) == {NAME: unfinished.Cost(1.5, 2.5, 2)}
+    for damaged in ("[]", "no JSON", '{"a": 1}', '{"a": {"hours": 1}}'):
+        file.write_text(damaged)
+        assert unfinished.read_costs(tmp_path) == {}
