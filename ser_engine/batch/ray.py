@@ -173,9 +173,11 @@ class Pipeline:
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
+        context.max_consecutive_actor_init_deaths = TRIES
         # Only what the cluster can place now is started at once: Ray Data fails where an actor still waits for a core
         # when the work is done. In one that grows, the pool grows with it, up to `workers`.
-        cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        cores = max(1, int(resources.get("CPU", 1)))
         most = min(len(chunks), workers or cores)
         self._pipeline = from_items(
             [{"chunk": pickle.dumps(chunk)} for chunk in chunks], override_num_blocks=len(chunks)

@@ -99,7 +99,7 @@ function drawVolume(chosen) {
   document.getElementById("volume-note").textContent = data.timed
     ? "By the times in the manifest." : "By the times of the files (UTC). A manifest with a column “time” gives others.";
   stack("volume", chosen.map((place) => [all.day[place], all.state[place], all.label[place]]), days,
-    { xaxis: { type: "category", nticks: window.innerWidth < 600 ? 4 : 8, tickangle: 0 }, yaxis: { rangemode: "tozero", tickformat: ",d", nticks: 6 } });
+    { xaxis: { type: "category", nticks: window.innerWidth < 600 ? 3 : 8, tickangle: 0 }, yaxis: { rangemode: "tozero", tickformat: ",d", nticks: 6 } });
 }
 function drawEmotions(chosen) {
   const own = groups().map((group) => ({ group, n: chosen.filter((place) => group.is(all.state[place], all.label[place])).length }))
