@@ -54,6 +54,7 @@ from ser_engine import Analyzer, Settings
 Analyzer(Settings.from_env()).warm_up()
 own = [each for each in gc.get_objects() if isinstance(each, torch.Tensor)]
 own += [weight for each in gc.get_objects() if isinstance(each, torch.nn.Module) for weight in each.parameters()]
+own = [each for each in own if each.layout == torch.strided]
 print(sum({each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in own}.values()))
 """
 

@@ -14,12 +14,14 @@ import platform
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import ray
+import ray.util.client
 from ray.exceptions import RayError
 
 from ser_engine.batch.local import WAIT_S, Pool
@@ -30,6 +32,11 @@ from ser_engine.batch.storage import explain
 from ser_engine.errors import InvalidSettings, SerError
 from ser_engine.settings import Settings
 
+Taken = tuple[list[bytes], "SerError | str | None"]
+"""Pickled outcomes, and None while there may be more, else why not: an error, which is final, or a reason."""
+TRIES = 3
+"""How often a pipeline is run before it is given up; Ray sometimes loses one together with a node."""
+TOGETHER = 64
 WAVE = 20_000
 """Lists that are handed to Ray at a time, so that the list of all recordings is never in memory."""
 
@@ -92,13 +99,15 @@ def analyze(
     Raise InvalidSettings where there is no such cluster.
     """
     connect(address, workers, runtime_env)
-    flag: Any = _Stop.remote()  # type: ignore[attr-defined]
     try:
+        flag: Any = _Stop.remote()  # type: ignore[attr-defined]
         filled = (chunk for chunk in chunks if chunk)
         while wave := list(islice(filled, WAVE)):
-            yield from _analyze_wave(wave, plan, settings, flag, stop, workers)
+            yield from _analyze_wave(wave, (plan, settings, flag, workers), stop)
             if stop():
                 return
+    except RayError as error:
+        raise SerError(f"The cluster is lost ({explain(error)}).") from error
     finally:
         ray.shutdown()
 
@@ -118,52 +127,94 @@ def connect(address: str | None, workers: int = 0, runtime_env: Mapping[str, Any
 
 
 def _analyze_wave(
-    wave: Sequence[Sequence[Item]], plan: Plan, settings: Settings, flag: Any, stop: Callable[[], bool], workers: int
+    wave: Sequence[Sequence[Item]], how: tuple[Plan, Settings, Any, int], stop: Callable[[], bool]
 ) -> Iterator[Outcome | None]:
-    """Run a pipeline of Ray Data in a thread, since waiting for it would delay progress and Ctrl-C."""
-    from ray.data import ActorPoolStrategy, DataContext, from_items
-
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    rows = [{"chunk": pickle.dumps(chunk)} for chunk in wave]
-    pipeline = from_items(rows, override_num_blocks=len(rows)).map_batches(
-        Scorer,
-        fn_constructor_args=(plan, settings, flag),
-        batch_size=1,
-        compute=ActorPoolStrategy(min_size=1, max_size=workers or None),
-        num_cpus=1,
-    )
-    done: queue.Queue[Any] = queue.Queue(maxsize=64)
-
-    def consume() -> None:
-        try:
-            for batch in pipeline.iter_batches(batch_size=None, prefetch_batches=0):
-                for outcome in batch["outcome"]:
-                    done.put(pickle.loads(outcome))
-            done.put(None)
-        except BaseException as error:
-            done.put(error)
-
-    threading.Thread(target=consume, daemon=True).start()
-    while True:
-        if stop():
-            flag.set.remote()  # again and again, since the actor forgets it with its node
-        try:
-            message = done.get(timeout=WAIT_S)
-        except queue.Empty:
+    """Run a pipeline until every recording has an outcome; one that Ray gave up is begun again with what remains."""
+    remaining = {item.file: item for chunk in wave for item in chunk}
+    for _ in range(TRIES):
+        chunks = [[item for item in chunk if item.file in remaining] for chunk in wave]
+        pipeline = _start([chunk for chunk in chunks if chunk], how)
+        reason = None
+        while reason is None:
+            if stop():
+                how[2].set.remote()  # again and again, since the actor forgets it with its node
+            outcomes, reason = pipeline()
+            for outcome in map(pickle.loads, outcomes):
+                if remaining.pop(outcome.file, None):
+                    yield outcome
             yield None
-            continue
-        if message is None:
+        if not remaining or stop():
             return
-        if isinstance(message, BaseException):
-            raise _sentence(message) from message
-        yield message
+        if isinstance(reason, SerError):
+            raise reason
+    raise SerError(f"The cluster has given up {TRIES} times ({reason}).")
 
 
-def _sentence(error: BaseException) -> SerError:
-    """Return the error of a pipeline as one that people see."""
+def _start(chunks: Sequence[Sequence[Item]], how: tuple[Plan, Settings, Any, int]) -> Callable[[], Taken]:
+    """Start a pipeline and return its `Pipeline.take`.
+
+    It runs in this process or, where that is outside of the cluster, in an actor, since Ray Data needs to be inside.
+    """
+    inside: bool = not ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
+    if inside:
+        return Pipeline(chunks, *how).take
+    actor: Any = ray.remote(num_cpus=0)(Pipeline).remote(chunks, *how)
+    return lambda: cast("Taken", ray.get(actor.take.remote()))
+
+
+class Pipeline:
+    """A pipeline of Ray Data, in a thread, since waiting for it would delay progress and Ctrl-C."""
+
+    def __init__(
+        self, chunks: Sequence[Sequence[Item]], plan: Plan, settings: Settings, flag: Any, workers: int
+    ) -> None:
+        from ray.data import ActorPoolStrategy, DataContext, from_items
+
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        context.max_consecutive_actor_init_deaths = TRIES
+        # Only what the cluster can place now is started at once: Ray Data fails where an actor still waits for a core
+        # when the work is done. In one that grows, the pool grows with it, up to `workers`.
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        cores = max(1, int(resources.get("CPU", 1)))
+        most = min(len(chunks), workers or cores)
+        self._pipeline = from_items(
+            [{"chunk": pickle.dumps(chunk)} for chunk in chunks], override_num_blocks=len(chunks)
+        ).map_batches(
+            Scorer,
+            fn_constructor_args=(plan, settings, flag),
+            batch_size=1,
+            compute=ActorPoolStrategy(min_size=min(most, cores), max_size=most),
+            num_cpus=1,
+        )
+        self._done: queue.Queue[bytes | str | SerError] = queue.Queue(maxsize=64)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def take(self) -> Taken:
+        """Wait half a second for pickled outcomes, and return them, and how the pipeline ended: see `Taken`."""
+        outcomes: list[bytes] = []
+        with suppress(queue.Empty):
+            while len(outcomes) < TOGETHER:
+                message = self._done.get(timeout=0.0 if outcomes else WAIT_S)
+                if not isinstance(message, bytes):
+                    return outcomes, message
+                outcomes.append(message)
+        return outcomes, None
+
+    def _run(self) -> None:
+        try:
+            for batch in self._pipeline.iter_batches(batch_size=None, prefetch_batches=0):
+                for outcome in batch["outcome"]:
+                    self._done.put(bytes(outcome))
+            self._done.put("it ended early")
+        except BaseException as error:
+            self._done.put(_reason(error))
+
+
+def _reason(error: BaseException) -> SerError | str:
+    """Return the engine's own error in that of a pipeline, or what the innermost one says."""
     cause = error
     while not isinstance(cause, SerError) and (deeper := getattr(cause, "cause", None) or cause.__cause__):
         cause = deeper
-    return cause if isinstance(cause, SerError) else SerError(f"The cluster has given up ({explain(cause)}).")
+    return SerError(str(cause)) if isinstance(cause, SerError) else explain(cause)

@@ -68,7 +68,7 @@ const groups = () => [
 function layout(more) {
   const axis = { gridcolor: css("--line"), zerolinecolor: css("--line"), linecolor: css("--line"), automargin: true, fixedrange: true };
   return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--text"), family: "system-ui, sans-serif", size: 13 },
-    margin: { l: 48, r: 8, t: 8, b: 40 }, barmode: "stack", hovermode: "closest", legend: { orientation: "h", y: -0.2 },
+    margin: { l: 48, r: 8, t: 8, b: 40 }, barmode: "stack", hovermode: "closest", legend: { orientation: "h", y: 1.04, yanchor: "bottom", x: 0 },
     bargap: 0.25, ...more, xaxis: { ...axis, ...(more.xaxis || {}) }, yaxis: { ...axis, ...(more.yaxis || {}) } };
 }
 function chart(id, traces, more) {
@@ -99,7 +99,7 @@ function drawVolume(chosen) {
   document.getElementById("volume-note").textContent = data.timed
     ? "By the times in the manifest." : "By the times of the files (UTC). A manifest with a column “time” gives others.";
   stack("volume", chosen.map((place) => [all.day[place], all.state[place], all.label[place]]), days,
-    { xaxis: { type: "category", nticks: 8 }, yaxis: { rangemode: "tozero", tickformat: ",d", nticks: 6 } });
+    { xaxis: { type: "category", nticks: window.innerWidth < 600 ? 3 : 8, tickangle: 0 }, yaxis: { rangemode: "tozero", tickformat: ",d", nticks: 6 } });
 }
 function drawEmotions(chosen) {
   const own = groups().map((group) => ({ group, n: chosen.filter((place) => group.is(all.state[place], all.label[place])).length }))
@@ -123,7 +123,7 @@ function drawCourse(chosen) {
     if (shown.has(place)) rows.push([course.tenth[at], course.sure[at] ? SURE : UNSURE, course.label[at]]);
   });
   const tenths = [...Array(10).keys()];
-  stack("course", rows, tenths, { xaxis: { type: "category", tickvals: tenths.map(String), ticktext: tenths.map((own) => `${own * 10}–${own * 10 + 10}%`) },
+  stack("course", rows, tenths, { xaxis: { type: "category", tickvals: tenths.map(String), ticktext: tenths.map((own) => `${own * 10}%`) },
     yaxis: { tickformat: ".0%", range: [0, 1] } }, true);
 }
 function drawSpeakers(chosen) {
@@ -136,7 +136,7 @@ function drawSpeakers(chosen) {
   }));
   document.getElementById("by-speaker").hidden = data.speakers.length === 0;
   const names = [...shares.keys()].sort((one, other) => shares.get(other)[1] - shares.get(one)[1]).slice(0, 12);
-  const title = (own) => `${own} (${Math.round(shares.get(own)[0] / shares.get(own)[1])}% of the time, ${number(shares.get(own)[1])})`;
+  const title = (own) => `${own}, ${Math.round(shares.get(own)[0] / shares.get(own)[1])}%`;
   stack("speakers", rows.map(([own, ...rest]) => [names.includes(own) ? title(own) : own, ...rest]), names.map(title),
     { xaxis: { type: "category" }, yaxis: { tickformat: ".0%", range: [0, 1] } }, true);
 }
