@@ -179,13 +179,14 @@ def variable(name: str) -> str:
 
 
 def read_environment(
-    kind: type[Any], environ: Mapping[str, str], defaults: Mapping[str, Any], prefix: str = ""
+    kind: type[Any], environ: Mapping[str, str] | None, defaults: Mapping[str, Any], prefix: str = ""
 ) -> dict[str, Any]:
     """Return the fields of a dataclass that the environment names, as SER_<PREFIX AND NAME IN CAPITALS>, or `defaults`.
 
-    Raise InvalidSettings for a value of another type than a field's own default.
+    `environ` is the process's own by default. Raise InvalidSettings for a value of another type than a field's default.
     """
     given = dict(defaults)
+    environ = os.environ if environ is None else environ
     for item in fields(kind):
         name = variable(prefix + item.name)
         if text := environ.get(name):  # an empty one counts as not set

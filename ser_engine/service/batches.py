@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 from ser_engine.service.analyses import Options
 from ser_engine.service.logs import log
 from ser_engine.service.problems import Problem
-from ser_engine.settings import Settings, variable
+from ser_engine.settings import Settings
 
 RESULTS = "results"
 PROGRESS = "_progress.json"
@@ -53,14 +53,14 @@ class BatchRequest(BaseModel, extra="forbid"):
             speakers=self.speakers,
         ).check(settings)
 
-    def arguments(self) -> list[str]:
-        """Return the options of `ser batch`."""
+    def arguments(self, settings: Settings) -> list[str]:
+        """Return the options of `ser batch`, which are those of the service where they were left out."""
         options = {
-            "--model": self.model,
-            "--language": self.language,
-            "--channels": self.channels,
-            "--channel-names": self.channel_names,
-            "--speakers": self.speakers,
+            "--model": self.model or settings.model,
+            "--language": settings.language if self.language is None else self.language,
+            "--channels": self.channels or settings.channels,
+            "--channel-names": self.channel_names or settings.channel_names,
+            "--speakers": self.speakers or settings.speakers,
         }
         given = [f"{name}={value}" for name, value in options.items() if value]
         return given if self.transcript else [*given, "--no-transcript"]
@@ -106,13 +106,18 @@ class Batches:
 
     def _run(self, out: Path, sources: list[str], request: BatchRequest) -> None:
         workers = max(1, (os.cpu_count() or 1) // 2)  # the rest is for requests
-        command = [sys.executable, "-m", "ser_engine", "batch", *request.arguments(), f"--workers={workers}"]
+        command = [
+            sys.executable,
+            "-m",
+            "ser_engine",
+            "batch",
+            *request.arguments(self._settings),
+            f"--workers={workers}",
+        ]
         command += ["--resume", "--progress=none", f"--output={out}", "--", *sources]
-        settings = {variable("models_dir"): str(self._settings.models_dir), variable("model"): self._settings.model}
         errors = self._errors[out] = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115
         self._running[out] = subprocess.Popen(
             command,
-            env={**os.environ, **settings},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,

@@ -76,7 +76,7 @@ class ServiceSettings:
         return self.at_once or max(1, (os.cpu_count() or 1) // 2)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> ServiceSettings:
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> ServiceSettings:
         """Return the defaults, overridden by SER_SERVE_PORT, SER_SERVE_KEYS_FILE and so on.
 
         Raise InvalidSettings for a value of another type or beyond its bounds; the message names the variable.

@@ -10,6 +10,7 @@ import pytest
 
 from ser_engine.service.client import Client, ServiceError
 from ser_engine.service.keys import new_key
+from ser_engine.settings import Settings
 from tests.ser_engine.service.conftest import Running, Serve, problem
 from tests.ser_engine.service.test_limits import bearer
 from tests.speech import encode, silence
@@ -31,9 +32,9 @@ def archive(tmp_path: Path, wav: bytes) -> Path:
 
 
 @pytest.fixture
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings of the process of a batch, which are those of the service's own environment."""
-    monkeypatch.setenv("SER_SPEAKERS", "off")
+def quiet(monkeypatch: pytest.MonkeyPatch, tiny: Settings) -> None:
+    """Set the environment of the process of a batch, which is that of the service."""
+    monkeypatch.setenv("SER_MODELS_DIR", str(tiny.models_dir))
 
 
 @needs_batch

@@ -19,6 +19,7 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.service.config import ServiceSettings
 from ser_engine.service.keys import Key, RateLimit, new_key, read_keys
 from tests.ser_engine.service.conftest import Running, Serve, problem
+from tests.speech import speech_wav
 
 Captured = pytest.CaptureFixture[str]
 
@@ -240,6 +241,30 @@ def test_beyond_the_queue_the_service_is_busy_and_says_when_to_come_again(
         assert [each.result().status_code for each in asked] == [200] * 3
     assert running.http.get("/readyz").status_code == 200
     assert running.service.uploads == 0
+
+
+def test_short_recordings_that_wait_are_computed_together_with_the_same_answers(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = serve(at_once=1, queue=8)
+    engine, sizes = running.service.engines.find(""), list[int]()
+    real = engine.analyze_batch
+    monkeypatch.setattr(engine, "analyze_batch", lambda sources, **o: sizes.append(len(sources)) or real(sources, **o))
+    sounds = [speech_wav(text, voice) for text in ("It is eleven o'clock.", "Dogs are sitting by the door.")
+              for voice in ("man", "woman")]  # fmt: skip
+    expected = [running.http.post("/v1/analyze", content=sound).json() for sound in sounds]
+    sounds += [speech_wav("Kids are talking by the door. " * 16), b"RIFF\0\0\0\0WAVEfmt "]
+    turn = running.service.analyses.queue.join("another")
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(running.http.post, "/v1/analyze", content=sound) for sound in sounds]
+        wait_for(lambda: running.service.analyses.queue.waiting == len(sounds))
+        turn.leave()
+        answers = [each.result() for each in asked]
+    assert sum(sizes) == 4 and max(sizes) > 1  # neither the long one nor the damaged one
+    assert [answer.status_code for answer in answers] == [200] * 5 + [422]
+    for answer, alone in zip(answers, expected, strict=False):
+        assert answer.json()["scores"] == pytest.approx(alone["scores"], abs=1e-4)
+        assert answer.json()["quality"] == alone["quality"]
 
 
 def test_an_analysis_ends_when_its_client_has_left(serve: Serve, wav: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
