@@ -67,7 +67,10 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        protocols = (AS_IS, *(id for id, protocol in splits.PROTOCOLS.items() if not protocol.leaky))
+        protocols = (
+            AS_IS,
+            *(id for id, protocol in splits.PROTOCOLS.items() if not protocol.leaky and id != splits.CROSS_CORPUS),
+        )
         if self.protocol not in protocols:
             raise InvalidSettings(f"There is no protocol “{self.protocol}”; there are {', '.join(protocols)}.")
         if self.label_set not in LABEL_SETS:

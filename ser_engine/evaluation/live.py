@@ -165,7 +165,8 @@ def _answer(segment: Segment, groups: bool) -> str | None:
 
 def _measure(measured: Sequence[Segment], labels: tuple[str, ...], groups: bool) -> dict[str, Any]:
     """Return the figures over the labels, in percent; nothing if no segment has one of them."""
-    rows, stretches, left_out = [], [], Counter[str]()
+    rows, left_out = [], Counter[str]()
+    stretches: list[int] = []
     for number, segment in enumerate(measured):
         true = segment.true
         if true and groups and true not in labels:

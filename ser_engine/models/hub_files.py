@@ -221,12 +221,11 @@ def _bars(progress: Progress) -> Any:
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **(options | {"file": io.StringIO()}))
 
-        def display(self, *_: Any, **__: Any) -> bool:
+        def display(self, *_: Any, **__: Any) -> None:
             if self.unit == "B" and not Bars.ended:
                 Bars.done, Bars.whole = max(Bars.done, int(self.n)), max(Bars.whole, int(self.total or 0))
                 if Bars.whole:  # the end is not reached before the last file, of which nothing may be known yet
                     progress(Bars.done, max(Bars.whole, Bars.done + 1))
-            return True
 
         @classmethod
         def finish(cls) -> None:

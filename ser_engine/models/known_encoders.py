@@ -23,7 +23,12 @@ LARGE: dict[str, Any] = {
     "do_stable_layer_norm": True,
     "conv_bias": True,
 }
-MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+MINILM: dict[str, Any] = {
+    "hidden_size": 384,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 12,
+    "intermediate_size": 1536,
+}
 # Published before its layer norms moved to the front.
 GROUP_NORM: dict[str, Any] = LARGE | {"feat_extract_norm": "group", "do_stable_layer_norm": False, "conv_bias": False}
 PUBLISHED: dict[str, PreTrainedConfig] = {

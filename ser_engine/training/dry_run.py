@@ -73,30 +73,33 @@ def estimate(path: Path, protocol: str, settings: Settings, changes: Mapping[str
         config.train_corpora,
     )  # fmt: skip
     work = kind.work(config, clips, folds, settings)
-    counts = {"clips": len(clips.utterances), "folds": len(folds), "cores": os.cpu_count() or 1, "published": published}
-    if work is not None:
-        return DryRun(
-            run=id,
-            examples=work.examples,
-            steps=work.steps,
-            parameters=work.parameters,
-            trained=work.trained,
-            memory_mb=round(work.memory / 1e6),
-            hours=round(work.hours, 3),
-            basis="counted operations and timed parts" if work.operations else "timed parts",
-            **counts,
-        )
-    try:
-        record = read_record(settings.results, id)
-    except InvalidRecord:
-        raise InvalidSettings(
-            f"What {config.system} takes is known only from a finished run, and {id} has none in {settings.results}."
-        ) from None
     examples = round(float(np.mean([len(fold.train) for fold in folds])))
-    hours = round((record.seconds or 0.0) / 3600, 3)
-    counts |= {"cores": record.cores or counts["cores"]}
-    return DryRun(id, **counts, examples=examples, steps=0, parameters=0, trained=0, memory_mb=0, hours=hours,
-                  basis="its finished run, without features")  # fmt: skip
+    count, cores = len(clips.utterances), os.cpu_count() or 1
+    if work is None:
+        try:
+            record = read_record(settings.results, id)
+        except InvalidRecord:
+            raise InvalidSettings(
+                f"What {config.system} takes is known only from a finished run, and {id} has none in "
+                f"{settings.results}."
+            ) from None
+        hours = round((record.seconds or 0.0) / 3600, 3)
+        basis = "its finished run, without features"
+        return DryRun(id, count, len(folds), examples, 0, 0, 0, 0, hours, record.cores or cores, published, basis)
+    return DryRun(
+        run=id,
+        clips=count,
+        folds=len(folds),
+        examples=work.examples,
+        steps=work.steps,
+        parameters=work.parameters,
+        trained=work.trained,
+        memory_mb=round(work.memory / 1e6),
+        hours=round(work.hours, 3),
+        cores=cores,
+        published=published,
+        basis="counted operations and timed parts" if work.operations else "timed parts",
+    )
 
 
 def expected_clips(config: ExperimentConfig, settings: Settings) -> tuple[Clips, tuple[str, ...]]:

@@ -21,7 +21,9 @@ def show(published: Mapping[str, PublishedFigure], runs: Sequence[RunRecord]) ->
     if not printed:
         return
     section("Single emotions", "What the papers print of each emotion, beside the run here that repeats it.")
-    repeated = {id: run for run in reversed(runs) for id in run.published if id in printed}
+    # The run under the paper's own protocol, if there is one: the last that is set.
+    order = sorted(runs, key=lambda run: (not run.leaky, not run.speaker_independent))
+    repeated = {id: run for run in order for id in run.published if id in printed}
     first = next(iter(repeated), next(iter(printed)))
     ids = sorted(printed, key=lambda id: id not in repeated)
     chosen = st.selectbox("Table", ids, ids.index(first), format_func=lambda id: title(printed[id]), key="classes")
@@ -30,7 +32,8 @@ def show(published: Mapping[str, PublishedFigure], runs: Sequence[RunRecord]) ->
 
 def title(figure: PublishedFigure) -> str:
     """Return the name of a paper's table: "Islam (2024), table 8: VGG16 on MFCC images, TESS"."""
-    place = replace(figure, table=figure.classes_table or figure.table)
+    number = figure.classes_table or figure.table
+    place = replace(figure, table=f"table {number}" if set(number) <= set("IVX") else number)
     corpora = comparison.corpora_names(figure.corpora)
     return f"{comparison.source(place)}: {figure.system}" + (f", {corpora}" if corpora else "")
 
@@ -52,7 +55,9 @@ def show_one(figure: PublishedFigure, run: RunRecord | None) -> None:
             return
         if figure.confusion and run.confusion:
             confusion.show(run.confusion, run.labels, "clips", "repeated-confusion")
-        _show_figures(run.per_class)
+        ordered = [label for label in figure.per_class if label in run.per_class]
+        own = {label: run.per_class[label] for label in dict.fromkeys((*ordered, *run.per_class))}
+        _show_figures(own)
         note(f"{run.id}: {comparison.speakers(run)[2:]} speakers.")
 
 
