@@ -40,15 +40,15 @@ ANALYZE = """
 import json, resource, sys
 from ser_engine import Analyzer
 
-peaks = []
+peaks = [(0.0, 0)]
 
 def note(done_s, total_s):
-    peaks.append((done_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
-    if len(peaks) % 100 == 0:
+    if done_s // 600 > peaks[-1][0] // 600:
         print(f"{done_s / 60:.0f} of {total_s / 60:.0f} minutes: {peaks[-1][1]}", file=sys.stderr, flush=True)
+    peaks.append((done_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 
 json.dumps(Analyzer().analyze(sys.argv[1], advance=note).to_dict())
-note(float("inf"), 0.0)
+peaks.append((float("inf"), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 print(json.dumps(peaks))
 """
 # A small process starts it: on Linux, a peak also counts what the process had that started another.

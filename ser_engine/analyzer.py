@@ -369,18 +369,20 @@ class Analyzer:
             trim_memory()
             with report.stage("decode"):
                 recording = next(reading)
-            report.done_s, report.current_s = stretch.start_s, recording.duration_s
+            seconds = recording.duration_s
+            report.done_s, report.current_s = stretch.start_s, seconds
             if report.decoded:
                 report.decoded(recording, stretch.start_s, report.total_s)
             try:
                 with report.stage("clean"):
                     preprocessed = preprocess_stretch(recording, stretch, plan, settings)
+                del recording
                 pending = preprocessed, dict(report.seconds)
                 (answer,) = self._predict([pending], settings, report, main_language(sentences), pieces=True)
             except NoSpeech as error:
                 return error
             finally:
-                report.done_s, report.current_s = stretch.start_s + recording.duration_s, 0.0
+                report.done_s, report.current_s = stretch.start_s + seconds, 0.0
             sentences.extend(answer.transcript.segments if answer.transcript else ())
             return answer.without_sound()
 

@@ -70,6 +70,10 @@ class Recording:
         """Length in seconds."""
         return len(self.samples) / self.rate
 
+    def without_samples(self) -> Recording:
+        """Return the recording without its sound."""
+        return replace(self, samples=NO_SAMPLES, channels=None)
+
 
 @dataclass(frozen=True)
 class Span:
@@ -577,7 +581,7 @@ class Analysis:
         """Return the analysis without any samples, which takes little memory however long the recording is."""
         return replace(
             self,
-            recording=replace(self.recording, samples=NO_SAMPLES, channels=None),
+            recording=self.recording.without_samples(),
             speech=replace(self.speech, samples=NO_SAMPLES, recording=None),
             speakers=tuple(replace(each, answer=each.answer.without_sound()) for each in self.speakers),
         )

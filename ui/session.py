@@ -432,11 +432,9 @@ class Session:
 
     def answer(self, recording: Recording, analysis: Analysis, overview: Overview) -> None:
         """Set the result; of its samples, only those of the speech are kept, where the analysis has them."""
-        from ser_engine.types import NO_SAMPLES
-
         analysis = replace(
             analysis,
-            recording=replace(analysis.recording, samples=NO_SAMPLES, channels=None),
+            recording=analysis.recording.without_samples(),
             speech=replace(analysis.speech, recording=None),
             speakers=tuple(
                 replace(each, answer=replace(each.answer, speech=replace(each.answer.speech, recording=None)))

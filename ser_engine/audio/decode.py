@@ -26,22 +26,16 @@ from numpy.typing import NDArray
 
 from ser_engine.audio.content import explain_failure, has_streams, is_chunk, is_mpeg, skip_tags, split_joined
 from ser_engine.audio.encoded import Encoded, open_source
+from ser_engine.audio.limits import Format, check_format, check_seconds
 from ser_engine.audio.repair import mark_invalid, patch_invalid
-from ser_engine.errors import InvalidAudio, NotAudio, SerError, TooLarge
+from ser_engine.errors import InvalidAudio, NotAudio, SerError
 from ser_engine.settings import Settings, variable
 from ser_engine.types import Recording, SourceInfo
 
-# More channels are a microphone array or a damaged header. Below 8 kHz the formants of speech are lost; above 192 kHz
-# no speech is recorded.
-MAX_CHANNELS = 32
-MIN_RATE, MAX_RATE = 8_000, 192_000
 # Samples of all channels together that are kept apart, 1 GB of them; where there are more, channels are averaged.
 MAX_APART = 2**28
 # Frames decoded at a time: about a third of a second, so that neither a false header nor many channels cost memory.
 BLOCK = 16_384
-# A declared length counts only if the file has at least this many bytes per second, which every codec needs; otherwise
-# the decoded samples are counted.
-MIN_BYTES_PER_SECOND = 250
 # The demuxers that FFmpeg may choose. Left to itself it would also follow playlists to other files and addresses.
 DEMUXERS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,flac,flv,matroska,webm,mov,mp4,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
 # A recording whose peak is lower than this is silent.
@@ -149,8 +143,8 @@ def load_samples(samples: NDArray[Any], rate: int | None, settings: Settings, na
     if not channels.size:
         raise InvalidAudio("The recording is empty: it contains 0 samples.")
     format_ = ("SAMPLES", str(samples.dtype).upper(), len(channels), rate)
-    _check_format(format_, 0.0, 0, settings)
-    _check_seconds(channels.shape[1] / rate, settings)
+    check_format(format_, 0.0, 0, settings)
+    check_seconds(channels.shape[1] / rate, settings)
     scale = 1.0 if samples.dtype.kind == "f" else -float(np.iinfo(samples.dtype).min)
     scaled = (mark_invalid(channels) / scale).astype(np.float32)
     return mix_channels(scaled, rate, SourceInfo(name, *format_, samples.nbytes), _patch(scaled, rate))
@@ -162,9 +156,6 @@ def encode_wav(samples: NDArray[np.float32], rate: int) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples / max(1.0, peak), rate, format="WAV", subtype="PCM_16")
     return file.getvalue()
-
-
-Format = tuple[str, str, int, int]  # container, codec, channels, rate
 
 
 _Blocks = Iterator[tuple[Format, NDArray[Any]]]  # with samples [n, channels] as they come from a decoder
@@ -216,7 +207,7 @@ class _Decoded:
             self.drop()
         if self.kept:
             self._keep(channels, block)
-        _check_seconds(self.start_s + self.seconds, self.task.settings)
+        check_seconds(self.start_s + self.seconds, self.task.settings)
         if self.task.step:
             self.task.step()
 
@@ -331,7 +322,7 @@ def _read_libsndfile(decoded: _Decoded, data: Encoded) -> _Blocks:
     """Read all blocks with libsndfile, and note what it leaves unread."""
     with soundfile.SoundFile(data) as file:
         decoded.format_ = format_ = (file.format, file.subtype, file.channels, file.samplerate)
-        _check_format(format_, file.frames / max(1, file.samplerate), len(data), decoded.task.settings)
+        check_format(format_, file.frames / max(1, file.samplerate), len(data), decoded.task.settings)
         while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
             yield format_, block
         position = data.tell()
@@ -366,7 +357,7 @@ def _read_ffmpeg(decoded: _Decoded, data: Encoded, rank: int, past_header: bool)
                 continue
             for frame in frames:
                 if format_ != (format_ := (container, codec, frame.layout.nb_channels, frame.sample_rate)):
-                    _check_format(format_, declared, len(data), decoded.task.settings)
+                    check_format(format_, declared, len(data), decoded.task.settings)
                     to_float = av.AudioResampler(format="flt")  # interleaved: PyAV reads past eight separate planes
                 for part in to_float.resample(frame):
                     yield format_, part.to_ndarray().reshape(-1, frame.layout.nb_channels)
@@ -424,28 +415,3 @@ def mix_channels(channels: NDArray[np.float32], rate: int, info: SourceInfo, war
 def mix_down(samples: NDArray[Any]) -> NDArray[np.float32]:
     """Return the mean of the channels of [n, channels], float32 [n]; it does not copy them, unlike numpy's."""
     return np.asarray(sum(samples.T) / samples.shape[1], np.float32)
-
-
-def _check_format(format_: Format, declared_s: float, size: int, settings: Settings) -> None:
-    """Refuse by the header alone: channels, rate, and a declared length that is plausible for the file's size."""
-    _, _, channels, rate = format_
-    if channels > MAX_CHANNELS:
-        most = f"at most {MAX_CHANNELS} can be analyzed, so mix it down first"
-        raise TooLarge(f"The recording has {channels} channels; {most}.")
-    if not MIN_RATE <= rate <= MAX_RATE:
-        allowed = f"{MIN_RATE // 1000} to {MAX_RATE // 1000} kHz"
-        raise TooLarge(
-            f"The recording has a sample rate of {rate / 1000:g} kHz; {allowed} can be analyzed, so convert it first."
-        )
-    if size >= declared_s * MIN_BYTES_PER_SECOND:
-        _check_seconds(declared_s, settings)
-
-
-def _check_seconds(seconds: float, settings: Settings) -> None:
-    if seconds > settings.max_seconds:
-        limit = settings.max_seconds
-        units = {7200: f"{limit / 3600:.4g} hours", 120: f"{limit / 60:.4g} minutes", 0: f"{limit:.4g} seconds"}
-        most = next(text for least, text in units.items() if limit >= least)
-        raise TooLarge(
-            f"The recording is longer than {most}, the most that can be analyzed ({variable('max_seconds')})."
-        )

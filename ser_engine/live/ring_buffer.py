@@ -14,7 +14,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from ser_engine.audio.decode import MAX_CHANNELS
+from ser_engine.audio.limits import MAX_CHANNELS
 from ser_engine.audio.repair import MAX_SAMPLE
 from ser_engine.errors import InvalidAudio
 

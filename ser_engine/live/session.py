@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ser_engine.analyzer import Analyzer
 from ser_engine.audio.clean import clean_speech
-from ser_engine.audio.decode import MAX_RATE, MIN_RATE
+from ser_engine.audio.limits import MAX_RATE, MIN_RATE
 from ser_engine.audio.quality import measure_quality, normalize_level, rms
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, TooLarge
 from ser_engine.labels import group_scores

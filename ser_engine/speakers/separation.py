@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.audio.channels import Selection, measure_channels, one_channel, select_channels
-from ser_engine.audio.clean import clean_speech, resample
+from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.quality import normalize_level
 from ser_engine.audio.sound import Sound
 from ser_engine.audio.stretches import Stretch, cut_stretches
-from ser_engine.audio.vad import detect_speech
 from ser_engine.errors import NoSpeech
 from ser_engine.features.voice_kind import name_voice
 from ser_engine.settings import Settings
 from ser_engine.speakers.diarization import Turn
 from ser_engine.speakers.lanes import Lane, drop_lane_warnings, merge_speech, mute
+from ser_engine.speakers.spans import intersect
 from ser_engine.speakers.turns import TurnFinder, may_be_several, separate
 from ser_engine.types import Baseline, Channel, CleanSpeech, Recording, Span, shift
 
@@ -88,8 +88,7 @@ def plan_stretches(sound: Sound, settings: Settings, baseline: Baseline | None, 
     stretches = tuple(cut_stretches(sound, settings.stretch_s, visit))
     turns = finder.turns()
     one = len({turn.speaker for turn in turns}) < 2
-    shared = selection.names and not apart  # of several channels, whose quality is measured
-    speech = detect_speech(resample(selection.recording.samples, beginning.rate)) if shared else ()
+    speech = tuple(intersect([Span(0.0, beginning.duration_s)], _speech(stretches)))
     measured = measure_channels(beginning, selection, speech)
     notes = tuple(note for note in selection.recording.warnings if note not in beginning.warnings)
     if baseline is not None and (apart or not one):
@@ -97,12 +96,21 @@ def plan_stretches(sound: Sound, settings: Settings, baseline: Baseline | None, 
     return Plan(stretches, None if one else turns, apart, measured, notes, baseline)
 
 
+def _speech(stretches: Sequence[Stretch]) -> list[Span]:
+    return [span for stretch in stretches for span in shift(stretch.speech, stretch.start_s)]
+
+
 def preprocess_stretch(recording: Recording, stretch: Stretch, plan: Plan, settings: Settings) -> Preprocessed:
-    """Clean a stretch of a long recording and separate the speakers; errors are as of `preprocess`."""
+    """Clean a stretch of a long recording and separate the speakers; errors are as of `preprocess`.
+
+    Its samples at the file's own rate, which take the most memory, are not kept.
+    """
     own = replace(settings, channels="split" if plan.apart else "auto")
     done = preprocess(recording, own, plan.baseline, None if plan.apart else stretch.speech, plan.within(stretch))
     quality = replace(done.speech.quality, warnings=())  # of the whole: see `merging`
-    return replace(done, speech=replace(done.speech, quality=quality), channels=())
+    lanes = tuple(replace(lane, recording=lane.recording and lane.recording.without_samples()) for lane in done.lanes)
+    whole = done.recording.without_samples()
+    return Preprocessed(whole, replace(done.speech, quality=quality), lanes, done.overlaps)
 
 
 def preprocess(
