@@ -202,22 +202,26 @@ def _store(tensor: Tensor) -> Tensor:
 def card() -> str:
     """Return the model's card."""
     return f"""---
-license: odbl
+license: mit
 pipeline_tag: voice-activity-detection
 ---
 
 # Overlapped speech
 
 Says for every {1000 * FRAME_S:.0f} ms whether nobody, one or several people speak; `ser_engine.speakers` marks the
-parts in which several do, and does not score them. Seven convolutions over a log-mel spectrogram (2 s of it at most on
-either side), in float16.
+parts in which several do, and does not score them. Seven convolutions over a log-mel spectrogram (1.3 s of it on either
+side), in float16.
 
 It was fitted to {CONVERSATIONS} minutes of conversations, built from clips of those speakers of CREMA-D (ODbL),
 LibriSpeech (CC BY 4.0) and speechocean762 (free for any use) to whom the projection of `ge2e` was fitted: two to four
 voices in simulated rooms, with noise, through telephones and codecs, half of whose turns begin before the last has
 ended. Precision and recall on other speakers are measured by `python -m benchmarks.bench speakers`
-(results/bench.json). Real conversations differ: people who interrupt raise their voices, laugh and stop, and of
-meetings at a distance, much is missed.
+(results/bench.json). Real conversations differ: people who interrupt raise their voices, laugh and stop, and much of
+it is missed.
+
+All of these corpora allow commercial use. Whoever publishes this model names CREMA-D (Cao et al., 2014, ODbL) as a
+source, LibriSpeech's authors (Panayotov et al., 2015) with a link to CC BY 4.0, and cites speechocean762 (Zhang et al.,
+2021).
 
 Made by
 
