@@ -117,10 +117,15 @@ def connect(address: str | None, workers: int = 0, runtime_env: Mapping[str, Any
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # a lost node is no news to people
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    own: dict[str, Any] = {"address": address}
-    if address is None:
-        own = {"include_dashboard": False, "num_cpus": workers or None}
     try:
+        if address == "auto":
+            # The cluster of this machine by its address: under the name “auto”, Ray 2.60 ended actors as they started.
+            from ray._private.services import canonicalize_bootstrap_address_or_die
+
+            found = canonicalize_bootstrap_address_or_die(address)
+        own: dict[str, Any] = {"address": found if address == "auto" else address}
+        if address is None:
+            own = {"include_dashboard": False, "num_cpus": workers or None}
         ray.init(**own, runtime_env=dict(runtime_env or {}), log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InvalidSettings(f"There is no Ray cluster at {address or 'this machine'} ({explain(error)}).") from None

@@ -170,6 +170,7 @@ def main() -> None:
 
         analyzer = Analyzer(settings)
         analyzer.warm_up()
+        trim_memory()  # weights are read and converted piece by piece
         threading.Thread(target=receive, daemon=True).start()
         send(READY)
         threading.Thread(target=decode, daemon=True).start()
