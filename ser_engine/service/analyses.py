@@ -27,7 +27,7 @@ from ser_engine.types import Analysis
 
 POLL_S = 0.2
 TOGETHER = 4
-"""Short recordings that are computed together: more gains nothing (docs/service.md), and each waits for all."""
+"""Short recordings that are computed together: more gain little (docs/service.md), and each waits for all."""
 SHORT_S, SHORT_BYTES = 30.0, 4 * 2**20
 FIRST_GUESS_S = 2.0
 """Seconds that an analysis is expected to take before there has been one."""

@@ -21,8 +21,9 @@ class ServiceSettings:
 
     Attributes
     ----------
-    host, port : where the service listens; without keys on this computer alone
-    keys_file : TOML file of keys; see `keys.read_keys`
+    host : address on which the service listens; without keys one of this computer alone
+    port : its port; 0 for any that is free, which the log names
+    keys_file : TOML file of keys; a table for each
     keys : keys as NAME:SHA256, separated by spaces, with the limits below
     per_minute : requests of a key in a minute, unless the file sets another number
     origins : web sites that may use the service from a browser, such as https://example.org, separated by spaces
@@ -30,9 +31,10 @@ class ServiceSettings:
     queue : recordings that may wait for that
     uploads : recordings that may be on their way in at once
     sessions : live sessions at once
-    batches : folder or address of the archives for /v1/batches; if empty, there are none
+    batches : folder of the archives for /v1/batches, on the server or mounted there; if empty, there are none
     header_s : seconds within which the head of a request has to be complete
-    body_s, bytes_per_s : seconds that the body of a request may take, and bytes that extend them by another second
+    body_s : seconds that the body of a request may take, and more as it arrives
+    bytes_per_s : bytes of a body that give it another second
     idle_s : seconds without sound after which a live session is ended
     finish_s : seconds that requests under way have to end when the service is stopped
     """

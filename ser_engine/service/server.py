@@ -60,9 +60,11 @@ class Server(uvicorn.Server):
         log("stopping", analyses=service.analyses.queue.running, waiting=service.analyses.queue.waiting)
         for server in self.servers:
             server.close()
+        saving = asyncio.create_task(service.batches.stop(service.settings.finish_s))  # meanwhile
         asyncio.get_running_loop().call_later(service.settings.finish_s, service.analyses.stopping.set)
         await service.sessions.finished(LIVE_FINISH_S)
         await super().shutdown(sockets)
+        await saving
         log("stopped")
 
 

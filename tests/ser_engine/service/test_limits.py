@@ -146,10 +146,8 @@ def endless(connection: socket.socket, head: bytes, part: bytes, seconds: float)
         except TimeoutError:
             continue
     connection.settimeout(5)
-    while chunk := connection.recv(65536):
+    while b"}" not in answer and (chunk := connection.recv(65536)):
         answer += chunk
-        if b"}" in chunk:
-            break
     return answer, sent
 
 
