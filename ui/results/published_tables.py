@@ -31,7 +31,7 @@ def show(published: Mapping[str, PublishedFigure], runs: Sequence[RunRecord]) ->
 
 
 def title(figure: PublishedFigure) -> str:
-    """Return the name of a paper's table: "Islam (2024), table 8: VGG16 on MFCC images, TESS"."""
+    """Return the name of a paper's table: "Islam et al., table 8: VGG16 on MFCC images, TESS"."""
     number = figure.classes_table or figure.table
     place = replace(figure, table=f"table {number}" if set(number) <= set("IVX") else number)
     corpora = comparison.corpora_names(figure.corpora)
