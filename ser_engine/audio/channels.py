@@ -289,7 +289,7 @@ def _are_apart(sound: Sequence[_Sound], speech: Sequence[tuple[Span, ...]]) -> b
     if (common > SHARED_POWER * both)[loud].mean() >= SHARED:
         return False
     envelopes = [each.envelope()[spoken] for each in sound]
-    return min(map(np.ptp, envelopes)) == 0 or float(np.corrcoef(envelopes)[0, 1]) < APART
+    return min(map(np.ptp, envelopes)) == 0 or float(np.corrcoef(*envelopes)[0, 1]) < APART
 
 
 def _envelopes_differ(sound: Sequence[_Sound]) -> bool:
