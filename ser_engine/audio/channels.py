@@ -294,8 +294,8 @@ def _are_apart(sound: Sequence[_Sound], speech: Sequence[tuple[Span, ...]]) -> b
     loud = both >= np.median(both)
     if (common > SHARED_POWER * both)[loud].mean() >= SHARED:
         return False
-    envelopes = [each.envelope()[spoken] for each in sound]
-    return min(map(np.ptp, envelopes)) == 0 or float(np.corrcoef(envelopes)[0, 1]) < APART
+    first, second = (each.envelope()[spoken] for each in sound)
+    return min(np.ptp(first), np.ptp(second)) == 0 or float(np.corrcoef(first, second)[0, 1]) < APART
 
 
 def _envelopes_differ(sound: Sequence[_Sound]) -> bool:

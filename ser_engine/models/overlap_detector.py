@@ -41,7 +41,8 @@ class OverlapDetector(torch.nn.Module):
         hidden = torch.relu(self.first(normalized))
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             hidden = hidden + torch.relu(norm(convolution(hidden)))
-        return self.last(hidden)
+        logits: Tensor = self.last(hidden)
+        return logits
 
     @torch.inference_mode()
     def mel(self, samples: Tensor) -> Tensor:

@@ -139,7 +139,8 @@ def preprocess(
         The encoder of speakers is missing.
     """
     selection = select_channels(recording, settings)
-    lanes, overlaps = _split(recording, selection, settings), ()
+    lanes = _split(recording, selection, settings)
+    overlaps: tuple[Span, ...] = ()
     if lanes:
         whole = merge_speech(lanes, selection.recording.warnings)
     else:
