@@ -62,6 +62,15 @@ for line in sys.stdin:
     print(json.dumps(answer | {"seconds": time.perf_counter() - begun}), flush=True)
 """
 
+# The command line, and the most memory that it had: a parent would count its own before the start, too.
+ANALYZING = """
+import sys
+from ser_engine.cli.main import main
+code = main(["analyze", sys.argv[1]])
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+sys.exit(code)
+"""
+
 
 class Answerer:
     """A process with the code in a folder and its models, which answers one recording after the other."""
@@ -118,7 +127,7 @@ def earlier(commit: str) -> Iterator[Path]:
     """Check a commit out into a temporary folder."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "earlier"
-        subprocess.run(["git", "worktree", "add", "--detach", folder, commit], cwd=PROJECT, check=True)
+        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", folder, commit], cwd=PROJECT, check=True)
         try:
             yield folder
         finally:
@@ -144,14 +153,12 @@ def cold(other: Path, rounds: int = COLD_ROUNDS) -> dict[str, Any]:
         for _ in range(rounds):
             for code, times in seconds.items():
                 begun = time.perf_counter()
-                command = [sys.executable, "-m", "ser_engine", "analyze", str(path)]
-                process = subprocess.Popen(command, cwd=code, env=_environment(code), stdout=subprocess.DEVNULL)
-                _, status, usage = os.wait4(process.pid, 0)
-                process.returncode = os.waitstatus_to_exitcode(status)
-                if process.returncode:
-                    raise RuntimeError(f"ser analyze failed in {code}")
+                command = [sys.executable, "-c", ANALYZING, str(path)]
+                done = subprocess.run(
+                    command, cwd=code, env=_environment(code), capture_output=True, text=True, check=True
+                )
                 times.append(time.perf_counter() - begun)
-                peaks[code] = max(peaks.get(code, 0.0), usage.ru_maxrss / 1024)
+                peaks[code] = max(peaks.get(code, 0.0), int(done.stdout.split()[-1]) / 1024)
     return {
         "cold_3s_ratio": _ratio(seconds[PROJECT], seconds[other]),
         "cold_3s_seconds": _medians(seconds[PROJECT], seconds[other]),

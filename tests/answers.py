@@ -30,7 +30,7 @@ ANSWERS = DATA / "answers.json"
 CORPORA = ("ased", "crema-d", "emo-db", "emogator", "emovo", "librispeech", "ravdess", "speechocean", "tess")
 CLIPS = 10
 """Of each corpus."""
-TOLERANCE: dict[Engine, float] = {"torch": 1e-5, "onnx": 1e-3}
+TOLERANCE = 1e-5
 """How far apart probabilities may be."""
 
 
@@ -83,7 +83,7 @@ def answer_all(corpora: Path | None, engine: Engine = "torch") -> dict[str, dict
     return {name: answer(analyzer, data) for name, data in recordings(corpora)}
 
 
-def differences(before: Any, after: Any, place: str = "", tolerance: float = TOLERANCE["torch"]) -> list[str]:
+def differences(before: Any, after: Any, place: str = "", tolerance: float = TOLERANCE) -> list[str]:
     """Return one line for each place at which two answers differ by more than the tolerance."""
     if isinstance(before, dict) and isinstance(after, dict):
         missing = [f"{place}/{key}: in one of the two alone" for key in before.keys() ^ after.keys()]

@@ -248,7 +248,8 @@ pipeline_tag: automatic-speech-recognition
 
 {SOURCES}: the weights alone, {record.size_mb} MB. Every matrix is int8 with one scale a row; positional embeddings,
 the two convolutions, biases and norms are float16. `config.json` holds the SHA-256 of `model.safetensors` and which
-tensors stayed float16. Read back, they are float32, and openai-whisper's own code runs them.
+tensors stayed float16. onnxruntime multiplies the matrices in 8 bits; with `SER_ENGINE=torch`, they are read back as
+float32, and openai-whisper's own code runs them.
 
 What 8 bits cost: word error rate in percent on {record.clips} clips whose sentences are known, decoded as this
 application does, with the language detected; beside it openai-whisper's `transcribe` with its defaults on the float16

@@ -163,7 +163,8 @@ def whisper_encoder(dims: dict[str, int], level: int) -> Graph:
     width, heads = dims["n_audio_state"], dims["n_audio_head"]
     x = _embed_spectrogram(g, dims)
     for n in range(dims["n_audio_layer"]):
-        x = encoder_block(g, x, f"encoder.blocks.{n}.", width, heads, level)
+        # In float32, the first block costs little and halves the error of the keys and values (to 2.5%).
+        x = encoder_block(g, x, f"encoder.blocks.{n}.", width, heads, level if n else EXACT)
     states = g.normalize(x, "encoder.ln_post", width)
     split = g.constant([0, 0, heads, width // heads])
     for n in range(dims["n_text_layer"]):
