@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from starlette.websockets import WebSocketDisconnect
 
-from ser_engine.audio.decode import MAX_RATE, MIN_RATE
+from ser_engine.audio.limits import MAX_RATE, MIN_RATE
 from ser_engine.errors import InvalidAudio, SerError, TooLarge
 from ser_engine.live.session import HOP_S, WINDOW_S, LiveSession, Update
 from ser_engine.service.analyses import Engines

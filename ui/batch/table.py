@@ -20,13 +20,12 @@ KINDS = (ALL, UNSURE, FAILED)
 
 def read_rows(out: Path) -> pd.DataFrame:
     """Return the rows so far, in the order of their analysis, with the name of each file."""
-    rows: pd.DataFrame = _read(str(out), len(committed(out)))
-    return rows
+    return _read(str(out), len(committed(out)))
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
 def _read(out: str, parts: int) -> pd.DataFrame:
-    rows = open_output(out).recordings.to_table(COLUMNS).to_pandas()
+    rows: pd.DataFrame = open_output(out).recordings.to_table(COLUMNS).to_pandas()
     rows.insert(0, "name", rows["file"].str.rsplit("/", n=1).str[-1])
     return rows
 
