@@ -54,7 +54,7 @@ _LOADING = threading.Lock()
 def gelu(x: Array) -> Array:
     """Return the Gaussian error linear unit of each number.
 
-    The error function is that of Abramowitz and Stegun (1964), 7.1.26, with errors below 2e-7: scipy's takes a quarter
+    The error function is formula 7.1.26 of Abramowitz and Stegun, with errors below 2e-7: scipy's takes a quarter
     of a second to load.
     """
     z = np.abs(x) * np.float32(math.sqrt(0.5))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
 from ser_engine import Settings
 from ser_engine.models.whisper import shared_whisper
-from ser_engine.transcription.decoding import NON_SPEECH, Rules, log_softmax
+from ser_engine.transcription.decoding import NON_SPEECH, Rules, decode, log_softmax
 from ser_engine.transcription.onnx_whisper import OnnxWhisper
 from ser_engine.transcription.recognizer import TorchWhisper
 from ser_engine.transcription.tokens import load_tokenizer
@@ -36,19 +40,52 @@ def window(text: str, voice: str = "man") -> Samples:
     return np.pad(samples, (0, LENGTH - len(samples))).astype(np.float32)
 
 
-def test_the_text_is_openai_whispers(fast: OnnxWhisper, reference: TorchWhisper) -> None:
+def plain(text: str) -> str:
+    return "".join(letter for letter in text.lower() if letter.isalpha() or letter == " ").strip()
+
+
+def test_the_text_is_that_of_torch(fast: OnnxWhisper, reference: TorchWhisper) -> None:
     clips = [window(text) for text in TEXTS]
     ours, theirs = fast.encode(clips), reference.encode(clips)
     for one, other in zip(fast.decode(ours, "en", 80), reference.decode(theirs, "en", 80), strict=True):
-        assert (one.tokens, one.text, one.language) == (other.tokens, other.text, "en")
-        assert one.avg_logprob == pytest.approx(other.avg_logprob, abs=0.05)
-        assert one.no_speech_prob == pytest.approx(other.no_speech_prob, abs=0.02)
-        assert one.compression_ratio == other.compression_ratio
-    (one,), (other,) = fast.decode(ours[:1], "en", 80, 5), reference.decode(theirs[:1], "en", 80, 5)
-    assert one.tokens == other.tokens and one.avg_logprob == pytest.approx(other.avg_logprob, abs=0.05)
-    # A limit in the middle of the text.
-    (one,), (other,) = fast.decode(ours[:1], "en", 5), reference.decode(theirs[:1], "en", 5)
-    assert one.tokens == other.tokens and one.avg_logprob == pytest.approx(other.avg_logprob, abs=0.1)
+        # Multiplied in 8 bits, a full stop may come or go.
+        assert plain(one.text) == plain(other.text) and one.language == "en"
+        assert one.avg_logprob == pytest.approx(other.avg_logprob, abs=0.1)
+        assert one.no_speech_prob == pytest.approx(other.no_speech_prob, abs=0.05)
+    (together, _), (alone,) = fast.decode(ours, "en", 80), fast.decode(ours[:1], "en", 80)
+    assert together.tokens == alone.tokens
+    (beams,) = fast.decode(ours[:1], "en", 80, 5)
+    assert plain(beams.text) == plain(alone.text)
+
+
+class Uncached:
+    """openai-whisper's decoder as `decoding.Inference`, which decodes all tokens again each time."""
+
+    def __init__(self, model: TorchWhisper, states: Any) -> None:
+        self._decoder, self._states = model.model.decoder, states
+        self._tokens = np.zeros((1, 0), np.int64)
+
+    def logits(self, tokens: NDArray[np.int64], rows: Sequence[int]) -> NDArray[np.float32]:
+        before = self._tokens.shape[1]
+        self._tokens = np.concatenate([np.resize(self._tokens, (len(tokens), before)), tokens], axis=1)
+        with torch.inference_mode():
+            logits = self._decoder(torch.from_numpy(self._tokens), self._states)
+        return logits[:, [before + row for row in rows]].numpy().copy()
+
+    def select(self, rows: Sequence[int]) -> None:
+        self._tokens = self._tokens[list(rows)]
+
+
+@pytest.mark.parametrize(("limit", "beams"), [(80, 0), (4, 0), (80, 5), (6, 5)])
+def test_decoding_is_openai_whispers(reference: TorchWhisper, limit: int, beams: int) -> None:
+    (states,) = reference.encode([window(TEXTS[0])])
+    (other,) = reference.decode([states], "en", limit, beams)
+    rules = Rules(load_tokenizer(True, 99, "en"), WINDOW)
+    (one,) = decode(Uncached(reference, states[None]), rules, [states], "en", limit, beams)
+    assert (one.tokens, one.text, one.language) == (other.tokens, other.text, "en")
+    assert one.avg_logprob == pytest.approx(other.avg_logprob, abs=1e-3)
+    assert one.no_speech_prob == pytest.approx(other.no_speech_prob, abs=1e-4)
+    assert one.compression_ratio == other.compression_ratio
 
 
 def test_the_language_is_openai_whispers(fast: OnnxWhisper, reference: TorchWhisper) -> None:
@@ -77,7 +114,6 @@ def test_words_have_openai_whispers_times(fast: OnnxWhisper, reference: TorchWhi
 
 
 def test_the_rules_are_openai_whispers(reference: TorchWhisper) -> None:
-    import torch
     from whisper.decoding import DecodingOptions, DecodingTask
 
     task = DecodingTask(reference.model, DecodingOptions(language="de", fp16=False))
