@@ -41,6 +41,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "cache": ("/tmp/cache of mine", Path("/tmp/cache of mine")),
     "results": ("measured", Path("measured")),
     "threads": ("3", 3),
+    "engine": ("torch", "torch"),
     "turn": ("turn:turn.example.org:3478 stun:b", "turn:turn.example.org:3478 stun:b"),
     "turn_user": ("ada", "ada"),
     "turn_password": ("secret", "secret"),
@@ -62,6 +63,7 @@ BAD = {
     "SER_STRETCH_S": ["5min", "0", "-1", "nan"],
     "SER_MIN_SPEECH_S": ["0,3", "0", "-1", "nan"],
     "SER_THREADS": ["all", "-1", "1.0"],
+    "SER_ENGINE": ["onnxruntime", "Torch", "1"],
     "SER_TURN": ["turn.example.org"],
     "SER_CACHE": ["~nobody-of-that-name/cache"],
 }

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from ser_engine import Settings
 from ser_engine.data.corpora.sentences import LABELS
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models import text_emotion
+from ser_engine.models import text_model
 from ser_engine.models.registry import find_model, list_models, load_model
 from ser_engine.models.store import CONFIG, TENSORS, sha256
 from ser_engine.models.text_emotion import TextEmotion
@@ -147,7 +147,7 @@ def test_a_long_text_says_what_its_pieces_say_on_average(reader: TextEmotion) ->
 
 def test_of_endless_texts_a_limited_number_of_pieces_is_read(reader: TextEmotion) -> None:
     pieces = reader.pieces(LONG * 200)
-    assert text_emotion.MAX_PIECES / 2 < len(pieces) <= text_emotion.MAX_PIECES
+    assert text_model.MAX_PIECES / 2 < len(pieces) <= text_model.MAX_PIECES
 
 
 # --- On disk
