@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,10 @@ def normalize(vectors: NDArray[np.floating]) -> Vectors:
 
 
 def _link(vectors: Vectors, seconds: NDArray[np.float64], least: int, thresholds: Thresholds) -> NDArray[np.intp]:
-    """Cluster by average linkage, into at least `least` clusters if possible; small ones join others."""
+    """Cluster by average linkage, into at least `least` clusters if possible; small ones join others.
+
+    Voices that were asked for may be short.
+    """
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import pdist
 
@@ -82,10 +85,12 @@ def _link(vectors: Vectors, seconds: NDArray[np.float64], least: int, thresholds
         return np.zeros(1, np.intp)
     tree = linkage(pdist(vectors, "cosine"), "average")
     labels = _absorb(vectors, seconds, fcluster(tree, thresholds.distance, "distance"), thresholds)
-    for count in range(least, len(vectors) + 1):
-        if labels.max() + 1 >= least:
-            break
-        labels = _absorb(vectors, seconds, fcluster(tree, count, "maxclust"), thresholds)
+    short = replace(thresholds, voice_s=min(thresholds.seed_s, thresholds.voice_s))
+    for allowed in (thresholds, short):
+        for count in range(least, len(vectors) + 1):
+            if labels.max() + 1 >= least:
+                return labels
+            labels = _absorb(vectors, seconds, fcluster(tree, count, "maxclust"), allowed)
     return labels
 
 
