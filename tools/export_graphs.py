@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ser_engine.models.overlap_detection import BANDS, DILATIONS, STRIDE, WIDTH
+from ser_engine.models.overlap_onnx import BANDS, DILATIONS, STRIDE, WIDTH
 
 PROJECT = Path(__file__).resolve().parents[1]
 GRAPHS = PROJECT / "ser_engine" / "models" / "graphs"

@@ -23,8 +23,8 @@ from ser_engine.audio.quality import normalize_level
 from ser_engine.data.degrade import CHANNELS
 from ser_engine.errors import SerError
 from ser_engine.io import atomic_write, write_arrays, write_text
-from ser_engine.models.overlap_detection import BANDS, CHUNK, FRAME_S, HOP, ID, SEVERAL, STRIDE, WINDOW
 from ser_engine.models.overlap_detector import OverlapDetector
+from ser_engine.models.overlap_onnx import BANDS, CHUNK, FRAME_S, HOP, ID, SEVERAL, STRIDE, WINDOW
 from ser_engine.models.store import TENSORS, write_config, write_tensors
 from ser_engine.settings import Settings
 from ser_engine.speakers.diarization import Turn

@@ -34,7 +34,7 @@ from ser_engine.audio.decode import load_samples
 from ser_engine.data.corpora import registry
 from ser_engine.errors import SerError
 from ser_engine.io import write_arrays
-from ser_engine.models import overlap_detection, speaker_onnx
+from ser_engine.models import overlap_onnx, speaker_onnx
 from ser_engine.models.store import TENSORS, read_config
 from ser_engine.settings import Settings
 from ser_engine.speakers.clustering import THRESHOLDS, Thresholds
@@ -169,7 +169,7 @@ def _activity(turns: Sequence[Turn], count: int) -> NDArray[np.float64]:
 
 def _weights(settings: Settings) -> str:
     """Return what names the models that embed."""
-    folders = [settings.models_dir / model.ID for model in (speaker_onnx, overlap_detection)]
+    folders = [settings.models_dir / model.ID for model in (speaker_onnx, overlap_onnx)]
     return "-".join(str(read_config(folder)["weights"][TENSORS])[:8] for folder in folders)
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-# Slaney's scale (of the Auditory Toolbox): linear up to 1 kHz, 27 steps for each factor of 6.4 above.
+# Slaney's scale, as librosa has it: linear up to 1 kHz, 27 steps for each factor of 6.4 above.
 LINEAR_HZ, BREAK_HZ, STEP = 200 / 3, 1000.0, math.log(6.4) / 27
 FRAMES = 1000
 """Frames that are transformed at once, which bounds the memory."""

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ser_engine.models.overlap_detection import BANDS, DILATIONS, HOP, STRIDE, WIDTH, WINDOW
+from ser_engine.models.overlap_onnx import BANDS, DILATIONS, HOP, STRIDE, WIDTH, WINDOW
 from ser_engine.models.store import read_tensors
 
 
@@ -66,6 +66,6 @@ def build_detector(tensors: Mapping[str, Tensor]) -> OverlapDetector:
 
 
 def read_classifier(folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Return what computes the logits [n, 3, frames] of normalized spectrograms; see `overlap_detection`."""
+    """Return what computes the logits [n, 3, frames] of normalized spectrograms; see `overlap_onnx`."""
     detector = build_detector(read_tensors(folder))
     return lambda mel: np.asarray(detector.classify(torch.from_numpy(mel)).numpy(), np.float32)

@@ -12,7 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.models.overlap_detection import FRAME_S, SEVERAL, load_detector
+from ser_engine.models.overlap_detection import load_detector
+from ser_engine.models.overlap_onnx import FRAME_S, SEVERAL
 from ser_engine.models.speaker_onnx import BATCH, PART
 from ser_engine.models.voice_embedder import load_embedder
 from ser_engine.settings import Settings

@@ -13,7 +13,7 @@ from ser_engine import Analysis, Analyzer
 from ser_engine.analyzer import MAX_BASELINE_S, MIN_BASELINE_S
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech
 from ser_engine.live.session import LiveSession
-from ser_engine.models.whisper_heads import WhisperHeads
+from ser_engine.models.whisper_onnx import OnnxHeads
 from ser_engine.types import Baseline, Scores
 from tests.ser_engine.tiny_listener import tiny_analyzer
 from tests.speech import CALM, RATE, encode, silence, speech, speech_wav
@@ -107,11 +107,11 @@ def test_too_little_speech_is_refused(heads: Analyzer) -> None:
 def test_more_than_two_minutes_are_not_used(heads: Analyzer, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[float] = []
 
-    def calibrate(self: WhisperHeads, spoken: object) -> Baseline:
+    def calibrate(self: OnnxHeads, spoken: object) -> Baseline:
         used.append(spoken.duration_s)  # type: ignore[attr-defined]
         return Baseline(self.id, np.zeros((5, 512), np.float32), used[-1])
 
-    monkeypatch.setattr(WhisperHeads, "calibrate", calibrate)
+    monkeypatch.setattr(OnnxHeads, "calibrate", calibrate)
     samples = np.tile(speech(CALM), 1 + round(MAX_BASELINE_S / 7))
     assert heads.calibrate(samples, RATE).speech_s == used[0] == MAX_BASELINE_S
 

@@ -40,6 +40,9 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "emobox": ("/srv/emobox", Path("/srv/emobox")),
     "cache": ("/tmp/cache of mine", Path("/tmp/cache of mine")),
     "results": ("measured", Path("measured")),
+    "batch_sources": ("/srv/calls", "/srv/calls"),
+    "batch_results": ("/srv/batches", Path("/srv/batches")),
+    "batch_days": ("30", 30.0),
     "threads": ("3", 3),
     "engine": ("torch", "torch"),
     "turn": ("turn:turn.example.org:3478 stun:b", "turn:turn.example.org:3478 stun:b"),
@@ -62,6 +65,7 @@ BAD = {
     "SER_MAX_SECONDS": ["30min", "0", "-0.0", "nan"],
     "SER_STRETCH_S": ["5min", "0", "-1", "nan"],
     "SER_MIN_SPEECH_S": ["0,3", "0", "-1", "nan"],
+    "SER_BATCH_DAYS": ["a week", "0", "-1", "nan"],
     "SER_THREADS": ["all", "-1", "1.0"],
     "SER_ENGINE": ["onnxruntime", "Torch", "1"],
     "SER_TURN": ["turn.example.org"],
@@ -155,8 +159,15 @@ def test_no_other_file_reads_the_environment() -> None:
         for path in (PROJECT / "ser_engine").rglob("*.py")
         if any(word in path.read_text(encoding="utf-8") for word in ("os.environ", "getenv"))
     ]
-    # OMP_NUM_THREADS is set for worker processes, RANK is torchrun's.
-    others = {"ser_engine/data/pool.py", "ser_engine/training/state.py"}
+    # RANK is torchrun's; the others set what worker processes and libraries read.
+    others = {
+        "ser_engine/batch/local.py",
+        "ser_engine/batch/ray.py",
+        "ser_engine/data/pool.py",
+        "ser_engine/memory.py",
+        "ser_engine/speakers/pyannote_pipeline.py",
+        "ser_engine/training/state.py",
+    }
     assert set(readers) == {"ser_engine/settings.py"} | others
 
 

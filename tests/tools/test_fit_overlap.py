@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ser_engine.models.overlap_detection import BANDS, FRAME_S, SEVERAL, STRIDE
 from ser_engine.models.overlap_detector import OverlapDetector
+from ser_engine.models.overlap_onnx import BANDS, FRAME_S, SEVERAL, STRIDE
 from ser_engine.speakers.diarization import Turn
 from tools import fit_overlap
 from tools.fit_overlap import CHUNK_FRAMES, Example, check, count_speakers, train

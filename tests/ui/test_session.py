@@ -248,9 +248,9 @@ def test_of_an_answer_only_the_speech_is_kept_in_the_tab() -> None:
     assert not len(analysis.recording.samples) and analysis.speech.recording is None and analysis.has_sound
     assert session.result is not None and session.result.sound[1] == "audio/wav"
     long = analysis.without_sound()
-    session.give(Recording(b"two", "long.wav"))
+    session.give(Recording(b"Not a recording any more. " * 9, "long.wav"))
     assert session.waiting is not None
     session.answer(session.waiting, long, session.result.overview)
     assert session.result.speech is None
     session.result.take("Other words.", Analyzer())
-    assert session.result.words == "Other words." and "only for recordings of up to" in str(session.result.problem)
+    assert session.result.words == "Other words." and "not a recording" in str(session.result.problem)

@@ -10,8 +10,9 @@ import torch
 
 from ser_engine.audio.quality import normalize_level
 from ser_engine.errors import WeightsUnavailable
-from ser_engine.models.overlap_detection import CHUNK, FRAME_S, MARGIN, load_detector
+from ser_engine.models.overlap_detection import load_detector
 from ser_engine.models.overlap_detector import build_detector
+from ser_engine.models.overlap_onnx import CHUNK, FRAME_S, MARGIN
 from ser_engine.models.store import TENSORS, read_tensors
 from ser_engine.settings import PROJECT, Settings
 from ser_engine.speakers.diarization import detect_overlaps
