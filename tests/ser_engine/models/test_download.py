@@ -149,7 +149,8 @@ def test_two_at_once_fetch_the_file_once(server, target):
 def test_no_other_file_of_the_engine_can_open_a_connection():
     network = {"socket", "ssl", "urllib.request", "http.client", "requests", "httpx", "aiohttp", "urllib3", "ftplib"}
     network |= {"huggingface_hub", "torch.hub"}
-    for file in ENGINE.rglob("*.py"):
+    # The service and its client are for connections.
+    for file in set(ENGINE.rglob("*.py")) - set((ENGINE / "service").iterdir()):
         imported: set[str] = set()
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
