@@ -80,7 +80,7 @@ def test_a_folder_and_dropped_files_become_rows_that_a_link_finds_again(
     expect(page.get_by_text("1 recording. Mark one")).to_be_visible()
     page.get_by_test_id("stDataFrame").locator(".dvn-scroller").click(position={"x": 15, "y": 52})
     expect(page.get_by_role("heading", name="kids.wav")).to_be_visible(timeout=30_000)
-    expect(page.get_by_text(KIDS).first).to_be_visible()
+    expect(page.get_by_test_id("stMarkdown").filter(has_text=KIDS)).to_be_visible()
     expect(page.locator("audio")).to_be_attached()
 
     for name, count in (("Parquet", 4), ("CSV", 4)):
