@@ -85,7 +85,7 @@ def test_a_folder_and_dropped_files_become_rows_that_a_link_finds_again(
 
     for name, count in (("Parquet", 4), ("CSV", 4)):
         with page.expect_download() as taken:
-            page.get_by_role("button", name=name).click()
+            page.get_by_role("button", name=name, exact=True).click()
         read = pd.read_parquet if name == "Parquet" else pd.read_csv
         assert len(read(taken.value.path())) == count
     with page.expect_download() as taken:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -155,40 +154,3 @@ def test_the_command(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert sentence in capsys.readouterr().err
     with pytest.raises(InvalidSettings, match="cannot be written"):
         write_report(out, tmp_path / "a.csv" / "c.html")
-
-
-@pytest.mark.browser
-def test_the_page_in_a_browser_without_a_network(tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
-    made = [outcome(number) for number in range(60)]
-    made[0] = outcome(0, file=f"/calls/{HOSTILE}.wav", sentence=HOSTILE, warnings=[HOSTILE], confidence=0.999)
-    for each in made[:2]:
-        assert each.row is not None
-        each.row["speakers"][0]["name"] = each.row["extra"]["team"] = f"<b>{HOSTILE}"
-    write_report(write_archive(tmp_path / "out", *made), tmp_path / "report.html")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=os.environ["CHROMIUM"])
-        for scheme, width in (("light", 1280), ("dark", 360)):
-            tab = browser.new_context(
-                offline=True, color_scheme=scheme, viewport={"width": width, "height": 800}
-            ).new_page()  # type: ignore[arg-type]
-            requests: list[str] = []
-            errors: list[str] = []
-            tab.on("request", lambda request, own=requests: own.append(request.url))
-            tab.on("pageerror", lambda error, own=errors: own.append(str(error)))
-            tab.on("console", lambda message, own=errors: own.append(message.text) if message.type == "error" else None)
-            tab.goto((tmp_path / "report.html").as_uri())
-            tab.wait_for_selector("#speakers .main-svg")
-            assert len(requests) == 1 and not errors
-            assert tab.title() == "Emotions in recordings"
-            assert tab.evaluate("document.documentElement.scrollWidth") <= width
-            assert tab.locator("img, b b, #certain script").count() == 0
-            assert HOSTILE in tab.locator("#certain").inner_text()
-            assert tab.locator("#chosen").inner_text() == "60 of 60 recordings."
-            tab.select_option("select[name=answer]", "2")
-            assert tab.locator("#chosen").inner_text() == "3 of 60 recordings."
-            assert "No recording with an emotion" in tab.locator("#certain").inner_text()
-            tab.get_by_role("button", name="Show all").click()
-            tab.wait_for_function("document.getElementById('chosen').textContent.startsWith('60')")
-        browser.close()
