@@ -267,18 +267,21 @@ def show_rows(rows: pd.DataFrame, labels: tuple[str, ...], job: Job, settings: S
 
 def show_recording(row: pd.Series, job: Job, settings: Settings) -> None:
     """Play a recording, and offer its full answer on the first page."""
-    st.subheader(wording.verbatim(str(row["name"])), anchor=False)
-    if row["transcript"]:
-        st.markdown(wording.verbatim(str(row["transcript"])))
-    if row["error"]:
-        note(str(row["error"]))
+    name, transcript, error = (
+        str(row[key]) if isinstance(row[key], str) else "" for key in ("name", "transcript", "error")
+    )
+    st.subheader(wording.verbatim(name), anchor=False)
+    if transcript:
+        st.markdown(wording.verbatim(transcript))
+    if error:
+        note(error)
     data = read_sound(str(row["file"]), job, settings)
     if data is None:
         note("Its sound is not on this server any more, or not where this page may read.")
         return
     st.audio(data)
-    if not row["error"] and st.button("Open full answer", icon=":material/open_in_new:"):
-        session.current().give(session.Recording(data, str(row["name"])))
+    if not error and st.button("Open full answer", icon=":material/open_in_new:"):
+        session.current().give(session.Recording(data, name))
         st.switch_page("pages/listen.py")
 
 
