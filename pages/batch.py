@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from ser_engine.batch import open_output
+from ser_engine.batch import open_output, read_plan
 from ser_engine.batch.report import write_report, write_table
 from ser_engine.errors import SerError
 from ui import engine, panels, session, theme, wording
@@ -78,6 +78,7 @@ def ask(jobs: Jobs, settings: Settings) -> None:
         )
     )
     root = Path(settings.batch_sources) if settings.batch_sources else None
+    folders, outputs = sources.list_folders(root) if root else ([], [])
     with st.container(key="input"):
         left, right = st.columns(2, gap="medium")
         with left:
@@ -92,7 +93,7 @@ def ask(jobs: Jobs, settings: Settings) -> None:
             note(f"They stay on this server for {settings.batch_days:g} days, or until you discard the batch.")
         with right:
             st.header("Or choose a folder", anchor=False)
-            folder = choose_folder(root)
+            folder = choose_folder(root, folders)
     state = session.current()
     model_choice.choose(state)
     transcribe = st.checkbox("With transcripts", settings.transcribe, help="Without them, a batch is much faster.")
@@ -105,25 +106,22 @@ def ask(jobs: Jobs, settings: Settings) -> None:
         st.session_state.setdefault("batches", []).append(job.id)
         st.query_params["batch"] = job.id
         st.rerun()
-    offer_earlier(jobs, root)
+    offer_earlier(jobs, outputs)
 
 
-def choose_folder(root: Path | None) -> Path | None:
+def choose_folder(root: Path | None, folders: Sequence[str]) -> Path | None:
     """Ask for a folder below the one that the operator offers."""
     if root is None:
         note("This server offers no folders. Whoever runs it sets SER_BATCH_SOURCES to offer those below one.")
         return None
-    name = st.selectbox(
-        "Folder", sources.list_folders(root), index=None, placeholder="A folder", label_visibility="collapsed"
-    )
+    name = st.selectbox("Folder", folders, index=None, placeholder="A folder", label_visibility="collapsed")
     note("All recordings in it are analyzed, and those in the folders below it.")
     return None if name is None else sources.resolve_inside(root, name)
 
 
-def offer_earlier(jobs: Jobs, root: Path | None) -> None:
+def offer_earlier(jobs: Jobs, outputs: Sequence[str]) -> None:
     """Offer the batches that this tab started, and results in the folders of the server."""
     own = [job for id in st.session_state.get("batches", ()) if (job := jobs.find(id))]
-    outputs = sources.list_outputs(root) if root else []
     if not own and not outputs:
         return
     section("Earlier batches")
@@ -150,7 +148,7 @@ def show(jobs: Jobs, job: Job, settings: Settings) -> None:
         return
     if rows.empty:
         return
-    labels = open_output(job.out).plan.labels
+    labels = read_plan(job.out).labels
     show_rows(rows, labels, job, settings)
     show_charts(rows, labels)
     show_downloads(job)

@@ -156,8 +156,7 @@ class Settings:
     def thread_count(self) -> int:
         """Threads that a model may use: `threads`, or else what OMP_NUM_THREADS says, or as many as there are cores."""
         given = os.environ.get("OMP_NUM_THREADS", "")
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.threads or (int(given) if given.isdecimal() and int(given) else cores)
+        return self.threads or (int(given) if given.isdecimal() and int(given) else available_cores())
 
     def names_of_channels(self) -> tuple[str, ...]:
         """Return the names that were given to the channels; none by default."""
@@ -171,6 +170,11 @@ class Settings:
         variable.
         """
         return cls(**read_environment(cls, environ, defaults))
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def variable(name: str) -> str:

@@ -152,7 +152,7 @@ def load_copies(clip: Utterance, settings: Settings, rng: np.random.Generator) -
 
 
 def fit_projection(states: Tensor, speakers: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Return mean [STATES] and projection [STATES, DIMENSIONS] of states, after which the cosine tells speakers apart.
+    """Return mean [STATES] and projection [STATES, DIMENSIONS] of states, after which the cosine separates speakers.
 
     The projection is learned together with a vector for each speaker. Every speaker counts alike, whatever the number
     of parts.

@@ -15,7 +15,7 @@ from ser_engine.batch.storage import storable
 from ser_engine.errors import SerError
 
 TOGETHER = 256
-"""Recordings after which those that wait are told of new ones."""
+"""Recordings after which those that wait are notified of new ones."""
 WAIT_S = 0.5
 
 

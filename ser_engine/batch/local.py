@@ -18,9 +18,8 @@ from typing import IO, Any
 from ser_engine.batch.rows import Outcome, WorkerDied, outcome_of
 from ser_engine.batch.sources import Item
 from ser_engine.batch.storage import UNKNOWN
-from ser_engine.data.pool import available_cores
 from ser_engine.errors import SerError
-from ser_engine.settings import Settings
+from ser_engine.settings import Settings, available_cores
 
 WAIT_S = 0.5
 DEATHS = 2
@@ -67,7 +66,7 @@ class Worker:
 
     def _send(self, message: Any) -> None:
         assert self.process.stdin is not None
-        with suppress(OSError):  # it has died, which its reader tells
+        with suppress(OSError):  # it has died, which its reader reports
             pickle.dump(message, self.process.stdin)
             self.process.stdin.flush()
 

@@ -37,7 +37,7 @@ _SECRET = re.compile(r"^[a-z0-9+.-]+://[^/@]*:[^/@]*@", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Version:
-    """What tells one version of a file from another; None where its store does not say.
+    """A fingerprint of one version of a file; None where its store does not say.
 
     `size` is in bytes, `modified` in seconds since 1970.
     """

@@ -103,7 +103,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 @contextmanager
 def finish_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Yield what tells whether Ctrl-C or SIGTERM came; a second one ends the process at once."""
+    """Yield a function that returns whether Ctrl-C or SIGTERM came; a second one ends the process at once."""
     asked = False
 
     def ask(number: int, frame: FrameType | None) -> None:

@@ -18,6 +18,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from ser_engine.errors import SerError
+from ser_engine.settings import available_cores
 
 Clip = TypeVar("Clip")
 Result = TypeVar("Result")
@@ -86,11 +87,6 @@ def map_batches(
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C or an error, nothing new is begun
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _map(function: Callable[[Clip], Result], clips: list[Clip]) -> list[Result]:

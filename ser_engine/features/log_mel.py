@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine.features.mel import cut_frames, spectral_power
+
 WINDOW, HOP = 400, 160
 RANGE = 8.0
 """What lies this many powers of ten below the loudest counts as that."""
@@ -16,17 +18,9 @@ RANGE = 8.0
 
 def log_mel(samples: NDArray[np.float32], bands: int = 80) -> NDArray[np.float32]:
     """Return float32 [bands, n // 160] of samples [n] at 16 kHz; the reference level depends on all of them."""
-    padded = np.pad(samples, WINDOW // 2, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][: len(samples) // HOP]
-    spectra = np.fft.rfft(frames * _window(), axis=1)
-    power = np.square(spectra.real) + np.square(spectra.imag)
-    logarithm = np.log10(np.maximum(_filters(bands) @ power.T.astype(np.float32), np.float32(1e-10)))
+    power = spectral_power(cut_frames(samples, WINDOW, HOP, "reflect")[: len(samples) // HOP])
+    logarithm = np.log10(np.maximum(_filters(bands) @ power.T, np.float32(1e-10)))
     return np.asarray((np.maximum(logarithm, logarithm.max() - RANGE) + 4.0) / 4.0, np.float32)
-
-
-@lru_cache(maxsize=1)
-def _window() -> NDArray[np.float32]:
-    return np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 
 
 @lru_cache(maxsize=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +27,31 @@ def mel_power(
     samples: NDArray[np.float32], rate: int, window: int, hop: int, bands: int, top_hz: float
 ) -> NDArray[np.float32]:
     """Return the power [bands, 1 + n // hop] of float32 [n] in mel bands, each frame around every `hop`-th sample."""
-    padded = np.pad(samples, window // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
-    hann = np.hanning(window + 1)[:-1].astype(np.float32)
+    frames = cut_frames(samples, window, hop)
     filters = _filters(rate, window, bands, top_hz)
-    found = []
-    for first in range(0, len(frames), FRAMES):
-        spectra = np.fft.rfft(frames[first : first + FRAMES] * hann, axis=1)
-        found.append(filters @ (np.square(spectra.real) + np.square(spectra.imag)).T)
+    found = [filters @ spectral_power(frames[first : first + FRAMES]).T for first in range(0, len(frames), FRAMES)]
     return np.concatenate(found, axis=1, dtype=np.float32)
+
+
+def cut_frames(
+    samples: NDArray[np.float32], window: int, hop: int, mode: Literal["constant", "reflect"] = "constant"
+) -> NDArray[np.float32]:
+    """Return a view of the frames [..., 1 + n // hop, window] around every `hop`-th sample of float32 [..., n]."""
+    around = [(0, 0)] * (samples.ndim - 1) + [(window // 2, window // 2)]
+    padded = np.pad(samples, around, mode=mode)
+    frames: NDArray[np.float32] = np.lib.stride_tricks.sliding_window_view(padded, window, axis=-1)[..., ::hop, :]
+    return frames
+
+
+def spectral_power(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the power [..., window // 2 + 1] of frames [..., window] under a periodic Hann window."""
+    spectra = np.fft.rfft(frames * _hann(frames.shape[-1]))
+    return np.asarray(np.square(spectra.real) + np.square(spectra.imag), np.float32)
+
+
+@lru_cache(maxsize=4)
+def _hann(window: int) -> NDArray[np.float32]:
+    return np.hanning(window + 1)[:-1].astype(np.float32)
 
 
 @lru_cache(maxsize=4)

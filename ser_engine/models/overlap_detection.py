@@ -9,7 +9,8 @@ from typing import Literal
 
 from ser_engine.models.onnx_graph import Weights, open_graph, run
 from ser_engine.models.overlap_onnx import ID, OverlapDetection
-from ser_engine.settings import PROJECT, Settings
+from ser_engine.models.store import find_bundled
+from ser_engine.settings import Settings
 
 _LOADING = threading.Lock()
 
@@ -19,9 +20,8 @@ def load_detector(settings: Settings) -> OverlapDetection:
 
     Raise WeightsUnavailable if its weights are missing or damaged.
     """
-    folder = settings.models_dir / ID
     with _LOADING:
-        return _load(folder if folder.is_dir() else PROJECT / "models" / ID, settings.engine, settings.thread_count)
+        return _load(find_bundled(settings, ID), settings.engine, settings.thread_count)
 
 
 @lru_cache(maxsize=2)

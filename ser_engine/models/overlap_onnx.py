@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine.features.mel import cut_frames, spectral_power
 from ser_engine.types import SAMPLE_RATE
 
 Array = NDArray[np.float32]
@@ -33,7 +34,6 @@ class OverlapDetection:
 
     def __init__(self, classify: Callable[[Array], Array], filters: Array) -> None:
         self._classify, self._filters = classify, filters
-        self._window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 
     def probabilities(self, samples: Array) -> Array:
         """Return the probabilities of the classes [n, 3] for each `FRAME_S` of float32 samples at an even level."""
@@ -51,9 +51,7 @@ class OverlapDetection:
 
     def _mel(self, chunk: Array) -> Array:
         """Return the logarithm of the mel power [BANDS, frames] of a chunk, less what depends on the microphone."""
-        frames = np.lib.stride_tricks.sliding_window_view(np.pad(chunk, WINDOW // 2), WINDOW)[::HOP]
-        spectra = np.fft.rfft(frames[: len(chunk) // HOP] * self._window)
-        power = (np.square(spectra.real) + np.square(spectra.imag)).astype(np.float32)
+        power = spectral_power(cut_frames(chunk, WINDOW, HOP)[: len(chunk) // HOP])
         mel = np.log(self._filters @ power.T + np.float32(1e-8))
         mel -= mel.mean(axis=1, keepdims=True)
         return np.asarray(mel / max(float(mel.std(ddof=1)), 1e-3), np.float32)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ser_engine.models.speaker_onnx import BANDS, BATCH, FRAMES, HOP, ID, LAYERS, PART, STATES, WIDTH, WINDOW
-from ser_engine.models.store import read_tensors
-from ser_engine.settings import PROJECT, Settings
+from ser_engine.models.store import find_bundled, read_tensors
+from ser_engine.settings import Settings
 
 __all__ = ["BANDS", "BATCH", "ID", "PART", "STATES", "WIDTH", "WINDOW", "SpeakerEncoder", "load_encoder"]
 
@@ -80,9 +80,8 @@ def load_encoder(settings: Settings) -> SpeakerEncoder:
 
     Raise WeightsUnavailable if its weights are missing or damaged.
     """
-    folder = settings.models_dir / ID
     with _LOADING:
-        return _load(folder if folder.is_dir() else PROJECT / "models" / ID)
+        return _load(find_bundled(settings, ID))
 
 
 @lru_cache(maxsize=1)

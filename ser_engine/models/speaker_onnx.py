@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine.features.mel import cut_frames, spectral_power
 from ser_engine.models.onnx_graph import Weights, open_graph, run
 
 Array = NDArray[np.float32]
@@ -31,7 +32,6 @@ class OnnxSpeakerEncoder:
         self._projection = weights.read("projection")
         self._session = open_graph("speaker_encoder", weights, threads)
         self.width = self._projection.shape[1]
-        self._window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 
     def project(self, parts: Array) -> Array:
         """Return the projected embeddings [n, width] of parts [n, PART] at 16 kHz."""
@@ -43,8 +43,5 @@ class OnnxSpeakerEncoder:
 
     def _mel(self, parts: Array) -> Array:
         """Return the mel power [FRAMES, n, BANDS] of parts [n, PART]."""
-        padded = np.pad(parts, ((0, 0), (WINDOW // 2, WINDOW // 2)))
-        frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=1)[:, ::HOP][:, :FRAMES]
-        spectra = np.fft.rfft(frames * self._window, axis=2)
-        power = (np.square(spectra.real) + np.square(spectra.imag)).astype(np.float32)
+        power = spectral_power(cut_frames(parts, WINDOW, HOP)[:, :FRAMES])
         return np.ascontiguousarray((power @ self._filters.T).transpose(1, 0, 2))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.io import atomic_write, write_json
-from ser_engine.settings import Settings
+from ser_engine.settings import PROJECT, Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,6 +85,12 @@ def read_config(folder: Path) -> dict[str, Any]:
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write the folder's config.json."""
     write_json(folder / CONFIG, dict(config))
+
+
+def find_bundled(settings: Settings, name: str) -> Path:
+    """Return the folder of a small model that others need: that of `settings.models_dir`, or else the bundled one."""
+    folder = settings.models_dir / name
+    return folder if folder.is_dir() else PROJECT / "models" / name
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.models.speaker_onnx import ID, OnnxSpeakerEncoder
-from ser_engine.settings import PROJECT, Settings
+from ser_engine.models.store import find_bundled
+from ser_engine.settings import Settings
 
 Array = NDArray[np.float32]
 
@@ -41,9 +42,8 @@ def load_embedder(settings: Settings) -> VoiceEmbedder:
         from ser_engine.models.speaker_encoder import load_encoder
 
         return load_encoder(settings)
-    folder = settings.models_dir / ID
     with _LOADING:
-        return _load(folder if folder.is_dir() else PROJECT / "models" / ID, settings.thread_count)
+        return _load(find_bundled(settings, ID), settings.thread_count)
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -46,14 +46,22 @@ def safe_name(name: str) -> str:
     return path.stem.encode()[: max(room, 1)].decode(errors="ignore") + path.suffix[:NAME_BYTES]
 
 
-def list_folders(root: Path) -> list[str]:
-    """Return the folders below `root`, relative to it, "." first; no hidden ones, no links, no results of batches."""
-    return [name for name in _walk(root) if not (root / name / PLAN).is_file()]
+def list_folders(root: Path) -> tuple[list[str], list[str]]:
+    """Return the folders below `root`, relative to it, "." first, and those of them that are results of batches.
 
-
-def list_outputs(root: Path) -> list[str]:
-    """Return the results of batches below `root`, relative to it."""
-    return [name for name in _walk(root) if (root / name / PLAN).is_file()]
+    The former have no hidden ones, no links, and no results.
+    """
+    folders: list[str] = []
+    outputs: list[str] = []
+    for number, (place, below, _) in enumerate(os.walk(root), 1):
+        here = Path(place)
+        is_output = (here / PLAN).is_file()
+        (outputs if is_output else folders).append(str(here.relative_to(root)))
+        if number == MOST_FOLDERS:
+            break
+        kept = [] if is_output else [name for name in below if name[0] != "." and not (here / name).is_symlink()]
+        below[:] = sorted(kept)
+    return folders, outputs
 
 
 def resolve_inside(root: Path, name: str) -> Path:
@@ -64,14 +72,3 @@ def resolve_inside(root: Path, name: str) -> Path:
     if not path.exists():
         raise InvalidSettings(f"“{name}” is not there any more.")
     return path
-
-
-def _walk(root: Path) -> Iterator[str]:
-    for number, (place, folders, _) in enumerate(os.walk(root), 1):
-        here = Path(place)
-        yield str(here.relative_to(root))
-        if number == MOST_FOLDERS:
-            return
-        is_output = (here / PLAN).is_file()
-        kept = [] if is_output else [name for name in folders if name[0] != "." and not (here / name).is_symlink()]
-        folders[:] = sorted(kept)

@@ -160,7 +160,7 @@ def page_is_open() -> Callable[[], bool]:
 
 
 def visitor() -> Hashable:
-    """Return what tells the visitor of this run from others: the account, or else the browser, or else the tab."""
+    """Return what identifies the visitor of this run: the account, or else the browser, or else the tab."""
     import streamlit as st
     from streamlit.runtime.scriptrunner import get_script_run_ctx
 

@@ -10,7 +10,7 @@ import pytest
 
 from ser_engine.batch.plan import PLAN
 from ser_engine.errors import InvalidSettings
-from ui.batch.sources import list_folders, list_outputs, resolve_inside, safe_name, save_uploads
+from ui.batch.sources import list_folders, resolve_inside, safe_name, save_uploads
 
 
 @dataclass
@@ -58,8 +58,7 @@ def test_folders_are_listed_without_hidden_ones_links_and_results(tmp_path: Path
     (tmp_path / "root/done" / PLAN).write_text("{}")
     (tmp_path / "root/link").symlink_to(tmp_path / "outside")
     root = tmp_path / "root"
-    assert list_folders(root) == [".", "calls", "calls/2026"]
-    assert list_outputs(root) == ["done"]
+    assert list_folders(root) == ([".", "calls", "calls/2026"], ["done"])
 
 
 def test_nothing_outside_is_read(tmp_path: Path) -> None:
