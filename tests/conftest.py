@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,12 @@ def settings() -> Settings:
 def analyzer(settings: Settings) -> Analyzer:
     """One Analyzer on the shipped weights, which are loaded when first used."""
     return Analyzer(settings)
+
+
+@pytest.fixture(autouse=True)
+def _own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave `__main__` as it was: Streamlit puts the page there, which processes started afterwards would run first."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture(scope="module")
