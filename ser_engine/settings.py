@@ -25,6 +25,7 @@ WHISPER_SIZES = (
 )  # fmt: skip
 NoiseReduction = Literal["auto", "always", "off"]
 Engine = Literal["onnx", "torch"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 CHANNELS = ("auto", "mix", "split")
 """Values of `Settings.channels` besides numbers."""
 PYANNOTE = "pyannote"
@@ -73,6 +74,9 @@ class Settings:
     threads : threads that models may use; 0 for as many as this process has cores
     engine : what computes the bundled models: "onnx" (onnxruntime, without loading torch) or "torch", the reference.
         Other models and sizes of Whisper are always computed by torch
+    device : where torch computes: "auto" (a GPU with CUDA where there is one, else the processor), "cpu", "cuda" or
+        "mps" (the GPU of a Mac). onnxruntime computes on the processor; with "cuda" or "mps", torch therefore computes
+        the bundled models as well
     turn : TURN or STUN servers for live sessions where browser and server do not reach each other: addresses such as
         "turn:turn.example.org:3478", separated by spaces. `turn_user` and `turn_password` hold for all of them, and
         are sent to every visitor's browser
@@ -105,6 +109,7 @@ class Settings:
     batch_days: float = 7.0
     threads: int = 0
     engine: Engine = "onnx"
+    device: Device = "auto"
     turn: str = ""
     turn_user: str = ""
     turn_password: str = field(default="", repr=False)
@@ -116,8 +121,9 @@ class Settings:
             raise InvalidSettings(
                 f"{variable('noise_reduction')} is {' or '.join(modes)}, not “{self.noise_reduction}”."
             )
-        if self.engine not in (engines := get_args(Engine)):
-            raise InvalidSettings(f"{variable('engine')} is {' or '.join(engines)}, not “{self.engine}”.")
+        for name, known in (("engine", get_args(Engine)), ("device", get_args(Device))):
+            if getattr(self, name) not in known:
+                raise InvalidSettings(f"{variable(name)} is {' or '.join(known)}, not “{getattr(self, name)}”.")
         for name in ("max_bytes", "max_seconds", "stretch_s", "min_speech_s", "download_timeout_s", "batch_days"):
             if not getattr(self, name) > 0:  # refuses NaN, too
                 raise InvalidSettings(f"{variable(name)} must be more than 0, not {getattr(self, name)}.")
@@ -151,6 +157,11 @@ class Settings:
     def whole_s(self) -> float:
         """Seconds up to which a recording is analyzed as a whole."""
         return 2 * self.stretch_s
+
+    @property
+    def uses_onnx(self) -> bool:
+        """Whether onnxruntime computes the bundled models: not where a GPU is asked for, since it has none here."""
+        return self.engine == "onnx" and self.device in ("auto", "cpu")
 
     @property
     def thread_count(self) -> int:

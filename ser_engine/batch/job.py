@@ -52,7 +52,7 @@ def run(
     engine : "local" for the cores of this machine, "ray" for a cluster
     address : of the cluster, "ray://host:10001" or "auto"; None starts one on this machine
     runtime_env : what Ray installs on the nodes for this job, such as {"py_modules": ["ser_engine-….whl"]}
-    workers : processes; 0 for one for each core
+    workers : processes; 0 for one for each core, or for each GPU where the device is "cuda"
     resume : continue what is in `out`, or begin where there is nothing; otherwise `out` must be empty
     retry_errors : with `resume`: analyze recordings again whose row holds an error
     max_errors : stop once more recordings than these had no answer in this run

@@ -22,6 +22,7 @@ from ser_engine.errors import SerError
 from ser_engine.settings import Settings, available_cores
 
 WAIT_S = 0.5
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 DEATHS = 2
 """How often a recording may end the process that analyzes it before that is its error."""
 STARTS = 3
@@ -32,18 +33,24 @@ _ENVIRONMENT = {"PYTHONPATH": _PATH, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREA
 
 
 class Worker:
-    """A worker process; what it sends is put into `events` as (worker, message), its end as (worker, None)."""
+    """A worker process; what it sends is put into `events` as (worker, message), its end as (worker, None).
 
-    def __init__(self, settings: Settings, events: queue.Queue[tuple[Worker, Any]], log: Path | None) -> None:
+    `gpu` is the only one that it may use, as CUDA_VISIBLE_DEVICES names it.
+    """
+
+    def __init__(
+        self, settings: Settings, events: queue.Queue[tuple[Worker, Any]], log: Path | None, gpu: str = ""
+    ) -> None:
         self.waiting: dict[str, Item] = {}
         self.hungry = False
+        self.gpu = gpu
         with _open_log(log) as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ser_engine.batch.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=os.environ | _ENVIRONMENT,
+                env=os.environ | _ENVIRONMENT | ({VISIBLE: gpu} if gpu else {}),
                 start_new_session=True,  # a terminal sends Ctrl-C to a whole group
             )
         self._send(settings)
@@ -79,6 +86,23 @@ class Worker:
         events.put((self, None))
 
 
+def find_gpus(settings: Settings) -> list[str]:
+    """Return the GPUs of this process, as CUDA_VISIBLE_DEVICES names them, where the settings ask for them by name.
+
+    With "auto", workers compute on the cores: as many processes as cores would not fit into a GPU's memory. Raise
+    InvalidSettings if the device is "cuda" and there is none.
+    """
+    if settings.device != "cuda":
+        return []
+    import torch
+
+    from ser_engine.models.device import choose_device
+
+    choose_device(settings)
+    count = torch.cuda.device_count()
+    return os.environ[VISIBLE].split(",")[:count] if os.environ.get(VISIBLE) else [str(n) for n in range(count)]
+
+
 def _open_log(log: Path | None) -> IO[bytes]:
     """Open what takes the messages of libraries in worker processes."""
     if log is not None:
@@ -88,11 +112,16 @@ def _open_log(log: Path | None) -> IO[bytes]:
 
 
 class Pool:
-    """Worker processes, as many as are asked for, whatever happens to them."""
+    """Worker processes, as many as are asked for, whatever happens to them; they share the GPUs, if any, evenly.
+
+    By default, there is one for each GPU where the device is "cuda", and one for each core otherwise.
+    """
 
     def __init__(self, settings: Settings, workers: int = 0, log: Path | None = None) -> None:
-        self._settings, self._log = replace(settings, threads=1), log
-        self._count = workers or available_cores()
+        device = "cpu" if settings.device == "auto" else settings.device
+        self._settings, self._log = replace(settings, threads=1, device=device), log
+        self._gpus = find_gpus(settings)
+        self._count = workers or len(self._gpus) or available_cores()
         self._events: queue.Queue[tuple[Worker, Any]] = queue.Queue()
         self._workers: list[Worker] = []
         self._deaths: Counter[str] = Counter()
@@ -169,7 +198,9 @@ class Pool:
                 "(--workers)."
             )
         while len(self._workers) < self._count:
-            self._workers.append(Worker(self._settings, self._events, self._log))
+            used = Counter(worker.gpu for worker in self._workers)
+            gpu = min(self._gpus, key=lambda gpu: used[gpu], default="")
+            self._workers.append(Worker(self._settings, self._events, self._log, gpu))
 
     def _stop(self) -> None:
         """Let processes with work finish what is under way, and end the others."""

@@ -30,7 +30,7 @@ from ser_engine.batch.rows import Outcome
 from ser_engine.batch.sources import Item
 from ser_engine.batch.storage import explain
 from ser_engine.errors import InvalidSettings, SerError
-from ser_engine.settings import Settings
+from ser_engine.settings import Settings, variable
 
 Taken = tuple[list[bytes], "SerError | str | None"]
 """Pickled outcomes, and None while there may be more, else why not: an error, which is final, or a reason."""
@@ -42,7 +42,10 @@ WAVE = 20_000
 
 
 class Scorer:
-    """An actor: analyzes one list of recordings at a time in a worker process of its own."""
+    """An actor: analyzes one list of recordings at a time in a worker process of its own.
+
+    Where the device is "cuda", Ray gives it a GPU of its own, by CUDA_VISIBLE_DEVICES.
+    """
 
     def __init__(self, plan: Plan, settings: Settings, stop: Any) -> None:
         if not settings.models_dir.is_dir():  # of another machine
@@ -182,16 +185,21 @@ class Pipeline:
         # Only what the cluster can place now is started at once: Ray Data fails where an actor still waits for a core
         # when the work is done. In one that grows, the pool grows with it, up to `workers`.
         resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        cores = max(1, int(resources.get("CPU", 1)))
-        most = min(len(chunks), workers or cores)
+        gpus = int(settings.device == "cuda")
+        places = int(resources.get("GPU" if gpus else "CPU", 0))
+        if gpus and not places:
+            raise InvalidSettings(f"{variable('device')} is cuda, but the cluster has no GPU.")
+        places = max(1, places)
+        most = min(len(chunks), workers or places)
         self._pipeline = from_items(
             [{"chunk": pickle.dumps(chunk)} for chunk in chunks], override_num_blocks=len(chunks)
         ).map_batches(
             Scorer,
             fn_constructor_args=(plan, settings, flag),
             batch_size=1,
-            compute=ActorPoolStrategy(min_size=min(most, cores), max_size=most),
+            compute=ActorPoolStrategy(min_size=min(most, places), max_size=most),
             num_cpus=1,
+            num_gpus=gpus,
         )
         self._done: queue.Queue[bytes | str | SerError] = queue.Queue(maxsize=64)
         threading.Thread(target=self._run, daemon=True).start()

@@ -45,7 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--address", help="of the cluster: ray://HOST:10001 or auto (default: this machine alone)")
     parser.add_argument("--runtime-env", type=json.loads, metavar="JSON", help="what Ray installs on the nodes first")
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes at most (default: one per core)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes at most (default: one per core, or per GPU where SER_DEVICE is cuda)",
+    )
     parser.add_argument("--resume", action="store_true", help="continue what is in OUT")
     parser.add_argument("--retry-errors", action="store_true", help="with --resume: also what could not be analyzed")
     parser.add_argument("--no-transcript", action="store_true", help="do not transcribe")

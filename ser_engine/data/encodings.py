@@ -38,7 +38,7 @@ def encode_clips(
     """
     from ser_engine.models.store import read_config
 
-    settings = replace(settings, whisper="base")  # whichever size transcribes
+    settings = replace(settings, whisper="base", device="cpu")  # whichever size transcribes
     checksums = read_config(settings.models_dir / "whisper-base")["weights"]
     sources = sources or Sources()
     key = (checksums, preprocessing_options(settings), sources.key(degradation))
@@ -59,7 +59,7 @@ def encode_windows(paths: Sequence[Path], settings: Settings, workers: int = 0) 
 
     The speech is cut into windows of `WINDOW_S`; a last one of less than `SHORTEST_S` is left out.
     """
-    compute = partial(_encode_windows, settings=replace(settings, whisper="base"))
+    compute = partial(_encode_windows, settings=replace(settings, whisper="base", device="cpu"))
     return list(map_clips(compute, paths, workers, "windows"))
 
 

@@ -68,7 +68,8 @@ def _states(encoder: AudioEncoder, samples: NDArray[np.float32]) -> Iterator[tor
     from whisper.audio import log_mel_spectrogram
 
     # One at a time: the reference level of Whisper's spectrogram depends on its whole input.
-    mel = torch.stack([log_mel_spectrogram(torch.from_numpy(clip), encoder.conv1.in_channels) for clip in samples])
+    bands, device = encoder.conv1.in_channels, encoder.conv1.weight.device
+    mel = torch.stack([log_mel_spectrogram(torch.from_numpy(clip), bands, device=device) for clip in samples])
     x = functional.gelu(encoder.conv2(functional.gelu(encoder.conv1(mel)))).permute(0, 2, 1)
     x = x + encoder.positional_embedding[: x.shape[1]]
     yield x
@@ -97,6 +98,7 @@ def pool_states(states: torch.Tensor) -> list[Encoding]:
     """Pool hidden states float32 [batch, layers + 2, frames, width] into one encoding per recording."""
     import torch
 
+    states = states.cpu()
     statistics = torch.stack([states.mean(dim=2), states.std(dim=2, correction=0)], dim=2)
     frames = average_pairs(states[:, FRAME_LAYERS].mean(dim=1))
     lower = average_pairs(states[:, LOWER_BLOCKS])

@@ -28,6 +28,7 @@ from transformers import (
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.base import Model
 from ser_engine.models.batching import map_alike
+from ser_engine.models.device import autocast, choose_device
 from ser_engine.models.encoders import quiet
 from ser_engine.models.hub_files import PREPROCESSOR, first_line, id_of
 from ser_engine.models.hub_labels import merged, names
@@ -50,7 +51,7 @@ class HubModel(Model):
     Parameters
     ----------
     id : name of the model, with its commit where it comes from the hub
-    model : has a head for audio classification; float32, in evaluation mode
+    model : has a head for audio classification; float32, in evaluation mode, on any device
     extractor : the model's own feature extractor, for 16 kHz
     """
 
@@ -60,6 +61,11 @@ class HubModel(Model):
         labels, self._sums = merged(names(id.partition("@")[0], config.id2label, config.num_labels))
         super().__init__(id, labels)
         self._accepted = frozenset(inspect.signature(model.forward).parameters)
+
+    @property
+    def device(self) -> str:
+        """Where the model computes, as torch names it."""
+        return str(self.model.device)
 
     def predict(
         self, batch: Sequence[CleanSpeech], transcripts: Sequence[Transcript | None] | None = None
@@ -82,12 +88,13 @@ class HubModel(Model):
     def _probabilities(self, features: Sequence[dict[str, Tensor]]) -> np.ndarray:
         """Return float32 [m, labels] for recordings whose tensors have the same shapes."""
         together = {name: torch.cat([tensors[name] for tensors in features]) for name in features[0]}
+        device = self.model.device
         try:
-            with torch.inference_mode():
-                logits = self.model(**together).logits
+            with torch.inference_mode(), autocast(device):
+                logits = self.model(**{name: tensor.to(device) for name, tensor in together.items()}).logits
         except (RuntimeError, ValueError) as error:  # another model's features, or too short for its convolutions
             raise WeightsUnavailable(f"{self.id} could not score the recording: {first_line(error)}.") from error
-        probabilities: np.ndarray = logits.softmax(dim=1).numpy() @ self._sums
+        probabilities: np.ndarray = logits.float().softmax(dim=1).cpu().numpy() @ self._sums
         return probabilities
 
     def save(self, folder: Path) -> None:
@@ -107,13 +114,13 @@ class HubModel(Model):
         Raise WeightsUnavailable if a file is missing or damaged, if it is a model of another kind, or if its head is
         not in the checkpoint.
         """
-        id = id_of(folder)
+        id, device = id_of(folder), choose_device(settings)
         with _LOADING, quiet():
             config = _config(folder, id)
             extractor = _extractor(folder, id)
             model, report = _model(folder, id, config)
         _refuse_random(id, model, report)
-        return cls(id, model, extractor)
+        return cls(id, model.to(device), extractor)
 
 
 def _shapes(features: dict[str, Tensor]) -> tuple[tuple[str, torch.Size], ...]:

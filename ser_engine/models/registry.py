@@ -59,7 +59,7 @@ AUDIO_CLASSIFIERS = frozenset(
 
 def load_answering_model(folder: Path, settings: Settings) -> Model:
     """Load a model for answers alone: by onnxruntime where the settings say so and it can, else as `load_model`."""
-    if settings.engine == "onnx" and _onnx_computes(folder, settings):
+    if settings.uses_onnx and _onnx_computes(folder, settings):
         model: Model = _load(folder, settings, ONNX.keys() - set(PARTS), ONNX)
         return model
     return load_model(folder, settings)

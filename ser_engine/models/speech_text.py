@@ -15,6 +15,7 @@ from torch import Tensor
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.base import Model
 from ser_engine.models.batching import MAX_CLIPS, length_groups, parallel_map
+from ser_engine.models.device import autocast, choose_device
 from ser_engine.models.lru_cache import LRUCache
 from ser_engine.models.speech_text_config import SpeechTextConfig
 from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
@@ -48,7 +49,8 @@ def speech_states(
 
     def pooled(group: list[int]) -> Tensor:
         inputs = processor([clips[row] for row in group])
-        speech, _ = network.encode(**{name: tensor.to(network.device) for name, tensor in inputs.items()})
+        with autocast(network.device):
+            speech, _ = network.encode(**{name: tensor.to(network.device) for name, tensor in inputs.items()})
         assert speech is not None
         return speech.float().cpu()
 
@@ -71,7 +73,8 @@ def text_states(
         for first in range(0, len(rows), TEXTS):
             batch = rows[first : first + TEXTS]
             inputs = processor(text=[texts[row] for row in batch])
-            _, text = network.encode(**{name: tensor.to(network.device) for name, tensor in inputs.items()})
+            with autocast(network.device):
+                _, text = network.encode(**{name: tensor.to(network.device) for name, tensor in inputs.items()})
             assert text is not None
             states[batch] = text.float().cpu()
     return states
@@ -180,6 +183,7 @@ class SpeechText(Model):
         Raise WeightsUnavailable as `Model.load` does, or if an encoder is missing or is another.
         """
         network = SpeechTextForSequenceClassification.from_pretrained(folder, settings=settings)
+        network.to(choose_device(settings))  # type: ignore[arg-type]
         config, processor = read_config(folder), SpeechTextProcessor.from_pretrained(folder)
         parts = (network.speech is None, network.text is None)
         if (

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from ser_engine.errors import WeightsUnavailable
+from ser_engine.models.device import choose_device
 from ser_engine.models.encoder_reference import EncoderReference
 from ser_engine.models.encoders import UNREADABLE, encoder_of, load_encoder
 from ser_engine.models.pooled_encoders import masked_mean
@@ -82,6 +83,10 @@ class TextEmotion(TextModel):
         super().__init__(id, labels, thresholds, margin_thresholds, languages, card, tokens)
         self.network, self.processor = network.eval(), processor
 
+    @property
+    def _device(self) -> torch.device:
+        return self.network.classifier.weight.device
+
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens of each text, without special tokens."""
         return self.processor.lengths(texts)
@@ -90,7 +95,8 @@ class TextEmotion(TextModel):
         """Return float32 [n, labels] of texts that are encoded together."""
         with torch.inference_mode():
             tokens = self.processor(text=texts)
-            return np.asarray(self.network(tokens["input_ids"], tokens["text_attention_mask"]).float().numpy())
+            ids, mask = (tokens[name].to(self._device) for name in ("input_ids", "text_attention_mask"))
+            return np.asarray(self.network(ids, mask).cpu().numpy())
 
     def save(self, folder: Path) -> None:
         """Write config.json, model.safetensors (in 8 bits) and the tokenizer's files into `folder`."""
@@ -120,11 +126,11 @@ class TextEmotion(TextModel):
         config = read_config(folder)
         if config.get("architecture") != ARCHITECTURE:
             raise WeightsUnavailable(f"{folder} holds no text emotion model.")
-        tensors = read_tensors(folder)
+        tensors, device = read_tensors(folder), choose_device(settings)
         try:
             id, labels, languages = config["id"], tuple(config["labels"]), tuple(config["languages"])
             thresholds = read_thresholds(config)
-            network = _network(config["encoder"], tensors, len(labels))
+            network = _network(config["encoder"], tensors, len(labels)).to(device)
             processor = SpeechTextProcessor.from_pretrained(folder)
             if processor.tokenizer is None:
                 raise ValueError

@@ -18,17 +18,18 @@ from ser_engine.models.store import read_config, read_tensors, sha256
 from ser_engine.settings import Settings
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from whisper.model import Whisper
 
 BUNDLED = "base"
 
-_SHARED: dict[tuple[str, Path, Path], Whisper] = {}
+_SHARED: dict[tuple[str, Path, Path, str], Whisper] = {}
 _SHARED_LOCK = threading.Lock()
 
 
 def load_whisper(settings: Settings, progress: Progress | None = None) -> Whisper:
-    """Return Whisper of the size `settings.whisper`: float32, on the CPU, for inference only.
+    """Return Whisper of the size `settings.whisper`: float32, on the device of the settings, for inference only.
 
     "base" is bundled; another size is OpenAI's own file in `settings.whisper_dir`, downloaded where it is missing or
     damaged and `settings.allow_download` permits.
@@ -36,21 +37,24 @@ def load_whisper(settings: Settings, progress: Progress | None = None) -> Whispe
     """
     import torch
 
+    from ser_engine.models.device import choose_device
     from ser_engine.models.quantization import dequantize
 
+    device = choose_device(settings)
     if settings.whisper == BUNDLED:
         folder = settings.models_dir / f"whisper-{BUNDLED}"
         state = read_tensors(folder)
-        return build_whisper(settings.whisper, read_config(folder)["dims"], state)
+        return _move(build_whisper(settings.whisper, read_config(folder)["dims"], state), device)
     file = _official_file(settings, progress)
     # Mapped, so that a large model is not in memory twice while it becomes float32.
     checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    return build_whisper(settings.whisper, checkpoint["dims"], dequantize(checkpoint["model_state_dict"]))
+    state = dequantize(checkpoint["model_state_dict"])
+    return _move(build_whisper(settings.whisper, checkpoint["dims"], state), device)
 
 
 def shared_whisper(settings: Settings, progress: Progress | None = None) -> Whisper:
-    """Return one shared Whisper for each size and place: see `load_whisper`."""
-    key = (settings.whisper, settings.models_dir, settings.whisper_dir)
+    """Return one shared Whisper for each size, place and device: see `load_whisper`."""
+    key = (settings.whisper, settings.models_dir, settings.whisper_dir, settings.device)
     with _SHARED_LOCK:
         if key not in _SHARED:
             _SHARED[key] = load_whisper(settings, progress)
@@ -70,6 +74,15 @@ def build_whisper(size: str, dims: Mapping[str, int], state: dict[str, Tensor]) 
     if len(gzip.decompress(base64.b85decode(heads))) == dims["n_text_layer"] * dims["n_text_head"]:
         model.set_alignment_heads(heads)
     return model.eval().requires_grad_(False)
+
+
+def _move(model: Whisper, device: torch.device) -> Whisper:
+    """Move a Whisper to a device, but for the list of its alignment heads, which is sparse: a Mac's GPU has no such."""
+    heads = model.alignment_heads
+    del model.alignment_heads
+    model.to(device)
+    model.register_buffer("alignment_heads", heads, persistent=False)
+    return model
 
 
 def _no_initialization() -> AbstractContextManager[Any]:

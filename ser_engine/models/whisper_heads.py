@@ -137,7 +137,8 @@ class StatisticsMember(Member):
 
     def pool_encodings(self, encodings: Sequence[Encoding]) -> Tensor:
         """Return pooled vectors [batch, pooled]."""
-        return self.pool(torch.from_numpy(np.stack([one.statistics for one in encodings])).float())
+        statistics = torch.from_numpy(np.stack([one.statistics for one in encodings])).float()
+        return self.pool(statistics.to(self.mean.device))
 
 
 class AttentiveMember(Member):
@@ -194,7 +195,8 @@ class AttentiveMember(Member):
 
     def pool_encodings(self, encodings: Sequence[Encoding]) -> Tensor:
         """Return pooled vectors [batch, pooled] for encodings of one length."""
-        return self.pool(torch.from_numpy(np.stack(self.input_frames(encodings))).float())
+        frames = torch.from_numpy(np.stack(self.input_frames(encodings))).float()
+        return self.pool(frames.to(self.frame_mean.device))
 
 
 def build_member(encoder: AudioEncoder, shape: Shape) -> Member:
@@ -268,7 +270,7 @@ class WhisperHeads(WhisperEncoderModel):
         """Return calibrated probabilities float32 [batch, labels] for encodings of one length."""
         with torch.inference_mode():
             log_probs = mean_log_probs(self.members, encodings)
-            return np.asarray((log_probs / self.temperature).softmax(dim=1), np.float32)
+            return np.asarray((log_probs / self.temperature).softmax(dim=1).cpu(), np.float32)
 
     def score_speech(self, clips: Sequence[CleanSpeech]) -> NDArray[np.float32]:
         """Return calibrated probabilities float32 [batch, labels] of clips of one length."""
@@ -321,7 +323,7 @@ class WhisperHeads(WhisperEncoderModel):
         try:
             id, labels, temperature = config["id"], tuple(config["labels"]), float(config["temperature"])
             shapes = [Shape(**shape) for shape in config["heads"]]
-            members = [build_member(encoder, shape) for shape in shapes]
+            members = [build_member(encoder, shape).to(encoder.conv1.weight.device) for shape in shapes]
             population = tensors.pop(POPULATION, None)
             nn.ModuleList(members).load_state_dict(tensors)
             if config["encoder"] != ENCODER or not members or not 0 < temperature < math.inf:

@@ -223,6 +223,11 @@ class WhisperEncoderModel(Model):
         self.encoder = encoder
 
     @property
+    def device(self) -> str:
+        """Where the encoder computes, as torch names it."""
+        return str(self.encoder.conv1.weight.device)
+
+    @property
     def blocks(self) -> int | None:
         """How many of the encoder's blocks are computed; None for all, and the normalized last output."""
         return None

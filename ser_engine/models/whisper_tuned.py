@@ -137,10 +137,11 @@ class WhisperTuned(WhisperEncoderModel):
         """Return calibrated probabilities float32 [batch, labels] of what `features.encoder.long_states` returns."""
         encodings, members = pool_states(states[:, : self.blocks + 1]), self.base_model.members
         with torch.inference_mode():
-            tuned = mean_log_probs(self.heads, torch.from_numpy(np.stack([one.lower for one in encodings])))
+            lower = torch.from_numpy(np.stack([one.lower for one in encodings])).to(self.heads[0].frame_mean.device)
+            tuned = mean_log_probs(self.heads, lower)
             others = whisper_heads.mean_log_probs(members, encodings)
             mean = (len(self.heads) * tuned + len(members) * others) / (len(self.heads) + len(members))
-            return np.asarray((mean / self.temperature).softmax(dim=1), np.float32)
+            return np.asarray((mean / self.temperature).softmax(dim=1).cpu(), np.float32)
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors (the tuned heads, their matrices in 8 bits) into `folder`."""
@@ -170,7 +171,9 @@ class WhisperTuned(WhisperEncoderModel):
         try:
             id, labels, temperature = config["id"], tuple(config["labels"]), float(config["temperature"])
             shape = HeadConfig(**config["head"])
-            heads = [TunedHead(base_model.encoder, config["blocks"], shape) for _ in range(shape.members)]
+            encoder = base_model.encoder
+            device = encoder.conv1.weight.device
+            heads = [TunedHead(encoder, config["blocks"], shape).to(device) for _ in range(shape.members)]
             nn.ModuleList(heads).load_state_dict(tensors)
             if (
                 config["encoder"] != ENCODER

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.models import store
+from ser_engine.models.device import choose_device
 from ser_engine.papers.audioset_patches import BANDS, PATCH_FRAMES, VGGISH, YAMNET, FrontEnd, patches
 from ser_engine.papers.image_backbones import convolutions
 from ser_engine.settings import Settings
@@ -63,9 +64,9 @@ class Extractor(nn.Module):
 
     def embed(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 [patches, width] of mono float32 [n] at 16 kHz."""
-        inputs = torch.from_numpy(patches(samples, self.front_end))
+        inputs = torch.from_numpy(patches(samples, self.front_end)).to(next(self.parameters()).device)
         with torch.inference_mode():
-            embeddings: NDArray[np.float32] = torch.cat([self(part) for part in inputs.split(BATCH)]).numpy()
+            embeddings: NDArray[np.float32] = torch.cat([self(part) for part in inputs.split(BATCH)]).cpu().numpy()
         return embeddings
 
 
@@ -159,7 +160,8 @@ def load_extractor(name: str, settings: Settings) -> Extractor:
             f"The weights of {EXTRACTORS[name].__name__} are not on this computer: get {SOURCES[name]}, and run "
             f"“python -m ser_engine.papers.audioset_weights {name} FILE {folder}”."
         )
-    return _load(name, folder.resolve(), str(store.read_config(folder).get("weights")))
+    extractor = _load(name, folder.resolve(), str(store.read_config(folder).get("weights")))
+    return extractor.to(choose_device(settings))
 
 
 @lru_cache(maxsize=2 * len(EXTRACTORS))

@@ -14,6 +14,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from ser_engine.evaluation.metrics import unweighted_accuracy
+from ser_engine.models.device import CPU
 from ser_engine.papers.augment_images import IMAGE_AUGMENTATIONS
 from ser_engine.papers.cnn1d import CNN1D, penalty
 from ser_engine.papers.network import Blocks
@@ -54,9 +55,15 @@ class FitConfig(ExperimentConfig):
     patience: Natural = 0
 
 
-def fit(module: nn.Module, training: Examples, validation: Examples | None, config: FitConfig, task: Task) -> nn.Module:
-    """Train a network in place and return it, in evaluation mode on the CPU."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def fit(
+    module: nn.Module,
+    training: Examples,
+    validation: Examples | None,
+    config: FitConfig,
+    task: Task,
+    device: torch.device = CPU,
+) -> nn.Module:
+    """Train a network in place on a device and return it, in evaluation mode on the CPU."""
     module.to(device)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     kind = torch.optim.AdamW if config.weight_decay else torch.optim.Adam

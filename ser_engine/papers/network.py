@@ -22,6 +22,7 @@ from ser_engine.features import ACOUSTIC
 from ser_engine.features.spectrogram import IMAGES
 from ser_engine.models import store
 from ser_engine.models.base import Model
+from ser_engine.models.device import choose_device
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Prediction, Scores, Transcript
 
@@ -137,13 +138,13 @@ class Network(Model):
             probabilities = (torch.cat(parts) / self.temperature).softmax(dim=1)
             if self.genders:
                 probabilities = probabilities.unflatten(1, (2, len(self.labels))).sum(dim=1)
-            values: NDArray[np.float32] = probabilities.cpu().numpy()
+            values: NDArray[np.float32] = probabilities.numpy()
             return values
 
     def _logits(self, blocks: NDArray[Any]) -> Tensor:
         inputs = torch.from_numpy(standardize(blocks, self.standardization))
         logits: Tensor = self.module(inputs.to(self.device))
-        return logits.float()
+        return logits.float().cpu()
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors into `folder`."""
@@ -190,6 +191,7 @@ class Network(Model):
 
             load_extractor(features, settings)
         card = {key: value for key, value in config.items() if key not in CONFIG_KEYS}
+        module.to(choose_device(settings))
         return cls(id, labels, kind, features, module, options, standardization, genders, temperature, settings, card)
 
 

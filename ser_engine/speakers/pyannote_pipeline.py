@@ -51,8 +51,10 @@ def find_turns(samples: NDArray[np.float32], settings: Settings) -> tuple[Turn, 
 
 def load_pipeline(settings: Settings) -> Any:
     """Return the pipeline that the settings name, loaded once; raise WeightsUnavailable if it is missing."""
+    from ser_engine.models.device import choose_device
+
     with _LOADING:
-        return _load(_name(settings), settings.allow_download)
+        return _load(_name(settings), settings.allow_download).to(choose_device(settings))
 
 
 def _name(settings: Settings) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from ser_engine.features.encoder import FRAME_LAYERS, LOWER_BLOCKS, Encoding
+from ser_engine.models.device import CPU
 from ser_engine.models.whisper_heads import AttentiveMember, Member, StatisticsMember
 from ser_engine.training import heads
 from ser_engine.training.baselines import FRAMES_PER_S, TrainingBaselines
@@ -263,15 +264,16 @@ def train_head(
     record: heads.Record | None = None,
     baselines: TrainingBaselines | None = None,
     frozen: AttentiveMember | None = None,
+    device: torch.device = CPU,
 ) -> Member:
-    """Train one head, together with its blocks if it has any, on a GPU if there is one.
+    """Train one head on a device, together with its blocks if it has any; it is returned on the CPU.
 
     `copies` are the encodings of n clips as they are, then of each augmented copy of them. A tuned head begins as the
     trained `frozen` one; without it, it is trained on the frames of untuned blocks first. See `heads.train_member` for
     the rest.
     """
     torch.set_flush_denormal(True)
-    member.to("cuda" if torch.cuda.is_available() else "cpu")
+    member.to(device)
     distributions = torch.from_numpy(targets)
     if isinstance(member, StatisticsMember):
         statistics = StatisticsTask(member, copies, config, baselines)

@@ -25,6 +25,7 @@ from ser_engine.data.splits import AUTHORS_SPLIT
 from ser_engine.errors import CorpusError, InvalidSettings
 from ser_engine.evaluation.text_thresholds import choose_thresholds, decide, mean_macro_f1
 from ser_engine.models.batching import length_groups
+from ser_engine.models.device import CPU
 from ser_engine.models.text_emotion import TextEmotionNetwork
 from ser_engine.training.config import STRICT, Count, Dropout, ExperimentConfig, Exponent, Natural, Rate, Share
 from ser_engine.training.state import copy_weights, load_checkpoint, save_checkpoint
@@ -119,15 +120,20 @@ class Tokens:
 
 
 def train_network(
-    network: TextEmotionNetwork, train: Tokens, dev: Tokens, config: TextEmotionTraining, task: Task
+    network: TextEmotionNetwork,
+    train: Tokens,
+    dev: Tokens,
+    config: TextEmotionTraining,
+    task: Task,
+    device: torch.device = CPU,
 ) -> TextEmotionNetwork:
-    """Train a network in place and return it as it was in the epoch of the highest macro-F1 on `dev`.
+    """Train a network in place on a device; return it, on the CPU, as it was in the epoch of the highest macro-F1.
 
     The macro-F1 is a mean over the corpora of `dev`. `task.state` holds a checkpoint of the last epoch, so that a
     stopped training resumes there and a finished one is not repeated, and the history: loss on both parts, and macro-F1
     at the best thresholds.
     """
-    network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    network.to(device)
     if config.freeze_embeddings:
         network.encoder.get_input_embeddings().requires_grad_(False)
     steps = -(-(config.epoch_sentences or len(train)) // config.batch)

@@ -33,6 +33,7 @@ from ser_engine.data.augment import RECIPES
 from ser_engine.data.preprocess import PREPROCESSINGS, load_samples
 from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.metrics import unweighted_accuracy, weighted_accuracy
+from ser_engine.models.device import precision
 from ser_engine.models.speech_text_config import SpeechTextConfig
 from ser_engine.models.speech_text_network import SpeechTextForSequenceClassification
 from ser_engine.models.speech_text_processor import SpeechTextProcessor
@@ -192,7 +193,7 @@ def fine_tune(
     config: SpeechTextTraining,
     task: Task,
 ) -> None:
-    """Train a network in place; a training that was stopped resumes after its last whole epoch.
+    """Train a network in place, on its device; a training that was stopped resumes after its last whole epoch.
 
     The folder of `task.state` holds a checkpoint of each epoch, the history, and TensorBoard's logs in
     tensorboard-NNNN.
@@ -237,7 +238,6 @@ def _training_arguments(
     network: SpeechTextForSequenceClassification,
 ) -> TrainingArguments:
     """Return the Trainer's arguments: Sharma, table 7, where the configuration has its figures."""
-    cuda = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=config.epochs,
@@ -248,8 +248,8 @@ def _training_arguments(
         weight_decay=config.weight_decay,
         warmup_steps=config.warmup,
         lr_scheduler_type="linear",
-        bf16=cuda and torch.cuda.is_bf16_supported(),
-        fp16=cuda and not torch.cuda.is_bf16_supported(),
+        bf16=precision(network.device) is torch.bfloat16,
+        fp16=precision(network.device) is torch.float16,
         activation_checkpointing=config.gradient_checkpointing,
         eval_strategy="epoch" if validates else "no",
         save_strategy="epoch",
@@ -266,7 +266,7 @@ def _training_arguments(
         disable_tqdm=False,
         # Some fine-tuned parameters do not affect the output: BERT's pooler, a layer that was dropped.
         ddp_find_unused_parameters=network.config.freezing != "head",
-        use_cpu=not cuda,
+        use_cpu=network.device.type == "cpu",
     )
 
 

@@ -60,10 +60,14 @@ class Recognizer(Protocol):
 
 
 class TorchWhisper:
-    """openai-whisper's model, in float32, with a window of `positions`; one call at a time."""
+    """openai-whisper's model with a window of `positions`; one call at a time.
+
+    The weights are in float32; with CUDA, everything is computed in float16, as openai-whisper does.
+    """
 
     def __init__(self, model: Whisper, positions: int) -> None:
         self.model = shorten_window(model, positions)
+        self._half = model.device.type == "cuda"
         self._aligner = _without_encoder(self.model)
         self.is_multilingual: bool = model.is_multilingual
         self.num_languages: int = model.num_languages
@@ -76,8 +80,9 @@ class TorchWhisper:
         with torch.inference_mode():
             # One spectrogram at a time: its reference level depends on its whole input.
             bands = self.model.dims.n_mels
-            mels = torch.stack([log_mel_spectrogram(torch.from_numpy(clip), bands) for clip in clips])
-            return list(self.model.encoder(mels))
+            device = self.model.device
+            mels = torch.stack([log_mel_spectrogram(torch.from_numpy(clip), bands, device=device) for clip in clips])
+            return list(self.model.encoder(mels.half() if self._half else mels))
 
     def detect(self, states: Sequence[Tensor]) -> NDArray[np.float32]:
         """Return the log-probabilities of the languages."""
@@ -86,23 +91,23 @@ class TorchWhisper:
         tokenizer = self.tokenizer("en")
         tokens = [tokenizer.to_language_token(code) for code in islice(LANGUAGES, self.num_languages)]
         with torch.inference_mode():
-            begin = torch.full((len(states), 1), tokenizer.sot)
+            begin = torch.full((len(states), 1), tokenizer.sot, device=self.model.device)
             logits = self.model.logits(begin, torch.stack(list(states)))[:, 0, tokens]
-            return np.asarray(logits.log_softmax(dim=-1).numpy(), np.float32)
+            return np.asarray(logits.log_softmax(dim=-1).cpu().numpy(), np.float32)
 
     def detect_stretches(self, stretches: Sequence[Samples]) -> NDArray[np.float32]:
         """Return the log-probabilities of the languages of each stretch."""
         silence = np.zeros(round(AFTER_S * SAMPLE_RATE), np.float32)
         encoder = self.model.encoder
         states = (compute_hidden_states(encoder, np.concatenate([one, silence])[None])[0, -1] for one in stretches)
-        return np.concatenate([self.detect([each]) for each in states])
+        return np.concatenate([self.detect([each.half() if self._half else each]) for each in states])
 
     def decode(self, states: Sequence[Tensor], language: str, tokens: int, beams: int = 0) -> list[Decoded]:
         """Decode as openai-whisper does."""
         import torch
         from whisper.decoding import DecodingOptions
 
-        options = DecodingOptions(language=language, sample_len=tokens, fp16=False, beam_size=beams or None)
+        options = DecodingOptions(language=language, sample_len=tokens, fp16=self._half, beam_size=beams or None)
         with torch.inference_mode():
             return cast("list[Decoded]", self.model.decode(torch.stack(list(states)), options))
 
@@ -118,7 +123,7 @@ class TorchWhisper:
                 segments=timed,
                 model=self._aligner,
                 tokenizer=self.tokenizer(language),
-                mel=states,
+                mel=states.to(self._aligner.device),
                 num_frames=frames,
                 last_speech_timestamp=0.0,
             )
@@ -154,10 +159,14 @@ def shorten_window(model: Whisper, positions: int) -> Whisper:
 
 
 def _without_encoder(model: Whisper) -> Whisper:
-    """Return a Whisper that shares all weights and takes the encoder's states instead of a spectrogram."""
+    """Return a Whisper that shares all weights and takes the encoder's states instead of a spectrogram.
+
+    Whisper's alignment computes in float64, which a Mac's GPU lacks: there, it is a copy on the processor.
+    """
     from torch.nn import Identity
 
-    tensors = [*model.parameters(), *model.buffers()]
+    apart = model.device.type == "mps"
+    tensors = [] if apart else [*model.parameters(), *model.buffers()]
     decoder = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
     decoder.encoder = Identity()
-    return decoder
+    return decoder.cpu() if apart else decoder

@@ -290,7 +290,7 @@ def load_transcriber(settings: Settings, progress: Progress | None = None) -> Tr
 
     Raise WeightsUnavailable if they are not there, InvalidSettings for a language that Whisper does not know.
     """
-    if settings.whisper == BUNDLED and settings.engine == "onnx":
+    if settings.whisper == BUNDLED and settings.uses_onnx:
         from ser_engine.transcription.onnx_whisper import OnnxWhisper
 
         return Transcriber(OnnxWhisper(settings, WINDOW), "whisper-base (int8 weights)", settings.language)

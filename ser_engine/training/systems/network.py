@@ -25,6 +25,7 @@ from ser_engine.errors import InvalidSettings
 from ser_engine.evaluation.predictions import MAIN, Outputs
 from ser_engine.features import ACOUSTIC
 from ser_engine.features.spectrogram import IMAGES
+from ser_engine.models.device import choose_device
 from ser_engine.models.store import TENSORS, sha256
 from ser_engine.papers.audioset import EXTRACTORS, load_extractor
 from ser_engine.papers.augment_images import IMAGE_AUGMENTATIONS
@@ -190,7 +191,8 @@ class NetworkSystem(System[NetworkConfig, Copies, Network]):
             module: nn.Module = best
             options = {"width": training.blocks.shape[1], "hidden": hidden, "dropout": dropout}
         else:
-            module = fit(self.initial_module(len(clips.order)), training, validation, config, task)
+            device = choose_device(self.settings)
+            module = fit(self.initial_module(len(clips.order)), training, validation, config, task, device)
         return Network(
             config.id, clips.order, config.kind, config.features, module, options, standardization, config.genders,
             settings=self.settings,

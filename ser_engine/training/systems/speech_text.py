@@ -22,6 +22,7 @@ from ser_engine.data.preprocess import load_samples, preprocess_and_augment_clip
 from ser_engine.data.splits import Fold
 from ser_engine.data.transcripts import transcribe_clips
 from ser_engine.evaluation.predictions import COMPONENT, MAIN, Outputs
+from ser_engine.models.device import choose_device
 from ser_engine.models.encoders import BUNDLED, encoder_from_config
 from ser_engine.models.known_encoders import known_config
 from ser_engine.models.speech_text import SpeechText, speech_states, text_states
@@ -147,6 +148,7 @@ class SpeechTextSystem(System[SpeechTextTraining, Inputs, SpeechText]):
         for source in (network.config.speech_source, network.config.text_source):
             if source and source["id"] != BUNDLED:
                 self.weights[source["id"]] = {"commit": source["revision"], "sha256": source["sha256"]}
+        network.to(choose_device(settings))  # type: ignore[arg-type]
         return network, SpeechTextProcessor.from_encoders(speech, text, settings)
 
     def prepare(self, clips: Clips) -> Prepared[Inputs]:

@@ -27,6 +27,7 @@ from ser_engine.evaluation.text_card import write_text_card
 from ser_engine.evaluation.text_metrics import Marks, macro_f1, margin_thresholds, measure_marks
 from ser_engine.evaluation.text_thresholds import choose_thresholds, decide, neutral_only
 from ser_engine.labels import NEUTRAL
+from ser_engine.models.device import choose_device
 from ser_engine.models.encoder_files import find_folder, locate
 from ser_engine.models.encoder_reference import EncoderReference
 from ser_engine.models.encoders import fingerprint
@@ -127,7 +128,7 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
         assert processor.tokenizer is not None
         train, dev = sentences.subset(task.train), sentences.subset(task.validation)
         tokens = [Tokens.of(part, processor.tokenizer, config.max_tokens) for part in (train, dev)]
-        train_network(network, tokens[0], tokens[1], config, task)
+        train_network(network, tokens[0], tokens[1], config, task, choose_device(self.settings))
         float32 = self._with_thresholds(deepcopy(network), processor, dev)
         network.load_state_dict(dequantize(quantize(network.state_dict())))
         folder = task.state.folder / "model"

@@ -33,6 +33,7 @@ from ser_engine.features.encoder import Encoding
 from ser_engine.io import atomic_write
 from ser_engine.labels import NEUTRAL
 from ser_engine.models.batching import map_alike
+from ser_engine.models.device import choose_device
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.models.whisper_heads import (
     AttentiveMember,
@@ -71,7 +72,7 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
 
     def __init__(self, config: HeadsConfig, workspace: Workspace) -> None:
         super().__init__(config, workspace)
-        self.encoder = shared_whisper(dataclasses.replace(self.settings, whisper="base")).encoder
+        self.encoder = shared_whisper(dataclasses.replace(self.settings, whisper="base", device="cpu")).encoder
 
     @property
     def inputs(self) -> str:
@@ -185,7 +186,8 @@ class WhisperHeadsSystem(heads.HeadSystem[HeadsConfig, Copies, Heads]):
             member.load_state_dict(load_file(saved))
             return member.eval()
         history = task.state.history(task.number, task.name, members=number)
-        member = train_head(member, copies, targets, weights, self.config, number, history, baselines, frozen)
+        device = choose_device(self.settings)
+        member = train_head(member, copies, targets, weights, self.config, number, history, baselines, frozen, device)
         with atomic_write(saved) as part:
             save_file(member.state_dict(), part)
         return member

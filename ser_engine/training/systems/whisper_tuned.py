@@ -33,6 +33,7 @@ from ser_engine.features.encoder import Encoding
 from ser_engine.io import atomic_write
 from ser_engine.models import trained_on
 from ser_engine.models.batching import map_alike
+from ser_engine.models.device import CPU, choose_device
 from ser_engine.models.store import reference
 from ser_engine.models.whisper_heads import WhisperHeads
 from ser_engine.models.whisper_statistics import HeadConfig, mean_log_probs
@@ -141,7 +142,8 @@ class WhisperTunedSystem(
                 member.load_state_dict(load_file(saved))
             else:
                 history = task.state.history(task.number, task.name, members=number)
-                member = train_tuned(copies, targets, weights, config, self.encoder, number, history)
+                device = choose_device(self.settings)
+                member = train_tuned(copies, targets, weights, config, self.encoder, number, history, device)
                 with atomic_write(saved) as part:
                     save_file(member.state_dict(), part)
             members.append(member)
@@ -221,15 +223,16 @@ def train_tuned(
     encoder: AudioEncoder,
     number: int,
     record: heads.Record | None = None,
+    device: torch.device = CPU,
 ) -> TunedHead:
-    """Train one member, on a GPU if there is one.
+    """Train one member on a device; it is returned on the CPU.
 
     `copies` are the states of n clips as they are, then of each augmented copy of them; the member's blocks are copies
     of those of `encoder`. See `heads.train_member` for the rest.
     """
     torch.set_flush_denormal(True)
     torch.manual_seed(config.seed + number)
-    member = untrained(config, encoder, targets.shape[1]).to("cuda" if torch.cuda.is_available() else "cpu")
+    member = untrained(config, encoder, targets.shape[1]).to(device)
     frames = [_frames(member, states, _precision(config)) for states in copies]
     chosen = np.random.default_rng(config.seed).permutation(len(frames[0]))[:STANDARDIZED]
     standardize(member, [frames[0][row] for row in chosen])
