@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
+from ser_engine.models.graph_builder import Graph
 from ser_engine.models.overlap_onnx import BANDS, DILATIONS, STRIDE, WIDTH
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -34,40 +34,12 @@ VOICE_BLOCKS = 4
 ALIGNMENT_HEADS = ((3, 1), (4, 2), (4, 3), (4, 7), (5, 1), (5, 2), (5, 4), (5, 6))
 
 
-class Graph:
-    """Nodes and weights of one graph; methods add nodes and return the names of their outputs."""
+class WeightlessGraph(Graph):
+    """A graph whose weights are filled in when it is loaded."""
 
     def __init__(self, name: str, block: int = ENCODER_BLOCK) -> None:
-        self.name, self.block = name, block
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: dict[str, onnx.TensorProto] = {}
-        self.inputs: list[onnx.ValueInfoProto] = []
-        self.outputs: list[onnx.ValueInfoProto] = []
-
-    def input(self, name: str, *shape: str | int, type: int = TensorProto.FLOAT) -> str:
-        """Declare an input."""
-        self.inputs.append(helper.make_tensor_value_info(name, type, shape))
-        return name
-
-    def output(self, value: str, name: str, *shape: str | int) -> None:
-        """Return a value under this name."""
-        self.nodes.append(helper.make_node("Identity", [value], [name], name=f"out_{name}"))
-        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-
-    def add(self, kind: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any) -> Any:
-        """Add a node; return the name of its output, or of several."""
-        number = len(self.nodes)
-        names = [f"v{number}_{k}" for k in range(outputs)]
-        node = helper.make_node(kind, list(inputs), names, name=f"{kind}_{number}", domain=domain, **attributes)
-        self.nodes.append(node)
-        return names[0] if outputs == 1 else names
-
-    def constant(self, value: Any, dtype: Any = np.int64) -> str:
-        """Add a constant."""
-        array = np.asarray(value, dtype)
-        name = f"c{len(self.weights)}"
-        self.weights[name] = numpy_helper.from_array(array, name)
-        return name
+        super().__init__(name)
+        self.block = block
 
     def weight(self, name: str, *shape: int, type: int = TensorProto.FLOAT) -> str:
         """Declare a tensor that is filled in when the graph is loaded."""
@@ -103,16 +75,14 @@ class Graph:
 
     def write(self, folder: Path) -> None:
         """Write the graph, and the shapes of its weights by name, which onnxruntime does not tell."""
-        graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, list(self.weights.values()))
-        opsets = [helper.make_opsetid("", 17), helper.make_opsetid(MICROSOFT, 1)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="ser-engine")
+        model = self.build({"": 17, MICROSOFT: 1}, ir_version=8)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{self.name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
         shapes = {name: list(each.dims) for name, each in self.weights.items() if each.external_data}
         (folder / f"{self.name}.json").write_text(json.dumps(shapes, indent=0) + "\n", encoding="utf-8")
 
 
-def encoder_block(g: Graph, x: str, prefix: str, width: int, heads: int, level: int) -> str:
+def encoder_block(g: WeightlessGraph, x: str, prefix: str, width: int, heads: int, level: int) -> str:
     """Add one block of Whisper's encoder, the names of whose weights begin with `prefix`."""
     y = g.normalize(x, f"{prefix}attn_ln", width)
     query = g.linear(y, f"{prefix}attn.query", width, width, level=level)
@@ -125,7 +95,7 @@ def encoder_block(g: Graph, x: str, prefix: str, width: int, heads: int, level: 
     return g.add("Add", x, g.linear(y, f"{prefix}mlp.2", width, 4 * width, level=level))
 
 
-def _embed_spectrogram(g: Graph, dims: dict[str, int]) -> str:
+def _embed_spectrogram(g: WeightlessGraph, dims: dict[str, int]) -> str:
     """Add what is before the blocks of Whisper's encoder."""
     width = dims["n_audio_state"]
     x = g.input("mel", "batch", dims["n_mels"], "frames")
@@ -138,9 +108,9 @@ def _embed_spectrogram(g: Graph, dims: dict[str, int]) -> str:
     return str(g.add("Add", x, g.add("Slice", positions, g.constant([0]), length, g.constant([0]))))
 
 
-def voice_encoder(dims: dict[str, int]) -> Graph:
+def voice_encoder(dims: dict[str, int]) -> WeightlessGraph:
     """Return the lower blocks of the encoder in float32: a spectrogram to the states before and after each."""
-    g = Graph("voice_encoder")
+    g = WeightlessGraph("voice_encoder")
     x = _embed_spectrogram(g, dims)
     for n in range(VOICE_BLOCKS + 1):
         g.output(x, f"states_{n}", "batch", "positions", dims["n_audio_state"])
@@ -149,18 +119,18 @@ def voice_encoder(dims: dict[str, int]) -> Graph:
     return g
 
 
-def tuned_block(dims: dict[str, int]) -> Graph:
+def tuned_block(dims: dict[str, int]) -> WeightlessGraph:
     """Return one block of the encoder, exactly: states [batch, t, width] to its output."""
-    g = Graph("encoder_block")
+    g = WeightlessGraph("encoder_block")
     x = g.input("states", "batch", "t", dims["n_audio_state"])
     y = encoder_block(g, x, "", dims["n_audio_state"], dims["n_audio_head"], EXACT)
     g.output(y, "output", "batch", "t", dims["n_audio_state"])
     return g
 
 
-def whisper_encoder(dims: dict[str, int], level: int) -> Graph:
+def whisper_encoder(dims: dict[str, int], level: int) -> WeightlessGraph:
     """Return the encoder: a spectrogram [batch, mels, 2 t] to the decoder's keys and values of its states."""
-    g = Graph("whisper_encoder")
+    g = WeightlessGraph("whisper_encoder")
     width, heads = dims["n_audio_state"], dims["n_audio_head"]
     x = _embed_spectrogram(g, dims)
     for n in range(dims["n_audio_layer"]):
@@ -178,9 +148,9 @@ def whisper_encoder(dims: dict[str, int], level: int) -> Graph:
     return g
 
 
-def whisper_decoder(dims: dict[str, int], level: int) -> Graph:
+def whisper_decoder(dims: dict[str, int], level: int) -> WeightlessGraph:
     """Return the decoder: embedded tokens [batch, n, width] and what is cached to logits of the positions `rows`."""
-    g = Graph("whisper_decoder", DECODER_BLOCK)
+    g = WeightlessGraph("whisper_decoder", DECODER_BLOCK)
     width, heads = dims["n_text_state"], dims["n_text_head"]
     head = width // heads
     x = g.input("embedded", "batch", "n", width)
@@ -231,9 +201,9 @@ def whisper_decoder(dims: dict[str, int], level: int) -> Graph:
     return g
 
 
-def bert(config: dict[str, Any], name: str = "minilm") -> Graph:
+def bert(config: dict[str, Any], name: str = "minilm") -> WeightlessGraph:
     """Return a BERT: summed embeddings [batch, t, width] and what is added to attention to its last states."""
-    g = Graph(name)
+    g = WeightlessGraph(name)
     width, inner, heads = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
     epsilon = config["layer_norm_eps"]
     x = g.input("embedded", "batch", "t", width)
@@ -252,12 +222,12 @@ def bert(config: dict[str, Any], name: str = "minilm") -> Graph:
     return g
 
 
-def speaker_encoder(bands: int = 40, width: int = 256, layers: int = 3) -> Graph:
+def speaker_encoder(bands: int = 40, width: int = 256, layers: int = 3) -> WeightlessGraph:
     """Return the GE2E encoder: mel power [frames, n, bands] to the layers' last states and embeddings [n, width].
 
     The embeddings are not yet of unit length.
     """
-    g = Graph("speaker_encoder")
+    g = WeightlessGraph("speaker_encoder")
     x = g.input("mel", "frames", "n", bands)
     last = ""
     for n in range(layers):
@@ -276,9 +246,9 @@ def speaker_encoder(bands: int = 40, width: int = 256, layers: int = 3) -> Graph
     return g
 
 
-def overlap_detector() -> Graph:
+def overlap_detector() -> WeightlessGraph:
     """Return the detector of overlapped speech: normalized spectrograms [n, bands, 2 t] to logits [n, 3, t]."""
-    g = Graph("overlap_detector")
+    g = WeightlessGraph("overlap_detector")
     x = g.input("mel", "n", BANDS, "frames")
     weights = g.weight("first.weight", WIDTH, BANDS, 5), g.weight("first.bias", WIDTH)
     x = g.add("Relu", g.add("Conv", x, *weights, kernel_shape=[5], pads=[2, 2], strides=[STRIDE]))
@@ -298,7 +268,7 @@ def main() -> None:
         graph.write(GRAPHS)
 
 
-def graphs() -> Sequence[Graph]:
+def graphs() -> Sequence[WeightlessGraph]:
     """Return all graphs."""
     dims = _config("whisper-base")["dims"]
     return (

@@ -99,10 +99,12 @@ def analyze(
 ) -> Iterator[Outcome | None]:
     """Yield what becomes of each recording, and None about twice a second; others as of `local.Pool.analyze`.
 
-    Raise InvalidSettings where there is no such cluster.
+    Raise InvalidSettings where there is no such cluster, or where the device is "cuda" and it has no GPU.
     """
     connect(address, workers, runtime_env)
     try:
+        if settings.device == "cuda" and not ray.cluster_resources().get("GPU"):  # type: ignore[no-untyped-call]
+            raise InvalidSettings(f"{variable('device')} is cuda, but the cluster has no GPU.")
         flag: Any = _Stop.remote()  # type: ignore[attr-defined]
         filled = (chunk for chunk in chunks if chunk)
         while wave := list(islice(filled, WAVE)):
@@ -186,10 +188,7 @@ class Pipeline:
         # when the work is done. In one that grows, the pool grows with it, up to `workers`.
         resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
         gpus = int(settings.device == "cuda")
-        places = int(resources.get("GPU" if gpus else "CPU", 0))
-        if gpus and not places:
-            raise InvalidSettings(f"{variable('device')} is cuda, but the cluster has no GPU.")
-        places = max(1, places)
+        places = max(1, int(resources.get("GPU" if gpus else "CPU", 1)))
         most = min(len(chunks), workers or places)
         self._pipeline = from_items(
             [{"chunk": pickle.dumps(chunk)} for chunk in chunks], override_num_blocks=len(chunks)

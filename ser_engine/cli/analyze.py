@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ser_engine.cli.baseline import add_baseline, read_baseline
-from ser_engine.cli.export import add_export, export_targets, write_export
 from ser_engine.cli.interrupt import stop_at_once
 from ser_engine.cli.minutes_bar import MinutesBar
+from ser_engine.cli.sentence_files import add_export, export_targets, write_export
 from ser_engine.cli.source import read_source
 from ser_engine.errors import SerError, TooLarge
 from ser_engine.models.download_bar import DownloadBar

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 HELP = "analyze an archive of recordings into Parquet datasets"
+WORKERS = "processes at most (default: one per core; with SER_DEVICE=cuda, one per GPU)"
 SHARED = ("model", "track", "channels", "channel_names", "speakers", "language")
 EXTRA = "ser batch and ser report need the extra “batch”: pip install 'ser-engine[batch]'"
 
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="processes at most (default: one per core, or per GPU where SER_DEVICE is cuda)",
+        help=WORKERS,
     )
     parser.add_argument("--resume", action="store_true", help="continue what is in OUT")
     parser.add_argument("--retry-errors", action="store_true", help="with --resume: also what could not be analyzed")

@@ -19,6 +19,7 @@ from ser_engine.cli import (
     corpus,
     describe,
     evaluate,
+    export,
     live,
     report,
     serve,
@@ -29,7 +30,7 @@ from ser_engine.cli.interrupt import INTERRUPTED
 from ser_engine.errors import SerError
 from ser_engine.settings import Settings
 
-VERBS = (analyze, batch, report, live, serve, train, trial, evaluate, conversation, describe, corpus, audit)
+VERBS = (analyze, batch, report, live, serve, train, trial, evaluate, export, conversation, describe, corpus, audit)
 BAD_INPUT = 2
 # Options that several verbs share and that override a setting of the same name.
 SHARED = ("data", "results", "model", "track", "language", "channels", "channel_names", "speakers")

@@ -19,12 +19,12 @@ RANGE = 8.0
 def log_mel(samples: NDArray[np.float32], bands: int = 80) -> NDArray[np.float32]:
     """Return float32 [bands, n // 160] of samples [n] at 16 kHz; the reference level depends on all of them."""
     power = spectral_power(cut_frames(samples, WINDOW, HOP, "reflect")[: len(samples) // HOP])
-    logarithm = np.log10(np.maximum(_filters(bands) @ power.T, np.float32(1e-10)))
+    logarithm = np.log10(np.maximum(mel_filters(bands) @ power.T, np.float32(1e-10)))
     return np.asarray((np.maximum(logarithm, logarithm.max() - RANGE) + 4.0) / 4.0, np.float32)
 
 
 @lru_cache(maxsize=2)
-def _filters(bands: int) -> NDArray[np.float32]:
+def mel_filters(bands: int) -> NDArray[np.float32]:
     """Return openai-whisper's own filters, without importing the package, which would load torch."""
     spec = find_spec("whisper")
     assert spec is not None and spec.origin is not None

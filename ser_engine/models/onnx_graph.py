@@ -60,10 +60,13 @@ class Weights:
         """Return a tensor's shape."""
         return self._stored[self.prefix + name].shape
 
+    def stored(self, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Return a tensor as it is stored, and the scale of each row if it is stored in 8 bits."""
+        return self._stored[self.prefix + name], self._stored.get(self.prefix + name + SCALE)
+
     def read(self, name: str) -> NDArray[np.float32]:
         """Return a tensor in float32, in new memory."""
-        stored = self._stored[self.prefix + name]
-        scale = self._stored.get(self.prefix + name + SCALE)
+        stored, scale = self.stored(name)
         if scale is None:
             return np.array(stored, np.float32)
         columns = scale.reshape(-1, *[1] * (stored.ndim - 1))
@@ -71,8 +74,7 @@ class Weights:
 
     def rows(self, name: str, chosen: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Return the `chosen` rows of a matrix in float32, [*chosen.shape, columns]."""
-        stored = self._stored[self.prefix + name]
-        scale = self._stored.get(self.prefix + name + SCALE)
+        stored, scale = self.stored(name)
         values: NDArray[np.float32] = stored[chosen].astype(np.float32)
         return values if scale is None else np.asarray(values * scale[chosen][..., None], np.float32)
 
