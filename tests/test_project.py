@@ -140,7 +140,7 @@ def test_what_the_code_imports_is_a_dependency_of_the_package_or_of_an_extra() -
     for name, file in imported("app.py", "pages", "ui").items():
         assert name in core | names(extras["app"]), f"{file} imports {name}"
     for name, file in imported("ser_engine").items():
-        known = core.union(*(names(extras[extra]) for extra in ("service", "train", "papers", "batch")))
+        known = core.union(*(names(extras[extra]) for extra in ("service", "train", "papers", "batch", "export")))
         # Whoever wants pyannote.audio installs it; a test has one of its parts.
         assert name in known or name.startswith("pyannote-"), f"{file} imports {name}"
     for name, file in imported("tests", "benchmarks", "tools").items():

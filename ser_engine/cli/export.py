@@ -1,8 +1,8 @@
 """Write a voice model as ONNX: samples at 16 kHz in, probabilities out, with examples in Python and JavaScript.
 
-MODEL is whisper-base-tuned, whisper-base-heads, voice-open, or the folder of a trained model of these kinds. FOLDER gets
-model.onnx, whose metadata has labels and threshold, a README.md with examples, the model's card and the licenses. An
-earlier export in it is replaced.
+MODEL is whisper-base-tuned, whisper-base-heads, voice-open, or the folder of a trained model of these kinds. FOLDER
+gets model.onnx, whose metadata has labels and threshold, a README.md with examples, the model's card and the licenses.
+An earlier export in it is replaced.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from ser_engine.models.voice_graph import build_voice_graph
 from ser_engine.models.whisper import BUNDLED
 from ser_engine.models.whisper_onnx import BASE_MODEL
 from ser_engine.settings import Settings
-from ser_engine.types import SAMPLE_RATE
+from ser_engine.types import SAMPLE_RATE, WINDOW_S
 
 MODEL, README, CARD, WHISPER_LICENSE = "model.onnx", "README.md", "MODEL_CARD.md", "LICENSE-whisper"
 HEADS, TUNED, FUSED = "whisper-heads", "whisper-tuned", "fused"
@@ -69,6 +69,8 @@ def export_model(folder: Path, output: Path, settings: Settings) -> Path:
     for key, value in about.items():
         model.metadata_props.add(key=key, value=value)
     try:
+        for name in (CARD, trained_on.FILE):  # an earlier export may have been of a model that has them
+            (output / name).unlink(missing_ok=True)
         with atomic_write(output / MODEL) as part:
             part.write_bytes(model.SerializeToString(deterministic=True))
         if card:
@@ -103,7 +105,8 @@ def _refuse_others(folder: Path, config: Mapping[str, Any]) -> None:
 def _refuse_full(output: Path) -> None:
     if output.is_file():
         raise InvalidSettings(f"{output} is a file; name a folder.")
-    if output.is_dir() and any(output.iterdir()) and not (output / MODEL).is_file():
+    earlier = all((output / name).is_file() for name in (MODEL, README, WHISPER_LICENSE))
+    if output.is_dir() and any(output.iterdir()) and not earlier:
         raise InvalidSettings(f"{output} is not empty and holds no earlier export; name another folder.")
 
 
@@ -114,7 +117,7 @@ def _read(file: Path) -> str:
 def _license(card: str) -> str:
     """Return what the front matter of a card says."""
     found = re.search(r"\A---\n(?:.*\n)*?license: *(\S+)", card)
-    return found[1] if found else "not stated"
+    return found[1] if found else "other"
 
 
 def _version() -> str:
@@ -147,8 +150,8 @@ Emotion from the voice, as one ONNX file of standard operators (opset 20): {", "
   reaches the threshold, {about["threshold"]}, the answer is “not sure”.
 
 The caller finds the speech: long pauses should be cut out, and for silence, music and noise the answer means nothing.
-Long recordings are best cut into windows of about 3 seconds whose probabilities are averaged. The engine that exported
-this file also reduces strong noise; on the same samples, it gives the same probabilities.
+Long recordings are best cut into windows of {WINDOW_S:g} seconds whose probabilities are averaged. The engine that
+exported this file also reduces strong noise; on the same samples, it gives the same probabilities.
 
 ## Python
 
@@ -184,7 +187,8 @@ export async function recognize(bytes) {{  // of a recording: an ArrayBuffer
 
 ## License
 
-The model: {about["license"]}. It contains weights of OpenAI's Whisper, under the MIT license ([{WHISPER_LICENSE}]({WHISPER_LICENSE})).
+The model: {about["license"]}. It contains weights of OpenAI's Whisper, under the MIT license
+([{WHISPER_LICENSE}]({WHISPER_LICENSE})).
 
 {limits}
 """.rstrip()
