@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ser_engine.batch.job import run
 from ser_engine.batch.output import open_output
 from ser_engine.batch.plan import make_plan
 from ser_engine.batch.progress import Progress
-from ser_engine.errors import InvalidSettings
+from ser_engine.errors import InvalidSettings, SerError
 from ser_engine.settings import Settings
 from tests.ser_engine.tiny_listener import tiny_analyzer
 from tests.speech import SENTENCES, VOICES, speech_wav
@@ -78,3 +79,30 @@ def test_a_cluster_that_is_not_there_gives_a_sentence(tiny: Settings, tmp_path: 
     (tmp_path / "a.wav").write_bytes(speech_wav())
     with pytest.raises(InvalidSettings, match="There is no Ray cluster at auto"):
         run(make_plan([tmp_path / "a.wav"], tiny), tmp_path / "out", engine="ray", address="auto", settings=tiny)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "sentence"), [(0, "the cluster has no GPU"), (1, "torch finds no GPU with CUDA here")]
+)
+def test_an_actor_needs_a_gpu_where_one_is_named(
+    monkeypatch: pytest.MonkeyPatch, tiny: Settings, tmp_path: Path, gpus: int, sentence: str
+) -> None:
+    """A node says that it has a GPU, which it has not: an actor is started on it, and finds none."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.cluster_utils import Cluster
+
+    (tmp_path / "a.wav").write_bytes(speech_wav())
+    node = {"num_cpus": 1, "num_gpus": gpus, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    named = replace(tiny, device="cuda")
+    try:
+        with pytest.raises(SerError, match=sentence):
+            run(
+                make_plan([tmp_path / "a.wav"], named),
+                tmp_path / "out",
+                engine="ray",
+                address=cluster.address,
+                settings=named,
+            )
+    finally:
+        cluster.shutdown()

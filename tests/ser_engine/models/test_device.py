@@ -32,6 +32,7 @@ from ser_engine.types import Transcript
 from tests.speech import RATE, speech, taken_for_speech
 from tests.tiny_models import write_foreign, write_words
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter:UserWarning")
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 
 
@@ -77,7 +78,7 @@ def test_without_a_gpu_everything_is_as_it_was(settings: Settings) -> None:
 def test_a_device_that_is_not_there_is_refused(settings: Settings, name: Any) -> None:
     named = replace(settings, device=name)
     with pytest.raises(InvalidSettings, match=f"SER_DEVICE is {name}, but "):
-        Analyzer(named).model
+        Analyzer(named).calibrate(speech(), RATE)
     with pytest.raises(InvalidSettings, match=f"SER_DEVICE is {name}, but "):
         load_transcriber(named)
     with pytest.raises(InvalidSettings, match="SER_DEVICE is auto or cpu or cuda or mps, not “gpu”"):
@@ -107,19 +108,41 @@ def test_a_model_of_the_hub_computes_on_the_device(
 
 
 def test_a_model_of_speech_and_text_computes_on_the_device(
-    pretended: list[torch.Size], settings: Settings, tmp_path: Path
+    pretended: list[torch.Size], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_words(tmp_path)
     model = SpeechText.load(tmp_path / "tiny-words", replace(settings, models_dir=tmp_path))
     assert model.device == "meta"
+    given: list[bool] = []
+
+    def encode(**inputs: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Stand for the encoders, which count what is padded, and so need numbers."""
+        given.extend(tensor.is_meta for tensor in inputs.values())
+        speech, text = (
+            torch.zeros(1, *shape, device="meta")
+            for shape in ((1, model.network.widths[0]), (model.network.widths[-1],))
+        )
+        return (speech, None) if "input_values" in inputs else (None, text)
+
+    monkeypatch.setattr(model.network, "encode", encode)
     model.predict([taken_for_speech(speech())], [Transcript("some words", "en", (), 1.0, "none")])
-    assert (1, len(model.labels)) in pretended
+    assert given and all(given)
+    assert pretended[-1] == (1, len(model.labels))
 
 
-def test_texts_are_computed_on_the_device(pretended: list[torch.Size], settings: Settings) -> None:
+def test_texts_are_computed_on_the_device(
+    pretended: list[torch.Size], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = TextEmotion.load(settings.models_dir / "goemotions-minilm", settings)
+
+    def forward(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Stand for the encoder, which looks at the mask's numbers."""
+        assert ids.is_meta and mask.is_meta and model.network.classifier.weight.is_meta
+        return model.network.classifier(torch.zeros(len(ids), 384, device="meta"))
+
+    monkeypatch.setattr(model.network, "forward", forward)
     model.predict(["I am so happy!"])
-    assert pretended and pretended[0][-1] == len(model.labels)
+    assert pretended == [(1, len(model.labels))]
 
 
 @pytest.mark.parametrize("name", ["whisper-base-tuned", "voice-open"])
