@@ -50,13 +50,19 @@ class Scorer:
     def __init__(self, plan: Plan, settings: Settings, stop: Any) -> None:
         if not settings.models_dir.is_dir():  # of another machine
             settings = replace(settings, models_dir=Settings().models_dir)
-        if find_models(settings) != plan.models:
-            raise SerError(f"The node {platform.node()} has other models than the plan.")
         self._stop = stop
-        self._pool = Pool(settings, workers=1)
+        self._refused: SerError | None = None
+        try:
+            if find_models(settings) != plan.models:
+                raise SerError(f"The node {platform.node()} has other models than the plan.")
+            self._pool = Pool(settings, workers=1)
+        except SerError as error:  # raised with the first list: Ray would start the actor again, and lose the sentence
+            self._refused = error
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Return the outcomes of pickled lists of recordings, none of them once the job is stopped."""
+        if self._refused:
+            raise self._refused
         outcomes: list[bytes] = []
         for chunk in batch["chunk"]:
             if not self._stopped():
