@@ -56,18 +56,24 @@ class Scorer:
             if find_models(settings) != plan.models:
                 raise SerError(f"The node {platform.node()} has other models than the plan.")
             self._pool = Pool(settings, workers=1)
-        except SerError as error:  # raised with the first list: Ray would start the actor again, and lose the sentence
+        except SerError as error:
             self._refused = error
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the outcomes of pickled lists of recordings, none of them once the job is stopped."""
-        if self._refused:
-            raise self._refused
+        """Return the outcomes of pickled lists of recordings, none of them once the job is stopped.
+
+        An error that ends the job is one of them: Ray loses what an error says that an actor raises.
+        """
         outcomes: list[bytes] = []
-        for chunk in batch["chunk"]:
-            if not self._stopped():
-                own = self._pool.analyze(iter([pickle.loads(chunk)]))
-                outcomes += [pickle.dumps(outcome) for outcome in own if outcome is not None]
+        try:
+            if self._refused:
+                raise self._refused
+            for chunk in batch["chunk"]:
+                if not self._stopped():
+                    own = self._pool.analyze(iter([pickle.loads(chunk)]))
+                    outcomes += [pickle.dumps(outcome) for outcome in own if outcome is not None]
+        except SerError as error:
+            outcomes.append(pickle.dumps(error))
         return {"outcome": np.array(outcomes, object)}
 
     def _stopped(self) -> bool:
@@ -156,6 +162,8 @@ def _analyze_wave(
                 how[2].set.remote()  # again and again, since the actor forgets it with its node
             outcomes, reason = pipeline()
             for outcome in map(pickle.loads, outcomes):
+                if isinstance(outcome, SerError):
+                    raise outcome
                 if remaining.pop(outcome.file, None):
                     yield outcome
             yield None

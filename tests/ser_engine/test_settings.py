@@ -45,6 +45,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "batch_days": ("30", 30.0),
     "threads": ("3", 3),
     "engine": ("torch", "torch"),
+    "device": ("cpu", "cpu"),
     "turn": ("turn:turn.example.org:3478 stun:b", "turn:turn.example.org:3478 stun:b"),
     "turn_user": ("ada", "ada"),
     "turn_password": ("secret", "secret"),
@@ -68,6 +69,7 @@ BAD = {
     "SER_BATCH_DAYS": ["a week", "0", "-1", "nan"],
     "SER_THREADS": ["all", "-1", "1.0"],
     "SER_ENGINE": ["onnxruntime", "Torch", "1"],
+    "SER_DEVICE": ["gpu", "CUDA", "cuda:1", "0"],
     "SER_TURN": ["turn.example.org"],
     "SER_CACHE": ["~nobody-of-that-name/cache"],
 }

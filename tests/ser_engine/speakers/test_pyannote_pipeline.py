@@ -1,6 +1,6 @@
 """Turns by pyannote.audio: both types of its answers, overlaps, and a sentence where package or weights are missing.
 
-The package is not installed here. A stand-in for it has the documented interface: `Pipeline.from_pretrained`, and a
+The package is not installed here. A stand-in for it has the documented interface: `Pipeline.from_pretrained`, `to`, and a
 call with waveform and sample rate that returns an `Annotation` of pyannote.core, or an object that holds one.
 """
 
@@ -36,6 +36,10 @@ class Pipeline:
         if not Path(checkpoint, "config.yaml").exists():
             raise OSError(f"{checkpoint} holds no config.yaml.")
         return cls()
+
+    def to(self, device):
+        self.device = device
+        return self
 
     def __call__(self, file):
         assert file["waveform"].ndim == 2 and len(file["waveform"]) == 1 and file["sample_rate"] == 16000
