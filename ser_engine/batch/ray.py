@@ -156,17 +156,19 @@ def _analyze_wave(
     for _ in range(TRIES):
         chunks = [[item for item in chunk if item.file in remaining] for chunk in wave]
         pipeline = _start([chunk for chunk in chunks if chunk], how)
-        reason = None
+        reason = failure = None
         while reason is None:
-            if stop():
+            if failure or stop():
                 how[2].set.remote()  # again and again, since the actor forgets it with its node
             outcomes, reason = pipeline()
             for outcome in map(pickle.loads, outcomes):
-                if isinstance(outcome, SerError):
-                    raise outcome
-                if remaining.pop(outcome.file, None):
+                if isinstance(outcome, SerError):  # raised once the pipeline has ended, which would start Ray again
+                    failure = outcome
+                elif remaining.pop(outcome.file, None):
                     yield outcome
             yield None
+        if failure:
+            raise failure
         if not remaining or stop():
             return
         if isinstance(reason, SerError):

@@ -1,7 +1,7 @@
 """Turns by pyannote.audio: both types of its answers, overlaps, and a sentence where package or weights are missing.
 
-The package is not installed here. A stand-in for it has the documented interface: `Pipeline.from_pretrained`, `to`, and a
-call with waveform and sample rate that returns an `Annotation` of pyannote.core, or an object that holds one.
+The package is not installed here. A stand-in for it has the documented interface: `Pipeline.from_pretrained`, `to`, and
+a call with waveform and sample rate that returns an `Annotation` of pyannote.core, or an object that holds one.
 """
 
 from __future__ import annotations
