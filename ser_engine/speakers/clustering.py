@@ -24,8 +24,8 @@ class Thresholds:
     """
 
     distance: float = 0.6
-    same_a: float = 0.2
-    same_b: float = 0.15
+    same_a: float = 0.0
+    same_b: float = 0.25
     same_most_s: float = 16.0
     seed_s: float = 1.0
     voice_s: float = 2.0
