@@ -47,15 +47,14 @@ analyzer.warm_up()
 for batch in cut_batches([Item(path) for path in sys.argv[1:]], analyzer.settings):
     analyze_batch(batch, analyzer)
 """
-# Bytes of all weights that a worker holds once its models are loaded.
+# Bytes of all weights that a worker hands to onnxruntime until its models are loaded.
 WEIGHTS = """
-import gc, torch
+from onnxruntime import OrtValue
+sizes, plain = [], OrtValue.ortvalue_from_numpy
+OrtValue.ortvalue_from_numpy = lambda array, *rest: sizes.append(array.nbytes) or plain(array, *rest)
 from ser_engine import Analyzer, Settings
 Analyzer(Settings.from_env()).warm_up()
-own = [each for each in gc.get_objects() if isinstance(each, torch.Tensor)]
-own += [weight for each in gc.get_objects() if isinstance(each, torch.nn.Module) for weight in each.parameters()]
-own = [each for each in own if each.layout == torch.strided]
-print(sum({each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in own}.values()))
+print(sum(sizes))
 """
 
 

@@ -1,8 +1,7 @@
 """Speaker turns: diarization error rate on conversations built from corpora and on meetings, and single voices.
 
-No speaker of the built recordings is among those from whom `tools.bundle_speaker_encoder` and `tools.fit_overlap`
-learned, nor among those on whom `tools.tune_speakers` chose the thresholds. Speech is detected as in an analysis, and
-the number of speakers is found as there.
+No speaker of the built recordings is among those on whom `tools.tune_speakers` chose the thresholds. Speech is detected
+as in an analysis, and the number of speakers is found as there.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ page      first_answer_ratio, page_peak_mb: from the start of the page's server 
 words     wer_fast, wer_60s: word error rate of this code; with the suffix _reference, of the other;
           headlines_same_with_words: share of clips in percent
 scores    scores_same, headlines_same: shares of clips in percent
+sessions  two_sessions_ratio: two sessions at once in one process, to one after the other; this code alone
+install   install_mb, install_mb_reference: what pip installs for the page, now and at `BEFORE_REBUILD`
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ from tests.speech import RATE, SENTENCES, VOICES, encode, speech
 
 REFERENCE = "34547e12"
 """The last commit before the bundled models ran on onnxruntime."""
+BEFORE_REBUILD = "620b5af"
 COLD_ROUNDS, SHORT_ROUNDS, LONG_ROUNDS, PAGE_ROUNDS, ANSWERS = 5, 15, 3, 3, 10
+SESSION_ROUNDS, SESSION_ANSWERS = 5, 6
 CLIPS, WORD_CLIPS, MINUTES = 2000, 500, 3
 SAME = 1e-3
 """How far apart probabilities may be."""
@@ -69,6 +73,23 @@ from ser_engine.cli.main import main
 code = main(["analyze", sys.argv[1]])
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 sys.exit(code)
+"""
+
+# Two sessions answer the same clip several times, after one another and at once; the seconds of each.
+SESSIONS = """
+import sys, time
+from concurrent.futures import ThreadPoolExecutor
+from ser_engine import Analyzer, Settings
+analyzer, path, answers = Analyzer(Settings.from_env()), sys.argv[1], int(sys.argv[2])
+def session(_):
+    for _ in range(answers):
+        analyzer.model.clear_cache()
+        analyzer.analyze(path)
+session(None)
+for run in map, ThreadPoolExecutor(2).map:
+    begun = time.perf_counter()
+    list(run(session, range(2)))
+    print(time.perf_counter() - begun)
 """
 
 
@@ -293,6 +314,33 @@ def scores(other: Path, clips: int = CLIPS) -> dict[str, Any]:
     }
 
 
+def sessions(_: Path, rounds: int = SESSION_ROUNDS, answers: int = SESSION_ANSWERS) -> dict[str, Any]:
+    """Return the time of two sessions at once, to that of one after the other."""
+    ratios = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = recording(3.0, Path(folder))
+        for _ in range(rounds):
+            command = [sys.executable, "-c", SESSIONS, str(path), str(answers)]
+            done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+            after_another, at_once = map(float, done.stdout.split())
+            ratios.append(at_once / after_another)
+    return {"two_sessions_ratio": round(median(ratios), 3)}
+
+
+def install(_: Path) -> dict[str, Any]:
+    """Return the megabytes of the packages that the page needs."""
+    with earlier(BEFORE_REBUILD) as before:
+        return {"install_mb": _installed_mb(PROJECT), "install_mb_reference": _installed_mb(before)}
+
+
+def _installed_mb(code: Path) -> int:
+    """Install what a commit's page needs into a folder, without bytecode, and return its size."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", folder]
+        subprocess.run([*command, "-r", code / "requirements.txt"], check=True)
+        return round(sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 2**20)
+
+
 def _corpora() -> Path:
     folder = os.environ.get("SER_DATA")
     if not folder:
@@ -318,6 +366,8 @@ PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "page": page,
     "words": words,
     "scores": scores,
+    "sessions": sessions,
+    "install": install,
 }
 
 if __name__ == "__main__":

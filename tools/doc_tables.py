@@ -274,10 +274,35 @@ def reference_speed() -> str:
         for name, title in (
             ("cli_peak_mb", "peak memory of `ser analyze`"),
             ("page_peak_mb", "of the page, after ten answers"),
+            ("install_mb", "size of the installation (reference: before the rebuild)"),
+        )
+        if name in b
+    ]
+    rows += [
+        [title, f"{b[f'{name}_reference']:.2f}%", f"{b[name]:.2f}%", ""]
+        for name, title in (
+            ("wer_fast", "word error rate, clips"),
+            ("wer_60s", "word error rate, recordings of a minute"),
         )
         if name in b
     ]
     return table(["", "by torch", "by onnxruntime", "ratio"], rows)
+
+
+def equivalence() -> str:
+    """Return in how many clips the answers are those of the commit before onnxruntime, and what two sessions take."""
+    b = bench()
+    rows = [
+        [title, f"{b[name]:.{digits}f}{unit}"]
+        for name, title, digits, unit in (
+            ("scores_same", "clips whose probabilities by voice are within 0.001 of torch's", 2, "%"),
+            ("headlines_same", "clips with the same headline, by voice", 2, "%"),
+            ("headlines_same_with_words", "clips with the same headline, by voice and words", 2, "%"),
+            ("two_sessions_ratio", "two sessions at once, to one after the other", 2, ""),
+        )
+        if name in b
+    ]
+    return table(["", ""], rows) if rows else ""
 
 
 def large_models() -> str:
@@ -448,6 +473,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "speed": speed,
     "stages": stages,
     "reference-speed": reference_speed,
+    "equivalence": equivalence,
     "large-models": large_models,
     "live": live,
     "corpora": corpora,

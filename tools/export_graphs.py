@@ -18,7 +18,6 @@ import numpy as np
 from onnx import TensorProto
 
 from ser_engine.models.graph_builder import Graph
-from ser_engine.models.overlap_onnx import BANDS, DILATIONS, STRIDE, WIDTH
 
 PROJECT = Path(__file__).resolve().parents[1]
 GRAPHS = PROJECT / "ser_engine" / "models" / "graphs"
@@ -222,46 +221,6 @@ def bert(config: dict[str, Any], name: str = "minilm") -> WeightlessGraph:
     return g
 
 
-def speaker_encoder(bands: int = 40, width: int = 256, layers: int = 3) -> WeightlessGraph:
-    """Return the GE2E encoder: mel power [frames, n, bands] to the layers' last states and embeddings [n, width].
-
-    The embeddings are not yet of unit length.
-    """
-    g = WeightlessGraph("speaker_encoder")
-    x = g.input("mel", "frames", "n", bands)
-    last = ""
-    for n in range(layers):
-        columns = width if n else bands
-        matrices = [
-            g.weight(f"lstm.weight_{part}_l{n}:gates", 1, 4 * width, size)
-            for part, size in (("ih", columns), ("hh", width))
-        ]
-        biases = g.weight(f"lstm.bias_l{n}:biases", 1, 8 * width)
-        y, last = g.add("LSTM", x, *matrices, biases, outputs=2, hidden_size=width)
-        last = g.add("Squeeze", last, g.constant([0]))
-        g.output(last, f"state_{n}", "n", width)
-        x = g.add("Squeeze", y, g.constant([1]))
-    x = g.linear(last, "linear", width, width)
-    g.output(g.add("Relu", x), "embedded", "n", width)
-    return g
-
-
-def overlap_detector() -> WeightlessGraph:
-    """Return the detector of overlapped speech: normalized spectrograms [n, bands, 2 t] to logits [n, 3, t]."""
-    g = WeightlessGraph("overlap_detector")
-    x = g.input("mel", "n", BANDS, "frames")
-    weights = g.weight("first.weight", WIDTH, BANDS, 5), g.weight("first.bias", WIDTH)
-    x = g.add("Relu", g.add("Conv", x, *weights, kernel_shape=[5], pads=[2, 2], strides=[STRIDE]))
-    for n, dilation in enumerate(DILATIONS):
-        weights = g.weight(f"convolutions.{n}.weight", WIDTH, WIDTH, 3), g.weight(f"convolutions.{n}.bias", WIDTH)
-        y = g.add("Conv", x, *weights, kernel_shape=[3], pads=[dilation, dilation], dilations=[dilation])
-        norm = [g.weight(f"norms.{n}.{part}", WIDTH) for part in ("weight", "bias", "running_mean", "running_var")]
-        x = g.add("Add", x, g.add("Relu", g.add("BatchNormalization", y, *norm, epsilon=1e-5)))
-    last = g.weight("last.weight", 3, WIDTH, 1), g.weight("last.bias", 3)
-    g.output(g.add("Conv", x, *last, kernel_shape=[1]), "logits", "n", 3, "t")
-    return g
-
-
 def main() -> None:
     """Write all graphs."""
     for graph in graphs():
@@ -277,8 +236,6 @@ def graphs() -> Sequence[WeightlessGraph]:
         voice_encoder(dims),
         tuned_block(dims),
         bert(_config("goemotions-minilm")["encoder"]),
-        speaker_encoder(),
-        overlap_detector(),
     )
 
 

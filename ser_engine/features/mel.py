@@ -1,4 +1,4 @@
-"""Mel spectra in numpy, as librosa computes them with its defaults: librosa itself takes seconds to load."""
+"""Mel spectra in numpy, as librosa computes them with its defaults, and Kaldi: librosa itself takes seconds to load."""
 
 from __future__ import annotations
 
@@ -33,6 +33,20 @@ def mel_power(
     return np.concatenate(found, axis=1, dtype=np.float32)
 
 
+def kaldi_mel(samples: NDArray[np.float32], bands: int) -> NDArray[np.float32]:
+    """Return Kaldi's log-mel spectrogram [n, frames, bands] of float32 [n, samples] at 16 kHz, without its dither.
+
+    Each frame of 25 ms is within the samples; they are 10 ms apart. Models of speakers are trained on such features.
+    """
+    frames = np.lib.stride_tricks.sliding_window_view(samples * np.float32(2**15), 400, axis=-1)[..., ::160, :]
+    frames = frames - frames.mean(axis=-1, keepdims=True)
+    emphasized = frames - 0.97 * np.concatenate([frames[..., :1], frames[..., :-1]], axis=-1)
+    spectra = np.fft.rfft(emphasized * np.hanning(400).astype(np.float32) ** 0.85, 512)
+    power = np.square(spectra.real) + np.square(spectra.imag)
+    energies = power @ _kaldi_filters(bands).T
+    return np.log(np.maximum(energies, np.finfo(np.float32).eps), dtype=np.float32)
+
+
 def cut_frames(
     samples: NDArray[np.float32], window: int, hop: int, mode: Literal["constant", "reflect"] = "constant"
 ) -> NDArray[np.float32]:
@@ -63,3 +77,13 @@ def _filters(rate: int, window: int, bands: int, top_hz: float) -> NDArray[np.fl
     falling = (edges[2:, None] - lines) / np.diff(edges)[1:, None]
     triangles = np.maximum(0, np.minimum(rising, falling))
     return np.asarray(triangles * (2 / (edges[2:] - edges[:-2]))[:, None], np.float32)
+
+
+@lru_cache(maxsize=1)
+def _kaldi_filters(bands: int) -> NDArray[np.float32]:
+    """Return filters [bands, 257] from 20 Hz to 8 kHz that are triangles in mel, on the scale of HTK."""
+    mels = 1127 * np.log1p(np.arange(257) * 16000 / 512 / 700)
+    edges = np.linspace(1127 * math.log1p(20 / 700), mels[-1], bands + 2)
+    width = edges[1] - edges[0]
+    filters = np.maximum(0, 1 - np.abs(mels - edges[1:-1, None]) / width)
+    return np.asarray(filters, np.float32)

@@ -19,15 +19,13 @@ from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.store import TENSORS, verify
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, SessionOptions
 
 GRAPHS = Path(__file__).parent / "graphs"
+MODEL = "model.onnx"
 SCALE = ".scale"
-CODES, GATES, BIASES = ":codes", ":gates", ":biases"
-"""Endings of names: a matrix's 8-bit codes in blocks (zero is 128), an LSTM's matrix, both biases of an LSTM.
-
-Any other stands for the scales of the codes.
-"""
+CODES = ":codes"
+"""Ending of the names of a matrix's 8-bit codes in blocks (zero is 128); any other stands for their scales."""
 _TYPES = {"I8": np.int8, "U8": np.uint8, "F16": np.float16, "F32": np.float32, "I64": np.int64, "BOOL": np.bool_}
 
 
@@ -84,13 +82,6 @@ class Weights:
         try:
             if not colon:
                 filled: NDArray[Any] = self.read(name)
-            elif name.endswith(GATES):
-                filled = _reorder(self.read(matrix))[None]
-            elif name.endswith(BIASES):
-                filled = np.concatenate(
-                    [_reorder(self.read(matrix.replace("bias", f"bias_{part}"))) for part in ("ih", "hh")]
-                )
-                filled = filled[None]
             elif name.endswith(CODES):
                 # int8 plus 128, in one pass.
                 filled = (self._stored[self.prefix + matrix].view(np.uint8) ^ np.uint8(128)).reshape(shape)
@@ -102,12 +93,6 @@ class Weights:
         if list(filled.shape) != shape:
             raise ValueError(f"{self.prefix}{name} has the shape {filled.shape}, not {shape}")
         return filled
-
-
-def _reorder(gates: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the rows of an LSTM's gates in onnx's order (input, output, forget, cell) from torch's (i, f, c, o)."""
-    i, f, c, o = np.split(gates, 4)
-    return np.concatenate([i, o, f, c])
 
 
 def map_tensors(file: Path) -> dict[str, NDArray[Any]]:
@@ -135,15 +120,7 @@ def open_graph(graph: str, weights: Weights, threads: int) -> InferenceSession:
     """Return a session of a graph with these weights; raise WeightsUnavailable if they do not fit."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    # Sessions share the processor with each other and with other processes: they do not spin when they are done, and
-    # they give memory back.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
-    options.enable_cpu_mem_arena = False
-    options.enable_mem_pattern = False
+    options = _session_options(threads)
     try:
         filled = {name: weights.fill(name, shape) for name, shape in graph_shapes(graph).items()}
     except ValueError as error:
@@ -152,6 +129,29 @@ def open_graph(graph: str, weights: Weights, threads: int) -> InferenceSession:
     options.add_external_initializers(list(filled), values)
     file = GRAPHS / f"{graph}.onnx"
     return onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+
+def open_model(folder: Path, threads: int) -> InferenceSession:
+    """Return a session of a folder's model.onnx, which holds its weights; raise WeightsUnavailable as `verify` does."""
+    import onnxruntime
+
+    verify(folder)
+    return onnxruntime.InferenceSession(folder / MODEL, _session_options(threads), providers=["CPUExecutionProvider"])
+
+
+def _session_options(threads: int) -> SessionOptions:
+    from onnxruntime import SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Sessions share the processor with each other and with other processes: they do not spin when they are done, and
+    # they give memory back.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    return options
 
 
 @lru_cache

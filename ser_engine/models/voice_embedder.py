@@ -1,51 +1,57 @@
-"""The encoder of voices that the settings ask for."""
+"""Embeddings of voices: CAM++ (Wang et al., 2023), "CAM++: a fast and efficient network for speaker verification"."""
 
 from __future__ import annotations
 
 import threading
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.models.speaker_onnx import ID, OnnxSpeakerEncoder
+from ser_engine.features.mel import kaldi_mel
+from ser_engine.models.onnx_graph import open_model
 from ser_engine.models.store import find_bundled
 from ser_engine.settings import Settings
 
 Array = NDArray[np.float32]
+ID = "campplus"
+BANDS, WIDTH = 80, 192
+BATCH = 32
+"""Parts that are embedded at once, which bounds the memory."""
 
 _LOADING = threading.Lock()
 
 
-class VoiceEmbedder(Protocol):
-    """An encoder of voices.
+class VoiceEmbedder:
+    """Embeds parts of a recording such that the cosine tells whether two are of one voice.
 
     Attributes
     ----------
     width : numbers of an embedding
     """
 
-    width: int
+    width = WIDTH
 
-    def project(self, parts: Array) -> Array:
-        """Return the projected embeddings [n, width] of parts [n, PART] at 16 kHz."""
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._session = open_model(folder, threads)
+
+    def embed(self, parts: Array) -> Array:
+        """Return the embeddings [n, width] of parts [n, samples] at 16 kHz, all of one length."""
+        mel = kaldi_mel(parts, BANDS)
+        found = self._session.run(["embedding"], {"mel": mel - mel.mean(axis=1, keepdims=True)})[0]
+        return np.asarray(found, np.float32)
 
 
 def load_embedder(settings: Settings) -> VoiceEmbedder:
-    """Return the encoder, loaded once, that of `settings.models_dir` or else the bundled one.
+    """Return the embedder, loaded once, that of `settings.models_dir` or else the bundled one.
 
     Raise WeightsUnavailable if its weights are missing or damaged.
     """
-    if settings.engine == "torch":
-        from ser_engine.models.speaker_encoder import load_encoder
-
-        return load_encoder(settings)
     with _LOADING:
         return _load(find_bundled(settings, ID), settings.thread_count)
 
 
 @lru_cache(maxsize=1)
-def _load(folder: Path, threads: int) -> OnnxSpeakerEncoder:
-    return OnnxSpeakerEncoder(folder, threads)
+def _load(folder: Path, threads: int) -> VoiceEmbedder:
+    return VoiceEmbedder(folder, threads)

@@ -23,12 +23,12 @@ class Thresholds:
     seed_s, voice_s : units with less do not form clusters; voices with less in all count as one of the others
     """
 
-    distance: float = 0.55
-    same_a: float = -0.3
-    same_b: float = 0.29
-    same_most_s: float = 25.0
+    distance: float = 0.6
+    same_a: float = 0.0
+    same_b: float = 0.25
+    same_most_s: float = 16.0
     seed_s: float = 1.0
-    voice_s: float = 3.0
+    voice_s: float = 2.0
 
 
 THRESHOLDS = Thresholds()

@@ -12,10 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.models.overlap_detection import load_detector
-from ser_engine.models.overlap_onnx import FRAME_S, SEVERAL
-from ser_engine.models.speaker_onnx import BATCH, PART
-from ser_engine.models.voice_embedder import load_embedder
+from ser_engine.models.overlap_detector import FRAME_S, load_detector
+from ser_engine.models.voice_embedder import BATCH, load_embedder
 from ser_engine.settings import Settings
 from ser_engine.speakers.clustering import THRESHOLDS, Thresholds, Vectors, cluster, mean_vectors, normalize
 from ser_engine.speakers.spans import intersect, unite
@@ -23,16 +21,16 @@ from ser_engine.types import SAMPLE_RATE, Span, shift
 from ser_engine.viterbi import find_path
 
 PART_S = 1.6
-"""Length of the parts that are embedded, on which the encoder was trained."""
-HOP_S = 0.4
-# Parts of up to about this length in a segment of speech are clustered as one, since a single embedding is unreliable.
-UNIT_S = 3.0
+"""Length of the parts that are embedded."""
+HOP_S = 0.6
+# Parts within about this length of a segment of speech are clustered as one.
+UNIT_S = 1.6
 # Cost of a change of the speaker within a segment of speech, in sums of cosines.
-CHANGE = 0.4
+CHANGE = 0.2
 # Silence between two segments of one speaker that is part of a turn.
 PAUSE_S = 0.8
 # Several speak at once where their probability reaches this; shorter overlaps, and gaps in them, do not count.
-OVERLAPPED, OVERLAP_S = 0.9, 0.3
+OVERLAPPED, OVERLAP_S = 0.5, 0.2
 # The weight of what is overlapped, relative to what is not, so that something remains of speech without a clear part.
 LEAST = 1e-3
 
@@ -97,15 +95,15 @@ def embed(samples: NDArray[np.float32], speech: Sequence[Span], settings: Settin
     """Embed parts of the speech in float32 [n] at 16 kHz, at the level of `quality.normalize_level`.
 
     `speech` are spans of the samples in seconds. `offset` is added to the times that are returned: where the samples
-    are a piece of a recording, the time at which it begins. Raise WeightsUnavailable if the encoder is missing.
+    are a piece of a recording, the time at which it begins. Raise WeightsUnavailable if a model is missing.
     """
-    encoder = load_embedder(settings)
+    embedder = load_embedder(settings)
     divided = [cut_parts(span) for span in speech]
     parts = [part for own in divided for part in own]
-    vectors = [np.zeros((0, encoder.width), np.float32)]
+    vectors = [np.zeros((0, embedder.width), np.float32)]
     for first in range(0, len(parts), BATCH):
         batch = np.stack([fill_part(samples, part) for part in parts[first : first + BATCH]])
-        vectors.append(normalize(encoder.project(batch)))
+        vectors.append(normalize(embedder.embed(batch)))
     overlaps = intersect(speech, detect_overlaps(samples, settings))
     return Embeddings(
         tuple(shift(speech, offset)),
@@ -118,7 +116,7 @@ def embed(samples: NDArray[np.float32], speech: Sequence[Span], settings: Settin
 
 def detect_overlaps(samples: NDArray[np.float32], settings: Settings) -> tuple[Span, ...]:
     """Return where several speak at once in float32 [n] at 16 kHz; raise WeightsUnavailable without the detector."""
-    probable = load_detector(settings).probabilities(samples)[:, SEVERAL] >= OVERLAPPED
+    probable = load_detector(settings).probabilities(samples) >= OVERLAPPED
     edges = np.flatnonzero(np.diff(probable, prepend=False, append=False)).reshape(-1, 2) * FRAME_S
     spans: list[Span] = []
     for start, end in edges.tolist():
@@ -138,9 +136,9 @@ def cut_parts(span: Span) -> list[Span]:
 
 
 def fill_part(samples: NDArray[np.float32], part: Span) -> NDArray[np.float32]:
-    """Return a part of the samples, repeated where it is shorter than the encoder's."""
+    """Return a part of the samples, repeated where it is shorter than `PART_S`."""
     piece = samples[round(part.start * SAMPLE_RATE) : round(part.end * SAMPLE_RATE)]
-    return np.resize(piece, PART)
+    return np.resize(piece, round(PART_S * SAMPLE_RATE))
 
 
 def find_turns(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.audio.clean import cut_spans
-from ser_engine.models.overlap_detection import load_detector
+from ser_engine.models.overlap_detector import load_detector
 from ser_engine.models.voice_embedder import load_embedder
 from ser_engine.settings import Settings
 from ser_engine.speakers import pyannote_pipeline

@@ -1,4 +1,4 @@
-"""The benchmark of speaker turns counts errors as it says, and keeps its speakers apart from the fitted ones."""
+"""The benchmark of speaker turns counts errors as it says, and shares no speakers with the tuning."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from pyannote.core import Annotation, Segment
 
-from benchmarks.conversations import draw_speakers
+from benchmarks.conversations import draw_speakers, share
 from benchmarks.speakers import add, error_rate, percent
 from ser_engine.data.corpora.base import Utterance
 from ser_engine.errors import CorpusError
 from ser_engine.speakers.diarization import Turn
-from tools.bundle_speaker_encoder import share
 
 
 def test_errors_are_counted_over_all_recordings() -> None:
@@ -34,6 +33,4 @@ def test_speakers_are_drawn_by_corpus_and_gender() -> None:
 
 
 def test_every_speaker_serves_one_purpose() -> None:
-    fitted = [share(f"cremad/{number}") for number in range(1001, 1092)]
-    others = [share(f"ravdess/{number:02}") for number in range(1, 25)]
-    assert set(fitted) == {"fit", "tune", "test"} and set(others) == {"tune", "test"}
+    assert {share(f"ravdess/{number:02}") for number in range(1, 25)} == {"tune", "test"}

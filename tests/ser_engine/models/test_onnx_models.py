@@ -14,10 +14,8 @@ from ser_engine import Settings
 from ser_engine.errors import WeightsUnavailable
 from ser_engine.models.onnx_graph import Weights, graph_shapes, open_graph
 from ser_engine.models.registry import find_model, load_answering_model, load_model
-from ser_engine.models.speaker_onnx import PART
 from ser_engine.models.text_emotion import TextEmotion
 from ser_engine.models.text_onnx import OnnxTextEmotion
-from ser_engine.models.voice_embedder import load_embedder
 from ser_engine.models.whisper_onnx import OnnxHeads, OnnxTuned
 from ser_engine.types import CleanSpeech, Quality, Span
 from tests.speech import RATE, speech
@@ -72,13 +70,6 @@ def test_texts_score_as_by_torch(settings: Settings) -> None:
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
         assert one.margins == pytest.approx(other.margins, abs=1e-3)
     assert (fast.card, fast.languages, fast.tokens) == (reference.card, reference.languages, reference.tokens)
-
-
-def test_voices_are_embedded_as_by_torch(settings: Settings) -> None:
-    texts = ("Kids are talking by the door.", "I wonder what this is about.")
-    parts = np.stack([np.resize(speech(text).astype(np.float32), PART) for text in texts])
-    fast, reference = load_embedder(settings), load_embedder(replace(settings, engine="torch"))
-    assert fast.project(parts) == pytest.approx(reference.project(parts), abs=1e-4) and fast.width == reference.width
 
 
 def test_the_settings_choose(settings: Settings) -> None:
