@@ -1,8 +1,9 @@
 """The language of each stretch of speech, by Whisper's own detection.
 
-Whisper detects one language in what its encoder was given at once. A window in which it is not certain may hold two,
-so that the stretches between its pauses are then asked one by one, and a change of language has to be clear: of short
-speech, the detection is often wrong.
+Whisper detects one language in all that its decoder attends to. A window in which it is not certain may hold two. The
+stretches between its pauses are then detected one by one, first in the window's own states, which takes one step of the
+decoder each. Only where these differ from the window, each stretch is encoded by itself, which is more reliable and as
+slow as the window itself. A change of language has to be clear: of short speech, the detection is often wrong.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.errors import InvalidSettings
 from ser_engine.settings import variable
+from ser_engine.transcription.word_times import SECONDS_PER_POSITION
 from ser_engine.types import SAMPLE_RATE, Analysis, TranscriptSegment
 from ser_engine.viterbi import find_path
 
@@ -46,12 +48,13 @@ LANGUAGES = {
 SHORT_S = 2.0
 CLEAR, CLEAR_SHORT = 0.5, 0.9
 """Probabilities below which a detection is doubtful: in general, and in less than `SHORT_S` of speech."""
-CERTAIN = 0.98
+CERTAIN = 0.99
 """A window of several stretches in which a language is less probable is searched for a change of language."""
 SWITCH = 2.0
 """By how much log-probability each change of language has to improve on speech without it."""
-WHOLE = 0.5
-"""How much a window's own log-probabilities count beside those of each of its stretches, which are less reliable."""
+WHOLE, WHOLE_WITHIN = 0.5, 0.25
+"""How much a window's own log-probabilities count beside those of each of its stretches, which are less reliable: of
+those encoded by themselves, and of those within the window's states."""
 AFTER_S = 1.0
 """Silence that follows a stretch where it is encoded by itself, as it does in Whisper's training."""
 
@@ -80,6 +83,7 @@ def choose_language(model: Recognizer, language: str | None) -> Detection | None
 
 def find_languages(
     model: Recognizer,
+    states: Any,
     samples: NDArray[np.float32],
     stretches: Sequence[tuple[int, int]],
     log_probs: NDArray[np.float32],
@@ -88,18 +92,31 @@ def find_languages(
 
     Parameters
     ----------
+    states : of the window, as `Recognizer.encode` returns them
     samples : float32 [n] at 16 kHz
     stretches : first and last sample of each stretch of speech; there may be none
     log_probs : of the languages of the whole window, as `Recognizer.detect` returns them
     """
     seconds = [(last - first) / SAMPLE_RATE for first, last in stretches or [(0, len(samples))]]
+    whole = [(0, len(samples), _judge(log_probs, sum(seconds)))]
     if len(stretches) < 2 or log_probs.max() >= np.log(CERTAIN):
-        return [(0, len(samples), _judge(log_probs, sum(seconds)))]
+        return whole
     pauses = [(before[1] + after[0]) // 2 for before, after in pairwise(stretches)]
     bounds = [0, *pauses, len(samples)]
+    within = _detect_within(model, states, bounds) + WHOLE_WITHIN * log_probs
+    if (within.argmax(axis=1) == log_probs.argmax()).all():
+        return whole
     alone = model.detect_stretches([samples[a:b] for a, b in pairwise(bounds)])
     runs = join_stretches(alone + WHOLE * log_probs, seconds)
     return [(bounds[a], bounds[b], _judge(own, sum(seconds[a:b]))) for a, b, own in runs]
+
+
+def _detect_within(model: Recognizer, states: Any, bounds: Sequence[int]) -> NDArray[np.float32]:
+    """Return the log-probabilities of the languages between neighboring `bounds` (samples), [n, languages]."""
+    positions = [round(bound / SAMPLE_RATE / SECONDS_PER_POSITION) for bound in bounds]
+    parts = [model.cut(states, first, max(last, first + 1)) for first, last in pairwise(positions)]
+    # Of different lengths, they do not fit into one batch.
+    return np.concatenate([model.detect([part]) for part in parts])
 
 
 def _judge(log_probs: NDArray[np.float32], seconds: float) -> Detection:

@@ -59,6 +59,10 @@ class OnnxWhisper:
         begin = np.full((len(states), 1), tokenizer.sot)
         return log_softmax(_Inference(self, states).logits(begin, [0])[:, 0, tokens])
 
+    def cut(self, states: Keys, first: int, last: int) -> Keys:
+        """Return the keys and values of the positions `first` to `last` (exclusive)."""
+        return [each[:, :, first:last] for each in states]
+
     def detect_stretches(self, stretches: Sequence[NDArray[np.float32]]) -> Array:
         """Return what `detect` does for stretches of speech, each encoded by itself."""
         silence = np.zeros(round(AFTER_S * SAMPLE_RATE), np.float32)

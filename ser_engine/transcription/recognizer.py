@@ -43,6 +43,9 @@ class Recognizer(Protocol):
     def detect(self, states: Sequence[Any]) -> NDArray[np.float32]:
         """Return the log-probabilities of the languages, [n, languages], the first of `LANGUAGES`."""
 
+    def cut(self, states: Any, first: int, last: int) -> Any:
+        """Return the states of the positions `first` to `last` (exclusive) of a window, 20 ms each, for `detect`."""
+
     def detect_stretches(self, stretches: Sequence[Samples]) -> NDArray[np.float32]:
         """Return what `detect` does for stretches of speech, each encoded by itself."""
 
@@ -94,6 +97,10 @@ class TorchWhisper:
             begin = torch.full((len(states), 1), tokenizer.sot, device=self.model.device)
             logits = self.model.logits(begin, torch.stack(list(states)))[:, 0, tokens]
             return np.asarray(logits.log_softmax(dim=-1).cpu().numpy(), np.float32)
+
+    def cut(self, states: Tensor, first: int, last: int) -> Tensor:
+        """Return the states of the positions `first` to `last` (exclusive)."""
+        return states[first:last]
 
     def detect_stretches(self, stretches: Sequence[Samples]) -> NDArray[np.float32]:
         """Return the log-probabilities of the languages of each stretch."""

@@ -23,6 +23,7 @@ from ser_engine.transcription.decoding import Decoded
 from ser_engine.transcription.language import Detection, choose_language, find_languages, main_language
 from ser_engine.transcription.recognizer import Recognizer, as_recognizer
 from ser_engine.transcription.windows import Window, cut_windows
+from ser_engine.transcription.word_times import SECONDS_PER_POSITION
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Span, Transcript, TranscriptSegment, Word
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from ser_engine.models.download import Progress
 
 WINDOW = 768
-SECONDS_PER_POSITION = 0.02
 HOP_LENGTH = 160
 """Samples of a frame of the spectrogram, half a position."""
 # The speech in a window is this much shorter than the window, since Whisper loses words at its very end.
@@ -185,8 +185,9 @@ class Transcriber:
         log_probs = iter(self._model.detect([states[row] for row in unknown]) if unknown else ())
         found = [[window] for window in windows]
         for row in unknown:
-            parts = find_languages(self._model, windows[row].samples, windows[row].stretches, next(log_probs))
-            found[row] = [windows[row].part(*part) for part in parts]
+            window = windows[row]
+            parts = find_languages(self._model, states[row], window.samples, window.stretches, next(log_probs))
+            found[row] = [window.part(*part) for part in parts]
         return found
 
     def _decode_states(self, windows: Sequence[Window], states: Sequence[Any], language: str) -> list[Decoded]:

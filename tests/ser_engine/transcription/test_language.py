@@ -18,6 +18,7 @@ from ser_engine.data.corpora import registry
 from ser_engine.errors import InvalidSettings
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.transcription.language import (
+    CERTAIN,
     LANGUAGES,
     choose_language,
     join_stretches,
@@ -25,8 +26,8 @@ from ser_engine.transcription.language import (
     name_languages,
 )
 from ser_engine.transcription.recognizer import TorchWhisper
-from ser_engine.transcription.transcriber import Transcriber
-from ser_engine.types import CleanSpeech, TranscriptSegment
+from ser_engine.transcription.transcriber import WINDOW, Transcriber
+from ser_engine.types import CleanSpeech, Transcript, TranscriptSegment
 from tests.speech import RATE, Samples, encode, foreign, silence, speech
 
 THREE = "Kids are talking by the door. Dogs are sitting by the door. I wonder what this is about."
@@ -124,13 +125,35 @@ def test_a_chosen_language_is_that_of_all_speech_and_not_doubtful(transcriber: T
     assert german.transcribe(spoken, language="").languages != ("de",)  # empty to detect it
 
 
-def test_speech_in_one_language_is_encoded_once(transcriber: Transcriber) -> None:
-    shapes: list[int] = []
+def count_encodings(transcriber: Transcriber, spoken: CleanSpeech) -> tuple[Transcript, int]:
+    """Return the transcript, and how many windows and stretches of speech were encoded for it."""
     assert isinstance(transcriber._model, TorchWhisper)
-    hook = transcriber._model.model.encoder.register_forward_hook(lambda *passed: shapes.append(len(passed[2])))
-    transcriber.transcribe(cleaned(speech("Dogs are sitting by the door.")))
+    batches: list[int] = []
+    encoder = transcriber._model.model.encoder
+    hook = encoder.conv1.register_forward_hook(lambda *passed: batches.append(len(passed[2])))
+    transcript = transcriber.transcribe(spoken)
     hook.remove()
-    assert shapes == [1]
+    return transcript, sum(batches)
+
+
+def test_speech_in_one_language_is_encoded_once(transcriber: Transcriber) -> None:
+    assert count_encodings(transcriber, cleaned(speech("Dogs are sitting by the door.")))[1] == 1
+
+
+def test_stretches_that_agree_with_a_doubtful_window_are_not_encoded(transcriber: Transcriber) -> None:
+    spoken = cleaned(speech(THREE))
+    window = np.pad(spoken.samples, (0, WINDOW * 320 - len(spoken.samples)))
+    assert transcriber._model.detect(transcriber._model.encode([window])).max() < np.log(CERTAIN)
+    transcript, encodings = count_encodings(transcriber, spoken)
+    assert len(spoken.segments) > 1 and transcript.languages == ("en",) and encodings == 1
+
+
+def test_stretches_that_differ_within_a_window_are_encoded_by_themselves(transcriber: Transcriber) -> None:
+    english = speech("Kids are talking by the door.")
+    spoken = cleaned(english, silence(0.8), foreign("fr"))
+    transcript, encodings = count_encodings(transcriber, spoken)
+    assert set(transcript.languages) == {"en", "fr"}
+    assert encodings == 1 + 2 + 2  # the window, its stretches, and both as windows of their own
 
 
 @pytest.mark.corpora

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from ser_engine import Settings
 from ser_engine.models.whisper import shared_whisper
 from ser_engine.transcription.decoding import NON_SPEECH, Rules, decode, log_softmax
+from ser_engine.transcription.language import LANGUAGES
 from ser_engine.transcription.onnx_whisper import OnnxWhisper
 from ser_engine.transcription.recognizer import TorchWhisper
 from ser_engine.transcription.tokens import load_tokenizer
 from ser_engine.transcription.transcriber import WINDOW
 from ser_engine.transcription.word_times import warp
-from tests.speech import Samples, speech
+from tests.speech import Samples, foreign, silence, speech
 
 LENGTH = WINDOW * 320
 TEXTS = ("Kids are talking by the door.", "I wonder what this is about.")
@@ -96,6 +97,18 @@ def test_the_language_is_openai_whispers(fast: OnnxWhisper, reference: TorchWhis
     stretches = [speech(TEXTS[0])]
     both = fast.detect_stretches(stretches), reference.detect_stretches(stretches)
     assert np.abs(np.exp(both[0]) - np.exp(both[1])).max() < 0.1
+
+
+def test_part_of_a_window_has_its_own_language(fast: OnnxWhisper, reference: TorchWhisper) -> None:
+    english, french = np.concatenate([speech(TEXTS[0]), silence(0.5)]), foreign("fr")
+    change, end = (round(n / 320) for n in (len(english), len(english) + len(french)))
+    clip = np.pad(np.concatenate([english, french]), (0, LENGTH - len(english) - len(french)))
+    code = tuple(LANGUAGES).index("en")
+    for model in (fast, reference):
+        (states,) = model.encode([clip])
+        first, second = (np.exp(model.detect([model.cut(states, *part)])[0]) for part in ((0, change), (change, end)))
+        assert first.argmax() == code and first[code] > 0.5 and second[code] < 0.1
+        assert np.array_equal(model.detect([model.cut(states, 0, WINDOW)]), model.detect([states]))
 
 
 def test_words_have_openai_whispers_times(fast: OnnxWhisper, reference: TorchWhisper) -> None:
