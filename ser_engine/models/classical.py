@@ -100,10 +100,8 @@ def _svm_grid(seed: int, parameters: Parameters) -> BaseEstimator:
 
 def _discriminant_grid(seed: int, parameters: Parameters) -> BaseEstimator:
     """Return Friedman's analysis with both parameters tuned by cross-validation, since Tiwari leaves them open."""
-    from sklearn.model_selection import GridSearchCV
-
     grid = {"mixing": [0, 0.1, 0.25, 0.5, 0.75, 1], "shrinkage": [0, 0.01, 0.03, 0.1, 0.3, 1], **parameters}
-    return GridSearchCV(RegularizedDiscriminantAnalysis(), grid, scoring="balanced_accuracy", cv=3)
+    return _search(RegularizedDiscriminantAnalysis(), grid, seed)
 
 
 class WithNames(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
