@@ -2,8 +2,8 @@
 
 Whisper detects one language in all that its decoder attends to. A window in which it is not certain may hold two. The
 stretches between its pauses are then detected one by one, first in the window's own states, which takes one step of the
-decoder each. Only where these differ from the window, each stretch is encoded by itself, which is more reliable and as
-slow as the window itself. A change of language has to be clear: of short speech, the detection is often wrong.
+decoder each. Only where one of them differs from the window, all are encoded by themselves, which is more reliable but
+takes longer than the window did. A change of language has to be clear: of short speech, the detection is often wrong.
 """
 
 from __future__ import annotations
