@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from benchmarks.speakers import annotate
 from ser_engine.speakers.clustering import THRESHOLDS
-from ser_engine.speakers.diarization import Embeddings, Turn
+from ser_engine.speakers.diarization import Embeddings, Turn, cut_parts
 from ser_engine.types import Span
 from tools.tune_speakers import SINGLE_RIGHT, Example, Figures, _read, _write, count_errors, score
 
@@ -49,13 +50,17 @@ def test_too_many_voices_cost_more_than_errors() -> None:
 
 
 def test_one_voice_is_counted() -> None:
+    def embeddings(vectors: NDArray[np.float32]) -> Embeddings:
+        parts = [cut_parts(span) for span in spans]
+        repeated = np.repeat(vectors, [len(own) for own in parts], axis=0)
+        return Embeddings(spans, tuple(map(len, parts)), tuple(part for own in parts for part in own), repeated)
+
     spans = (Span(0.0, 3.0), Span(4.0, 7.0))
     one = np.ones((2, 8), np.float32) / np.sqrt(8)
     two = np.eye(2, 8, dtype=np.float32)
     examples = [
-        *(Example("single", Embeddings(spans, (1, 1), spans, vectors), ()) for vectors in (one, two)),
-        *(Example(kind, Embeddings(spans, (1, 1), spans, two), (Turn(0, 3, 0), Turn(4, 7, 1)))
-          for kind in ("quiet", "meeting")),
-    ]  # fmt: skip
+        *(Example("single", embeddings(vectors), ()) for vectors in (one, two)),
+        *(Example(kind, embeddings(two), (Turn(0, 3, 0), Turn(4, 7, 1))) for kind in ("quiet", "meeting")),
+    ]
     figures = score(examples, THRESHOLDS)
     assert (figures.quiet, figures.meeting, figures.single) == (0, 0, 0.5)
