@@ -102,8 +102,9 @@ pipeline_tag: audio-classification
 Tells a child's voice, up to eleven years, from an adult's, so that an answer can say that the emotion models were
 trained on adults: a logistic regression on the mean of up to four embeddings by [CAM++](../campplus/README.md), for
 voices with a median pitch of 180 Hz or more. It was fitted to two of three speakers of speechocean762 (children and
-adults who read English as a second language), and of LibriSpeech, CREMA-D and EmoGator (adults). Children who shout,
-weep or speak other languages are in none of them.
+adults whose first language is Mandarin, reading English), and of LibriSpeech, CREMA-D and EmoGator (adults). All of
+these allow commercial use. Children of other languages, and children who shout or weep, are in none of them, and it is
+not known how many of them are named. By telephone, most children are not.
 
 How many recordings of the other speakers are named, and of five more corpora of adults, is measured by
 `python -m benchmarks.bench children` (results/bench.json).
