@@ -20,6 +20,7 @@ import torch
 from benchmarks import (
     audit,
     batch,
+    children,
     features,
     first_paint,
     hours,
@@ -100,6 +101,7 @@ SUBJECTS: dict[str, Callable[[], dict[str, Any]]] = {
     "words": words,
     "word-times": word_times.measure,
     "speech": speech_detection.measure,
+    "children": children.measure,
     "languages": languages.measure,
     "speakers": speakers.measure,
     "speech-text": speech_text.measure,

@@ -17,8 +17,8 @@ from ser_engine.audio.clean import clean_speech, resample
 from ser_engine.audio.decode import load_audio, load_samples
 from ser_engine.data.corpora import registry
 from ser_engine.errors import NoSpeech
-from ser_engine.features.voice_kind import WHISPERED, name_voice
 from ser_engine.settings import Settings
+from ser_engine.speakers.voice_kind import WHISPERED, name_voice
 from ser_engine.types import SAMPLE_RATE, CleanSpeech, Recording
 
 CLIPS = {
@@ -91,7 +91,7 @@ def _read_clips(corpus: str, count: int, settings: Settings) -> Iterator[Recordi
 def _clean(recording: Recording, settings: Settings) -> CleanSpeech | None:
     """Return the speech of a recording, None where it is refused."""
     try:
-        return name_voice(clean_speech(recording, settings))
+        return name_voice(clean_speech(recording, settings), settings)
     except NoSpeech:
         return None
 

@@ -467,9 +467,10 @@ class Analyzer:
     def warm_up(self) -> None:
         """Load every model and run it once, so that the first analysis does not wait for it."""
         from ser_engine.audio.vad import detect_speech
-        from ser_engine.speakers.turns import load_models
+        from ser_engine.speakers import turns, voice_kind
 
-        load_models(self.settings)
+        turns.load_models(self.settings)
+        voice_kind.load_models(self.settings)
         noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
         detect_speech(noise)
         speech = CleanSpeech(noise, (Span(0.0, 1.0),), Quality(1.0, 1.0, SAMPLE_RATE, 8000.0, None, 0.0, -26.0, False))

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from ser_engine.audio.quality import merge_qualities
 from ser_engine.speakers.lanes import join_transcripts, merge_answers
-from ser_engine.types import Analysis, Prediction, Recording, Span, Speaker, TimelineWindow, shift, total_s
+from ser_engine.speakers.voice_kind import add_kinds, add_speakers_kinds
+from ser_engine.types import Analysis, Prediction, Quality, Recording, Span, Speaker, TimelineWindow, shift, total_s
 
 
 def merge_stretches(parts: Sequence[tuple[float, Analysis]], recording: Recording, duration_s: float) -> Analysis:
@@ -24,6 +25,7 @@ def merge_stretches(parts: Sequence[tuple[float, Analysis]], recording: Recordin
     if any(answer.speakers for answer in answers):
         overlaps = tuple(span for start, answer in parts for span in shift(answer.overlaps, start))
         return _merge_speakers(whole, parts, recording, duration_s, overlaps)
+    quality = add_kinds(quality, _common_kinds([answer.quality for answer in answers]))
     weights = [total_s(answer.speech.segments) for answer in answers]
     said = [
         replace(answer.transcript, segments=tuple(shift(answer.transcript.segments, start)))
@@ -32,6 +34,8 @@ def merge_stretches(parts: Sequence[tuple[float, Analysis]], recording: Recordin
     ]
     return replace(
         whole,
+        quality=quality,
+        speech=replace(speech, quality=quality),
         transcript=join_transcripts(said) if said else None,
         timeline=tuple(window for start, answer in parts for window in shift(_windows(answer), start)),
         **vars(Prediction.mean([Prediction(answer.scores, answer.modalities) for answer in answers], weights)),
@@ -55,7 +59,18 @@ def _merge_speakers(
     speakers = [
         Speaker(name, channels[name], 0.0, merge_stretches(each, recording, duration_s)) for name, each in own.items()
     ]
-    return merge_answers(recording, whole.speech, speakers, overlaps)
+    kinds = {speaker.name: speaker.answer.quality.voice_kinds for speaker in speakers}
+    speech = replace(whole.speech, quality=add_speakers_kinds(whole.quality, kinds))
+    return merge_answers(recording, speech, speakers, overlaps)
+
+
+def _common_kinds(qualities: Sequence[Quality]) -> tuple[str, ...]:
+    """Return the kinds of a voice that are named in more than half of its speech."""
+    half = sum(quality.speech_s for quality in qualities) / 2
+    kinds = dict.fromkeys(kind for quality in qualities for kind in quality.voice_kinds)
+    return tuple(
+        kind for kind in kinds if sum(quality.speech_s for quality in qualities if kind in quality.voice_kinds) > half
+    )
 
 
 def _windows(answer: Analysis) -> tuple[TimelineWindow, ...]:

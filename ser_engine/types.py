@@ -109,7 +109,7 @@ class Quality:
     level_db : root-mean-square level of the speech, in dB below full scale (0 is the loudest possible)
     noise_reduced : whether noise reduction was applied
     warnings : plain sentences about defects, those of decoding first, then the most important
-    voice_kinds : "whispered" where the voice is likely to be; see `features.voice_kind`
+    voice_kinds : "whispered" or "child" where a voice is likely to be; see `speakers.voice_kind`
     """
 
     duration_s: float

@@ -80,7 +80,8 @@ def _first_dip(relative: NDArray[np.float64], shortest: int) -> float:
         lag += 1
     before, here, after = relative[lag - 1 : lag + 2]
     curve = before - 2 * here + after
-    shift = 0.5 * (before - after) / curve if curve > 0 else 0.0
+    # At the shortest lag there may be a slope instead of a dip.
+    shift = min(0.5, max(-0.5, 0.5 * (before - after) / curve)) if curve > 0 else 0.0
     return float(SAMPLE_RATE / (lag + 1 + shift))
 
 

@@ -61,6 +61,7 @@ def merge_speech(lanes: Sequence[Lane], warnings: tuple[str, ...] = ()) -> Clean
         level_db=min(each.level_db for each in own),
         noise_reduced=any(each.noise_reduced for each in own),
         warnings=(*warnings, *notes),
+        voice_kinds=tuple(dict.fromkeys(kind for each in own for kind in each.voice_kinds)),
     )
     return CleanSpeech(cut_spans(recording, segments), segments, quality, recording)
 

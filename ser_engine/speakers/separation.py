@@ -14,12 +14,12 @@ from ser_engine.audio.quality import normalize_level
 from ser_engine.audio.sound import Sound
 from ser_engine.audio.stretches import Stretch, cut_stretches
 from ser_engine.errors import NoSpeech
-from ser_engine.features.voice_kind import name_voice
 from ser_engine.settings import Settings
 from ser_engine.speakers.diarization import Turn
 from ser_engine.speakers.lanes import Lane, drop_lane_warnings, merge_speech, mute
 from ser_engine.speakers.spans import intersect
 from ser_engine.speakers.turns import TurnFinder, may_be_several, separate
+from ser_engine.speakers.voice_kind import add_speakers_kinds, name_voice
 from ser_engine.types import Baseline, Channel, CleanSpeech, Recording, Span, shift
 
 BASELINE_UNUSED = "The baseline was not used: it is that of one speaker, and the recording has several."
@@ -136,7 +136,7 @@ def preprocess(
     NoSpeech
         It contains too little speech.
     WeightsUnavailable
-        The encoder of speakers is missing.
+        The encoder of voices is missing.
     """
     selection = select_channels(recording, settings)
     lanes = _split(recording, selection, settings)
@@ -144,12 +144,15 @@ def preprocess(
     if lanes:
         whole = merge_speech(lanes, selection.recording.warnings)
     else:
-        whole = name_voice(clean_speech(selection.recording, settings, speech))
+        whole = clean_speech(selection.recording, settings, speech)
         lanes, overlaps = separate(whole, settings, turns)
         if turns is not None and not lanes:
             raise NoSpeech("No speaker says more than a word or two.", whole.quality.speech_s)
+        lanes = tuple(replace(lane, speech=name_voice(lane.speech, settings)) for lane in lanes)
+        kinds = {lane.name: lane.speech.quality.voice_kinds for lane in lanes}
+        whole = replace(whole, quality=add_speakers_kinds(whole.quality, kinds))
     if not lanes:
-        whole = replace(whole, baseline=baseline)
+        whole = replace(name_voice(whole, settings), baseline=baseline)
     elif baseline is not None:
         whole = whole.warned(BASELINE_UNUSED)
     known = {lane.channel: lane.speech.quality for lane in lanes if lane.channel is not None}
@@ -162,6 +165,6 @@ def _split(recording: Recording, selection: Selection, settings: Settings) -> tu
     lanes = []
     for number, spans in selection.own.items():
         own = one_channel(recording, number)
-        speech = mute(name_voice(clean_speech(own, settings, spans)), selection.leaks[number])
+        speech = mute(name_voice(clean_speech(own, settings, spans), settings), selection.leaks[number])
         lanes.append(Lane(drop_lane_warnings(speech), selection.names[number - 1], number, own))
     return tuple(lanes)

@@ -21,6 +21,7 @@ from ser_engine.errors import InvalidAudio, NoSpeech, TooLarge
 from ser_engine.merging import merge_stretches
 from ser_engine.settings import PROJECT
 from ser_engine.speakers.lanes import merge_answers
+from ser_engine.speakers.voice_kind import CHILD, SENTENCES
 from ser_engine.types import (
     NO_SAMPLES,
     STAGES,
@@ -278,6 +279,23 @@ def test_a_speaker_is_the_same_in_all_stretches() -> None:
     said = [(segment.start, segment.speaker) for segment in whole.transcript.segments]
     assert said == [(1, "A"), (3, "B"), (7, "B"), (12, "A")]
     assert whole.overlaps == (Span(5.0, 6.0),)
+
+
+def test_a_kind_of_voice_is_named_that_most_of_the_speech_has() -> None:
+    child, adult = part(0.9, (1.0, "Hello."), (3.0, "There."), voice_kinds=(CHILD,)), part(0.3, (2.0, "No."))
+    for stretches, kinds in (((child, adult), (CHILD,)), ((child, adult, adult), ()), ((adult, adult), ())):
+        whole = merge_stretches([(10.0 * row, each) for row, each in enumerate(stretches)], child.recording, 30.0)
+        assert whole.quality.voice_kinds == whole.speech.quality.voice_kinds == kinds
+        assert (SENTENCES[CHILD] in whole.quality.warnings) == bool(kinds)
+
+
+def test_the_speaker_is_named_whose_voice_is_of_a_kind() -> None:
+    child, adult = part(0.9, (1.0, "Hello."), voice_kinds=(CHILD,)), part(0.3, (2.0, "No."))
+    speakers = [Speaker("A", None, 0.0, adult), Speaker("B", None, 0.0, child)]
+    both = merge_answers(child.recording, replace(child.speech, quality=adult.quality), speakers)
+    whole = merge_stretches([(0.0, both), (10.0, both)], child.recording, 20.0)
+    assert whole.quality.voice_kinds == (CHILD,) and f"B: {SENTENCES[CHILD]}" in whole.quality.warnings
+    assert [speaker.answer.quality.voice_kinds for speaker in whole.speakers] == [(), (CHILD,)]
 
 
 # --- the command line

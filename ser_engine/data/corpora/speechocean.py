@@ -11,11 +11,23 @@ GENDERS = {"f": "female", "m": "male"}
 
 def read_annotations(root: Path) -> Annotate:
     """Read the speakers' genders from spk2gender, if it is anywhere under the corpus's folder."""
-    genders: dict[str, str] = {}
-    for table in sorted(root.rglob("spk2gender"))[:1]:
-        rows = (line.split() for line in table.read_text(encoding="utf-8").splitlines())
-        genders = {row[0]: GENDERS[row[1]] for row in rows if len(row) == 2 and row[1] in GENDERS}
-    return lambda utterance: replace(utterance, gender=genders.get(utterance.speaker.rpartition("/")[2]))
+    genders = _read_table(root, "spk2gender")
+    return lambda utterance: replace(utterance, gender=GENDERS.get(genders.get(utterance.speaker, "")))
+
+
+def read_ages(root: Path) -> dict[str, int]:
+    """Return the ages of the speakers ("speechocean/0001") from spk2age, if it is anywhere under the folder."""
+    return {speaker: int(age) for speaker, age in _read_table(root, "spk2age").items() if age.isdecimal()}
+
+
+def _read_table(root: Path, name: str) -> dict[str, str]:
+    """Return what a table says of each speaker."""
+    rows = [
+        line.split()
+        for table in sorted(root.rglob(name))[:1]
+        for line in table.read_text(encoding="utf-8").splitlines()
+    ]
+    return {f"speechocean/{row[0]}": row[1] for row in rows if len(row) == 2}
 
 
 CORPUS = Corpus(

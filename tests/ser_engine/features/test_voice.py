@@ -6,7 +6,7 @@ import librosa
 import numpy as np
 import pytest
 
-from ser_engine.features.voice import frame_levels, frame_pitch, measure_voice
+from ser_engine.features.voice import HIGHEST_HZ, LOWEST_HZ, frame_levels, frame_pitch, measure_voice
 from tests.speech import RATE, Samples, noise, silence, speech, tone
 
 
@@ -20,6 +20,12 @@ def test_the_pitch_of_a_buzz(hz: float) -> None:
     voice = measure_voice(buzz(hz))
     assert voice.pitch_hz == pytest.approx(hz, rel=0.01)
     assert voice.pitch_range_semitones == pytest.approx(0, abs=0.2)
+
+
+@pytest.mark.parametrize("hz", range(505, 1000, 7))
+def test_a_pitch_beyond_the_range_is_no_number_beyond_it(hz: float) -> None:
+    pitch, _ = frame_pitch(buzz(hz, 0.2))
+    assert ((pitch == 0) | ((pitch >= LOWEST_HZ) & (pitch < HIGHEST_HZ + 10))).all()
 
 
 def test_pitch_agrees_with_librosa() -> None:

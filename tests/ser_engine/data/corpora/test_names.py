@@ -230,11 +230,14 @@ def test_sentences_of_ased_belong_to_an_emotion_and_emovo_names_genders() -> Non
     assert actor is not None and (actor.gender, actor.sentence) == ("male", "L4")
 
 
-def test_speechocean_reads_genders_from_its_table(tmp_path: Path) -> None:
+def test_speechocean_reads_genders_and_ages_from_its_tables(tmp_path: Path) -> None:
     touched(tmp_path / "speechocean", "SPEAKER0001/000010003.wav", "SPEAKER0006/000060003.wav")
     (tmp_path / "speechocean" / "spk2gender").write_text("0001\tm\n0006\tf\nbroken\n", encoding="utf-8")
     genders = [utterance.gender for utterance in registry.read_corpus("speechocean", tmp_path)]
     assert genders == ["male", "female"]
+    assert speechocean.read_ages(tmp_path / "speechocean") == {}
+    (tmp_path / "speechocean" / "spk2age").write_text("0001\t9\n0006\tunknown\n", encoding="utf-8")
+    assert speechocean.read_ages(tmp_path / "speechocean") == {"speechocean/0001": 9}
 
 
 @pytest.mark.parametrize("name", ["dis-f1", "s4-07-02-03-63", "000095-25", "103-1240", "readme", "120890003", "SM1_F1"])
