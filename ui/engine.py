@@ -6,7 +6,6 @@ A model is named as on the page: a folder of the models folder, or "" for the mo
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from contextlib import suppress
@@ -21,6 +20,7 @@ from ser_engine.errors import SerError
 from ser_engine.fair_queue import FairQueue
 from ser_engine.models.hub_files import PREFIX, downloading
 from ser_engine.models.registry import find_model, list_models
+from ser_engine.settings import available_cores
 
 PAINT_FIRST_S = 0.7
 """Delay of the warm-up: importing torch would block the interpreter while the first page is being sent."""
@@ -67,7 +67,7 @@ def download() -> Download:
 @st.cache_resource(show_spinner=False)
 def queue() -> FairQueue:
     """Return the queue of all visitors: a place for every two cores, and two recordings of a visitor at a time."""
-    return FairQueue(max(1, (os.cpu_count() or 1) // 2), each=2)
+    return FairQueue(max(1, available_cores() // 2), each=2)
 
 
 @st.cache_resource(show_spinner=False)

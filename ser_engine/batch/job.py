@@ -17,7 +17,7 @@ from ser_engine.batch.progress import OnProgress, Progress
 from ser_engine.batch.rows import Outcome
 from ser_engine.batch.sources import Item
 from ser_engine.errors import SerError
-from ser_engine.settings import Settings
+from ser_engine.settings import Settings, available_cores
 
 EngineName = Literal["local", "ray"]
 AHEAD = 256
@@ -126,7 +126,7 @@ def cut_chunks(items: Iterable[Item | None], workers: int = 0) -> Iterator[list[
 
 def _cut(window: list[Item], workers: int) -> Iterator[list[Item]]:
     """Cut a window, so that there are some for each worker."""
-    most = max(1, min(CHUNK, len(window) // (2 * (workers or os.cpu_count() or 1))))
+    most = max(1, min(CHUNK, len(window) // (2 * (workers or available_cores()))))
     chunk: list[Item] = []
     size = 0
     for item in sorted(window, key=lambda item: item.version.size or 0, reverse=True):

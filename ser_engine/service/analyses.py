@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import statistics
 import threading
 import time
@@ -21,7 +20,7 @@ from ser_engine.fair_queue import FairQueue, Turn
 from ser_engine.models.registry import find_model, list_models
 from ser_engine.service.metrics import Metrics
 from ser_engine.service.problems import Problem
-from ser_engine.settings import Settings
+from ser_engine.settings import Settings, available_cores
 from ser_engine.transcription.language import LANGUAGES
 from ser_engine.types import Analysis
 
@@ -134,7 +133,7 @@ class Analyses:
         self.stopping = threading.Event()
         """Set when analyses under way are to be ended."""
         self._metrics = metrics
-        self._threads = threads or max(1, (os.cpu_count() or 1) // places)
+        self._threads = threads or max(1, available_cores() // places)
         # A long analysis keeps its thread while others go first.
         self._pool = ThreadPoolExecutor(places + longest, "service-analysis", self._set_threads)
         self._lasted: deque[float] = deque(maxlen=50)

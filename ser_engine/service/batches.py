@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 from ser_engine.service.analyses import Options
 from ser_engine.service.logs import log
 from ser_engine.service.problems import Problem
-from ser_engine.settings import Settings
+from ser_engine.settings import Settings, available_cores
 
 RESULTS = "results"
 PROGRESS = "_progress.json"
@@ -105,7 +105,7 @@ class Batches:
         return str(found)
 
     def _run(self, out: Path, sources: list[str], request: BatchRequest) -> None:
-        workers = max(1, (os.cpu_count() or 1) // 2)  # the rest is for requests
+        workers = max(1, available_cores() // 2)  # the rest is for requests
         command = [
             sys.executable,
             "-m",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from ser_engine.errors import InvalidSettings
-from ser_engine.settings import read_environment, variable
+from ser_engine.settings import available_cores, read_environment, variable
 
 PREFIX = "serve_"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -75,7 +74,7 @@ class ServiceSettings:
     @property
     def places(self) -> int:
         """Recordings that are analyzed at once."""
-        return self.at_once or max(1, (os.cpu_count() or 1) // 2)
+        return self.at_once or max(1, available_cores() // 2)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> ServiceSettings:

@@ -5,7 +5,6 @@ Corpora that are not in the data folder count with their published numbers of cl
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import cycle
@@ -20,7 +19,7 @@ from ser_engine.data.splits import make_folds
 from ser_engine.errors import InvalidRecord, InvalidSettings
 from ser_engine.evaluation.record import read_record
 from ser_engine.labels import LABEL_SETS
-from ser_engine.settings import Settings
+from ser_engine.settings import Settings, available_cores
 from ser_engine.training.clips import Clips, load_clips
 from ser_engine.training.config import ExperimentConfig, config_name, load_config
 from ser_engine.training.systems import system_class
@@ -74,7 +73,7 @@ def estimate(path: Path, protocol: str, settings: Settings, changes: Mapping[str
     )  # fmt: skip
     work = kind.work(config, clips, folds, settings)
     examples = round(float(np.mean([len(fold.train) for fold in folds])))
-    count, cores = len(clips.utterances), os.cpu_count() or 1
+    count, cores = len(clips.utterances), available_cores()
     if work is None:
         try:
             record = read_record(settings.results, id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from ser_engine.evaluation.predictions import Outputs, Predictions, write_predic
 from ser_engine.evaluation.record import HISTORY, RunRecord
 from ser_engine.io import atomic_write, write_json
 from ser_engine.models import trained_on
-from ser_engine.settings import Settings
+from ser_engine.settings import Settings, available_cores
 from ser_engine.training.clips import Rows, load_clips
 from ser_engine.training.config import ExperimentConfig, config_entries, config_name, load_config
 from ser_engine.training.state import RunState, is_main_process
@@ -155,7 +154,7 @@ class Run:
             details=details,
             seconds=round(self.state.seconds([fold.name for fold in self.folds]), 2),
             size_mb=round(self.state.size / 1e6, 2) if self.state.size else None,
-            cores=os.cpu_count(),
+            cores=available_cores(),
             weights=self.system.weights,
             published=tuple(filter(None, [config.published])),
             note=config.note,

@@ -7,7 +7,6 @@ machine computes is timed on one small training step.
 from __future__ import annotations
 
 import io
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.settings import Settings
+from ser_engine.settings import Settings, available_cores
 from ser_engine.types import SAMPLE_RATE
 
 Kind = Literal["attention", "convolution"]
@@ -131,7 +130,7 @@ def speed(kind: Kind) -> float:
         begun = time.process_time()  # of this program alone, whatever else the machine computes now
         network(batch).sum().backward()
         fastest = min(fastest, time.process_time() - begun)
-    return counted.step / fastest * (os.cpu_count() or 1)
+    return counted.step / fastest * available_cores()
 
 
 def clip_seconds(paths: Sequence[Path]) -> float:
@@ -177,4 +176,4 @@ def preparation_seconds(
         for copy in (samples, *(augment(item, samples, rng) for item in (RECIPES[recipe] if recipe else ()))):
             extract(copy)
         one = time.process_time() - begun
-    return clips * one / (os.cpu_count() or 1)
+    return clips * one / available_cores()

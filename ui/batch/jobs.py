@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import secrets
 import shutil
@@ -20,6 +19,7 @@ from ser_engine.batch import Progress, make_plan, read_plan, read_progress, run
 from ser_engine.batch.output import is_locked
 from ser_engine.batch.plan import PLAN
 from ser_engine.errors import SerError
+from ser_engine.settings import available_cores
 
 ID = re.compile(r"[\w-]{22}", re.ASCII)
 UNEXPECTED = "Something went wrong with this batch; what has been analyzed is kept, and it can be continued."
@@ -177,7 +177,7 @@ class Jobs:
                 self._changed.wait_for(lambda: self._queue)
                 job = self._queue.pop(0)
                 job.active = "running"
-            job.run(workers=max(1, (os.cpu_count() or 1) - 1))  # a core is left for the page
+            job.run(workers=max(1, available_cores() - 1))  # a core is left for the page
             with self._changed:
                 job.active = ""
                 self._changed.notify_all()
