@@ -105,7 +105,10 @@ def test_another_track_of_a_film_is_analyzed_where_it_is_chosen(new_page: NewPag
     answered(page, "film.mkv")
     transcript = page.get_by_label("Transcript (editable)")
     expect(transcript).to_have_value(DOGS)
-    page.locator("[class*=st-key-track] [role=combobox], [class*=st-key-track] input").first.click()
+    tracks = page.locator("[class*=st-key-track] input")
+    tracks.focus()
+    page.wait_for_timeout(500)  # the page scrolls to it, which would close its list again
+    tracks.press("ArrowDown")
     page.get_by_role("option", name="2 of 2").click()
     expect(page.get_by_text("This is audio track 2 of 2")).to_be_visible(timeout=PATIENCE_MS)
     settle(page)  # until then, both fields are there

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from ser_engine.batch.report import write_report
 from tests.browser.conftest import NewPage
@@ -47,4 +47,4 @@ def test_the_page_opens_without_a_network(
     assert tab.locator("#chosen").inner_text() == "3 of 60 recordings."
     assert "No recording with an emotion" in tab.locator("#certain").inner_text()
     tab.get_by_role("button", name="Show all").click()
-    tab.wait_for_function("document.getElementById('chosen').textContent.startsWith('60')")
+    expect(tab.locator("#chosen")).to_have_text("60 of 60 recordings.")
