@@ -42,7 +42,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if npm is None:
         pytest.skip("onnxruntime-web comes from npm, which is not on this machine")
     folder = tmp_path_factory.mktemp("npm")
-    asked = subprocess.run([npm, "pack", RUNTIME, "--silent"], cwd=folder, capture_output=True, text=True, timeout=120)
+    command = [npm, "pack", RUNTIME, "--silent", "--fetch-retries=0", "--fetch-timeout=30000"]
+    asked = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if asked.returncode:
         pytest.skip(f"npm cannot fetch {RUNTIME}: {asked.stderr.strip()[:200]}")
     with tarfile.open(next(folder.glob("*.tgz"))) as archive:
