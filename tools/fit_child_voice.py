@@ -99,7 +99,7 @@ pipeline_tag: audio-classification
 
 # Children's voices
 
-Tells a child's voice, up to eleven years, from an adult's, so that an answer can say that the emotion models were
+Recognizes a child's voice, up to eleven years, so that an answer can say that the emotion models were
 trained on adults: a logistic regression on the mean of up to four embeddings by [CAM++](../campplus/README.md), for
 voices with a median pitch of 180 Hz or more. It was fitted to two of three speakers of speechocean762 (children and
 adults whose first language is Mandarin, reading English), and of LibriSpeech, CREMA-D and EmoGator (adults). All of
