@@ -46,13 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--address", help="of the cluster: ray://HOST:10001 or auto (default: this machine alone)")
     parser.add_argument("--runtime-env", type=json.loads, metavar="JSON", help="what Ray installs on the nodes first")
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=0,
-        metavar="N",
-        help=WORKERS,
-    )
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help=WORKERS)
     parser.add_argument("--resume", action="store_true", help="continue what is in OUT")
     parser.add_argument("--retry-errors", action="store_true", help="with --resume: also what could not be analyzed")
     parser.add_argument("--no-transcript", action="store_true", help="do not transcribe")

@@ -1,8 +1,7 @@
-"""Tell a child's voice from an adult's by its embeddings: logistic regression (`python -m tools.fit_child_voice`)."""
+"""Recognize a child's voice by its embeddings: logistic regression (`python -m tools.fit_child_voice`)."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,8 +16,6 @@ from ser_engine.settings import Settings
 ID, ARCHITECTURE = "child-voice", "voice-kind"
 WEIGHT, BIAS = "weight", "bias"
 """The tensors, [width] and [1]."""
-
-_LOADING = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +35,7 @@ def load_child_voice(settings: Settings) -> ChildVoice:
 
     Raise WeightsUnavailable if they are missing or damaged.
     """
-    with _LOADING:
-        return _load(find_bundled(settings, ID))
+    return _load(find_bundled(settings, ID))
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ the file and in memory, so that there is one copy of them on the disk, and no fr
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 GRAPHS = Path(__file__).parent / "graphs"
 MODEL = "model.onnx"
+_OPENING = threading.Lock()
 SCALE = ".scale"
 CODES = ":codes"
 """Ending of the names of a matrix's 8-bit codes in blocks (zero is 128); any other stands for their scales."""
@@ -132,7 +134,16 @@ def open_graph(graph: str, weights: Weights, threads: int) -> InferenceSession:
 
 
 def open_model(folder: Path, threads: int) -> InferenceSession:
-    """Return a session of a folder's model.onnx, which holds its weights; raise WeightsUnavailable as `verify` does."""
+    """Return the session of a folder's model.onnx, which holds its weights, opened once.
+
+    Raise WeightsUnavailable as `verify` does.
+    """
+    with _OPENING:
+        return _open_model(folder, threads)
+
+
+@lru_cache(maxsize=4)
+def _open_model(folder: Path, threads: int) -> InferenceSession:
     import onnxruntime
 
     verify(folder)

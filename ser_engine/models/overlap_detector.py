@@ -1,4 +1,4 @@
-"""Where several speak at once: pyannote's segmentation network, which tells up to three speakers apart for 10 s.
+"""Where several speak at once: pyannote's segmentation network, which distinguishes up to three speakers within 10 s.
 
 Its classes are the sets of those who speak (Plaquet and Bredin, 2023, "Powerset multi-class cross entropy loss for
 neural speaker diarization"): nobody, one of three, two of three.
@@ -6,8 +6,6 @@ neural speaker diarization"): nobody, one of three, two of three.
 
 from __future__ import annotations
 
-import threading
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +27,6 @@ SEVERAL = slice(4, 7)
 MARGIN = 148
 INNER = FRAMES - 2 * MARGIN
 BATCH = 8
-
-_LOADING = threading.Lock()
 
 
 class OverlapDetector:
@@ -56,14 +52,8 @@ class OverlapDetector:
 
 
 def load_detector(settings: Settings) -> OverlapDetector:
-    """Return the detector, loaded once, that of `settings.models_dir` or else the bundled one.
+    """Return the detector of `settings.models_dir`, or else the bundled one; its network is loaded once.
 
     Raise WeightsUnavailable if its weights are missing or damaged.
     """
-    with _LOADING:
-        return _load(find_bundled(settings, ID), settings.thread_count)
-
-
-@lru_cache(maxsize=1)
-def _load(folder: Path, threads: int) -> OverlapDetector:
-    return OverlapDetector(folder, threads)
+    return OverlapDetector(find_bundled(settings, ID), settings.thread_count)

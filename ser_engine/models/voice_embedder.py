@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,38 +18,23 @@ BANDS, WIDTH = 80, 192
 BATCH = 32
 """Parts that are embedded at once, which bounds the memory."""
 
-_LOADING = threading.Lock()
-
 
 class VoiceEmbedder:
-    """Embeds parts of a recording such that the cosine tells whether two are of one voice.
-
-    Attributes
-    ----------
-    width : numbers of an embedding
-    """
-
-    width = WIDTH
+    """Embeds parts of a recording such that the cosine is high where two are of one voice."""
 
     def __init__(self, folder: Path, threads: int) -> None:
         self._session = open_model(folder, threads)
 
     def embed(self, parts: Array) -> Array:
-        """Return the embeddings [n, width] of parts [n, samples] at 16 kHz, all of one length."""
+        """Return the embeddings [n, WIDTH] of parts [n, samples] at 16 kHz, all of one length."""
         mel = kaldi_mel(parts, BANDS)
         found = self._session.run(["embedding"], {"mel": mel - mel.mean(axis=1, keepdims=True)})[0]
         return np.asarray(found, np.float32)
 
 
 def load_embedder(settings: Settings) -> VoiceEmbedder:
-    """Return the embedder, loaded once, that of `settings.models_dir` or else the bundled one.
+    """Return the embedder of `settings.models_dir`, or else the bundled one; its network is loaded once.
 
     Raise WeightsUnavailable if its weights are missing or damaged.
     """
-    with _LOADING:
-        return _load(find_bundled(settings, ID), settings.thread_count)
-
-
-@lru_cache(maxsize=1)
-def _load(folder: Path, threads: int) -> VoiceEmbedder:
-    return VoiceEmbedder(folder, threads)
+    return VoiceEmbedder(find_bundled(settings, ID), settings.thread_count)

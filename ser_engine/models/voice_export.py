@@ -15,6 +15,7 @@ from ser_engine.errors import InvalidSettings, WeightsUnavailable
 from ser_engine.features.encoder import MAX_SAMPLES
 from ser_engine.io import atomic_write, write_text
 from ser_engine.models import trained_on
+from ser_engine.models.onnx_graph import MODEL
 from ser_engine.models.registry import find_model
 from ser_engine.models.store import read_config, references, verify_part
 from ser_engine.models.voice_graph import build_voice_graph
@@ -23,7 +24,7 @@ from ser_engine.models.whisper_onnx import BASE_MODEL
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE, WINDOW_S
 
-MODEL, README, CARD, WHISPER_LICENSE = "model.onnx", "README.md", "MODEL_CARD.md", "LICENSE-whisper"
+README, CARD, WHISPER_LICENSE = "README.md", "MODEL_CARD.md", "LICENSE-whisper"
 HEADS, TUNED, FUSED = "whisper-heads", "whisper-tuned", "fused"
 MAX_S = MAX_SAMPLES // SAMPLE_RATE
 LIMITS = ("Intended use", "Limitations")

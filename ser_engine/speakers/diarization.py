@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.models.overlap_detector import FRAME_S, load_detector
-from ser_engine.models.voice_embedder import BATCH, load_embedder
+from ser_engine.models.voice_embedder import BATCH, WIDTH, load_embedder
 from ser_engine.settings import Settings
 from ser_engine.speakers.clustering import THRESHOLDS, Thresholds, Vectors, cluster, mean_vectors, normalize
 from ser_engine.speakers.spans import intersect, unite
@@ -100,7 +100,7 @@ def embed(samples: NDArray[np.float32], speech: Sequence[Span], settings: Settin
     embedder = load_embedder(settings)
     divided = [cut_parts(span) for span in speech]
     parts = [part for own in divided for part in own]
-    vectors = [np.zeros((0, embedder.width), np.float32)]
+    vectors = [np.zeros((0, WIDTH), np.float32)]
     for first in range(0, len(parts), BATCH):
         batch = np.stack([fill_part(samples, part) for part in parts[first : first + BATCH]])
         vectors.append(normalize(embedder.embed(batch)))

@@ -1,6 +1,6 @@
 """Name kinds of voices that the models were not trained on: whispers and children's voices.
 
-Sung voices are not named: in real recordings, steadiness does not tell them well enough from slow speech
+Sung voices are not named: in real recordings, steadiness does not separate them well enough from slow speech
 (docs/accuracy.md).
 """
 
@@ -41,7 +41,7 @@ MOST_PARTS = 4
 
 
 def load_models(settings: Settings) -> None:
-    """Load what tells a child's voice; raise WeightsUnavailable if something is missing."""
+    """Load what recognizes a child's voice; raise WeightsUnavailable if something is missing."""
     load_embedder(settings)
     load_child_voice(settings)
 

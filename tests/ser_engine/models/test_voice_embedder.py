@@ -1,4 +1,4 @@
-"""Voices are embedded such that the cosine tells them apart."""
+"""Voices are embedded such that the cosine separates them."""
 
 from __future__ import annotations
 
