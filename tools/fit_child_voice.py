@@ -100,7 +100,7 @@ pipeline_tag: audio-classification
 # Children's voices
 
 Recognizes a child's voice, up to eleven years, so that an answer can say that the emotion models were
-trained on adults: a logistic regression on the mean of up to four embeddings by [CAM++](../campplus/README.md), for
+trained on adults: a logistic regression on the mean of up to two embeddings by [CAM++](../campplus/README.md), for
 voices with a median pitch of 180 Hz or more. It was fitted to two of three speakers of speechocean762 (children and
 adults whose first language is Mandarin, reading English), and of LibriSpeech, CREMA-D and EmoGator (adults). All of
 these allow commercial use. Children of other languages, and children who shout or weep, are in none of them, and it is

@@ -14,6 +14,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine.audio.biquad import highpass, lowpass
 from ser_engine.audio.clean import resample
 from ser_engine.audio.decode import SILENCE_PEAK
 from ser_engine.audio.quality import CLIPPED_SHARE, clipped_share, measure_quality
@@ -245,10 +246,7 @@ class _Sound:
     def __init__(self, samples: NDArray[np.float32], rate: int) -> None:
         samples = resample(np.ascontiguousarray(samples), rate)
         self.samples = samples - samples.mean()
-        import scipy.signal  # here and below, since loading it takes a second
-
-        sos = scipy.signal.butter(2, BAND_HZ, "band", fs=SAMPLE_RATE, output="sos").astype(np.float32)
-        band = scipy.signal.sosfilt(sos, self.samples)
+        band = lowpass(highpass(self.samples, BAND_HZ[0], SAMPLE_RATE), BAND_HZ[1], SAMPLE_RATE)
         self.frames = band[: len(band) // FRAME * FRAME].reshape(-1, FRAME)
         self.powers = np.einsum("ij,ij->i", self.frames, self.frames)
 

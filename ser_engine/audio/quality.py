@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.audio.highpass import highpass
+from ser_engine.audio.biquad import highpass
 from ser_engine.types import SAMPLE_RATE, Quality, Recording, Span
 
 # Speech is brought to this level, so that distance from the microphone is not mistaken for sadness; peaks stay under

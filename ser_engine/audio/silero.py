@@ -1,25 +1,25 @@
-"""Silero VAD's network and thresholds, without its package, which would load torch.
-
-The network is the one in that package for whole recordings, and so are the rules for spans; tests hold both against it.
-"""
+"""Silero VAD: its network, by onnxruntime, and its rules for spans of speech; tests hold both against its package."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine.settings import PROJECT
+
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FRAME, CONTEXT = 512, 64
-"""Samples of a frame, and of the end of the one before, which the network gets as well."""
+NETWORK = PROJECT / "models" / "speech-detector" / "model.onnx"
+FRAME, CONTEXT, MIRRORED = 512, 64, 64
+"""Samples of a frame, of the end of the one before, and of its own end, reversed: the network gets all of them."""
+SAMPLES, UNITS = FRAME + CONTEXT + MIRRORED, 128
+"""Samples in all, and units of the LSTM."""
 FRAMES = 512
 """Frames that are computed at once: 16 s."""
 BELOW, LOWEST = 0.15, 0.01
@@ -34,13 +34,13 @@ def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     frames = np.pad(samples, (0, count * FRAME - len(samples))).reshape(count, FRAME)
     before = np.zeros((count, CONTEXT), np.float32)
     before[1:] = frames[:-1, -CONTEXT:]
-    inputs = np.concatenate([before, frames], axis=1, dtype=np.float32)
-    hidden = cell = np.zeros((1, 1, 128), np.float32)
+    inputs = np.concatenate([before, frames, frames[:, -2 : -MIRRORED - 2 : -1]], axis=1, dtype=np.float32)
+    hidden = cell = np.zeros((1, 1, UNITS), np.float32)
     found = [np.zeros(0, np.float32)]
     session = _session()
     for first in range(0, count, FRAMES):
-        states = {"input": inputs[first : first + FRAMES], "h": hidden, "c": cell}
-        probabilities, hidden, cell = session.run(["speech_probs", "hn", "cn"], states)
+        states = {"frames": inputs[first : first + FRAMES], "hidden": hidden, "cell": cell}
+        probabilities, hidden, cell = session.run(["probabilities", "next_hidden", "next_cell"], states)
         found.append(np.asarray(probabilities, np.float32).ravel())
     return np.concatenate(found)
 
@@ -81,7 +81,4 @@ def _load() -> InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
-    package = find_spec("silero_vad")
-    assert package is not None and package.origin is not None
-    file = Path(package.origin).parent / "data" / "silero_vad_16k_sequence.onnx"
-    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(NETWORK, options, providers=["CPUExecutionProvider"])

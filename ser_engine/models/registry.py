@@ -35,7 +35,15 @@ ONNX = ARCHITECTURES | {
 }
 
 # Architectures of folders in models/ that are no emotion models themselves.
-PARTS = ("whisper", "audio-embedding", "text-emotion", "speaker-embedding", "segmentation", "voice-kind")
+PARTS = (
+    "whisper",
+    "audio-embedding",
+    "text-emotion",
+    "speaker-embedding",
+    "segmentation",
+    "voice-kind",
+    "speech-detector",
+)
 
 # What Transformers' own folders name under "architectures" when they classify audio: its classes for the Auto class
 # AutoModelForAudioClassification, written out, since a list of models must not wait for torch.

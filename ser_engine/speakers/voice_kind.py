@@ -36,7 +36,7 @@ LEAST_SNR_DB = 15.0
 """Ratio of speech to background below which noise may hide the voice, so that nothing is named."""
 SHORTEST_S, PIECE_S, PIECES = 1.0, 0.25, 8
 """In less speech, nothing is named; of more than these pieces, as many are measured, evenly spread."""
-MOST_PARTS = 4
+MOST_PARTS = 2
 """Parts of `PART_S` that are embedded, evenly spread."""
 
 

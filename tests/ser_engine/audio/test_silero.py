@@ -1,22 +1,22 @@
-"""Silero VAD and the high-pass filter give the same without the packages that take long to load."""
+"""Silero VAD gives what its package does."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.signal
+import torch
 from silero_vad import get_speech_timestamps_from_probs, load_silero_vad
 
 from ser_engine.audio import silero
-from ser_engine.audio.highpass import highpass
-from tests.speech import noise, speech
+from tests.speech import speech
+from tools.bundle_speech_detector import unroll
 
 
 def test_probabilities_are_those_of_the_package() -> None:
     samples = np.concatenate([speech("Kids are talking by the door.")] * 8).astype(np.float32)
     assert len(samples) > silero.FRAME * silero.FRAMES  # more than are computed at once
     reference = load_silero_vad(sequence=True).audio_forward(samples)
-    assert silero.speech_probabilities(samples) == pytest.approx(np.ravel(reference), abs=1e-5)
+    assert silero.speech_probabilities(samples) == pytest.approx(np.ravel(reference), abs=1e-4)
     assert len(silero.speech_probabilities(np.zeros(0, np.float32))) == 0
 
 
@@ -38,10 +38,10 @@ def test_spans_are_those_of_the_package(threshold: float) -> None:
         assert ours == [(span["start"], span["end"]) for span in spans]
 
 
-@pytest.mark.parametrize("rate", [8000, 16_000, 48_000])
-@pytest.mark.parametrize("length", [1, 256, 1000])
-def test_the_filter_is_scipys(rate: int, length: int) -> None:
-    samples = (noise(1)[:length] + 0.3).astype(np.float32)
-    assert len(highpass(samples[:0], 80, rate)) == 0
-    reference = scipy.signal.sosfilt(scipy.signal.butter(2, 80, "high", fs=rate, output="sos"), samples)
-    assert highpass(samples, 80, rate) == pytest.approx(reference, abs=1e-5)
+@pytest.mark.parametrize("length, stride", [(4, 1), (4, 2), (2, 2), (1, 1)])
+def test_a_convolution_is_a_matrix(length: int, stride: int) -> None:
+    torch.manual_seed(0)
+    kernel, x = torch.randn(5, 3, 3), torch.randn(7, 3, length)
+    reference = torch.nn.functional.conv1d(x, kernel, padding=1, stride=stride).transpose(1, 2).flatten(1)
+    found = x.transpose(1, 2).flatten(1).numpy() @ unroll(kernel.numpy(), length, stride).T
+    np.testing.assert_allclose(found, reference, atol=1e-5)

@@ -1,8 +1,9 @@
-"""A Butterworth high-pass filter of second order in numpy: scipy.signal takes longer to load than a clip to analyze."""
+"""Butterworth filters of second order in numpy: scipy.signal takes longer to load than a clip to analyze."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,22 @@ BLOCK = 256
 
 def highpass(samples: NDArray[np.float32], hertz: float, rate: int) -> NDArray[np.float32]:
     """Return float32 [n] without what is below `hertz`, as `scipy.signal.butter(2, hertz, "high")` and `sosfilt` do."""
+    return _butterworth(samples, hertz, rate, (1.0, -2.0, 1.0))
+
+
+def lowpass(samples: NDArray[np.float32], hertz: float, rate: int) -> NDArray[np.float32]:
+    """Return float32 [n] without what is above `hertz`, as `scipy.signal.butter(2, hertz, "low")` and `sosfilt` do."""
+    power = math.tan(math.pi * hertz / rate) ** 2
+    return _butterworth(samples, hertz, rate, (power, 2 * power, power))
+
+
+def _butterworth(
+    samples: NDArray[np.float32], hertz: float, rate: int, numerator: Sequence[float]
+) -> NDArray[np.float32]:
+    """Filter by the poles of the cutoff frequency and a numerator, before it is scaled as they are."""
     tangent = math.tan(math.pi * hertz / rate)
     scale = 1 / (1 + math.sqrt(2) * tangent + tangent**2)
-    b0, b1, b2 = scale, -2 * scale, scale
+    b0, b1, b2 = (scale * each for each in numerator)
     a1, a2 = 2 * (tangent**2 - 1) * scale, (1 - math.sqrt(2) * tangent + tangent**2) * scale
     # The transposed direct form II: y = b0 x + s1, and the state (s1, s2) goes on by `step` and `take`.
     step, take = np.array([[-a1, 1.0], [-a2, 0.0]]), np.array([b1 - a1 * b0, b2 - a2 * b0])
