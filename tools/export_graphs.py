@@ -22,23 +22,20 @@ from ser_engine.models.graph_builder import Graph
 PROJECT = Path(__file__).resolve().parents[1]
 GRAPHS = PROJECT / "ser_engine" / "models" / "graphs"
 MICROSOFT = "com.microsoft"
-# Matrices in 8 bits are multiplied in blocks of so many columns; within a block, activations have one scale. The
-# encoder's errors add up over its blocks and positions, so that its are small; the decoder is bound by memory.
-ENCODER_BLOCK, DECODER_BLOCK = 32, 128
-# What matrices are multiplied in: float32, or 8 bits (onnxruntime's number for it), for weights and activations.
-EXACT, FAST = 0, 4
+# What matrices are multiplied in: float32; 8 bits with a scale for each `BLOCK` columns of an activation; or 8 bits
+# with one scale for all activations of a recording, in a third of the time, where these are alike.
+EXACT, BY_BLOCK, AT_ONCE = "float32", "8 bits by block", "8 bits at once"
+BLOCK = 128
 # The blocks that represent how something is said (`features.encoder.BLOCKS`).
 VOICE_BLOCKS = 4
+# onnxruntime's number for 8-bit activations.
+ONE_BYTE = 4
 # The heads of Whisper-base's cross-attention that follow the words' times (openai-whisper's _ALIGNMENT_HEADS).
 ALIGNMENT_HEADS = ((3, 1), (4, 2), (4, 3), (4, 7), (5, 1), (5, 2), (5, 4), (5, 6))
 
 
 class WeightlessGraph(Graph):
     """A graph whose weights are filled in when it is loaded."""
-
-    def __init__(self, name: str, block: int = ENCODER_BLOCK) -> None:
-        super().__init__(name)
-        self.block = block
 
     def weight(self, name: str, *shape: int, type: int = TensorProto.FLOAT) -> str:
         """Declare a tensor that is filled in when the graph is loaded."""
@@ -48,19 +45,24 @@ class WeightlessGraph(Graph):
             self.weights[name] = tensor
         return name
 
-    def linear(self, x: str, name: str, rows: int, columns: int, bias: bool = True, level: int = EXACT) -> str:
-        """Multiply by the matrix `name`.weight [rows, columns] and add `name`.bias: in float32, or `FAST` in 8 bits."""
+    def linear(self, x: str, name: str, rows: int, columns: int, bias: bool = True, level: str = EXACT) -> str:
+        """Multiply by the matrix `name`.weight [rows, columns] and add `name`.bias, in the numbers of a level."""
+        if level == AT_ONCE:
+            codes = self.weight(f"{name}.weight:columns", columns, rows, type=TensorProto.INT8)
+            scale = self.weight(f"{name}.weight:scale", rows)
+            rest = ["", self.weight(f"{name}.bias", rows)] if bias else []
+            return self.add("DynamicQuantizeMatMul", x, codes, scale, *rest, domain=MICROSOFT)
         if level == EXACT:
             # Half as much time again as with codes that are converted at each call, for a few short recordings.
             y = self.add("FusedMatMul", x, self.weight(f"{name}.weight", rows, columns), domain=MICROSOFT, transB=1)
             return self.add("Add", y, self.weight(f"{name}.bias", rows)) if bias else y
-        blocks = columns // self.block
-        codes = self.weight(f"{name}.weight:codes", rows, blocks, self.block, type=TensorProto.UINT8)
+        blocks = columns // BLOCK
+        codes = self.weight(f"{name}.weight:codes", rows, blocks, BLOCK, type=TensorProto.UINT8)
         scales = self.weight(f"{name}.weight:scales", rows, blocks)
         rest = ["", "", self.weight(f"{name}.bias", rows)] if bias else []
         return self.add(
             "MatMulNBits", x, codes, scales, *rest,
-            domain=MICROSOFT, K=columns, N=rows, bits=8, block_size=self.block, accuracy_level=level,
+            domain=MICROSOFT, K=columns, N=rows, bits=8, block_size=BLOCK, accuracy_level=ONE_BYTE,
         )  # fmt: skip
 
     def normalize(self, x: str, name: str, width: int, epsilon: float = 1e-5) -> str:
@@ -81,8 +83,13 @@ class WeightlessGraph(Graph):
         (folder / f"{self.name}.json").write_text(json.dumps(shapes, indent=0) + "\n", encoding="utf-8")
 
 
-def encoder_block(g: WeightlessGraph, x: str, prefix: str, width: int, heads: int, level: int) -> str:
-    """Add one block of Whisper's encoder, the names of whose weights begin with `prefix`."""
+def encoder_block(
+    g: WeightlessGraph, x: str, prefix: str, width: int, heads: int, level: str = EXACT, last: str = EXACT
+) -> str:
+    """Add one block of Whisper's encoder, the names of whose weights begin with `prefix`.
+
+    `last` is the level of its last matrix, whose activations are the least alike.
+    """
     y = g.normalize(x, f"{prefix}attn_ln", width)
     query = g.linear(y, f"{prefix}attn.query", width, width, level=level)
     key = g.linear(y, f"{prefix}attn.key", width, width, bias=False, level=level)
@@ -91,7 +98,7 @@ def encoder_block(g: WeightlessGraph, x: str, prefix: str, width: int, heads: in
     x = g.add("Add", x, g.linear(y, f"{prefix}attn.out", width, width, level=level))
     y = g.normalize(x, f"{prefix}mlp_ln", width)
     y = g.gelu(g.linear(y, f"{prefix}mlp.0", 4 * width, width, level=level))
-    return g.add("Add", x, g.linear(y, f"{prefix}mlp.2", width, 4 * width, level=level))
+    return g.add("Add", x, g.linear(y, f"{prefix}mlp.2", width, 4 * width, level=last))
 
 
 def _embed_spectrogram(g: WeightlessGraph, dims: dict[str, int]) -> str:
@@ -114,7 +121,7 @@ def voice_encoder(dims: dict[str, int]) -> WeightlessGraph:
     for n in range(VOICE_BLOCKS + 1):
         g.output(x, f"states_{n}", "batch", "positions", dims["n_audio_state"])
         if n < VOICE_BLOCKS:
-            x = encoder_block(g, x, f"encoder.blocks.{n}.", dims["n_audio_state"], dims["n_audio_head"], EXACT)
+            x = encoder_block(g, x, f"encoder.blocks.{n}.", dims["n_audio_state"], dims["n_audio_head"])
     return g
 
 
@@ -122,34 +129,35 @@ def tuned_block(dims: dict[str, int]) -> WeightlessGraph:
     """Return one block of the encoder, exactly: states [batch, t, width] to its output."""
     g = WeightlessGraph("encoder_block")
     x = g.input("states", "batch", "t", dims["n_audio_state"])
-    y = encoder_block(g, x, "", dims["n_audio_state"], dims["n_audio_head"], EXACT)
+    y = encoder_block(g, x, "", dims["n_audio_state"], dims["n_audio_head"])
     g.output(y, "output", "batch", "t", dims["n_audio_state"])
     return g
 
 
-def whisper_encoder(dims: dict[str, int], level: int) -> WeightlessGraph:
+def whisper_encoder(dims: dict[str, int]) -> WeightlessGraph:
     """Return the encoder: a spectrogram [batch, mels, 2 t] to the decoder's keys and values of its states."""
     g = WeightlessGraph("whisper_encoder")
     width, heads = dims["n_audio_state"], dims["n_audio_head"]
     x = _embed_spectrogram(g, dims)
     for n in range(dims["n_audio_layer"]):
-        # In float32, the first block costs little and halves the error of the keys and values (to 1.4%).
-        x = encoder_block(g, x, f"encoder.blocks.{n}.", width, heads, level if n else EXACT)
+        # The error of the first block would grow through all others.
+        levels = (AT_ONCE, BY_BLOCK) if n else (EXACT, EXACT)
+        x = encoder_block(g, x, f"encoder.blocks.{n}.", width, heads, *levels)
     states = g.normalize(x, "encoder.ln_post", width)
     split = g.constant([0, 0, heads, width // heads])
     for n in range(dims["n_text_layer"]):
         for part in ("key", "value"):
             y = g.linear(
-                states, f"decoder.blocks.{n}.cross_attn.{part}", width, width, bias=part == "value", level=level
+                states, f"decoder.blocks.{n}.cross_attn.{part}", width, width, bias=part == "value", level=AT_ONCE
             )
             y = g.add("Transpose", g.add("Reshape", y, split), perm=[0, 2, 1, 3])
             g.output(y, f"cross_{part}_{n}", "batch", heads, "positions", width // heads)
     return g
 
 
-def whisper_decoder(dims: dict[str, int], level: int) -> WeightlessGraph:
+def whisper_decoder(dims: dict[str, int]) -> WeightlessGraph:
     """Return the decoder: embedded tokens [batch, n, width] and what is cached to logits of the positions `rows`."""
-    g = WeightlessGraph("whisper_decoder", DECODER_BLOCK)
+    g = WeightlessGraph("whisper_decoder")
     width, heads = dims["n_text_state"], dims["n_text_head"]
     head = width // heads
     x = g.input("embedded", "batch", "n", width)
@@ -166,7 +174,7 @@ def whisper_decoder(dims: dict[str, int], level: int) -> WeightlessGraph:
         cross = [g.input(f"cross_{part}_{n}", "batch", heads, "positions", head) for part in ("key", "value")]
         y = g.normalize(x, f"{name}.attn_ln", width)
         query, key, value = (
-            g.linear(y, f"{name}.attn.{part}", width, width, bias=part != "key", level=level)
+            g.linear(y, f"{name}.attn.{part}", width, width, bias=part != "key", level=BY_BLOCK)
             for part in ("query", "key", "value")
         )
         y, *present = g.add(
@@ -175,9 +183,9 @@ def whisper_decoder(dims: dict[str, int], level: int) -> WeightlessGraph:
         )  # fmt: skip
         for part, tensor in zip(("key", "value"), present, strict=True):
             g.output(tensor, f"present_{part}_{n}", "batch", heads, "total", head)
-        x = g.add("Add", x, g.linear(y, f"{name}.attn.out", width, width, level=level))
+        x = g.add("Add", x, g.linear(y, f"{name}.attn.out", width, width, level=BY_BLOCK))
         y = g.normalize(x, f"{name}.cross_attn_ln", width)
-        query = g.linear(y, f"{name}.cross_attn.query", width, width, level=level)
+        query = g.linear(y, f"{name}.cross_attn.query", width, width, level=BY_BLOCK)
         # Beams of one recording share its keys: as if they were its further positions.
         query = g.add("Reshape", query, g.add("Concat", recordings(cross[0]), g.constant([-1, width]), axis=0))
         for layer, chosen in ALIGNMENT_HEADS:
@@ -187,12 +195,12 @@ def whisper_decoder(dims: dict[str, int], level: int) -> WeightlessGraph:
                 aligned[layer, chosen] = g.add("MatMul", each, own)
         y = g.add("MultiHeadAttention", query, *cross, domain=MICROSOFT, num_heads=heads)
         y = g.add("Reshape", y, g.add("Shape", x))
-        x = g.add("Add", x, g.linear(y, f"{name}.cross_attn.out", width, width, level=level))
+        x = g.add("Add", x, g.linear(y, f"{name}.cross_attn.out", width, width, level=BY_BLOCK))
         y = g.normalize(x, f"{name}.mlp_ln", width)
-        y = g.gelu(g.linear(y, f"{name}.mlp.0", 4 * width, width, level=level))
-        x = g.add("Add", x, g.linear(y, f"{name}.mlp.2", width, 4 * width, level=level))
+        y = g.gelu(g.linear(y, f"{name}.mlp.0", 4 * width, width, level=BY_BLOCK))
+        x = g.add("Add", x, g.linear(y, f"{name}.mlp.2", width, 4 * width, level=BY_BLOCK))
     x = g.add("Gather", g.normalize(x, "decoder.ln", width), rows, axis=1)
-    logits = g.linear(x, "decoder.token_embedding", dims["n_vocab"], width, bias=False, level=level)
+    logits = g.linear(x, "decoder.token_embedding", dims["n_vocab"], width, bias=False, level=BY_BLOCK)
     g.output(logits, "logits", "batch", "r", dims["n_vocab"])
     stacked = [g.add("Unsqueeze", aligned[pair], g.constant([1])) for pair in ALIGNMENT_HEADS]
     scores = g.add("Mul", g.add("Concat", *stacked, axis=1), g.constant(head**-0.5, np.float32))
@@ -231,8 +239,8 @@ def graphs() -> Sequence[WeightlessGraph]:
     """Return all graphs."""
     dims = _config("whisper-base")["dims"]
     return (
-        whisper_encoder(dims, FAST),
-        whisper_decoder(dims, FAST),
+        whisper_encoder(dims),
+        whisper_decoder(dims),
         voice_encoder(dims),
         tuned_block(dims),
         bert(_config("goemotions-minilm")["encoder"]),

@@ -26,8 +26,11 @@ GRAPHS = Path(__file__).parent / "graphs"
 MODEL = "model.onnx"
 _OPENING = threading.Lock()
 SCALE = ".scale"
-CODES = ":codes"
-"""Ending of the names of a matrix's 8-bit codes in blocks (zero is 128); any other stands for their scales."""
+CODES, SCALES, COLUMNS = ":codes", ":scales", ":columns"
+"""Endings of names: of a matrix's 8-bit codes in blocks (zero is 128) and their scales; and of its columns in 7 bits.
+
+Their scale has another ending. Sums of products of 8 bits with 8 bits overflow on processors without VNNI.
+"""
 _TYPES = {"I8": np.int8, "U8": np.uint8, "F16": np.float16, "F32": np.float32, "I64": np.int64, "BOOL": np.bool_}
 
 
@@ -87,6 +90,10 @@ class Weights:
             elif name.endswith(CODES):
                 # int8 plus 128, in one pass.
                 filled = (self._stored[self.prefix + matrix].view(np.uint8) ^ np.uint8(128)).reshape(shape)
+            elif name.endswith(COLUMNS):
+                filled = np.ascontiguousarray(np.rint(self._stored[self.prefix + matrix].T / np.float32(2)), np.int8)
+            elif not name.endswith(SCALES):
+                filled = 2 * self._stored[self.prefix + matrix + SCALE].astype(np.float32)
             else:
                 filled = np.repeat(self._stored[self.prefix + matrix + SCALE].astype(np.float32), shape[1])
                 filled = filled.reshape(shape)

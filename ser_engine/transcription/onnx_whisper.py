@@ -48,9 +48,9 @@ class OnnxWhisper:
 
     def encode(self, clips: Sequence[NDArray[np.float32]]) -> list[Keys]:
         """Return what the decoder takes of each clip, float32 [m], padded or cut to n samples: the same for all."""
-        mels = np.stack([log_mel(clip, self.dims["n_mels"]) for clip in clips])
-        keys = run(self._encoder, CROSS, {"mel": mels})
-        return [[each[row : row + 1] for each in keys] for row in range(len(clips))]
+        # One by one: the activations of a run have one scale, and a recording's words must not depend on others.
+        mels = [log_mel(clip, self.dims["n_mels"])[None] for clip in clips]
+        return [run(self._encoder, CROSS, {"mel": mel}) for mel in mels]
 
     def detect(self, states: Sequence[Keys]) -> Array:
         """Return the log-probabilities of the languages, [n, languages]."""
