@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_engine.blas import one_blas_thread
 from ser_engine.classification import Classified, classify, classify_without
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, SerError, TooLarge
 from ser_engine.memory import limit_primitives, trim_memory
@@ -83,6 +84,7 @@ class Analyzer:
         self._languages: ModelLanguages | None = None
         self._transcriber: Transcriber | None = None
 
+    @one_blas_thread
     def analyze(
         self,
         source: Source,
@@ -144,6 +146,7 @@ class Analyzer:
                 (analysis,) = self._predict([pending], settings, report)
         return replace(analysis, seconds={**analysis.seconds, "total": time.perf_counter() - begun})
 
+    @one_blas_thread
     def analyze_batch(
         self,
         sources: Sequence[Source],
@@ -186,6 +189,7 @@ class Analyzer:
         analyses = iter(self._predict(pending, settings) if pending else ())
         return [next(analyses) if result is None else result for result in results]
 
+    @one_blas_thread
     def calibrate(
         self, source: Source, sampling_rate: int | None = None, *, name: str = "", channels: str | int = "auto"
     ) -> Baseline:
@@ -234,6 +238,7 @@ class Analyzer:
             made = f"The baseline was made by the model “{baseline.model}”"
             raise InvalidSettings(f"{made}, which is not part of “{self.model.id}”; calibrate again.")
 
+    @one_blas_thread
     def rescore(self, analysis: Analysis, words: str, source: bytes | str | Path | BinaryIO | None = None) -> Analysis:
         """Return the analysis of the same recording with these words instead, all else unchanged.
 
@@ -283,6 +288,7 @@ class Analyzer:
                 raise InvalidAudio(f"This is another recording than “{info.name}”, so it cannot be scored again.")
             return rescore_sentences(self.model, settings, sound, analysis, edited, self.model.threshold)
 
+    @one_blas_thread
     def explain(self, analysis: Analysis) -> Explanation:
         """Weigh moments and words of a recording in its answer, and measure the voice; `analysis` is this analyzer's.
 
@@ -464,6 +470,7 @@ class Analyzer:
         speech = analysis.speech.warned(trained_on.WARNING)
         return replace(analysis, quality=speech.quality, speech=speech)
 
+    @one_blas_thread
     def warm_up(self) -> None:
         """Load every model and run it once, so that the first analysis does not wait for it."""
         from ser_engine.audio.vad import detect_speech

@@ -19,6 +19,7 @@ from ser_engine.analyzer import Analyzer
 from ser_engine.audio.clean import clean_speech
 from ser_engine.audio.limits import MAX_RATE, MIN_RATE
 from ser_engine.audio.quality import measure_quality, normalize_level, rms
+from ser_engine.blas import one_blas_thread
 from ser_engine.errors import InvalidAudio, InvalidSettings, NoSpeech, TooLarge
 from ser_engine.labels import group_scores
 from ser_engine.live.ring_buffer import Resampler, RingBuffer, SessionAudio, to_mono
@@ -162,6 +163,7 @@ class LiveSession:
         total = self._audio.total
         return decibels(self._audio.between(total - SAMPLE_RATE // 10, total))
 
+    @one_blas_thread
     def push(self, samples: NDArray[Any], rate: int, behind_s: float | None = None) -> list[Update]:
         """Process the next chunk and return an update for each window that it completes.
 
@@ -201,6 +203,7 @@ class LiveSession:
             updates += self._score_due(None if behind_s is None else behind_s + rest_s, begun)
         return updates
 
+    @one_blas_thread
     def finish(self) -> list[Update]:
         """End the session and return the remaining updates, including one for an incomplete last hop."""
         if self.finished:
