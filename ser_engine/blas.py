@@ -12,25 +12,38 @@ class OneBlasThread(ContextDecorator):
     """Keeps numpy's matrices to one thread in the whole process until the last of those who asked for it is done.
 
     OpenBLAS's other threads spin for some 25 ms after each product, and take that time from onnxruntime's: the models
-    multiply small matrices in numpy between large ones in onnxruntime, which then ran at half its speed on two cores.
+    multiply small matrices in numpy between large ones in onnxruntime, which then run at half their speed on two cores.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
-        self._limit: Any = None
+        self._done = threading.Event()
+        self._keeper: threading.Thread | None = None
 
     def __enter__(self) -> None:
         with self._lock:
-            if not self._users:
-                self._limit = _libraries().limit(limits=1, user_api="blas")
             self._users += 1
+            if self._keeper is None:
+                limited = threading.Event()
+                self._done.clear()
+                self._keeper = threading.Thread(target=self._keep, args=[limited], name="one-blas-thread", daemon=True)
+                self._keeper.start()
+                limited.wait()
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._users -= 1
-            if not self._users:
-                self._limit.restore_original_limits()
+            if not self._users and self._keeper is not None:
+                self._done.set()
+                self._keeper.join()
+                self._keeper = None
+
+    def _keep(self, limited: threading.Event) -> None:
+        """Limit the threads until `_done`: threadpoolctl lets one thread do so at a time, and the users may be many."""
+        with _libraries().limit(limits=1, user_api="blas"):
+            limited.set()
+            self._done.wait()
 
 
 one_blas_thread = OneBlasThread()

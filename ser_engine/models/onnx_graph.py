@@ -163,9 +163,9 @@ def _session_options(threads: int) -> SessionOptions:
     options = SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Sessions share the processor with each other and with other processes: they do not spin when they are done, and
-    # they give memory back.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # Sessions share the processor with each other and with other processes: their threads spin for no longer than it
+    # takes to wake them, and they give memory back.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False

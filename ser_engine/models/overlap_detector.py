@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_engine.models.onnx_graph import open_model
+from ser_engine.models.onnx_graph import open_model, run
 from ser_engine.models.store import find_bundled
 from ser_engine.settings import Settings
 from ser_engine.types import SAMPLE_RATE
@@ -26,7 +26,7 @@ SEVERAL = slice(4, 7)
 # The frames at the edges of a chunk see less and are answered by its neighbors.
 MARGIN = 148
 INNER = FRAMES - 2 * MARGIN
-BATCH = 8
+BATCH = 4
 
 
 class OverlapDetector:
@@ -46,7 +46,7 @@ class OverlapDetector:
         for first in range(0, count, BATCH):
             starts = range(first * INNER * STRIDE, min(count, first + BATCH) * INNER * STRIDE, INNER * STRIDE)
             chunks = np.stack([padded[start : start + CHUNK] for start in starts])
-            logarithms = self._session.run(["logarithms"], {"samples": chunks[:, None]})[0]
+            logarithms = run(self._session, ["logarithms"], {"samples": chunks[:, None]})[0]
             answers.append(np.exp(logarithms[:, MARGIN:-MARGIN, SEVERAL]).sum(axis=2).ravel())
         return np.asarray(np.concatenate(answers)[:frames], np.float32)
 

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_engine.features.mel import kaldi_mel
-from ser_engine.models.onnx_graph import open_model
+from ser_engine.models.onnx_graph import open_model, run
 from ser_engine.models.store import find_bundled
 from ser_engine.settings import Settings
 
 Array = NDArray[np.float32]
 ID = "campplus"
 BANDS, WIDTH = 80, 192
-BATCH = 32
+BATCH = 8
 """Parts that are embedded at once, which bounds the memory."""
 
 
@@ -28,7 +28,7 @@ class VoiceEmbedder:
     def embed(self, parts: Array) -> Array:
         """Return the embeddings [n, WIDTH] of parts [n, samples] at 16 kHz, all of one length."""
         mel = kaldi_mel(parts, BANDS)
-        found = self._session.run(["embedding"], {"mel": mel - mel.mean(axis=1, keepdims=True)})[0]
+        found = run(self._session, ["embedding"], {"mel": mel - mel.mean(axis=1, keepdims=True)})[0]
         return np.asarray(found, np.float32)
 
 
