@@ -11,8 +11,8 @@ from typing import Any
 class OneBlasThread(ContextDecorator):
     """Keeps numpy's matrices to one thread in the whole process until the last of those who asked for it is done.
 
-    OpenBLAS's other threads spin for some 25 ms after each product, and take that time from onnxruntime's: the models
-    multiply small matrices in numpy between large ones in onnxruntime, which then run at half their speed on two cores.
+    OpenBLAS's other threads spin for a while after each product, and take the cores from onnxruntime's: the models
+    multiply small matrices in numpy between large ones in onnxruntime.
     """
 
     def __init__(self) -> None:
