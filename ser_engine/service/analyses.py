@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import statistics
+import sys
 import threading
 import time
 from collections import deque
@@ -246,9 +247,8 @@ class Analyses:
             self._metrics.audio.labels("analyze").inc(job.answer.result().quality.duration_s)
 
     def _set_threads(self) -> None:
-        import torch
-
-        torch.set_num_threads(self._threads)
+        if torch := sys.modules.get("torch"):  # which the bundled models do without
+            torch.set_num_threads(self._threads)
 
     async def stop(self) -> None:
         """End what is still under way, and wait until it has ended."""

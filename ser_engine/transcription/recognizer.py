@@ -63,7 +63,7 @@ class Recognizer(Protocol):
 
 
 class TorchWhisper:
-    """openai-whisper's model with a window of `positions`; one call at a time.
+    """openai-whisper's model with a window of `positions`; calls of its decoder from several threads take turns.
 
     The weights are in float32; with CUDA, everything is computed in float16, as openai-whisper does.
     """
@@ -72,6 +72,7 @@ class TorchWhisper:
         self.model = shorten_window(model, positions)
         self._half = model.device.type == "cuda"
         self._aligner = _without_encoder(self.model)
+        self._decoding = threading.Lock()  # decoding attaches a cache of keys and values to the model
         self.is_multilingual: bool = model.is_multilingual
         self.num_languages: int = model.num_languages
 
@@ -93,7 +94,7 @@ class TorchWhisper:
 
         tokenizer = self.tokenizer("en")
         tokens = [tokenizer.to_language_token(code) for code in islice(LANGUAGES, self.num_languages)]
-        with torch.inference_mode():
+        with self._decoding, torch.inference_mode():
             begin = torch.full((len(states), 1), tokenizer.sot, device=self.model.device)
             logits = self.model.logits(begin, torch.stack(list(states)))[:, 0, tokens]
             return np.asarray(logits.log_softmax(dim=-1).cpu().numpy(), np.float32)
@@ -115,7 +116,7 @@ class TorchWhisper:
         from whisper.decoding import DecodingOptions
 
         options = DecodingOptions(language=language, sample_len=tokens, fp16=self._half, beam_size=beams or None)
-        with torch.inference_mode():
+        with self._decoding, torch.inference_mode():
             return cast("list[Decoded]", self.model.decode(torch.stack(list(states)), options))
 
     def align(self, states: Tensor, language: str, pieces: Pieces, frames: int) -> list[list[dict[str, Any]]]:
@@ -125,7 +126,7 @@ class TorchWhisper:
         timed: list[dict[str, Any]] = [
             {"start": begin, "end": end, "tokens": tokens, "seek": 0, "words": []} for begin, end, tokens in pieces
         ]
-        with _ALIGNING:
+        with self._decoding, _ALIGNING:
             add_word_timestamps(
                 segments=timed,
                 model=self._aligner,

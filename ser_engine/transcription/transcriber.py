@@ -8,7 +8,6 @@ pauses, and several windows are decoded at a time. Each has its own language: se
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -56,7 +55,7 @@ _Found = tuple[Window, list[TranscriptSegment]]
 
 
 class Transcriber:
-    """Transcribes `CleanSpeech`; may be called from several threads, which then take turns.
+    """Transcribes `CleanSpeech`; may be called from several threads.
 
     `model` is openai-whisper's, in float32, or a `Recognizer`; `engine` names it in transcripts, such as
     "whisper-base (int8 weights)"; `language` is the code of the language of all speech, or None to detect it.
@@ -68,7 +67,6 @@ class Transcriber:
         self._model = as_recognizer(model, WINDOW)
         chosen = choose_language(self._model, language)
         self.language = chosen.language if chosen else None
-        self._lock = threading.Lock()  # torch's decoding attaches its key-value cache to the model
 
     def prepare_words(self) -> None:
         """Compile what times words, so that the first recording does not wait two seconds for it."""
@@ -167,16 +165,15 @@ class Transcriber:
         length = round(WINDOW * SECONDS_PER_POSITION * SAMPLE_RATE)
         results: list[tuple[Window, Decoded]] = []
         samples = [np.pad(window.samples[:length], (0, max(0, length - len(window.samples)))) for window in windows]
-        with self._lock:
-            states = self._model.encode(samples)
-            found = self._detect(windows, states)
-            single = {row: own[0] for row, own in enumerate(found) if len(own) == 1}
-            rows: dict[str, list[int]] = {}
-            for row, window in single.items():
-                rows.setdefault(window.language, []).append(row)
-            for language, own in rows.items():
-                texts = self._decode_states([single[row] for row in own], [states[row] for row in own], language)
-                results += [(single[row], text) for row, text in zip(own, texts, strict=True)]
+        states = self._model.encode(samples)
+        found = self._detect(windows, states)
+        single = {row: own[0] for row, own in enumerate(found) if len(own) == 1}
+        rows: dict[str, list[int]] = {}
+        for row, window in single.items():
+            rows.setdefault(window.language, []).append(row)
+        for language, own in rows.items():
+            texts = self._decode_states([single[row] for row in own], [states[row] for row in own], language)
+            results += [(single[row], text) for row, text in zip(own, texts, strict=True)]
         return results, [part for own in found if len(own) > 1 for part in own]
 
     def _detect(self, windows: Sequence[Window], states: Sequence[Any]) -> list[list[Window]]:
@@ -236,8 +233,7 @@ class Transcriber:
         spoken: list[list[Word]] = [[] for _ in pieces]
         if words:
             frames = max(2, len(window.samples) // HOP_LENGTH)
-            with self._lock:
-                timed = self._model.align(result.audio_features, result.language, pieces, frames)
+            timed = self._model.align(result.audio_features, result.language, pieces, frames)
             spoken = [join_parts(each, result.language not in UNSPACED) for each in timed]
         spans = speech.spans_between(window.start, window.start + len(window.samples))
         within = replace(speech, samples=window.samples, segments=spans)
