@@ -476,8 +476,6 @@ class Analyzer:
         from ser_engine.audio.vad import detect_speech
         from ser_engine.speakers import turns, voice_kind
 
-        turns.load_models(self.settings)
-        voice_kind.load_models(self.settings)
         noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
         detect_speech(noise)
         speech = CleanSpeech(noise, (Span(0.0, 1.0),), Quality(1.0, 1.0, SAMPLE_RATE, 8000.0, None, 0.0, -26.0, False))
@@ -486,6 +484,9 @@ class Analyzer:
             self.transcriber.transcribe(speech)
             if self.settings.words:
                 self.transcriber.prepare_words()
+        # Last, since a short recording does without them.
+        voice_kind.load_models(self.settings)
+        turns.load_models(self.settings)
 
     @property
     def model(self) -> Model:

@@ -22,8 +22,8 @@ from ser_engine.models.hub_files import PREFIX, downloading
 from ser_engine.models.registry import find_model, list_models
 from ser_engine.settings import available_cores
 
-PAINT_FIRST_S = 0.7
-"""Delay of the warm-up: importing torch would block the interpreter while the first page is being sent."""
+PAINT_FIRST_S = 0.2
+"""Delay of the warm-up, whose imports would block the interpreter while the first page is being sent."""
 
 
 MAX_SECONDS, MAX_BYTES = 3600.0, 400 * 1024**2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -13,7 +14,7 @@ from ser_engine.features.log_mel import log_mel
 from ser_engine.models.onnx_graph import Weights, open_graph, run
 from ser_engine.models.store import read_config
 from ser_engine.models.whisper import BUNDLED
-from ser_engine.settings import Settings
+from ser_engine.settings import Settings, available_cores
 from ser_engine.transcription.decoding import Decoded, Rules, decode, log_softmax
 from ser_engine.transcription.language import AFTER_S, LANGUAGES
 from ser_engine.transcription.tokens import load_tokenizer
@@ -41,6 +42,8 @@ class OnnxWhisper:
         self._encoder = open_graph("whisper_encoder", self._weights, settings.thread_count)
         self._decoder = open_graph("whisper_decoder", self._weights, settings.thread_count)
         self._positions = self._weights.read("decoder.positional_embedding")
+        # Encodings on all cores take turns: at once, their threads would wait for each other.
+        self._turns = threading.Semaphore(max(1, available_cores() // settings.thread_count))
         self.window = window
         self.is_multilingual = True
         self.num_languages = self.dims["n_vocab"] - 51765 - 1
@@ -49,8 +52,12 @@ class OnnxWhisper:
     def encode(self, clips: Sequence[NDArray[np.float32]]) -> list[Keys]:
         """Return what the decoder takes of each clip, float32 [m], padded or cut to n samples: the same for all."""
         # One by one: the activations of a run have one scale, and a recording's words must not depend on others.
-        mels = [log_mel(clip, self.dims["n_mels"])[None] for clip in clips]
-        return [run(self._encoder, CROSS, {"mel": mel}) for mel in mels]
+        states = []
+        for clip in clips:
+            mel = log_mel(clip, self.dims["n_mels"])[None]
+            with self._turns:
+                states.append(run(self._encoder, CROSS, {"mel": mel}))
+        return states
 
     def detect(self, states: Sequence[Keys]) -> Array:
         """Return the log-probabilities of the languages, [n, languages]."""

@@ -164,10 +164,14 @@ class Transcriber:
         """
         length = round(WINDOW * SECONDS_PER_POSITION * SAMPLE_RATE)
         results: list[tuple[Window, Decoded]] = []
-        samples = [np.pad(window.samples[:length], (0, max(0, length - len(window.samples)))) for window in windows]
-        states = self._model.encode(samples)
+        unknown = [window.samples[:length] for window in windows if window.states is None]
+        padded = [np.pad(samples, (0, length - len(samples))) for samples in unknown]
+        encoded = iter(self._model.encode(padded) if padded else ())
+        states = [next(encoded) if window.states is None else window.states for window in windows]
         found = self._detect(windows, states)
         single = {row: own[0] for row, own in enumerate(found) if len(own) == 1}
+        # The others are not kept, since they are large.
+        single |= {row: replace(own, states=states[row]) for row, own in single.items() if own.doubtful}
         rows: dict[str, list[int]] = {}
         for row, window in single.items():
             rows.setdefault(window.language, []).append(row)

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ class Window:
     stretches : (first, last) sample of each stretch of detected speech in the window
     detected : its language, once that is known
     root : `start` of the window of which it is the rest; that of most is None
+    states : of the recognizer, where the window may be decoded again
     """
 
     speech: int
@@ -37,6 +39,7 @@ class Window:
     stretches: tuple[tuple[int, int], ...] = ()
     detected: Detection | None = None
     root: int | None = None
+    states: Any = None
 
     @property
     def tokens(self) -> int:
