@@ -480,13 +480,12 @@ class Analyzer:
         detect_speech(noise)
         speech = CleanSpeech(noise, (Span(0.0, 1.0),), Quality(1.0, 1.0, SAMPLE_RATE, 8000.0, None, 0.0, -26.0, False))
         self.model.predict([speech])
+        voice_kind.load_models(self.settings)
+        turns.load_models(self.settings)
         if self.settings.transcribe:
             self.transcriber.transcribe(speech)
             if self.settings.words:
                 self.transcriber.prepare_words()
-        # Last, since a short recording does without them.
-        voice_kind.load_models(self.settings)
-        turns.load_models(self.settings)
 
     @property
     def model(self) -> Model:
