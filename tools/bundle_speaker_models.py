@@ -77,6 +77,7 @@ def bundle_embedder(unpacked: Path, folder: Path, source: str, license: str) -> 
     del network.xvector.dense.nonlinear.relu
     mel = torch.randn(2, 160, voice_embedder.BANDS)
     model = export(network, mel, "mel", "embedding", {"mel": ["n", "frames"], "embedding": ["n"]})
+    halve(model)
     write(model, folder, EMBEDDER_CARD, license, {"architecture": "speaker-embedding", "source": source})
 
 
@@ -91,6 +92,7 @@ def bundle_detector(unpacked: Path, folder: Path, source: str, license: str) -> 
     network.load_state_dict(stored["state_dict"])
     chunks = torch.randn(2, 1, overlap_detector.CHUNK)
     model = export(network, chunks, "samples", "logarithms", {"samples": ["n"], "logarithms": ["n"]})
+    halve(model)
     write(model, folder, DETECTOR_CARD, license, {"architecture": "segmentation", "source": source})
 
 
@@ -123,7 +125,6 @@ def halve(model: onnx.ModelProto) -> None:
 
 def write(model: onnx.ModelProto, folder: Path, card: str, license: str, config: dict[str, Any]) -> None:
     """Write a model's folder."""
-    halve(model)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / MODEL) as part:
         part.write_bytes(model.SerializeToString(deterministic=True))

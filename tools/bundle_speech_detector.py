@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from ser_engine.audio.silero import NETWORK, SAMPLES, UNITS
-from ser_engine.io import atomic_write, write_text
 from ser_engine.models.graph_builder import Graph
-from ser_engine.models.store import sha256, write_config
+from tools.bundle_speaker_models import write
 
 Array = NDArray[np.float32]
 PACKAGE, SOURCE, LICENSE = "silero-vad", "silero_vad/data/silero_vad_16k_sequence.onnx", "licenses/LICENSE"
@@ -31,19 +30,14 @@ STRIDES = (1, 2, 2, 1)
 
 def main() -> int:
     """Build the model."""
-    folder, package = NETWORK.parent, distribution(PACKAGE)
+    package = distribution(PACKAGE)
     source = onnx.load(Path(str(package.locate_file(SOURCE))))
     tensors = {each.name: numpy_helper.to_array(each) for each in source.graph.initializer}
     gates = next(list(node.input[1:4]) for node in source.graph.node if node.op_type == "LSTM")
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(NETWORK) as part:
-        part.write_bytes(build(tensors, [tensors[name] for name in gates]).SerializeToString(deterministic=True))
     license = next(Path(str(file.locate())) for file in package.files or () if file.as_posix().endswith(LICENSE))
-    write_text(folder / "LICENSE", license.read_text(encoding="utf-8"))
-    write_text(folder / "README.md", CARD)
-    made_from = f"{PACKAGE} {package.version}"
-    config = {"architecture": "speech-detector", "source": made_from, "weights": {NETWORK.name: sha256(NETWORK)}}
-    write_config(folder, config)
+    config = {"architecture": "speech-detector", "source": f"{PACKAGE} {package.version}"}
+    model = build(tensors, [tensors[name] for name in gates])
+    write(model, NETWORK.parent, CARD, license.read_text(encoding="utf-8"), config)
     return 0
 
 
