@@ -45,7 +45,9 @@ class Running:
     def logs(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.logged.getvalue().splitlines()]
 
-    def request_logs(self) -> list[dict[str, Any]]:
+    def request_logs(self, count: int) -> list[dict[str, Any]]:
+        """Return the logs of so many requests; a client has its answer before the log is written."""
+        wait_for(lambda: sum(entry["event"] == "request" for entry in self.logs()) >= count)
         return [entry for entry in self.logs() if entry["event"] == "request"]
 
     def metric(self, name: str, **labels: str) -> float:
@@ -61,6 +63,14 @@ class Running:
 
 
 Serve = Callable[..., Any]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")

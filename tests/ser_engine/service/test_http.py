@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from ser_engine.cli.main import main
 from ser_engine.settings import Settings
-from tests.ser_engine.service.conftest import Running, Serve, problem
+from tests.ser_engine.service.conftest import Running, Serve, problem, wait_for
 from tests.speech import encode, silence, speech, speech_wav, tone
 
 CURL = shutil.which("curl")
@@ -136,12 +136,15 @@ def test_health_and_figures(serve: Serve, wav: bytes) -> None:
     assert running.http.get("/readyz").json() == {"status": "ready"}
     running.http.post("/v1/analyze", content=wav)
     running.http.post("/v1/analyze", content=b"")
-    text = running.http.get("/metrics").text
-    labels = '{method="POST",route="/v1/analyze",status="200"}'
-    assert f"ser_request_seconds_count{labels} 1.0" in text
-    assert 'ser_errors_total{kind="not-audio"} 1.0' in text
+    figures = (
+        'ser_request_seconds_count{method="POST",route="/v1/analyze",status="200"} 1.0',
+        'ser_errors_total{kind="not-audio"} 1.0',
+        'ser_audio_seconds_total{interface="analyze"}',
+        "ser_queue_length 0.0",
+        "ser_analyses_running 0.0",
+    )
+    wait_for(lambda: all(figure in running.http.get("/metrics").text for figure in figures))
     assert running.metric("ser_audio_seconds_total", interface="analyze") == pytest.approx(2.4, abs=1)
-    assert "ser_queue_length 0.0" in text and "ser_analyses_running 0.0" in text
 
 
 def test_logs_are_json_and_have_nothing_of_a_recording(serve: Serve, recording: Path, wav: bytes) -> None:
@@ -149,7 +152,7 @@ def test_logs_are_json_and_have_nothing_of_a_recording(serve: Serve, recording: 
     with recording.open("rb") as file:
         answer = running.http.post("/v1/analyze", files={"file": (recording.name, file)})
     running.http.post("/v1/analyze?model=secret", content=wav)
-    done, refused = running.request_logs()
+    done, refused = running.request_logs(2)
     assert done["status"] == 200 and done["route"] == "/v1/analyze" and done["id"] == answer.headers["X-Request-ID"]
     assert done["audio_s"] > 1 and done["model"] == "tiny-heads"
     assert refused["status"] == 422 and refused["problem"] == "invalid-option"

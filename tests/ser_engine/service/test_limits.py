@@ -18,7 +18,7 @@ from ser_engine.cli.main import main
 from ser_engine.errors import InvalidSettings
 from ser_engine.service.config import ServiceSettings
 from ser_engine.service.keys import Key, RateLimit, new_key, read_keys
-from tests.ser_engine.service.conftest import Running, Serve, problem
+from tests.ser_engine.service.conftest import Running, Serve, problem, wait_for
 from tests.speech import speech_wav
 
 Captured = pytest.CaptureFixture[str]
@@ -102,7 +102,7 @@ def test_only_who_has_a_key_is_answered(serve: Serve, wav: bytes) -> None:
         assert running.http.get(path).status_code == 401
     assert running.http.get("/healthz").status_code == running.http.get("/readyz").status_code == 200
     assert running.http.post("/v1/analyze", content=wav, headers=bearer(secret)).status_code == 200
-    assert running.request_logs()[-1]["key"] == "phone"
+    assert running.request_logs(11)[-1]["key"] == "phone"
     assert secret not in running.logged.getvalue() and digest not in running.logged.getvalue()
 
 
@@ -216,13 +216,6 @@ class Slow:
         monkeypatch.setattr(engine, "analyze", analyze)
 
 
-def wait_for(condition) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + 15
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_beyond_the_queue_the_service_is_busy_and_says_when_to_come_again(
     serve: Serve, wav: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,7 +270,7 @@ def test_an_analysis_ends_when_its_client_has_left(serve: Serve, wav: bytes, mon
     for connection in connections:
         connection.close()
     wait_for(lambda: (queue.running, queue.waiting) == (0, 0))
-    wait_for(lambda: [entry["status"] for entry in running.request_logs()] == [499, 499])
+    assert [entry["status"] for entry in running.request_logs(2)] == [499, 499]
     assert running.metric("ser_cancelled_total") == 2
 
 

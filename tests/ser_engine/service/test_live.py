@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from ser_engine.analyzer import Analyzer
 from ser_engine.live.session import LiveSession
 from ser_engine.settings import Settings
-from tests.ser_engine.service.conftest import Running, Serve
+from tests.ser_engine.service.conftest import Running, Serve, wait_for
 from tests.speech import RATE, speech
 
 END = json.dumps({"type": "end"})
@@ -120,16 +120,11 @@ def test_sessions_are_as_many_as_there_may_be(serve: Serve, sound: np.ndarray) -
         assert refused.value.response.status_code == 503 and "Retry-After" in refused.value.response.headers
         connection.send(END)
         receive(connection)
-    deadline = time.monotonic() + 10
-    while running.service.sessions.open:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: not running.service.sessions.open)
     with open_live(running) as connection:
         connection.recv(10)  # and leaves without a word
-    while running.service.sessions.open:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert running.metric("ser_live_sessions") == 0
+    wait_for(lambda: not running.service.sessions.open)
+    wait_for(lambda: running.metric("ser_live_sessions") == 0)
 
 
 def test_a_silent_client_is_sent_away(serve: Serve) -> None:
