@@ -1,25 +1,15 @@
-"""The web page: its configuration and its navigation. Run it with `streamlit run app.py`."""
+"""The web page: run it with `streamlit run app.py`.
+
+Streamlit imports this file for its server, and runs it as the page of each visitor.
+"""
 
 import streamlit as st
 
-from ui import access, reload, session, theme
+from ui import startup
 
-st.set_page_config(page_title="Speech emotion", page_icon=theme.ICON, layout="wide")
-theme.apply()
-allowed = access.is_allowed()
-with (reload.resume() if allowed else session.current()).run():
-    page = st.navigation(
-        [
-            st.Page("pages/listen.py", title="Listen", icon=":material/graphic_eq:", default=True),
-            st.Page("pages/live.py", title="Live", icon=":material/mic:"),
-            st.Page("pages/batch.py", title="Batch", icon=":material/stacks:"),
-            st.Page("pages/results.py", title="Results", icon=":material/analytics:"),
-            st.Page("pages/about.py", title="About", icon=":material/info:"),
-        ],
-        position="top" if allowed else "hidden",
-    )
-    if allowed:
-        page.run()
-        access.show_account()
-    else:
-        access.ask()
+if __name__ == "__main__":
+    from ui import frame
+
+    frame.show()
+else:
+    app = st.App(__file__, lifespan=startup.lifespan)

@@ -472,7 +472,7 @@ class Analyzer:
 
     @one_blas_thread
     def warm_up(self) -> None:
-        """Load every model and run it once, so that the first analysis does not wait for it."""
+        """Load every model, what a short recording needs first, so that the first analysis does not wait for it."""
         from ser_engine.audio.vad import detect_speech
         from ser_engine.speakers import turns, voice_kind
 
@@ -480,12 +480,10 @@ class Analyzer:
         detect_speech(noise)
         speech = CleanSpeech(noise, (Span(0.0, 1.0),), Quality(1.0, 1.0, SAMPLE_RATE, 8000.0, None, 0.0, -26.0, False))
         self.model.predict([speech])
+        if self.settings.transcribe:
+            self.transcriber.warm_up(self.settings.words)
         voice_kind.load_models(self.settings)
         turns.load_models(self.settings)
-        if self.settings.transcribe:
-            self.transcriber.transcribe(speech)
-            if self.settings.words:
-                self.transcriber.prepare_words()
 
     @property
     def model(self) -> Model:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +20,6 @@ from ser_engine.fair_queue import FairQueue
 from ser_engine.models.hub_files import PREFIX, downloading
 from ser_engine.models.registry import find_model, list_models
 from ser_engine.settings import available_cores
-
-PAINT_FIRST_S = 0.2
-"""Delay of the warm-up, whose imports would block the interpreter while the first page is being sent."""
-
 
 MAX_SECONDS, MAX_BYTES = 3600.0, 400 * 1024**2
 """Limits of a recording, unless the environment sets others; an upload is held in memory."""
@@ -142,7 +137,6 @@ def warm_up(model: str) -> threading.Event:
     engine, progress, ended = analyzer(model), download(), threading.Event()
 
     def load() -> None:
-        time.sleep(PAINT_FIRST_S)
         try:
             engine.warm_up()
         except Exception:

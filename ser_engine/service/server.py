@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ser_engine.errors import InvalidSettings
+from ser_engine.heap import return_large_blocks
 from ser_engine.models.registry import find_model
 from ser_engine.service.app import Service, create_app
 from ser_engine.service.config import ServiceSettings
@@ -85,6 +86,7 @@ def run(settings: Settings, service_settings: ServiceSettings) -> int:
     """
     service_settings.check_host(bool(read_keys(service_settings)))
     find_model(settings)
+    return_large_blocks()
     app = create_app(settings, service_settings)
     bound = listen(service_settings)
     set_up_logs()

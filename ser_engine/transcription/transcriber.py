@@ -68,9 +68,13 @@ class Transcriber:
         chosen = choose_language(self._model, language)
         self.language = chosen.language if chosen else None
 
-    def prepare_words(self) -> None:
-        """Compile what times words, so that the first recording does not wait two seconds for it."""
-        self._model.prepare_words()
+    def warm_up(self, words: bool = False) -> None:
+        """Run the model once; with `words`, also prepare what times them, which can take two seconds."""
+        states = self._model.encode([np.zeros(SAMPLE_RATE, np.float32)])
+        self._model.detect(states)
+        self._model.decode(states, "en", tokens=1)
+        if words:
+            self._model.prepare_words()
 
     def transcribe(
         self, speech: CleanSpeech, words: bool = False, language: str | None = None, main: str | None = None

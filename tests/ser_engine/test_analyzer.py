@@ -250,6 +250,13 @@ def test_warming_up_leaves_nothing_to_load(settings: Settings) -> None:
     assert fresh._transcriber is None  # nobody asked for words
 
 
+@pytest.mark.parametrize("words", [False, True])
+def test_warming_up_runs_whisper_where_words_are_wanted(settings: Settings, words: bool) -> None:
+    fresh = Analyzer(replace(settings, words=words))
+    fresh.warm_up()
+    assert fresh._transcriber is not None
+
+
 def test_a_model_that_is_not_there_is_told(settings: Settings) -> None:
     nowhere = Analyzer(replace(settings, model="oracle"))
     with pytest.raises(WeightsUnavailable, match="no emotion model “oracle”"):
