@@ -89,6 +89,8 @@ class FairQueue:
         self.places, self.longest, self.each, self.quantum_s = places, longest, each, quantum_s
         self._lock = threading.Lock()
         self._lines = _Lines()
+        self._taken = 0
+        """Places that are taken; turns that were taken along have none."""
 
     @property
     def running(self) -> int:
@@ -124,12 +126,13 @@ class FairQueue:
         return sum(map(len, self._lines.waiting.values()))
 
     def _full(self) -> bool:
-        return self.longest is not None and self.running >= self.places and self._waiting() >= self.longest
+        return self.longest is not None and self._taken >= self.places and self._waiting() >= self.longest
 
     def _admit(self) -> None:
         admitted: list[Turn] = []
         with self._lock:
-            while self.running < self.places and (turn := self._lines.next(self.each)):
+            while self._taken < self.places and (turn := self._lines.next(self.each)):
+                self._taken += 1
                 turn.begin()
                 admitted.append(turn)
         for turn in admitted:
@@ -170,13 +173,14 @@ class FairQueue:
             while len(taken) < most and (turn := ahead.next(self.each)):
                 if fits(turn):
                     self._lines.start(turn)
-                    turn.begin()
+                    turn.begin(place=False)
                     taken.append(turn)
         return taken
 
     def _remove(self, turn: Turn) -> None:
         if not self._lines.drop(turn) and turn.end():
             self._lines.end(turn)
+            self._taken -= turn.has_place
 
 
 class Turn:
@@ -187,6 +191,7 @@ class Turn:
         self._queue = queue
         self._begun = threading.Event()
         self._since = 0.0
+        self.has_place = False
 
     def __enter__(self) -> Turn:
         return self
@@ -213,9 +218,9 @@ class Turn:
         """End the turn, or stop waiting for it; may be called again."""
         self._queue.leave(self)
 
-    def begin(self) -> None:
-        """Begin; called by the queue."""
-        self._since = time.monotonic()
+    def begin(self, place: bool = True) -> None:
+        """Begin, at a place or along with another turn; called by the queue."""
+        self._since, self.has_place = time.monotonic(), place
         self._begun.set()
 
     def end(self) -> bool:

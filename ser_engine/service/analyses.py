@@ -21,7 +21,7 @@ from ser_engine.fair_queue import FairQueue, Turn
 from ser_engine.models.registry import find_model, list_models
 from ser_engine.service.metrics import Metrics
 from ser_engine.service.problems import Problem
-from ser_engine.settings import Settings, available_cores
+from ser_engine.settings import Settings
 from ser_engine.transcription.language import LANGUAGES
 from ser_engine.types import Analysis
 
@@ -129,12 +129,12 @@ class Analyses:
     Short recordings that wait are computed together; a long one lets others go first between its stretches.
     """
 
-    def __init__(self, places: int, longest: int, metrics: Metrics, threads: int = 0) -> None:
+    def __init__(self, places: int, longest: int, metrics: Metrics, threads: int) -> None:
         self.queue = FairQueue(places, longest)
         self.stopping = threading.Event()
         """Set when analyses under way are to be ended."""
         self._metrics = metrics
-        self._threads = threads or max(1, available_cores() // places)
+        self._threads = threads
         # A long analysis keeps its thread while others go first.
         self._pool = ThreadPoolExecutor(places + longest, "service-analysis", self._set_threads)
         self._lasted: deque[float] = deque(maxlen=50)
@@ -192,7 +192,9 @@ class Analyses:
         turns = [turn]
         try:
             if job.short:
-                turns += self.queue.take_along(job.goes_with, TOGETHER - 1)
+                # No more than this place's share of those that wait: the others would have nothing to do.
+                share = self.queue.waiting // self.queue.places
+                turns += self.queue.take_along(job.goes_with, min(share, TOGETHER - 1))
             jobs = [each.item for each in turns if isinstance(each.item, Job)]
             for each in jobs:
                 each.begun = True

@@ -26,7 +26,7 @@ class ServiceSettings:
     keys : keys as NAME:SHA256, separated by spaces, with the limits below
     per_minute : requests of a key in a minute, unless the file sets another number
     origins : web sites that may use the service from a browser, such as https://example.org, separated by spaces
-    at_once : recordings that are analyzed at once; 0 for one for every two cores
+    at_once : recordings that are analyzed at once; 0 for one for each core
     queue : recordings that may wait for that
     uploads : recordings that may be on their way in at once
     sessions : live sessions at once
@@ -74,7 +74,7 @@ class ServiceSettings:
     @property
     def places(self) -> int:
         """Recordings that are analyzed at once."""
-        return self.at_once or max(1, available_cores() // 2)
+        return self.at_once or available_cores()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> ServiceSettings:

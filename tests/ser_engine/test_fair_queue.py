@@ -113,3 +113,17 @@ def test_many_threads_are_all_served_one_at_a_time() -> None:
         thread.join(30)
     assert sorted(done) == list(range(40)) and most[0] == 2
     assert queue.running == queue.waiting == 0
+
+
+def test_turns_that_are_taken_along_need_no_place() -> None:
+    queue = FairQueue(2)
+    first = queue.join("a")
+    second = queue.join("a")
+    waiting = [queue.join("a", item=number) for number in range(5)]
+    along = queue.take_along(lambda _: True, most=3)
+    assert [turn.item for turn in along] == [0, 1, 2] and queue.running == 5
+    second.leave()
+    assert [turn.place for turn in waiting[3:]] == [0, 1]  # the place of the second is free for another
+    for turn in (first, *along, waiting[3]):
+        turn.leave()
+    assert waiting[4].place == 0 and queue.running == 1
