@@ -111,30 +111,35 @@ def sessions(
     most: int = MOST_SESSIONS,
     max_lag_s: float = MAX_LAG_S,
 ) -> int:
-    """Return how many simultaneous sessions skip at most 1% of their windows.
+    """Return how many simultaneous sessions skip at most 1% of their windows, found by bisection.
 
     Sessions begin at different times; a window that is later than `max_lag_s` is skipped.
     """
-    held = 0
-    while held < most:
-        count = held + 1
-        feeders = [
-            Feeder(LiveSession(analyzer, max_lag_s=max_lag_s), np.roll(sound, -number * len(sound) // count), seconds)
-            for number in range(count)
-        ]
-        for feeder in feeders:
-            feeder.start()
-            time.sleep(HOP_S / count)
-        for feeder in feeders:
-            feeder.join()
-        if any(feeder.session.duration_s < seconds - CHUNK_S for feeder in feeders):
-            raise RuntimeError("A session ended early; its error is printed above.")
-        skipped = sum(feeder.session.skipped for feeder in feeders)
-        windows = skipped + sum(len(feeder.session.timeline) for feeder in feeders)
-        if skipped > MOST_SKIPPED * windows:
-            break
-        held = count
+    held, failed = 0, most + 1
+    while failed - held > 1:
+        count = min(2 * held or 1, (held + failed) // 2)
+        if _hold(analyzer, sound, seconds, count, max_lag_s):
+            held = count
+        else:
+            failed = count
     return held
+
+
+def _hold(analyzer: Analyzer, sound: NDArray[np.float32], seconds: float, count: int, max_lag_s: float) -> bool:
+    feeders = [
+        Feeder(LiveSession(analyzer, max_lag_s=max_lag_s), np.roll(sound, -number * len(sound) // count), seconds)
+        for number in range(count)
+    ]
+    for feeder in feeders:
+        feeder.start()
+        time.sleep(HOP_S / count)
+    for feeder in feeders:
+        feeder.join()
+    if any(feeder.session.duration_s < seconds - CHUNK_S for feeder in feeders):
+        raise RuntimeError("A session ended early; its error is printed above.")
+    skipped = sum(feeder.session.skipped for feeder in feeders)
+    windows = skipped + sum(len(feeder.session.timeline) for feeder in feeders)
+    return skipped <= MOST_SKIPPED * windows
 
 
 def memory_growth_mb(analyzer: Analyzer, sound: NDArray[np.float32], seconds: float) -> float:

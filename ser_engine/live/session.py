@@ -163,7 +163,6 @@ class LiveSession:
         total = self._audio.total
         return decibels(self._audio.between(total - SAMPLE_RATE // 10, total))
 
-    @one_blas_thread
     def push(self, samples: NDArray[Any], rate: int, behind_s: float | None = None) -> list[Update]:
         """Process the next chunk and return an update for each window that it completes.
 
@@ -203,7 +202,6 @@ class LiveSession:
             updates += self._score_due(None if behind_s is None else behind_s + rest_s, begun)
         return updates
 
-    @one_blas_thread
     def finish(self) -> list[Update]:
         """End the session and return the remaining updates, including one for an incomplete last hop."""
         if self.finished:
@@ -277,6 +275,7 @@ class LiveSession:
         self._late = lag_s > self._max_lag_s or (self._late and lag_s >= self._hop / SAMPLE_RATE)
         return self._late and self._skipped_in_a_row < SKIPPED_IN_A_ROW
 
+    @one_blas_thread
     def _score_window(self, end: int) -> Update:
         """Score the window that ends at sample `end`, and add it to the timeline."""
         start = max(0, end - self._window)
