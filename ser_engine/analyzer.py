@@ -471,8 +471,11 @@ class Analyzer:
         return replace(analysis, quality=speech.quality, speech=speech)
 
     @one_blas_thread
-    def warm_up(self) -> None:
-        """Load every model, what a short recording needs first, so that the first analysis does not wait for it."""
+    def warm_up(self, speakers: bool = True) -> None:
+        """Load the models and run them once, so that the first analysis does not wait for them.
+
+        Without `speakers`, those that short recordings seldom need are not loaded yet.
+        """
         from ser_engine.audio.vad import detect_speech
         from ser_engine.speakers import turns, voice_kind
 
@@ -482,8 +485,9 @@ class Analyzer:
         self.model.predict([speech])
         if self.settings.transcribe:
             self.transcriber.warm_up(self.settings.words)
-        voice_kind.load_models(self.settings)
-        turns.load_models(self.settings)
+        if speakers:
+            voice_kind.load_models(self.settings)
+            turns.load_models(self.settings)
 
     @property
     def model(self) -> Model:

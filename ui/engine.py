@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from ser_engine.models.hub_files import PREFIX, downloading
 from ser_engine.models.registry import find_model, list_models
 from ser_engine.settings import available_cores
 
+LATER_S = 1.0
+"""Seconds until the rest of the models is loaded, and after which the warm-up asks again whether somebody waits."""
 MAX_SECONDS, MAX_BYTES = 3600.0, 400 * 1024**2
 """Limits of a recording, unless the environment sets others; an upload is held in memory."""
 
@@ -132,12 +135,18 @@ def fetching(engine: Analyzer) -> str:
 def warm_up(model: str) -> threading.Event:
     """Start to load a model in a thread, once per process; call it at the end of a run, when the page has been sent.
 
-    The event is set when the model is loaded, or loading has failed.
+    The event is set when the model is loaded, or loading has failed. What distinguishes speakers is loaded after that, when
+    nobody waits for an answer.
     """
     engine, progress, ended = analyzer(model), download(), threading.Event()
 
     def load() -> None:
         try:
+            engine.warm_up(speakers=False)
+            ended.set()
+            time.sleep(LATER_S)
+            while queue().running:
+                time.sleep(LATER_S)
             engine.warm_up()
         except Exception:
             # The first analysis meets the same problem and reports it.
