@@ -135,8 +135,8 @@ def fetching(engine: Analyzer) -> str:
 def warm_up(model: str) -> threading.Event:
     """Start to load a model in a thread, once per process; call it at the end of a run, when the page has been sent.
 
-    The event is set when the model is loaded, or loading has failed. What distinguishes speakers is loaded after that, when
-    nobody waits for an answer.
+    The event is set when the model is loaded, or loading has failed. What distinguishes speakers is loaded after that,
+    when nobody waits for an answer.
     """
     engine, progress, ended = analyzer(model), download(), threading.Event()
 
