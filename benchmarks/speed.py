@@ -11,6 +11,8 @@ page      first_answer_ratio, page_peak_mb: from the start of the page's server 
 words     wer_fast, wer_60s: word error rate of this code; with the suffix _reference, of the other;
           headlines_same_with_words: share of clips in percent
 scores    scores_same, headlines_same: shares of clips in percent
+batch     batch_words_throughput: recordings a second on one core, with words and four at a time as in a batch, to the
+          other's
 sessions  two_sessions_ratio: two sessions at once in one process, to one after the other; this code alone
 install   install_mb, install_mb_reference: what pip installs for the page, now and at `BEFORE_REBUILD`
 """
@@ -45,6 +47,7 @@ SESSION_ROUNDS, SESSION_ANSWERS = 5, 6
 CLIPS, WORD_CLIPS, MINUTES = 2000, 500, 3
 SAME = 1e-3
 """How far apart probabilities may be."""
+BATCH_ROUNDS = 3
 SEED = 0
 
 # Run in a folder with the code of one commit: answers each path on its standard input with one line of JSON.
@@ -90,6 +93,20 @@ for run in map, ThreadPoolExecutor(2).map:
     begun = time.perf_counter()
     list(run(session, range(2)))
     print(time.perf_counter() - begun)
+"""
+
+
+# Recordings in fours on one thread, as a worker of a batch computes them; the seconds of all.
+BATCHES = """
+import sys, time
+from ser_engine import Analyzer, Settings
+analyzer, paths = Analyzer(Settings.from_env()), sys.argv[1:]
+analyzer.analyze_batch(paths[:4])
+analyzer.model.clear_cache()
+begun = time.perf_counter()
+for first in range(0, len(paths), 4):
+    analyzer.analyze_batch(paths[first:first + 4])
+print(time.perf_counter() - begun)
 """
 
 
@@ -314,6 +331,26 @@ def scores(other: Path, clips: int = CLIPS) -> dict[str, Any]:
     }
 
 
+def batch(other: Path, rounds: int = BATCH_ROUNDS) -> dict[str, Any]:
+    """Return how many times as many recordings are analyzed with words as by the other code, on one core."""
+    seconds: dict[Path, list[float]] = {PROJECT: [], other: []}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for number, clip in enumerate(speech(text, voice) for text in SENTENCES for voice in VOICES):
+            paths.append(Path(folder) / f"{number}.wav")
+            paths[-1].write_bytes(encode(clip))
+        for _ in range(rounds):
+            for code, times in seconds.items():
+                command = [sys.executable, "-c", BATCHES, *map(str, paths)]
+                environment = _environment(code) | {"OMP_NUM_THREADS": "1"}
+                done = subprocess.run(command, cwd=code, env=environment, capture_output=True, text=True, check=True)
+                times.append(float(done.stdout))
+    return {
+        "batch_words_throughput": round(1 / _ratio(seconds[PROJECT], seconds[other]), 2),
+        "batch_words_seconds": _medians(seconds[PROJECT], seconds[other]),
+    }
+
+
 def sessions(_: Path, rounds: int = SESSION_ROUNDS, answers: int = SESSION_ANSWERS) -> dict[str, Any]:
     """Return the time of two sessions at once, to that of one after the other."""
     ratios = []
@@ -366,6 +403,7 @@ PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "page": page,
     "words": words,
     "scores": scores,
+    "batch": batch,
     "sessions": sessions,
     "install": install,
 }

@@ -299,6 +299,7 @@ def equivalence() -> str:
             ("headlines_same", "clips with the same headline, by voice", 2, "%"),
             ("headlines_same_with_words", "clips with the same headline, by voice and words", 2, "%"),
             ("two_sessions_ratio", "two sessions at once, to one after the other", 2, ""),
+            ("batch_words_throughput", "recordings a second with words on one core, in fours, to torch's", 2, ""),
         )
         if name in b
     ]

@@ -11,13 +11,14 @@ import streamlit as st
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
-    """Load libraries and models in threads, and serve meanwhile."""
-    for load in (_load_models, _load_libraries):
-        threading.Thread(target=load, name=load.__name__, daemon=True).start()
+    """Load libraries and models in a thread, and serve meanwhile."""
+    threading.Thread(target=_load, name="startup", daemon=True).start()
     yield
 
 
-def _load_models() -> None:
+def _load() -> None:
+    import pandas  # noqa: F401  # which the charts and tables of the first answer need
+
     from ser_engine.errors import SerError
     from ser_engine.heap import return_large_blocks
     from ui import engine
@@ -25,8 +26,3 @@ def _load_models() -> None:
     return_large_blocks()
     with suppress(SerError):  # the page shows it
         engine.warm_up("")
-
-
-def _load_libraries() -> None:
-    """Import what the charts and tables of the first answer need."""
-    import pandas  # noqa: F401

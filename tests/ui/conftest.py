@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from tests.ui.results.run_files import Write
 
-THREADS = {"warm-up", "analysis", "files", "live-scores", "live-words"}
+THREADS = {"startup", "warm-up", "analysis", "files", "live-scores", "live-words"}
 END_S = 300.0
 """How long such a thread may take to end; warming up imports large libraries."""
 
@@ -25,9 +26,11 @@ def let_threads_end() -> Iterator[Callable[[], None]]:
     """
 
     def wait() -> None:
-        for thread in threading.enumerate():
-            if thread.name in THREADS:
-                thread.join(END_S)
+        deadline = time.monotonic() + END_S
+        while (
+            busy := [each for each in threading.enumerate() if each.name in THREADS]
+        ) and time.monotonic() < deadline:
+            busy[0].join(1)  # one may begin another
 
     yield wait
     wait()
