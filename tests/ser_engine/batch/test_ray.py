@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ from ser_engine.batch.output import open_output
 from ser_engine.batch.plan import make_plan
 from ser_engine.batch.progress import Progress
 from ser_engine.errors import InvalidSettings, SerError
-from ser_engine.settings import Settings
+from ser_engine.settings import PROJECT, Settings
 from tests.ser_engine.tiny_listener import tiny_analyzer
 from tests.speech import SENTENCES, VOICES, speech_wav
 
@@ -32,6 +34,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A cluster of three nodes with a core each."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -106,3 +109,32 @@ def test_an_actor_needs_a_gpu_where_one_is_named(
             )
     finally:
         cluster.shutdown()
+
+
+ANSWER_BY_WHEEL = """
+import sys
+import ray
+from ser_engine.batch.ray import connect
+
+address, wheel, recording = sys.argv[1:]
+connect(address, runtime_env={"py_modules": [wheel]})
+
+@ray.remote
+def answer(recording):
+    import ser_engine
+    return ser_engine.__file__, ser_engine.Analyzer().analyze(recording).transcript.text
+
+print(*ray.get(answer.remote(open(recording, "rb").read()), timeout=300), sep="\\n")
+"""
+
+
+def test_a_cluster_needs_no_more_than_the_wheel(cluster: Any, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, PROJECT]
+    subprocess.run(command, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    (tmp_path / "dogs.wav").write_bytes(speech_wav("Dogs are sitting by the door."))
+    # From another folder, since Ray's workers import from that of the program, too.
+    driver = [sys.executable, "-c", ANSWER_BY_WHEEL, cluster.address, wheel, tmp_path / "dogs.wav"]
+    where, text = subprocess.run(driver, cwd=tmp_path, capture_output=True, check=True, text=True).stdout.splitlines()
+    assert PROJECT not in Path(where).parents and "py_modules" in where
+    assert "dogs are sitting by the door" in text.lower()
