@@ -222,7 +222,7 @@ def page(other: Path, rounds: int = PAGE_ROUNDS, answers: int = ANSWERS) -> dict
     """Return the time from the start of the page to its first answer, and its memory after some answers."""
     from playwright.sync_api import sync_playwright
 
-    clips = [encode(speech(text, voice)) for text in SENTENCES for voice in VOICES]
+    clips = _clips()
     seconds: dict[Path, list[float]] = {PROJECT: [], other: []}
     peaks: dict[Path, float] = {}
     with sync_playwright() as playwright:
@@ -336,9 +336,9 @@ def batch(other: Path, rounds: int = BATCH_ROUNDS) -> dict[str, Any]:
     seconds: dict[Path, list[float]] = {PROJECT: [], other: []}
     with tempfile.TemporaryDirectory() as folder:
         paths = []
-        for number, clip in enumerate(speech(text, voice) for text in SENTENCES for voice in VOICES):
+        for number, clip in enumerate(_clips()):
             paths.append(Path(folder) / f"{number}.wav")
-            paths[-1].write_bytes(encode(clip))
+            paths[-1].write_bytes(clip)
         for _ in range(rounds):
             for code, times in seconds.items():
                 command = [sys.executable, "-c", BATCHES, *map(str, paths)]
@@ -376,6 +376,11 @@ def _installed_mb(code: Path) -> int:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", folder]
         subprocess.run([*command, "-r", code / "requirements.txt"], check=True)
         return round(sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 2**20)
+
+
+def _clips() -> list[bytes]:
+    """Return each sentence in each voice, as WAV."""
+    return [encode(speech(text, voice)) for text in SENTENCES for voice in VOICES]
 
 
 def _corpora() -> Path:

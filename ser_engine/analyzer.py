@@ -474,10 +474,9 @@ class Analyzer:
     def warm_up(self, speakers: bool = True) -> None:
         """Load the models and run them once, so that the first analysis does not wait for them.
 
-        Without `speakers`, those that short recordings seldom need are not loaded yet.
+        Without `speakers`, those of `load_speakers` are left out.
         """
         from ser_engine.audio.vad import detect_speech
-        from ser_engine.speakers import turns, voice_kind
 
         noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
         detect_speech(noise)
@@ -486,8 +485,14 @@ class Analyzer:
         if self.settings.transcribe:
             self.transcriber.warm_up(self.settings.words)
         if speakers:
-            voice_kind.load_models(self.settings)
-            turns.load_models(self.settings)
+            self.load_speakers()
+
+    def load_speakers(self) -> None:
+        """Load what distinguishes speakers and children's voices, which short recordings seldom need."""
+        from ser_engine.speakers import turns, voice_kind
+
+        voice_kind.load_models(self.settings)
+        turns.load_models(self.settings)
 
     @property
     def model(self) -> Model:

@@ -142,18 +142,18 @@ def warm_up(model: str) -> threading.Event:
 
     def load() -> None:
         try:
-            engine.warm_up(speakers=False)
-            ended.set()
+            try:
+                engine.warm_up(speakers=False)
+            finally:
+                progress.forget()
+                ended.set()
             time.sleep(LATER_S)
             while queue().running:
                 time.sleep(LATER_S)
-            engine.warm_up()
+            engine.load_speakers()
         except Exception:
             # The first analysis meets the same problem and reports it.
             logging.getLogger(__name__).exception("The models could not be loaded beforehand")
-        finally:
-            progress.forget()
-            ended.set()
 
     threading.Thread(target=load, name="warm-up", daemon=True).start()
     return ended

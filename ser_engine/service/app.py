@@ -110,7 +110,7 @@ def create_app(settings: Settings, service_settings: ServiceSettings, warm_up: b
     """Return the application; with `warm_up`, the default model is loaded when the service starts."""
     metrics = Metrics()
     # Recordings at once on a core each are answered faster than one after the other on all cores.
-    threads = settings.threads or max(1, available_cores() // service_settings.places)
+    threads = settings.threads or min(settings.thread_count, max(1, available_cores() // service_settings.places))
     service = Service(
         service_settings,
         Engines(replace(settings, threads=threads)),

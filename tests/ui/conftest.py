@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import pytest
 
 from tests.ui.results.run_files import Write
 
-THREADS = {"startup", "warm-up", "analysis", "files", "live-scores", "live-words"}
+THREADS = ("startup", "warm-up", "analysis", "files", "live-scores", "live-words")
+"""Names of the page's threads; the first begins the second."""
 END_S = 300.0
 """How long such a thread may take to end; warming up imports large libraries."""
 
@@ -26,11 +26,10 @@ def let_threads_end() -> Iterator[Callable[[], None]]:
     """
 
     def wait() -> None:
-        deadline = time.monotonic() + END_S
-        while (
-            busy := [each for each in threading.enumerate() if each.name in THREADS]
-        ) and time.monotonic() < deadline:
-            busy[0].join(1)  # one may begin another
+        for name in THREADS:
+            for thread in threading.enumerate():
+                if thread.name == name:
+                    thread.join(END_S)
 
     yield wait
     wait()

@@ -11,6 +11,7 @@ import pytest
 import streamlit as st
 from streamlit.web.server.app_discovery import discover_asgi_app
 
+from ser_engine.errors import SerError
 from tests.tiny_models import write_heads
 from ui import engine, startup
 
@@ -44,11 +45,10 @@ def test_models_are_loaded_before_anyone_visits(
     st.cache_resource.clear()
 
 
-def test_wrong_settings_do_not_keep_the_server_from_starting(
-    monkeypatch: pytest.MonkeyPatch, let_threads_end: Callable[[], None]
-) -> None:
+def test_wrong_settings_do_not_keep_the_server_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SER_CHANNELS", "none at all")
     st.cache_resource.clear()
-    start(importlib.import_module("app").app)
-    let_threads_end()
+    with pytest.raises(SerError):
+        engine.analyzer("")
+    startup._load()
     st.cache_resource.clear()
