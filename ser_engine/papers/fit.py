@@ -45,6 +45,7 @@ class FitConfig(ExperimentConfig):
     epochs, batch, learning_rate, weight_decay : of Adam; AdamW if there is weight decay
     patience : training ends when the validation loss has not fallen for so many epochs, and the best weights are kept;
         0 for all epochs. A tenth of the training clips is held out if the protocol has no validation part.
+    bfloat16 : whether training computes in bfloat16 where that loses little; for processors that have it
     """
 
     augmentation: str = ""
@@ -53,6 +54,7 @@ class FitConfig(ExperimentConfig):
     learning_rate: Rate = 1e-3
     weight_decay: Exponent = 0.0
     patience: Natural = 0
+    bfloat16: bool = False
 
 
 def fit(
@@ -64,7 +66,7 @@ def fit(
     device: torch.device = CPU,
 ) -> nn.Module:
     """Train a network in place on a device and return it, in evaluation mode on the CPU."""
-    module.to(device)
+    module.to(device, memory_format=torch.channels_last)  # which convolves images faster
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     kind = torch.optim.AdamW if config.weight_decay else torch.optim.Adam
     optimizer = kind(trainable, lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -107,7 +109,9 @@ def _train_epoch(
         blocks = torch.from_numpy(training.blocks[rows.numpy()])
         if augment:
             blocks = augment(blocks, generator)
-        loss = functional.cross_entropy(module(blocks.to(device)), torch.from_numpy(training.targets[rows]).to(device))
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
+            logits = module(blocks.to(device))
+        loss = functional.cross_entropy(logits.float(), torch.from_numpy(training.targets[rows]).to(device))
         if isinstance(module, CNN1D):
             loss = loss + penalty(module)
         optimizer.zero_grad()

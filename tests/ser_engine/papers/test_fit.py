@@ -91,3 +91,13 @@ def test_frozen_weights_are_not_trained(tmp_path: Path) -> None:
     trained = fit(model, examples(), None, config(weight_decay=0.1), task(tmp_path)).state_dict()
     changed = {name for name, tensor in trained.items() if not torch.equal(tensor, before[name])}
     assert changed == {"layers.3.weight", "layers.3.bias"}
+
+
+def test_bfloat16_trains_almost_the_same_weights(tmp_path: Path) -> None:
+    data = examples()
+    exact, rounded = (
+        fit(Interrupted(), data, None, config(bfloat16=narrow), task(tmp_path / str(narrow))) for narrow in (False, True)
+    )
+    for one, other in zip(exact.parameters(), rounded.parameters(), strict=True):
+        assert one.dtype == other.dtype == torch.float32
+        assert torch.allclose(one, other, atol=5e-3) and not torch.equal(one, other)
