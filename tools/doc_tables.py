@@ -11,6 +11,7 @@ from typing import Any
 from whisper.tokenizer import LANGUAGES
 
 from ser_engine.data.corpora.registry import CORPORA
+from ser_engine.data.corpora.text_registry import TEXT_CORPORA
 from ser_engine.data.degrade import TITLES
 from ser_engine.evaluation.cards import accuracy_table, measured_elsewhere
 from ser_engine.evaluation.ordinary import run_id
@@ -152,10 +153,16 @@ def components() -> str:
 
 def words() -> str:
     """Return what the text model adds to acted speech, and its accuracy on written sentences."""
-    text, effect = run("ours/goemotions/authors-split"), run(DEFAULT).details["words"]
+    text, effect = run("ours/text/authors-split"), run(DEFAULT).details["words"]
+    alone = run("ours/goemotions/authors-split")
     rows = [
         ["macro-F1 on the test part of GoEmotions, percent", percent(text.metrics["macro_f1"])],
         ["its 95% interval", interval(text.interval)],
+        ["the same, trained on GoEmotions alone", percent(alone.metrics["macro_f1"])],
+        *(
+            [f"macro-F1 on the test part of {TEXT_CORPORA[name].title}, percent", percent(text.metrics[f"{name}_F1"])]
+            for name in text.corpora[1:]
+        ),
         ["acted clips whose words are taken as emotional, percent", f"{effect['informative']:.2f}"],
         ["acted clips whose answer the words change, percent", f"{effect['changed']:.2f}"],
         ["points of UA that the words cost on acted speech", f"{effect['lost']:.2f}"],
