@@ -155,14 +155,15 @@ def words() -> str:
     """Return what the text model adds to acted speech, and its accuracy on written sentences."""
     text, effect = run("ours/text/authors-split"), run(DEFAULT).details["words"]
     alone = run("ours/goemotions/authors-split")
+    others = [
+        [f"macro-F1 on the test part of {TEXT_CORPORA[name].title}, percent", percent(text.metrics[f"{name}_F1"])]
+        for name in text.corpora[1:]
+    ]
     rows = [
         ["macro-F1 on the test part of GoEmotions, percent", percent(text.metrics["macro_f1"])],
         ["its 95% interval", interval(text.interval)],
         ["the same, trained on GoEmotions alone", percent(alone.metrics["macro_f1"])],
-        *(
-            [f"macro-F1 on the test part of {TEXT_CORPORA[name].title}, percent", percent(text.metrics[f"{name}_F1"])]
-            for name in text.corpora[1:]
-        ),
+        *others,
         ["acted clips whose words are taken as emotional, percent", f"{effect['informative']:.2f}"],
         ["acted clips whose answer the words change, percent", f"{effect['changed']:.2f}"],
         ["points of UA that the words cost on acted speech", f"{effect['lost']:.2f}"],

@@ -149,6 +149,7 @@ def train_network(
     schedule = get_linear_schedule_with_warmup(optimizer, config.warmup, config.epochs * steps)
     checkpoint = task.state.folder / "epoch.pt"
     averaged = AveragedModel(network, multi_avg_fn=partial(moving_average, config.averaging))
+    mean: Any = averaged.module
     parts: dict[str, Any] = {
         "module": network, "averaged": averaged, "optimizer": optimizer, "schedule": schedule,
     }  # fmt: skip
@@ -156,11 +157,11 @@ def train_network(
     history = task.state.history(task.number, task.name, keep=done["epochs"])
     for epoch in range(done["epochs"], config.epochs):
         loss = _train_epoch(network, averaged, train, config, optimizer, schedule, epoch)
-        measured = validate(averaged.module, dev)
+        measured = validate(mean, dev)
         history({"epoch": epoch + 1, "loss": loss, **measured})
         done["epochs"] = epoch + 1
         if measured["validation_macro_f1"] > done["best_f1"]:
-            done |= {"best": copy_weights(averaged.module), "best_f1": measured["validation_macro_f1"]}
+            done |= {"best": copy_weights(mean), "best_f1": measured["validation_macro_f1"]}
         save_checkpoint(checkpoint, done, **parts)
     network.load_state_dict(done["best"])
     return network.cpu().eval()
