@@ -243,7 +243,7 @@ def graphs() -> Sequence[WeightlessGraph]:
         whisper_decoder(dims),
         voice_encoder(dims),
         tuned_block(dims),
-        bert(_config("text-minilm")["encoder"]),
+        bert(_config("goemotions-minilm")["encoder"]),
     )
 
 

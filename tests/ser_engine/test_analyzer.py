@@ -286,7 +286,7 @@ def test_the_card_is_what_the_models_folder_says(analyzer: Analyzer, settings: S
 
 def test_the_cards_text_is_there_for_people(analyzer: Analyzer, settings: Settings, tmp_path: Path) -> None:
     cards = analyzer.cards()
-    assert list(cards) == ["voice-and-words", "whisper-base-tuned", "whisper-base-heads", "text-minilm"]
+    assert list(cards) == ["voice-and-words", "whisper-base-tuned", "whisper-base-heads", "goemotions-minilm"]
     assert all(text.startswith(f"# {name}") and "license:" not in text for name, text in cards.items())
     folder = settings.models_dir / "whisper-base-heads"
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())

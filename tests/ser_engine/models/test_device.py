@@ -133,7 +133,7 @@ def test_a_model_of_speech_and_text_computes_on_the_device(
 def test_texts_are_computed_on_the_device(
     pretended: list[torch.Size], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = TextEmotion.load(settings.models_dir / "text-minilm", settings)
+    model = TextEmotion.load(settings.models_dir / "goemotions-minilm", settings)
 
     def forward(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Stand for the encoder, which looks at the mask's numbers."""

@@ -61,7 +61,7 @@ def test_a_baseline_counts_as_by_torch(settings: Settings) -> None:
 
 
 def test_texts_score_as_by_torch(settings: Settings) -> None:
-    folder = settings.models_dir / "text-minilm"
+    folder = settings.models_dir / "goemotions-minilm"
     fast, reference = OnnxTextEmotion.load(folder, settings), TextEmotion.load(folder, settings)
     texts = ["I am so happy!", "", "Ünïcödé, naïve 日本語 text…", "He died. " * 90, "word " * 200, "a"]
     assert fast.lengths(texts) == reference.lengths(texts)
@@ -81,7 +81,7 @@ def test_the_settings_choose(settings: Settings) -> None:
 
 def test_damaged_and_unfit_weights_are_named(settings: Settings, tmp_path: Path) -> None:
     folder = tmp_path / "whisper-base"
-    shutil.copytree(settings.models_dir / "text-minilm", folder)
+    shutil.copytree(settings.models_dir / "goemotions-minilm", folder)
     with pytest.raises(WeightsUnavailable, match="do not fit the graph voice_encoder"):
         open_graph("voice_encoder", Weights(folder), 1)
     content = bytearray((folder / "model.safetensors").read_bytes())

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def model() -> TextEmotion:
     settings = Settings()
-    return TextEmotion.load(Path(settings.models_dir) / "text-minilm", settings)
+    return TextEmotion.load(Path(settings.models_dir) / "goemotions-minilm", settings)
 
 
 def weights(model: TextEmotion, text: str, label: str) -> dict[str, float]:

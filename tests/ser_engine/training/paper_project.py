@@ -101,7 +101,7 @@ def _toml(value: Any) -> str:
 def write_models(folder: Path) -> None:
     """Write the bundled Whisper as a link, and tiny VGGish and YAMNet as `audioset_weights.convert` would."""
     folder.mkdir(parents=True)
-    for bundled in ("whisper-base", "text-minilm"):
+    for bundled in ("whisper-base", "goemotions-minilm"):
         (folder / bundled).symlink_to(PROJECT / "models" / bundled, target_is_directory=True)
     for name, options in EXTRACTOR.items():
         torch.manual_seed(0)
