@@ -11,6 +11,7 @@ from typing import Any
 from whisper.tokenizer import LANGUAGES
 
 from ser_engine.data.corpora.registry import CORPORA
+from ser_engine.data.corpora.text_registry import TEXT_CORPORA
 from ser_engine.data.degrade import TITLES
 from ser_engine.evaluation.cards import accuracy_table, measured_elsewhere
 from ser_engine.evaluation.ordinary import run_id
@@ -153,9 +154,15 @@ def components() -> str:
 def words() -> str:
     """Return what the text model adds to acted speech, and its accuracy on written sentences."""
     text, effect = run("ours/goemotions/authors-split"), run(DEFAULT).details["words"]
+    speech = run("ours/text/authors-split")
+    others = [
+        [f"a model for speech that is not bundled, on {TEXT_CORPORA[name].title}", percent(speech.metrics[f"{name}_F1"])]
+        for name in speech.corpora
+    ]
     rows = [
         ["macro-F1 on the test part of GoEmotions, percent", percent(text.metrics["macro_f1"])],
         ["its 95% interval", interval(text.interval)],
+        *others,
         ["acted clips whose words are taken as emotional, percent", f"{effect['informative']:.2f}"],
         ["acted clips whose answer the words change, percent", f"{effect['changed']:.2f}"],
         ["points of UA that the words cost on acted speech", f"{effect['lost']:.2f}"],

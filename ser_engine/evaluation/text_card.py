@@ -92,11 +92,20 @@ def _corpora(record: RunRecord) -> str:
     return f"""
 The test parts of all corpora: macro-F1 over the labels that occur, and how many of the sentences labeled neutral alone
 are recognized as such. Thresholds have the highest mean macro-F1 on the dev parts of those with neutral sentences.
-
+{_tags(record)}
 | corpus | sentences | macro-F1 | % of neutral ones without emotion |
 |---|---|---|---|
 {chr(10).join(rows)}
 """
+
+
+def _tags(record: RunRecord) -> str:
+    """Return which corpora are told apart by a tag; nothing without tags."""
+    tags = record.config.get("tags") or {}
+    if not tags:
+        return ""
+    put = ", ".join(f"“{tag.strip()}” before each sentence of {TEXT_CORPORA[name].title}" for name, tag in tags.items())
+    return f"Manners of writing are told apart by a tag, {put}; a text without one is read as a transcript of speech.\n"
 
 
 def _others(corpora: Sequence[TextCorpus]) -> str:

@@ -5,7 +5,7 @@ ones share the frames that the encoder computes, tuned ones send the output of i
 next blocks, which were trained together with the head.
 
 Where the speaker's calm voice is known, all states are shifted by how far it is from the voice of the average speaker.
-A short baseline is mostly chance, so that it is shrunk (efron1975stein): one of `PRIOR_S` counts half.
+A short baseline is mostly chance, so that it is shrunk (Efron and Morris, 1975): one of `PRIOR_S` counts half.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class BlocksConfig(heads.HeadTrainingConfig):
     blocks : number of tuned blocks, from the one after `features.encoder.LOWER_BLOCKS`
     epochs, batch, learning_rate : training of the blocks; AdamW with a one-cycle schedule
     head_learning_rate : of the head in these epochs
-    masked : largest share of a clip's frames that is masked in the training of blocks, twice (park2019specaugment)
+    masked : largest share of a clip's frames that is masked in the training of blocks, twice (Park et al., 2019)
     averaging : decay of the moving average of the weights; 0 for the last weights
     bfloat16 : whether the blocks are trained in bfloat16; for processors that have it
     """
@@ -78,9 +78,9 @@ class HeadsConfig(BlocksConfig):
     noises, rooms : folders of recordings for the domain mix, relative to the data folder
     plain : share of the draws that take a clip as it is
     ordinary : probability of neutral in the target of ordinary talk; the other labels share the rest, so that the
-        heads learn to be unsure of it (hendrycks2019outlier)
+        heads learn to be unsure of it (Hendrycks et al., 2019)
     taught : share of that target that a teacher predicts instead, a head that is trained without ordinary talk first,
-        so that the order of the labels stays what emotional speech teaches (hinton2015distilling)
+        so that the order of the labels stays what emotional speech teaches (Hinton et al., 2015)
     perceived : share of a target that the labels of most listeners have, where they are known
     baselines : share of the draws that are classified relative to a baseline of their speaker
     crop_s : seconds of the longest random crop; the shortest is 0.4 of it

@@ -61,7 +61,7 @@ class HeadTrainingConfig(ExperimentConfig):
     hidden, dropout, projection, attention_heads : see `whisper_statistics.HeadConfig`
     attentive_epochs, attentive_batch, attentive_learning_rate : training of the attentive pooling heads
     weight_decay : of AdamW, with a one-cycle schedule
-    mixup : Beta(a, a) of mixup (zhang2018mixup), 0 for none
+    mixup : Beta(a, a) of mixup (Zhang et al., 2018), 0 for none
     label_smoothing : share of each target that is spread over all labels of the clip's corpus
     label_balance : exponent of a label's inverse frequency in the sampling weights, 0 for none
     """

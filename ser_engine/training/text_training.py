@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, get_linear_schedule_with_warmup
 from transformers.trainer_pt_utils import get_length_grouped_indices
@@ -28,6 +30,7 @@ from ser_engine.models.batching import length_groups
 from ser_engine.models.device import CPU
 from ser_engine.models.text_emotion import TextEmotionNetwork
 from ser_engine.training.config import STRICT, Count, Dropout, ExperimentConfig, Exponent, Natural, Rate, Share
+from ser_engine.training.heads import moving_average
 from ser_engine.training.state import copy_weights, load_checkpoint, save_checkpoint
 from ser_engine.training.system import Task
 
@@ -52,6 +55,9 @@ class TextEmotionTraining(ExperimentConfig):
         0 for none
     label_smoothing : how far a target is moved from 0 or 1 towards one half, 0 to 1
     dropout : before the new layer; within the encoder it is the encoder's own
+    averaging : decay of the moving average of the weights, which is validated and kept; 0 for the last weights
+    tags : by corpus, what is put before each of its sentences, so that the encoder can tell manners of writing apart;
+        texts without a tag are read as transcripts of speech (Kobus et al., 2017)
     false_positives : largest share of the dev part's sentences labeled neutral alone that may have a margin
     bfloat16 : whether training computes in bfloat16 where that loses little; for processors that have it
     sentences : largest number of sentences of each part of a corpus, for trials; 0 for all
@@ -72,6 +78,8 @@ class TextEmotionTraining(ExperimentConfig):
     dropout: Dropout = 0.1
     mixing: Exponent = 1.0
     epoch_sentences: Natural = 0
+    averaging: Share = 0.0
+    tags: dict[str, str] = field(default_factory=dict)
     false_positives: Share = 0.03
     bfloat16: bool = False
     sentences: Natural = 0
@@ -140,16 +148,20 @@ def train_network(
     optimizer = torch.optim.AdamW(parameter_groups(network, config))
     schedule = get_linear_schedule_with_warmup(optimizer, config.warmup, config.epochs * steps)
     checkpoint = task.state.folder / "epoch.pt"
-    parts: dict[str, Any] = {"module": network, "optimizer": optimizer, "schedule": schedule}
+    averaged = AveragedModel(network, multi_avg_fn=partial(moving_average, config.averaging))
+    mean: Any = averaged.module
+    parts: dict[str, Any] = {
+        "module": network, "averaged": averaged, "optimizer": optimizer, "schedule": schedule,
+    }  # fmt: skip
     done = load_checkpoint(checkpoint, {"epochs": 0, "best": None, "best_f1": -1.0}, **parts)
     history = task.state.history(task.number, task.name, keep=done["epochs"])
     for epoch in range(done["epochs"], config.epochs):
-        loss = _train_epoch(network, train, config, optimizer, schedule, epoch)
-        measured = validate(network, dev)
+        loss = _train_epoch(network, averaged, train, config, optimizer, schedule, epoch)
+        measured = validate(mean, dev)
         history({"epoch": epoch + 1, "loss": loss, **measured})
         done["epochs"] = epoch + 1
         if measured["validation_macro_f1"] > done["best_f1"]:
-            done |= {"best": copy_weights(network), "best_f1": measured["validation_macro_f1"]}
+            done |= {"best": copy_weights(mean), "best_f1": measured["validation_macro_f1"]}
         save_checkpoint(checkpoint, done, **parts)
     network.load_state_dict(done["best"])
     return network.cpu().eval()
@@ -167,6 +179,7 @@ def logits_of(network: TextEmotionNetwork, tokens: Tokens) -> Tensor:
 
 def _train_epoch(
     network: TextEmotionNetwork,
+    averaged: AveragedModel,
     train: Tokens,
     config: TextEmotionTraining,
     optimizer: torch.optim.Optimizer,
@@ -196,6 +209,7 @@ def _train_epoch(
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
+        averaged.update_parameters(network)
         total += loss.item() * len(rows)
     return total / len(order)
 

@@ -90,9 +90,10 @@ class TextEmotionSystem(System[TextEmotionTraining, Sentences, FittedText]):
         for name, part in product(self.config.corpora, PARTS):
             corpus = get_text_corpus(name)
             sentences = self._draw(corpus.read(corpus.find(name, data), part))
+            tag = self.config.tags.get(corpus.id, "")
             for number, (text, marks) in enumerate(zip(sentences.texts, sentences.labels, strict=True)):
                 labels = tuple(label for label, present in zip(LABELS, marks, strict=True) if present)
-                utterances.append(_utterance(corpus.id, part, number, text, labels))
+                utterances.append(_utterance(corpus.id, part, number, tag + text, labels))
         for acted, texts in acted_sentences(data).items():
             utterances += [_utterance(acted, "test", number, text) for number, text in enumerate(texts)]
         return Clips(utterances, np.array([utterance.label for utterance in utterances]), LABELS)

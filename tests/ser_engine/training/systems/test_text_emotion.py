@@ -27,7 +27,8 @@ from ser_engine.training import text_training
 from ser_engine.training.config import load_config
 from ser_engine.training.runner import run_experiment
 from ser_engine.training.state import RunState
-from ser_engine.training.system import Task
+from ser_engine.training.system import Task, Workspace
+from ser_engine.training.systems.text_emotion import TextEmotionSystem
 from ser_engine.training.text_training import (
     TextEmotionTraining,
     Tokens,
@@ -142,7 +143,7 @@ def test_stopped_after_an_epoch_it_comes_to_the_same(
     here: Settings, config: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, chosen = config("label_smoothing = 0.1\nbalance = 0.5")
-    chosen = replace(chosen, dropout=0.3, epochs=2, batch=32)
+    chosen = replace(chosen, dropout=0.3, epochs=2, batch=32, averaging=0.9)
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     network, train, dev = parts(here, chosen)
     expected = train_network(network, train, dev, chosen, task(straight)).state_dict()
@@ -276,7 +277,8 @@ def test_several_corpora_are_mixed_and_measured_each_by_itself(
     for name, rows in files.items():
         (data / "text" / name).write_text("\n".join(rows))
     path, _ = config("mixing = 0.5\nepoch_sentences = 320\nfalse_positives = 0.1")
-    path.write_text(path.read_text().replace('["goemotions"]', '["goemotions", "xed", "dailydialog", "isear"]'))
+    text = path.read_text().replace('["goemotions"]', '["goemotions", "xed", "dailydialog", "isear"]')
+    path.write_text(f'{text}\n[tags]\nisear = "clock: "')
     record = run_experiment(path, "", replace(here, data=data, results=tmp_path / "results"))
     corpora = ("goemotions", "xed", "dailydialog", "isear")
     assert record.corpora == corpora and "by hash" in record.split
@@ -287,6 +289,7 @@ def test_several_corpora_are_mixed_and_measured_each_by_itself(
     assert shares["isear"] is None and shares["dailydialog"] > 50
     card = (here.models_dir / "tiny" / "README.md").read_text()
     assert "license: cc-by-nc-sa-4.0" in card and "| XED | " in card and "DailyDialog and ISEAR allow no" in card
+    assert "“clock:” before each sentence of ISEAR;" in card
 
 
 def test_the_float32_figure_is_of_the_model_before_quantization(
@@ -301,6 +304,13 @@ def test_the_float32_figure_is_of_the_model_before_quantization(
     monkeypatch.setattr(text_emotion, "dequantize", lambda state: state)
     record = run_experiment(config("seed = 2")[0], "", replace(here, results=tmp_path / "results"))
     assert record.details["float32"]["macro_f1"] > record.metrics["macro_f1"] + 10
+
+
+def test_a_tag_tells_manners_of_writing_apart(here: Settings, config: Callable, tmp_path: Path) -> None:
+    path, _ = config('[tags]\ngoemotions = "door: "')
+    system = TextEmotionSystem(load_config(path), Workspace(ID, here, path.parent.parent))
+    tagged = [utterance.corpus == "goemotions" for utterance in system.clips().utterances]
+    assert [str(u.transcript).startswith("door: ") for u in system.clips().utterances] == tagged and not all(tagged)
 
 
 def test_a_finished_training_is_not_repeated(
