@@ -156,7 +156,7 @@ def words() -> str:
     text, effect = run("ours/goemotions/authors-split"), run(DEFAULT).details["words"]
     speech = run("ours/text/authors-split")
     others = [
-        [f"a model for speech that is not bundled, on {TEXT_CORPORA[name].title}", percent(speech.metrics[f"{name}_F1"])]
+        [f"a model for speech, not bundled, on {TEXT_CORPORA[name].title}", percent(speech.metrics[f"{name}_F1"])]
         for name in speech.corpora
     ]
     rows = [

@@ -94,10 +94,8 @@ def test_frozen_weights_are_not_trained(tmp_path: Path) -> None:
 
 
 def test_bfloat16_trains_almost_the_same_weights(tmp_path: Path) -> None:
-    data = examples()
-    exact, rounded = (
-        fit(Interrupted(), data, None, config(bfloat16=narrow), task(tmp_path / str(narrow))) for narrow in (False, True)
-    )
+    exact = fit(Interrupted(), examples(), None, config(), task(tmp_path / "exact"))
+    rounded = fit(Interrupted(), examples(), None, config(bfloat16=True), task(tmp_path / "rounded"))
     for one, other in zip(exact.parameters(), rounded.parameters(), strict=True):
         assert one.dtype == other.dtype == torch.float32
         assert torch.allclose(one, other, atol=5e-3) and not torch.equal(one, other)
