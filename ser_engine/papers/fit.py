@@ -66,7 +66,8 @@ def fit(
     device: torch.device = CPU,
 ) -> nn.Module:
     """Train a network in place on a device and return it, in evaluation mode on the CPU."""
-    module.to(device, memory_format=torch.channels_last)  # which convolves images faster
+    module.to(device)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolves images faster
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     kind = torch.optim.AdamW if config.weight_decay else torch.optim.Adam
     optimizer = kind(trainable, lr=config.learning_rate, weight_decay=config.weight_decay)
