@@ -67,7 +67,8 @@ def fit(
 ) -> nn.Module:
     """Train a network in place on a device and return it, in evaluation mode on the CPU."""
     module.to(device)
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolves images faster
+    if config.bfloat16:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which convolves it faster
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     kind = torch.optim.AdamW if config.weight_decay else torch.optim.Adam
     optimizer = kind(trainable, lr=config.learning_rate, weight_decay=config.weight_decay)
