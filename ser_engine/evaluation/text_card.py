@@ -100,12 +100,12 @@ are recognized as such. Thresholds have the highest mean macro-F1 on the dev par
 
 
 def _tags(record: RunRecord) -> str:
-    """Return which corpora are told apart by a tag; nothing without tags."""
+    """Return which corpora a tag distinguishes; nothing without tags."""
     tags = record.config.get("tags") or {}
     if not tags:
         return ""
     put = ", ".join(f"“{tag.strip()}” before each sentence of {TEXT_CORPORA[name].title}" for name, tag in tags.items())
-    return f"Manners of writing are told apart by a tag, {put}; a text without one is read as a transcript of speech.\n"
+    return f"A tag distinguishes manners of writing, {put}; a text without one is read as a transcript of speech.\n"
 
 
 def _others(corpora: Sequence[TextCorpus]) -> str:

@@ -56,7 +56,7 @@ class TextEmotionTraining(ExperimentConfig):
     label_smoothing : how far a target is moved from 0 or 1 towards one half, 0 to 1
     dropout : before the new layer; within the encoder it is the encoder's own
     averaging : decay of the moving average of the weights, which is validated and kept; 0 for the last weights
-    tags : by corpus, what is put before each of its sentences, so that the encoder can tell manners of writing apart;
+    tags : by corpus, what is put before each of its sentences, so that the encoder distinguishes manners of writing;
         texts without a tag are read as transcripts of speech (Kobus et al., 2017)
     false_positives : largest share of the dev part's sentences labeled neutral alone that may have a margin
     bfloat16 : whether training computes in bfloat16 where that loses little; for processors that have it

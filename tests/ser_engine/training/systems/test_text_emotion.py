@@ -306,11 +306,12 @@ def test_the_float32_figure_is_of_the_model_before_quantization(
     assert record.details["float32"]["macro_f1"] > record.metrics["macro_f1"] + 10
 
 
-def test_a_tag_tells_manners_of_writing_apart(here: Settings, config: Callable, tmp_path: Path) -> None:
+def test_a_tag_distinguishes_manners_of_writing(here: Settings, config: Callable, tmp_path: Path) -> None:
     path, _ = config('[tags]\ngoemotions = "door: "')
     system = TextEmotionSystem(load_config(path), Workspace(ID, here, path.parent.parent))
-    tagged = [utterance.corpus == "goemotions" for utterance in system.clips().utterances]
-    assert [str(u.transcript).startswith("door: ") for u in system.clips().utterances] == tagged and not all(tagged)
+    utterances = system.clips().utterances
+    tagged = [utterance.corpus == "goemotions" for utterance in utterances]
+    assert [str(utterance.transcript).startswith("door: ") for utterance in utterances] == tagged and not all(tagged)
 
 
 def test_a_finished_training_is_not_repeated(
